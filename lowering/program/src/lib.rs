@@ -1,0 +1,156 @@
+//! The launch program: the value that lowering makes and runtime executes.
+//!
+//! A [`Program`] is plain and serialisable: globals (weights and state), kernels, and functions. A function is a list of
+//! launches over buffers that live in one arena; every size, offset and task count is an [`Expr`] over the dimension
+//! symbols that the caller's tensors bind, so that batch, sequence length and cache capacity are arguments, never a
+//! reason to compile again. This crate links no MLIR: an executor needs nothing else.
+
+pub mod expr;
+pub mod layout;
+pub mod types;
+pub mod verify;
+
+pub use expr::{Expr, Symbols};
+pub use layout::Layout;
+pub use types::{Dim, Element, TensorType};
+
+use serde::{Deserialize, Serialize};
+
+/// A whole compiled module: what the kernels are called, what they touch and in which order they run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// Format version, [`Program::VERSION`]; another version is refused.
+    pub version: u32,
+    /// Weights and state, bound once for all functions.
+    pub globals: Vec<Global>,
+    /// Entry points of the object that lowering made beside this program.
+    pub kernels: Vec<Kernel>,
+    pub functions: Vec<Function>,
+}
+
+impl Program {
+    pub const VERSION: u32 = 1;
+
+    /// The function called `name`.
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|f| f.name == name)
+    }
+}
+
+/// A tensor that outlives a call: a weight (bound by name, read only, packed into `layout` at load) or state
+/// (`mutable`: a KV cache, allocated by the executor).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Global {
+    pub name: String,
+    pub ty: TensorType,
+    pub layout: Layout,
+    pub mutable: bool,
+}
+
+/// One generated kernel: `extern "C" fn(args: *const u64, task: u64)`.
+///
+/// `args` points to one 64-bit word for each of `params` (a pointer), then one for each scalar (an `i64`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// Symbol in the object.
+    pub name: String,
+    /// What it computes, for people: `norm+linear x3 q4_1 [gemv tile 1x64]`.
+    pub summary: String,
+    pub params: Vec<Access>,
+    pub scalars: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+impl Access {
+    pub fn reads(self) -> bool {
+        self != Access::Write
+    }
+    pub fn writes(self) -> bool {
+        self != Access::Read
+    }
+}
+
+/// A callable function of tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Function {
+    pub name: String,
+    /// Dimension symbols: `Expr::Sym(i)` is `symbols[i]`.
+    pub symbols: Vec<Symbol>,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Output>,
+    /// Intermediate buffers in the arena.
+    pub locals: Vec<Local>,
+    /// Bytes of arena that a call needs.
+    pub arena: Expr,
+    pub launches: Vec<Launch>,
+}
+
+/// A name for a dimension that a caller's tensor binds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Symbol {
+    pub name: String,
+    pub source: DimSource,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DimSource {
+    /// Axis `axis` of input `input`.
+    Input { input: usize, axis: usize },
+    /// Axis `axis` of global `global` (the capacity of a KV cache).
+    Global { global: usize, axis: usize },
+}
+
+/// An input: the caller hands a row-major tensor; the executor packs it into `layout` when that differs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Port {
+    pub name: String,
+    pub ty: TensorType,
+    pub layout: Layout,
+}
+
+/// A result: where it lies when the call returns. Results that launches compute are `Buffer::Output(i)` with `i` their
+/// own index; an in-place update or a returned argument names the input it aliases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Dimensions may be expressions over the symbols.
+    pub ty: TensorType,
+    pub buffer: Buffer,
+}
+
+/// Which storage a launch binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Buffer {
+    Input(usize),
+    Output(usize),
+    Global(usize),
+    Local(usize),
+}
+
+/// An intermediate: `bytes` at `offset` of the arena, alive from launch `first` to launch `last` inclusive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Local {
+    pub bytes: Expr,
+    pub offset: Expr,
+    pub first: usize,
+    pub last: usize,
+}
+
+/// A parallel loop over `tasks` calls of one kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    /// Index into [`Program::kernels`].
+    pub kernel: usize,
+    /// Number of tasks: `task` runs from 0 to this, in any order, on any thread.
+    pub tasks: Expr,
+    pub buffers: Vec<Buffer>,
+    pub scalars: Vec<Expr>,
+    /// Whether everything launched before must have ended: false only where no buffer is shared with a launch since the
+    /// last barrier in a conflicting way.
+    pub barrier: bool,
+}

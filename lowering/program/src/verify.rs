@@ -1,0 +1,1 @@
+//! Checks a program before anything of it is trusted.
