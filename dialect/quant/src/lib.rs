@@ -115,7 +115,7 @@ impl FromStr for BlockFormat {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("unknown block format `{0}`; the formats are q4_0, q4_1, q5_0, q5_1 and q8_0")]
     UnknownFormat(String),

@@ -1,0 +1,132 @@
+//! `rms_norm`, `layer_norm`, `softmax`: each over the last axis.
+
+use crate::check::Op;
+use crate::{Result, Tensor};
+
+/// `x / sqrt(mean(x^2) + eps) * weight` (Zhang and Sennrich, 2019).
+pub fn rms_norm(input: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+    let op = Op("rms_norm");
+    let (_, width) = op.rows("input", input)?;
+    let weight = op.vector("weight", weight, width)?;
+    each_row(op, input, |row| {
+        let mean_square = row.iter().map(|x| x * x).sum::<f64>() / width as f64;
+        let scale = 1.0 / (mean_square + f64::from(eps)).sqrt();
+        row.iter_mut().zip(&weight).for_each(|(x, &w)| *x *= scale * f64::from(w));
+    })
+}
+
+/// `(x - mean(x)) / sqrt(variance(x) + eps) * weight + bias` (Ba et al., 2016); the variance is the population's.
+pub fn layer_norm(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32) -> Result<Tensor> {
+    let op = Op("layer_norm");
+    let (_, width) = op.rows("input", input)?;
+    let weight = op.vector("weight", weight, width)?;
+    let bias = match bias {
+        Some(bias) => op.vector("bias", bias, width)?,
+        None => vec![0.0; width],
+    };
+    each_row(op, input, |row| {
+        let mean = row.iter().sum::<f64>() / width as f64;
+        let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+        let scale = 1.0 / (variance + f64::from(eps)).sqrt();
+        for ((x, &w), &b) in row.iter_mut().zip(&weight).zip(&bias) {
+            *x = (*x - mean) * scale * f64::from(w) + f64::from(b);
+        }
+    })
+}
+
+/// `exp(x - max) / sum(exp(x - max))`.
+pub fn softmax(input: &Tensor) -> Result<Tensor> {
+    each_row(Op("softmax"), input, softmax_row)
+}
+
+pub(crate) fn softmax_row(row: &mut [f64]) {
+    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    row.iter_mut().for_each(|x| *x = (*x - max).exp());
+    let sum: f64 = row.iter().sum();
+    row.iter_mut().for_each(|x| *x /= sum);
+}
+
+fn each_row(op: Op, input: &Tensor, f: impl Fn(&mut [f64])) -> Result<Tensor> {
+    let (_, width) = op.rows("input", input)?;
+    let mut values: Vec<f64> = op.floats("input", input)?.into_iter().map(f64::from).collect();
+    values.chunks_mut(width.max(1)).for_each(f);
+    let values = values.into_iter().map(|x| x as f32).collect();
+    Tensor::from_f32(input.shape(), input.element(), values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Element, random};
+
+    fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
+        Tensor::f32(shape, values).unwrap()
+    }
+
+    #[test]
+    fn rms_norm_by_hand() {
+        let x = f32s(&[2, 2], &[3., 4., 0., 0.]);
+        let norm = rms_norm(&x, &f32s(&[2], &[1., 2.]), 0.5).unwrap().to_f32();
+        let scale = 1.0 / 13f64.sqrt();
+        assert_eq!(norm, [(3. * scale) as f32, (8. * scale) as f32, 0., 0.]);
+    }
+
+    #[test]
+    fn layer_norm_by_hand() {
+        let x = f32s(&[3], &[1., 2., 3.]);
+        let w = f32s(&[3], &[1., 1., 2.]);
+        let eps = 1.0 / 3.0;
+        assert_eq!(layer_norm(&x, &w, None, eps).unwrap().to_f32(), [-1., 0., 2.]);
+        let b = f32s(&[3], &[0., 5., 1.]);
+        assert_eq!(layer_norm(&x, &w, Some(&b), eps).unwrap().to_f32(), [-1., 5., 3.]);
+    }
+
+    #[test]
+    fn softmax_by_hand() {
+        let x = f32s(&[2, 2], &[0., 3f32.ln(), 1000., 1000.]);
+        let y = softmax(&x).unwrap().to_f32();
+        assert!((y[0] - 0.25).abs() < 1e-7 && (y[1] - 0.75).abs() < 1e-7);
+        assert_eq!(y[2..], [0.5, 0.5]);
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_ignores_a_shift() {
+        let x = random::uniform(3, &[7, 33], Element::F32).unwrap();
+        let shifted = f32s(x.shape(), &x.to_f32().iter().map(|v| v + 4.0).collect::<Vec<_>>());
+        let (y, z) = (softmax(&x).unwrap().to_f32(), softmax(&shifted).unwrap().to_f32());
+        for row in y.chunks(33) {
+            assert!((row.iter().map(|&v| f64::from(v)).sum::<f64>() - 1.0).abs() < 1e-6);
+        }
+        assert!(y.iter().zip(&z).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn rms_norm_has_unit_rms() {
+        let x = random::uniform(4, &[5, 31], Element::F32).unwrap();
+        let y = rms_norm(&x, &f32s(&[31], &[1.0; 31]), 0.0).unwrap().to_f32();
+        for row in y.chunks(31) {
+            assert!((row.iter().map(|v| v * v).sum::<f32>() / 31.0 - 1.0).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_weight_of_another_length_is_refused() {
+        let x = f32s(&[2, 2], &[0.0; 4]);
+        let w = f32s(&[3], &[0.0; 3]);
+        let error = rms_norm(&x, &w, 0.0).unwrap_err().to_string();
+        assert_eq!(error, "rms_norm: weight must be tensor<2xf32>, but is tensor<3xf32>");
+        assert!(layer_norm(&x, &f32s(&[2], &[0.0; 2]), Some(&w), 0.0).is_err());
+        assert!(softmax(&f32s(&[], &[0.0])).is_err());
+    }
+
+    #[test]
+    fn empty_dimensions() {
+        for shape in [[0, 4], [4, 0]] {
+            let x = Tensor::zeros(shape, Element::F16).unwrap();
+            let w = Tensor::zeros([shape[1]], Element::F32).unwrap();
+            assert_eq!(softmax(&x).unwrap(), x);
+            assert_eq!(rms_norm(&x, &w, 1e-5).unwrap(), x);
+            assert_eq!(layer_norm(&x, &w, Some(&w), 1e-5).unwrap(), x);
+        }
+    }
+}
