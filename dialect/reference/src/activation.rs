@@ -51,7 +51,7 @@ fn sigmoid_weighted(x: f64) -> f64 {
     x / (1.0 + (-x).exp())
 }
 
-fn map(op: Op, input: &Tensor, f: impl Fn(f64) -> f64) -> Result<Tensor> {
+fn map(op: Op<'_>, input: &Tensor, f: impl Fn(f64) -> f64) -> Result<Tensor> {
     let values = op.floats("input", input)?.into_iter().map(|x| f(x.into()) as f32).collect();
     Tensor::from_f32(input.shape(), input.element(), values)
 }

@@ -90,7 +90,7 @@ fn visible_keys(position: i64, keys: usize, attributes: &AttentionAttributes) ->
     start.clamp(0, keys) as usize..end.clamp(0, keys) as usize
 }
 
-fn check_attributes(op: Op, sequences: &Sequences, attributes: &AttentionAttributes) -> Result<()> {
+fn check_attributes(op: Op<'_>, sequences: &Sequences, attributes: &AttentionAttributes) -> Result<()> {
     if sequences.positions.is_none() && (sequences.lengths.is_some() || sequences.block_table.is_some()) {
         return Err(op.attribute("positions", "given where lengths or a block table are", "absent"));
     }

@@ -23,7 +23,7 @@ pub(crate) struct Span {
 
 /// One span for each of `batch` sequences of `rows` new rows.
 pub(crate) fn spans(
-    op: Op,
+    op: Op<'_>,
     positions: &Tensor,
     lengths: Option<&Tensor>,
     batch: usize,
@@ -49,7 +49,7 @@ pub(crate) fn spans(
 
 /// Where the rows [H, D] of a cache lie: [B, C, H, D], or [Blocks, BlockSize, H, D] under a block table.
 pub(crate) struct Layout {
-    op: Op,
+    op: Op<'static>,
     /// Blocks, or sequences where there is no table.
     blocks: usize,
     /// Positions in a block, or the capacity where there is no table.
@@ -59,7 +59,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub fn new(op: Op, operand: &'static str, cache: &Tensor, table: Option<&Tensor>, batch: usize) -> Result<Layout> {
+    pub fn new(
+        op: Op<'static>,
+        operand: &'static str,
+        cache: &Tensor,
+        table: Option<&Tensor>,
+        batch: usize,
+    ) -> Result<Layout> {
         let [blocks, block_size, _, _] = op.dims(operand, cache)?;
         let table = match table {
             None if blocks != batch => {

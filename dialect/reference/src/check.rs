@@ -5,20 +5,20 @@ use crate::{Element, Error, Result, Tensor};
 
 /// The op on whose behalf operands are checked.
 #[derive(Clone, Copy)]
-pub(crate) struct Op(pub &'static str);
+pub(crate) struct Op<'a>(pub &'a str);
 
-impl Op {
+impl Op<'_> {
     pub fn wrong(self, operand: &'static str, expected: impl Into<String>, tensor: &Tensor) -> Error {
-        Error::Operand { op: self.0, operand, expected: expected.into(), actual: tensor.type_name() }
+        Error::Operand { op: self.0.to_owned(), operand, expected: expected.into(), actual: tensor.type_name() }
     }
 
     pub fn attribute(self, attribute: &'static str, expected: impl Into<String>, actual: impl ToString) -> Error {
-        Error::Attribute { op: self.0, attribute, expected: expected.into(), actual: actual.to_string() }
+        Error::Attribute { op: self.0.to_owned(), attribute, expected: expected.into(), actual: actual.to_string() }
     }
 
     /// `operand[index]` has a value that the op cannot take.
     pub fn value(self, operand: &str, index: &[usize], value: i64, expected: impl Into<String>) -> Error {
-        Error::Value { op: self.0, place: format!("{operand}{index:?}"), value, expected: expected.into() }
+        Error::Value { op: self.0.to_owned(), place: format!("{operand}{index:?}"), value, expected: expected.into() }
     }
 
     /// The elements of a float tensor.

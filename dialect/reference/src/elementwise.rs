@@ -9,61 +9,51 @@ use crate::{Data, Element, Error, Result, Tensor};
 
 /// Applies an op of one, two or three operands of one type.
 pub fn apply(name: &str, operands: &[&Tensor]) -> Result<Tensor> {
-    let name = bare(name);
-    if let Some(f) = unary_float(name) {
-        let [x] = take(name, operands)?;
-        return floats(x.shape(), x.element(), float_values("operand", x)?.into_iter().map(f));
+    let op = Op(bare(name));
+    if let Some(f) = unary_float(op.0) {
+        let [x] = take(op, operands)?;
+        return floats(x, wide(op, x)?.into_iter().map(f));
     }
-    if let Some(f) = binary_float(name) {
-        let [a, b] = take(name, operands)?;
-        let (x, y) = (float_values("left", a)?, float_values("right", b)?);
-        return floats(a.shape(), a.element(), x.into_iter().zip(y).map(|(x, y)| f(x, y)));
+    if let Some(f) = binary_float(op.0) {
+        let [a, b] = take(op, operands)?;
+        return floats(a, wide(op, a)?.into_iter().zip(wide(op, b)?).map(|(x, y)| f(x, y)));
     }
-    if let Some(f) = binary_integer(name) {
-        let [a, b] = take(name, operands)?;
-        return integers(a, b, f);
+    if let Some(f) = binary_integer(op.0) {
+        let [a, b] = take(op, operands)?;
+        return integers(op, a, b, f);
     }
-    match name {
+    match op.0 {
         "fma" => {
-            let [a, b, c] = take(name, operands)?;
+            let [a, b, c] = take(op, operands)?;
+            let (x, y, z) = (op.floats("operand", a)?, op.floats("operand", b)?, op.floats("operand", c)?);
             // In f32, where it rounds once; f64 would round its own sum first.
-            let (a32, b32, c32) = (a.to_f32(), b.to_f32(), c.to_f32());
-            OP.floats("operand", a)?;
-            let values = a32.iter().zip(&b32).zip(&c32).map(|((&x, &y), &z)| x.mul_add(y, z));
+            let values = x.iter().zip(&y).zip(&z).map(|((x, &y), &z)| x.mul_add(y, z));
             Tensor::from_f32(a.shape(), a.element(), values.collect())
         }
-        "select" => {
-            let &[condition, a, b] = operands else { return Err(count(name, 3, operands)) };
-            select(condition, a, b)
-        }
-        _ => Err(Error::UnknownOp(name.to_owned())),
+        "select" => match *operands {
+            [condition, a, b] => select(op, condition, a, b),
+            _ => Err(count(op, 3, operands)),
+        },
+        name => Err(Error::UnknownOp(name.to_owned())),
     }
 }
 
 /// Converts to another element type: `extf`, `truncf`, `sitofp`, `fptosi`, `extsi`, `extui`, `trunci`, `index_cast`.
 /// Values beyond the new type saturate from floats and wrap from integers.
 pub fn cast(name: &str, input: &Tensor, to: Element) -> Result<Tensor> {
-    let fail = |expected| Err(OP.wrong("operand", format!("{expected} for {name}"), input));
-    match bare(name) {
-        "extf" | "truncf" if !input.element().is_float() => fail("a tensor of floats"),
-        "extf" | "truncf" => Tensor::from_f32(input.shape(), to, input.to_f32()),
-        "fptosi" if !input.element().is_float() => fail("a tensor of floats"),
-        "fptosi" => Tensor::from_i64(input.shape(), to, input.to_f32().into_iter().map(|x| x as i64).collect()),
-        "sitofp" => {
-            let Some(values) = signed(input) else { return fail("a tensor of integers") };
-            Tensor::from_f32(input.shape(), to, values.into_iter().map(|x| x as f32).collect())
+    let op = Op(bare(name));
+    let shape = input.shape();
+    match op.0 {
+        "extf" | "truncf" => Tensor::from_f32(shape, to, op.floats("operand", input)?),
+        "fptosi" => {
+            let values = op.floats("operand", input)?;
+            Tensor::from_i64(shape, to, values.into_iter().map(|x| x as i64).collect())
         }
-        "extsi" | "trunci" | "index_cast" => {
-            let Some(values) = signed(input) else { return fail("a tensor of integers") };
-            Tensor::from_i64(input.shape(), to, values)
-        }
+        "sitofp" => Tensor::from_f32(shape, to, signed(op, input)?.into_iter().map(|x| x as f32).collect()),
+        "extsi" | "trunci" | "index_cast" => Tensor::from_i64(shape, to, signed(op, input)?),
         "extui" => {
-            let Some(values) = signed(input) else { return fail("a tensor of integers") };
-            Tensor::from_i64(
-                input.shape(),
-                to,
-                values.into_iter().map(|x| unsigned(x, input.element()) as i64).collect(),
-            )
+            let values = signed(op, input)?.into_iter().map(|x| unsigned(x, input.element()) as i64);
+            Tensor::from_i64(shape, to, values.collect())
         }
         name => Err(Error::UnknownOp(name.to_owned())),
     }
@@ -72,6 +62,7 @@ pub fn cast(name: &str, input: &Tensor, to: Element) -> Result<Tensor> {
 /// `arith.cmpf` with a predicate by name: `oeq`, `ult`, ...; the first letter says what an unordered pair gives.
 pub fn cmpf(predicate: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     use std::cmp::Ordering::{Equal, Greater, Less};
+    let op = Op("cmpf");
     let unordered = predicate.starts_with('u');
     let wanted: &[_] = match predicate {
         "oeq" | "ueq" => &[Equal],
@@ -82,19 +73,19 @@ pub fn cmpf(predicate: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         "oge" | "uge" => &[Greater, Equal],
         "ord" => &[Less, Equal, Greater],
         "uno" => &[],
-        _ => return Err(OP.attribute("predicate", "one of cmpf", predicate)),
+        _ => return Err(op.attribute("predicate", "one of cmpf's", predicate)),
     };
-    same_type(a, b)?;
-    let (x, y) = (float_values("left", a)?, float_values("right", b)?);
+    same_type(op, a, b)?;
+    let (x, y) = (wide(op, a)?, wide(op, b)?);
     let holds = |(x, y): (&f64, &f64)| x.partial_cmp(y).map_or(unordered, |order| wanted.contains(&order));
     Tensor::new(a.shape(), Data::Bool(x.iter().zip(&y).map(holds).collect()))
 }
 
 /// `arith.cmpi` with a predicate by name: `eq`, `ne`, `slt`, `sle`, `sgt`, `sge`, `ult`, `ule`, `ugt`, `uge`.
 pub fn cmpi(predicate: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    same_type(a, b)?;
-    let fail = || OP.wrong("left", "a tensor of integers", a);
-    let (x, y) = (signed(a).ok_or_else(fail)?, signed(b).ok_or_else(fail)?);
+    let op = Op("cmpi");
+    same_type(op, a, b)?;
+    let (x, y) = (signed(op, a)?, signed(op, b)?);
     let u = |v: i64| unsigned(v, a.element());
     let compare: &dyn Fn(i64, i64) -> bool = match predicate {
         "eq" => &|x, y| x == y,
@@ -107,20 +98,20 @@ pub fn cmpi(predicate: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         "ule" => &|x, y| u(x) <= u(y),
         "ugt" => &|x, y| u(x) > u(y),
         "uge" => &|x, y| u(x) >= u(y),
-        _ => return Err(OP.attribute("predicate", "one of cmpi", predicate)),
+        _ => return Err(op.attribute("predicate", "one of cmpi's", predicate)),
     };
     let values = x.iter().zip(&y).map(|(&x, &y)| compare(x, y)).collect();
     Tensor::new(a.shape(), Data::Bool(values))
 }
 
 /// Elements of `a` where the condition holds, of `b` elsewhere.
-fn select(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+fn select(op: Op<'_>, condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     fn pick<T: Copy>(condition: &[bool], a: &[T], b: &[T]) -> Vec<T> {
         condition.iter().zip(a).zip(b).map(|((&c, &a), &b)| if c { a } else { b }).collect()
     }
-    same_type(a, b)?;
-    OP.shape("condition", condition, a.shape())?;
-    let Data::Bool(c) = condition.data() else { return Err(OP.wrong("condition", "a tensor of i1", condition)) };
+    same_type(op, a, b)?;
+    op.shape("condition", condition, a.shape())?;
+    let Data::Bool(c) = condition.data() else { return Err(op.wrong("condition", "a tensor of i1", condition)) };
     let data = match (a.data(), b.data()) {
         (Data::F32(a), Data::F32(b)) => Data::F32(pick(c, a, b)),
         (Data::F16(a), Data::F16(b)) => Data::F16(pick(c, a, b)),
@@ -128,12 +119,10 @@ fn select(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         (Data::I32(a), Data::I32(b)) => Data::I32(pick(c, a, b)),
         (Data::I64(a), Data::I64(b)) => Data::I64(pick(c, a, b)),
         (Data::Bool(a), Data::Bool(b)) => Data::Bool(pick(c, a, b)),
-        _ => return Err(OP.wrong("operand", "a tensor of floats or integers", a)),
+        _ => return Err(op.wrong("operand", "a tensor of floats or integers", a)),
     };
     Tensor::new(a.shape(), data)
 }
-
-const OP: Op = Op("element-wise op");
 
 fn unary_float(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
@@ -200,31 +189,30 @@ fn binary_integer(name: &str) -> Option<fn(i64, i64) -> Option<i64>> {
     })
 }
 
-fn integers(a: &Tensor, b: &Tensor, f: fn(i64, i64) -> Option<i64>) -> Result<Tensor> {
-    let fail = || OP.wrong("left", "a tensor of integers", a);
-    let (x, y) = (signed(a).ok_or_else(fail)?, signed(b).ok_or_else(fail)?);
+fn integers(op: Op<'_>, a: &Tensor, b: &Tensor, f: fn(i64, i64) -> Option<i64>) -> Result<Tensor> {
+    let (x, y) = (signed(op, a)?, signed(op, b)?);
     let value = |(i, (&x, &y)): (usize, (&i64, &i64))| {
-        f(x, y).ok_or_else(|| OP.value("right", &coordinates(b.shape(), i), y, "other than 0, to divide by"))
+        f(x, y).ok_or_else(|| op.value("right", &coordinates(b.shape(), i), y, "other than 0, to divide by"))
     };
     let values = x.iter().zip(&y).enumerate().map(value).collect::<Result<_>>()?;
     Tensor::from_i64(a.shape(), a.element(), values)
 }
 
-fn floats(shape: &[usize], element: Element, values: impl Iterator<Item = f64>) -> Result<Tensor> {
-    Tensor::from_f32(shape, element, values.map(|x| x as f32).collect())
+fn floats(like: &Tensor, values: impl Iterator<Item = f64>) -> Result<Tensor> {
+    Tensor::from_f32(like.shape(), like.element(), values.map(|x| x as f32).collect())
 }
 
-fn float_values(operand: &'static str, tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(OP.floats(operand, tensor)?.into_iter().map(f64::from).collect())
+fn wide(op: Op<'_>, tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(op.floats("operand", tensor)?.into_iter().map(f64::from).collect())
 }
 
 /// Integers as MLIR extends them by sign: the i1 true is -1.
-fn signed(tensor: &Tensor) -> Option<Vec<i64>> {
-    let mut values = tensor.to_i64()?;
+fn signed(op: Op<'_>, tensor: &Tensor) -> Result<Vec<i64>> {
+    let mut values = tensor.to_i64().ok_or_else(|| op.wrong("operand", "a tensor of integers", tensor))?;
     if tensor.element() == Element::Bool {
         values.iter_mut().for_each(|x| *x = -*x);
     }
-    Some(values)
+    Ok(values)
 }
 
 /// The bits of a sign-extended value of `element` read as unsigned.
@@ -241,19 +229,19 @@ fn bare(name: &str) -> &str {
 }
 
 /// Exactly `N` operands of one type.
-fn take<'a, const N: usize>(name: &str, operands: &[&'a Tensor]) -> Result<[&'a Tensor; N]> {
-    let taken: [&Tensor; N] = operands.try_into().map_err(|_| count(name, N, operands))?;
-    taken.iter().try_for_each(|other| same_type(taken[0], other))?;
+fn take<'a, const N: usize>(op: Op<'_>, operands: &[&'a Tensor]) -> Result<[&'a Tensor; N]> {
+    let taken: [&Tensor; N] = operands.try_into().map_err(|_| count(op, N, operands))?;
+    taken.iter().try_for_each(|other| same_type(op, taken[0], other))?;
     Ok(taken)
 }
 
-fn count(name: &str, expected: usize, operands: &[&Tensor]) -> Error {
-    Error::Operands { op: name.to_owned(), expected, actual: operands.len() }
+fn count(op: Op<'_>, expected: usize, operands: &[&Tensor]) -> Error {
+    Error::Operands { op: op.0.to_owned(), expected, actual: operands.len() }
 }
 
-fn same_type(a: &Tensor, b: &Tensor) -> Result<()> {
+fn same_type(op: Op<'_>, a: &Tensor, b: &Tensor) -> Result<()> {
     if a.shape() != b.shape() || a.element() != b.element() {
-        return Err(OP.wrong("right", a.type_name(), b));
+        return Err(op.wrong("right", a.type_name(), b));
     }
     Ok(())
 }
@@ -340,7 +328,7 @@ mod tests {
             assert_eq!(apply(name, &[&a, &b]).unwrap(), i32s(&expected), "{name}");
         }
         let error = apply("divsi", &[&a, &i32s(&[1, 0])]).unwrap_err().to_string();
-        assert_eq!(error, "element-wise op: right[1] is 0, but must be other than 0, to divide by");
+        assert_eq!(error, "divsi: right[1] is 0, but must be other than 0, to divide by");
         let truth = apply("andi", &[&bools(&[true, true]), &bools(&[true, false])]).unwrap();
         assert_eq!(truth, bools(&[true, false]));
     }

@@ -6,12 +6,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// A tensor of a wrong shape or element type.
     #[error("{op}: {operand} must be {expected}, but is {actual}")]
-    Operand { op: &'static str, operand: &'static str, expected: String, actual: String },
+    Operand { op: String, operand: &'static str, expected: String, actual: String },
     /// An element of an operand, `place` such as `ids[0, 3]`, with a value that the op cannot take.
     #[error("{op}: {place} is {value}, but must be {expected}")]
-    Value { op: &'static str, place: String, value: i64, expected: String },
+    Value { op: String, place: String, value: i64, expected: String },
     #[error("{op}: {attribute} must be {expected}, but is {actual}")]
-    Attribute { op: &'static str, attribute: &'static str, expected: String, actual: String },
+    Attribute { op: String, attribute: &'static str, expected: String, actual: String },
     #[error("unknown element-wise op `{0}`")]
     UnknownOp(String),
     #[error("{op} takes {expected} operands, but got {actual}")]

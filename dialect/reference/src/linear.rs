@@ -72,7 +72,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, transpose_a: bool, transpose_b: bool) -> R
 
 /// Leading dimensions, rows, columns, and their strides, of the matrices that a possibly transposed operand holds.
 fn matrices<'a>(
-    op: Op,
+    op: Op<'_>,
     operand: &'static str,
     tensor: &'a Tensor,
     transposed: bool,

@@ -46,7 +46,7 @@ pub(crate) fn softmax_row(row: &mut [f64]) {
     row.iter_mut().for_each(|x| *x /= sum);
 }
 
-fn each_row(op: Op, input: &Tensor, f: impl Fn(&mut [f64])) -> Result<Tensor> {
+fn each_row(op: Op<'_>, input: &Tensor, f: impl Fn(&mut [f64])) -> Result<Tensor> {
     let (_, width) = op.rows("input", input)?;
     let mut values: Vec<f64> = op.floats("input", input)?.into_iter().map(f64::from).collect();
     values.chunks_mut(width.max(1)).for_each(f);
