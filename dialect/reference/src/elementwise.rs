@@ -39,7 +39,7 @@ pub fn apply(name: &str, operands: &[&Tensor]) -> Result<Tensor> {
 }
 
 /// Converts to another element type: `extf`, `truncf`, `sitofp`, `fptosi`, `extsi`, `extui`, `trunci`, `index_cast`.
-/// Values beyond the new type saturate from floats and wrap from integers.
+/// Integers wrap to a narrower type; a float beyond its integer type gives, as in MLIR, no particular value.
 pub fn cast(name: &str, input: &Tensor, to: Element) -> Result<Tensor> {
     let op = Op(bare(name));
     let shape = input.shape();
