@@ -1,1 +1,39 @@
-//! See docs/architecture.md.
+//! Passes over the transformer dialect, one a file, and the registry that names them.
+
+pub mod fusion;
+pub mod isa;
+pub mod models;
+pub mod passes;
+
+use kforge_dialect::pass::{self, PassInfo};
+use std::sync::Once;
+
+/// Every pass of this crate, in the order of the pipeline.
+pub static PASSES: &[&PassInfo] = &[
+    &passes::decompose_mlp::INFO,
+    &passes::decompose_decoder_block::INFO,
+    &passes::fuse_qkv::INFO,
+    &passes::fuse_gate_up::INFO,
+    &passes::fuse_norm::INFO,
+    &passes::fuse_epilogue::INFO,
+    &passes::fuse_rope_kv::INFO,
+    &passes::outline_groups::INFO,
+    &passes::select_kernels::INFO,
+    &passes::tile::INFO,
+];
+
+/// Decomposition, annotation and outlining.
+pub const FUSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse,fuse-qkv,fuse-gate-up,fuse-norm,\
+                        fuse-epilogue,fuse-rope-kv,outline-groups";
+
+/// The same without the fusions: each op becomes a kernel of its own.
+pub const NO_FUSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse,outline-groups";
+
+/// Registers the passes and the pipeline `kforge-fuse`, once.
+pub fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        PASSES.iter().for_each(|info| pass::register(info));
+        pass::register_pipeline("kforge-fuse", "Decompose, annotate fusions and outline the groups", FUSE);
+    });
+}

@@ -1,1 +1,37 @@
-//! See docs/architecture.md.
+//! From fused ops to kernels and launches, and from kernels to objects.
+
+pub mod compile;
+pub mod emit;
+pub mod extract;
+pub mod group;
+pub mod kernels;
+pub mod math;
+pub mod passes;
+pub mod weights;
+
+use kforge_dialect::pass::{self, PassInfo};
+use std::sync::Once;
+
+/// The passes of this crate.
+pub static PASSES: &[&PassInfo] =
+    &[&passes::lower_to_launches::INFO, &passes::plan_memory::INFO, &passes::kernel_entries::INFO];
+
+/// From fused ops to kernels and launches with memory planned.
+pub const CPU: &str = "select-kernels{isa},func.func(tile),lower-to-launches,canonicalize,cse,func.func(plan-memory)";
+
+/// From kernels to the LLVM dialect; launches are dropped, an entry for each kernel is added.
+pub const LLVM: &str = "kernel-entries,convert-scf-to-cf,convert-vector-to-llvm,finalize-memref-to-llvm,\
+                        convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-cf-to-llvm,\
+                        convert-func-to-llvm,reconcile-unrealized-casts";
+
+/// Registers the passes and the pipelines `kforge-cpu` and `kforge-llvm`, once.
+pub fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        kforge_passes::register();
+        PASSES.iter().for_each(|info| pass::register(info));
+        let fuse = format!("func.func({}),{CPU}", kforge_passes::FUSE);
+        pass::register_pipeline("kforge-cpu", "Fuse, select, tile, and lower to kernels and launches for a CPU", &fuse);
+        pass::register_pipeline("kforge-llvm", "Lower the kernels of kforge-cpu to the LLVM dialect", LLVM);
+    });
+}

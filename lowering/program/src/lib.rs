@@ -5,6 +5,7 @@
 //! symbols that the caller's tensors bind, so that batch, sequence length and cache capacity are arguments, never a
 //! reason to compile again. This crate links no MLIR: an executor needs nothing else.
 
+pub mod arena;
 pub mod expr;
 pub mod layout;
 pub mod types;

@@ -1,1 +1,91 @@
 //! Checks a program before anything of it is trusted.
+
+use crate::{Access, Buffer, DimSource, Function, Program};
+
+impl Program {
+    /// Checks that every index is in range, that nothing writes to what is read-only, and that a barrier stands between
+    /// launches that conflict.
+    ///
+    /// # Errors
+    /// Names the function, the launch and the cause.
+    pub fn verify(&self) -> Result<(), String> {
+        if self.version != Program::VERSION {
+            return Err(format!("the program has version {}, this executor runs {}", self.version, Program::VERSION));
+        }
+        self.functions.iter().try_for_each(|f| self.verify_function(f).map_err(|e| format!("function '{}': {e}", f.name)))
+    }
+
+    fn verify_function(&self, f: &Function) -> Result<(), String> {
+        for symbol in &f.symbols {
+            let rank = match symbol.source {
+                DimSource::Input { input, axis } => f.inputs.get(input).map(|i| (i.ty.dims.len(), axis)),
+                DimSource::Global { global, axis } => self.globals.get(global).map(|g| (g.ty.dims.len(), axis)),
+            };
+            if !rank.is_some_and(|(rank, axis)| axis < rank) {
+                return Err(format!("symbol '{}' has no source", symbol.name));
+            }
+        }
+        // Buffers touched since the last barrier.
+        let mut touched: Vec<(Buffer, Access)> = vec![];
+        for (i, launch) in f.launches.iter().enumerate() {
+            let fail = |what: String| Err(format!("launch {i}: {what}"));
+            let Some(kernel) = self.kernels.get(launch.kernel) else {
+                return fail(format!("there is no kernel {}", launch.kernel));
+            };
+            if kernel.params.len() != launch.buffers.len() || kernel.scalars != launch.scalars.len() {
+                return fail(format!("'{}' takes {} buffers and {} scalars", kernel.name, kernel.params.len(), kernel.scalars));
+            }
+            if launch.barrier {
+                touched.clear();
+            }
+            for (buffer, access) in launch.buffers.iter().zip(&kernel.params) {
+                let (exists, writable) = match *buffer {
+                    Buffer::Input(n) => (n < f.inputs.len(), true),
+                    Buffer::Output(n) => (n < f.outputs.len(), true),
+                    Buffer::Global(n) => (n < self.globals.len(), self.globals.get(n).is_some_and(|g| g.mutable)),
+                    Buffer::Local(n) => (f.locals.get(n).is_some_and(|l| l.first <= i && i <= l.last), true),
+                };
+                if !exists {
+                    return fail(format!("{buffer:?} does not exist there"));
+                }
+                if access.writes() && !writable {
+                    return fail(format!("{buffer:?} is read-only"));
+                }
+                let conflict = |(b, a): &(Buffer, Access)| self.overlap(f, *b, *buffer) && (a.writes() || access.writes());
+                if touched.iter().any(conflict) {
+                    return fail(format!("{buffer:?} needs a barrier before it"));
+                }
+            }
+            touched.extend(launch.buffers.iter().copied().zip(kernel.params.iter().copied()));
+        }
+        Ok(())
+    }
+
+    /// Whether two buffers may share memory: the same one, or two locals of which one is over when the other begins.
+    fn overlap(&self, f: &Function, a: Buffer, b: Buffer) -> bool {
+        let (Buffer::Local(a), Buffer::Local(b)) = (a, b) else { return a == b };
+        if a == b {
+            return true;
+        }
+        let (Some(a), Some(b)) = (f.locals.get(a), f.locals.get(b)) else { return true };
+        match (a.offset.as_const(), a.bytes.as_const(), b.offset.as_const(), b.bytes.as_const()) {
+            (Some(ao), Some(ab), Some(bo), Some(bb)) => ao < bo + bb && bo < ao + ab,
+            // Sizes known only at run time: lifetimes decide.
+            _ => a.last < b.first || b.last < a.first,
+        }
+    }
+}
+
+impl Function {
+    /// Bytes of locals alive at once, at most: no arena can be smaller.
+    ///
+    /// # Errors
+    /// If a size has no value for these symbols.
+    pub fn live_bytes(&self, symbols: &[i64]) -> Result<i64, String> {
+        let sizes = self.locals.iter().map(|l| l.bytes.eval(symbols)).collect::<Result<Vec<_>, _>>()?;
+        let at = |i: usize| -> i64 {
+            self.locals.iter().zip(&sizes).filter(|(l, _)| l.first <= i && i <= l.last).map(|(_, size)| size).sum()
+        };
+        Ok((0..self.launches.len()).map(at).max().unwrap_or(0))
+    }
+}

@@ -1,0 +1,62 @@
+# `make` alone lists the targets. The work is in scripts/ and cargo; this file only names it.
+
+PREFIX := $(shell scripts/llvm-prefix.sh)
+# .cargo/config.toml says /usr/lib/llvm-22; what the environment says wins over it.
+ifneq ($(PREFIX),)
+ifneq ($(PREFIX),/usr/lib/llvm-22)
+export MLIR_SYS_220_PREFIX := $(PREFIX)
+export TABLEGEN_220_PREFIX := $(PREFIX)
+export LLVM_SYS_221_PREFIX := $(PREFIX)
+endif
+endif
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help setup model try-model build run test lit fmt fmt-check lint docs bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Find LLVM and MLIR 22 and install what is missing
+	@scripts/setup.sh
+
+model: ## Fetch the default model (93 MB) into the cache directory
+	@scripts/model.sh
+
+# Without a network the rest goes on without the model; the script has said so.
+try-model:
+	@scripts/model.sh || true
+
+build: setup ## Build everything, optimised
+	@cargo build --quiet --release --workspace
+
+run: build try-model ## Show a decoder block go through the passes, then decode real text
+	@scripts/tour.sh
+
+test: setup try-model ## Check formatting and lints, then run every test
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@cargo test --quiet --workspace
+
+lit: setup ## Run test/ under LLVM's own lit and FileCheck
+	@cargo build --quiet -p kforge-tools
+	@prefix=$$(scripts/llvm-prefix.sh); \
+	PATH="$(abspath $(TARGET))/debug:$$prefix/bin:$$PATH" "$$prefix/bin/lit" -q test
+
+fmt: ## Format the code
+	@cargo fmt --all
+
+fmt-check: ## Check that the code is formatted
+	@cargo fmt --all --check
+
+lint: setup ## Run clippy, warnings as errors
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+docs: setup ## Regenerate docs/dialect.md, docs/passes.md and other expected outputs
+	@KFORGE_BLESS=1 cargo test --quiet -p kforge-test
+
+bench: build try-model ## Measure prefill and decode of the default model
+	@$(TARGET)/release/kforge-run bench model -p 128 -n 64 --numerics exact
+
+clean: ## Remove build outputs (the model and the caches stay)
+	@cargo clean

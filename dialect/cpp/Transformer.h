@@ -1,0 +1,33 @@
+//===- Transformer.h - generated declarations of the dialect --------------===//
+#pragma once
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "TransformerDialect.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "TransformerTypes.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "TransformerAttributes.h.inc"
+#define GET_OP_CLASSES
+#include "TransformerOps.h.inc"
+
+namespace kforge::transformer {
+/// Rows and columns of a weight operand: a rank-2 tensor or a quantised type.
+std::pair<int64_t, int64_t> weightShape(mlir::Type type);
+/// Whether two sizes can be equal at run time.
+inline bool compatible(int64_t a, int64_t b) {
+  return a == b || mlir::ShapedType::isDynamic(a) || mlir::ShapedType::isDynamic(b);
+}
+} // namespace kforge::transformer

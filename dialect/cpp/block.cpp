@@ -1,0 +1,117 @@
+//===- block.cpp - mlp, decoder_block, fused, launch ----------------------===//
+#include "Transformer.h"
+
+using namespace mlir;
+namespace kforge::transformer {
+
+static LogicalResult verifyWeight(Operation *op, Type type, int64_t rows, int64_t columns, StringRef name) {
+  auto [n, k] = weightShape(type);
+  if (compatible(n, rows) && compatible(k, columns))
+    return success();
+  return op->emitOpError() << name << " must be " << rows << " x " << columns << ", but is " << type;
+}
+
+static LogicalResult verifyMlp(Operation *op, int64_t width, Value gate, Value up, Value down, StringRef activation) {
+  if (activation != "silu" && activation != "gelu")
+    return op->emitOpError("activation must be \"silu\" or \"gelu\", got \"") << activation << "\"";
+  int64_t inner = weightShape(gate.getType()).first;
+  return success(succeeded(verifyWeight(op, gate.getType(), inner, width, "gate")) &&
+                 succeeded(verifyWeight(op, up.getType(), inner, width, "up")) &&
+                 succeeded(verifyWeight(op, down.getType(), width, inner, "down")));
+}
+
+LogicalResult MlpOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  if (input.getRank() < 1)
+    return emitOpError("input must have at least one dimension");
+  return verifyMlp(*this, input.getShape().back(), getGate(), getUp(), getDown(), getActivation());
+}
+
+LogicalResult DecoderBlockOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  auto cache = cast<RankedTensorType>(getKCache().getType());
+  if (input.getRank() != 3 || input.isDynamicDim(2))
+    return emitOpError("input must be [batch, sequence, width], but is ") << input;
+  if (cache.getRank() != 4 || getKCache().getType() != getVCache().getType())
+    return emitOpError("both caches must be [batch, capacity, heads, head dimension]");
+  int64_t width = input.getDimSize(2), depth = cache.getDimSize(3);
+  int64_t heads = getHeads(), kvHeads = getKvHeads();
+  if (heads < 1 || kvHeads < 1 || heads % kvHeads != 0)
+    return emitOpError("heads must be a positive multiple of kv_heads");
+  if (cache.getDimSize(2) != kvHeads)
+    return emitOpError("the caches must have ") << kvHeads << " heads";
+  if (failed(verifyWeight(*this, getWq().getType(), heads * depth, width, "wq")) ||
+      failed(verifyWeight(*this, getWk().getType(), kvHeads * depth, width, "wk")) ||
+      failed(verifyWeight(*this, getWv().getType(), kvHeads * depth, width, "wv")) ||
+      failed(verifyWeight(*this, getWo().getType(), width, heads * depth, "wo")))
+    return failure();
+  return verifyMlp(*this, width, getGate(), getUp(), getDown(), getActivation());
+}
+
+// `(%a = %x : type, ...) -> (types) [kernel attr] [attributes attr-dict] region`
+ParseResult FusedOp::parse(OpAsmParser &parser, OperationState &result) {
+  SmallVector<OpAsmParser::Argument> arguments;
+  SmallVector<OpAsmParser::UnresolvedOperand> operands;
+  SmallVector<Type> types;
+  auto parseInput = [&]() -> ParseResult {
+    OpAsmParser::Argument &argument = arguments.emplace_back();
+    if (parser.parseArgument(argument) || parser.parseEqual() || parser.parseOperand(operands.emplace_back()) ||
+        parser.parseColonType(argument.type))
+      return failure();
+    types.push_back(argument.type);
+    return success();
+  };
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Paren, parseInput) ||
+      parser.parseOptionalArrowTypeList(result.types))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("kernel"))) {
+    KernelAttr kernel;
+    if (parser.parseAttribute(kernel, "kernel", result.attributes))
+      return failure();
+  }
+  if (parser.parseOptionalAttrDictWithKeyword(result.attributes) ||
+      parser.resolveOperands(operands, types, loc, result.operands))
+    return failure();
+  return parser.parseRegion(*result.addRegion(), arguments);
+}
+
+void FusedOp::print(OpAsmPrinter &printer) {
+  Block &block = getBody().front();
+  printer << '(';
+  llvm::interleaveComma(llvm::zip(block.getArguments(), getInputs()), printer, [&](auto pair) {
+    auto [argument, input] = pair;
+    printer << argument << " = " << input << " : " << argument.getType();
+  });
+  printer << ')';
+  printer.printOptionalArrowTypeList(getResultTypes());
+  if (auto kernel = getKernelAttr()) {
+    printer << " kernel ";
+    printer.printAttribute(kernel);
+  }
+  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs(), {"kernel"});
+  printer << ' ';
+  printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
+}
+
+LogicalResult FusedOp::verifyRegions() {
+  Block &block = getBody().front();
+  if (block.getArgumentTypes() != getInputs().getTypes())
+    return emitOpError("region arguments must have the types of the operands");
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (!yield)
+    return emitOpError("region must end in 'transformer.yield'");
+  if (yield.getOperandTypes() != getResultTypes())
+    return yield.emitOpError("must yield the types of the fused op's results");
+  return success();
+}
+
+LogicalResult LaunchOp::verify() {
+  if (getAccess().size() != getBuffers().size())
+    return emitOpError("access must have one entry for each of the ") << getBuffers().size() << " buffers";
+  if (llvm::any_of(getAccess(), [](int32_t a) { return a < 0 || a > 2; }))
+    return emitOpError("access entries are 0 (read), 1 (write) or 2 (both)");
+  return success();
+}
+
+} // namespace kforge::transformer

@@ -1,0 +1,69 @@
+//===- dialect.cpp - registration, types and attributes -------------------===//
+#include "Transformer.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include "TransformerDialect.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "TransformerTypes.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "TransformerAttributes.cpp.inc"
+#define GET_OP_CLASSES
+#include "TransformerOps.cpp.inc"
+
+using namespace mlir;
+namespace kforge::transformer {
+
+void TransformerDialect::initialize() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "TransformerTypes.cpp.inc"
+      >();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "TransformerAttributes.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "TransformerOps.cpp.inc"
+      >();
+}
+
+Operation *TransformerDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type, Location loc) {
+  return arith::ConstantOp::materialize(builder, value, type, loc);
+}
+
+std::pair<int64_t, int64_t> weightShape(Type type) {
+  if (auto quant = dyn_cast<QuantType>(type))
+    return {quant.getRows(), quant.getColumns()};
+  auto tensor = cast<RankedTensorType>(type);
+  return {tensor.getDimSize(0), tensor.getDimSize(1)};
+}
+
+// `<q4_1, 576x1536>`
+Type QuantType::parse(AsmParser &parser) {
+  StringRef format;
+  SmallVector<int64_t, 2> shape;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseKeyword(&format) || parser.parseComma() ||
+      parser.parseDimensionList(shape, /*allowDynamic=*/false, /*withTrailingX=*/false) || parser.parseGreater())
+    return {};
+  if (shape.size() != 2) {
+    parser.emitError(loc, "a quantised weight has two dimensions, rows x columns");
+    return {};
+  }
+  return getChecked([&] { return parser.emitError(loc); }, parser.getContext(), format, shape[0], shape[1]);
+}
+
+void QuantType::print(AsmPrinter &printer) const {
+  printer << '<' << getFormat() << ", " << getRows() << 'x' << getColumns() << '>';
+}
+
+LogicalResult QuantType::verify(function_ref<InFlightDiagnostic()> emitError, StringRef format, int64_t rows, int64_t columns) {
+  if (!llvm::is_contained({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"}, format))
+    return emitError() << "unknown block format '" << format << "'; use q4_0, q4_1, q5_0, q5_1 or q8_0";
+  if (rows < 0 || columns < 0 || columns % 32 != 0)
+    return emitError() << "columns must be a multiple of the block of 32, got " << columns;
+  return success();
+}
+
+} // namespace kforge::transformer

@@ -1,0 +1,201 @@
+//===- shim.cpp - what MLIR's C API does not offer ------------------------===//
+//
+// Registers the dialect and passes written in Rust, and enters upstream's mains.
+// No algorithm lives here.
+//
+//===----------------------------------------------------------------------===//
+#include "Transformer.h"
+#include "mlir/CAPI/IR.h"
+#include "mlir/CAPI/Pass.h"
+#include "mlir/CAPI/Support.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "mlir/Tools/mlir-lsp-server/MlirLspServerMain.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "mlir/Tools/mlir-reduce/MlirReduceMain.h"
+
+using namespace mlir;
+using namespace kforge::transformer;
+
+namespace {
+
+/// Mirrors `OptionSpec` in pass.rs. `kind`: 0 bool, 1 integer, 2 string, 3 list of integers.
+struct OptionSpec {
+  const char *name, *description, *value;
+  int32_t kind;
+};
+struct StatisticSpec {
+  const char *name, *description;
+};
+struct PassSpec {
+  const char *name, *description, *anchor;
+  const OptionSpec *options;
+  size_t optionCount;
+  const StatisticSpec *statistics;
+  size_t statisticCount;
+  const void *row;
+};
+
+using RunFn = bool (*)(const void *row, void *pass, MlirOperation op, MlirContext context);
+
+/// A pass whose body is Rust. Options and statistics are real ones, made from the registry row, so that help,
+/// pipelines, reproducers and reports treat it as any other pass.
+class RustPass : public Pass {
+public:
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(RustPass)
+
+  RustPass(const PassSpec &spec, RunFn run)
+      : Pass(TypeID::get<RustPass>(), spec.anchor ? std::optional<StringRef>(spec.anchor) : std::nullopt), spec(spec), run(run) {
+    declare();
+  }
+  RustPass(const RustPass &other) : Pass(other), spec(other.spec), run(other.run) {
+    declare();
+    copyOptionValuesFrom(&other);
+  }
+
+  StringRef getName() const override { return spec.name; }
+  StringRef getArgument() const override { return spec.name; }
+  StringRef getDescription() const override { return spec.description; }
+  std::unique_ptr<Pass> clonePass() const override { return std::make_unique<RustPass>(*this); }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<TransformerDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                    memref::MemRefDialect, ml_program::MLProgramDialect, scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
+  }
+
+  bool canScheduleOn(RegisteredOperationName) const override { return true; }
+  void runOnOperation() override {
+    if (!run(spec.row, this, wrap(getOperation()), wrap(&getContext())))
+      signalPassFailure();
+  }
+
+  std::string option(size_t index) const { return values[index](); }
+  void count(size_t index, unsigned amount) { *statistics[index] += amount; }
+
+private:
+  template <typename T, typename... Args> void add(const OptionSpec &spec, Args &&...args) {
+    auto option = std::make_shared<Option<T>>(*this, spec.name, llvm::cl::desc(spec.description), std::forward<Args>(args)...);
+    values.push_back([option] {
+      std::string text;
+      llvm::raw_string_ostream stream(text);
+      stream << option->getValue();
+      return text;
+    });
+  }
+  void declare() {
+    for (const OptionSpec &o : llvm::ArrayRef(spec.options, spec.optionCount)) {
+      StringRef value = o.value;
+      if (o.kind == 0) {
+        add<bool>(o, llvm::cl::init(value == "true"));
+      } else if (o.kind == 1) {
+        int64_t initial = 0;
+        value.getAsInteger(10, initial);
+        add<int64_t>(o, llvm::cl::init(initial));
+      } else if (o.kind == 2) {
+        add<std::string>(o, llvm::cl::init(value.str()));
+      } else {
+        auto option = std::make_shared<ListOption<int64_t>>(*this, o.name, llvm::cl::desc(o.description));
+        values.push_back([option] { return llvm::join(llvm::map_range(*option, [](int64_t v) { return std::to_string(v); }), ","); });
+      }
+    }
+    for (const StatisticSpec &s : llvm::ArrayRef(spec.statistics, spec.statisticCount))
+      statistics.push_back(std::make_unique<Statistic>(this, s.name, s.description));
+  }
+
+  PassSpec spec;
+  RunFn run;
+  std::vector<std::function<std::string()>> values;
+  std::vector<std::unique_ptr<Statistic>> statistics;
+};
+
+void fillRegistry(DialectRegistry &registry) {
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registerAllToLLVMIRTranslations(registry);
+  registry.insert<TransformerDialect>();
+}
+
+} // namespace
+
+extern "C" {
+
+void kforgeFillRegistry(MlirDialectRegistry registry) { fillRegistry(*unwrap(registry)); }
+
+/// `spec` must outlive the process; it is the static registry row.
+void kforgeRegisterPass(const PassSpec *spec, RunFn run) {
+  PassSpec row = *spec;
+  registerPass([row, run]() -> std::unique_ptr<Pass> { return std::make_unique<RustPass>(row, run); });
+}
+
+/// A named pipeline that stands for `text`, a comma-separated list in which `{isa}` becomes the pipeline's option.
+void kforgeRegisterPipeline(const char *name, const char *description, const char *text) {
+  struct Options : PassPipelineOptions<Options> {
+    PassOptions::Option<std::string> isa{*this, "isa", llvm::cl::desc("Instruction set: host, avx512, avx2, sse2 or neon"), llvm::cl::init("host")};
+  };
+  std::string expansion = text;
+  registerPassPipeline(
+      name, description,
+      [expansion](OpPassManager &pm, StringRef options, function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
+        Options parsed;
+        if (failed(parsed.parseFromString(options)))
+          return error("bad options of the pipeline: " + options);
+        std::string pipeline = expansion;
+        for (size_t at; (at = pipeline.find("{isa}")) != std::string::npos;)
+          pipeline.replace(at, 5, "{isa=" + parsed.isa.getValue() + "}");
+        return parsePassPipeline(pipeline, pm);
+      },
+      [](function_ref<void(const mlir::detail::PassOptions &)> visit) { visit(Options()); });
+}
+
+void kforgeRegisterUpstreamPasses() { registerAllPasses(); }
+
+void kforgePassOption(void *pass, size_t index, void (*take)(MlirStringRef, void *), void *data) {
+  std::string value = static_cast<RustPass *>(pass)->option(index);
+  take(MlirStringRef{value.data(), value.size()}, data);
+}
+void kforgePassCount(void *pass, size_t index, unsigned amount) { static_cast<RustPass *>(pass)->count(index, amount); }
+
+int kforgeOptMain(int argc, char **argv) {
+  DialectRegistry registry;
+  fillRegistry(registry);
+  return asMainReturnCode(MlirOptMain(argc, argv, "KernelForge optimizer driver\n", registry));
+}
+int kforgeLspMain(int argc, char **argv) {
+  DialectRegistry registry;
+  fillRegistry(registry);
+  return failed(MlirLspServerMain(argc, argv, registry));
+}
+int kforgeReduceMain(int argc, char **argv) {
+  DialectRegistry registry;
+  fillRegistry(registry);
+  MLIRContext context(registry);
+  return failed(mlirReduceMain(argc, argv, context));
+}
+
+bool kforgeTypeIsQuant(MlirType type) { return isa<QuantType>(unwrap(type)); }
+MlirStringRef kforgeQuantFormat(MlirType type) { return wrap(cast<QuantType>(unwrap(type)).getFormat()); }
+int64_t kforgeQuantRows(MlirType type) { return cast<QuantType>(unwrap(type)).getRows(); }
+int64_t kforgeQuantColumns(MlirType type) { return cast<QuantType>(unwrap(type)).getColumns(); }
+
+bool kforgeAttributeIsKernel(MlirAttribute attribute) { return isa<KernelAttr>(unwrap(attribute)); }
+MlirAttribute kforgeKernelGet(MlirContext context, MlirStringRef name, const int64_t *tile, size_t count) {
+  return wrap(KernelAttr::get(unwrap(context), unwrap(name), llvm::ArrayRef(tile, count)));
+}
+MlirStringRef kforgeKernelName(MlirAttribute attribute) { return wrap(cast<KernelAttr>(unwrap(attribute)).getName()); }
+size_t kforgeKernelTile(MlirAttribute attribute, const int64_t **tile) {
+  auto values = cast<KernelAttr>(unwrap(attribute)).getTile();
+  *tile = values.data();
+  return values.size();
+}
+
+} // extern "C"

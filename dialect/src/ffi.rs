@@ -1,0 +1,57 @@
+//! The C functions of `cpp/shim.cpp`.
+
+use mlir_sys::{MlirAttribute, MlirContext, MlirDialectRegistry, MlirOperation, MlirStringRef, MlirType};
+use std::ffi::{c_char, c_int, c_void};
+
+#[repr(C)]
+pub struct OptionSpec {
+    pub name: *const c_char,
+    pub description: *const c_char,
+    pub value: *const c_char,
+    pub kind: i32,
+}
+
+#[repr(C)]
+pub struct StatisticSpec {
+    pub name: *const c_char,
+    pub description: *const c_char,
+}
+
+#[repr(C)]
+pub struct PassSpec {
+    pub name: *const c_char,
+    pub description: *const c_char,
+    pub anchor: *const c_char,
+    pub options: *const OptionSpec,
+    pub option_count: usize,
+    pub statistics: *const StatisticSpec,
+    pub statistic_count: usize,
+    pub row: *const c_void,
+}
+
+pub type RunFn = extern "C" fn(row: *const c_void, pass: *mut c_void, op: MlirOperation, context: MlirContext) -> bool;
+
+unsafe extern "C" {
+    pub fn kforgeFillRegistry(registry: MlirDialectRegistry);
+    pub fn kforgeRegisterPass(spec: *const PassSpec, run: RunFn);
+    pub fn kforgeRegisterPipeline(name: *const c_char, description: *const c_char, text: *const c_char);
+    pub fn kforgeRegisterUpstreamPasses();
+    pub fn kforgePassOption(
+        pass: *mut c_void,
+        index: usize,
+        take: unsafe extern "C" fn(MlirStringRef, *mut c_void),
+        data: *mut c_void,
+    );
+    pub fn kforgePassCount(pass: *mut c_void, index: usize, amount: u32);
+    pub fn kforgeOptMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
+    pub fn kforgeLspMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
+    pub fn kforgeReduceMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
+    pub fn kforgeTypeIsQuant(ty: MlirType) -> bool;
+    pub fn kforgeQuantFormat(ty: MlirType) -> MlirStringRef;
+    pub fn kforgeQuantRows(ty: MlirType) -> i64;
+    pub fn kforgeQuantColumns(ty: MlirType) -> i64;
+    pub fn kforgeAttributeIsKernel(attribute: MlirAttribute) -> bool;
+    pub fn kforgeKernelGet(context: MlirContext, name: MlirStringRef, tile: *const i64, count: usize) -> MlirAttribute;
+    pub fn kforgeKernelName(attribute: MlirAttribute) -> MlirStringRef;
+    pub fn kforgeKernelTile(attribute: MlirAttribute, tile: *mut *const i64) -> usize;
+}

@@ -1,0 +1,216 @@
+//! What passes ask of ops, types and values again and again.
+
+use melior::{
+    Context,
+    ir::{
+        Attribute, AttributeLike, BlockLike, BlockRef, Identifier, Location, RegionLike, Type, TypeLike, Value, ValueLike,
+        attribute::{FloatAttribute, IntegerAttribute, StringAttribute},
+        operation::{OperationBuilder, OperationLike, OperationRef},
+        r#type::{RankedTensorType, ShapedTypeLike},
+    },
+};
+use mlir_sys as sys;
+
+/// The name of an op, such as `transformer.linear`.
+pub fn op_name<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> String {
+    op.name().as_string_ref().as_str().unwrap_or_default().to_owned()
+}
+
+/// Static and dynamic (`None`) dimensions of a shaped type; empty for any other.
+pub fn dims(ty: Type<'_>) -> Vec<Option<usize>> {
+    // SAFETY: dimensions are read of a ranked shaped type only, below its rank.
+    unsafe {
+        if !sys::mlirTypeIsAShaped(ty.to_raw()) || !sys::mlirShapedTypeHasRank(ty.to_raw()) {
+            return vec![];
+        }
+        let rank = sys::mlirShapedTypeGetRank(ty.to_raw());
+        (0..rank).map(|axis| usize::try_from(sys::mlirShapedTypeGetDimSize(ty.to_raw(), axis as isize)).ok()).collect()
+    }
+}
+
+/// Element type of a ranked tensor, or the type itself.
+pub fn element(ty: Type<'_>) -> Type<'_> {
+    RankedTensorType::try_from(ty).map_or(ty, |t| t.element())
+}
+
+/// The ops of a block, terminator included.
+pub fn ops<'c, 'a>(block: BlockRef<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
+    let mut ops = vec![];
+    let mut next = block.first_operation();
+    while let Some(op) = next {
+        next = op.next_in_block();
+        ops.push(op);
+    }
+    ops
+}
+
+/// The first block of an op's first region.
+pub fn body<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> Option<BlockRef<'c, 'a>> {
+    op.region(0).ok().and_then(|r| r.first_block())
+}
+
+/// The op that defines a value, if it is no block argument.
+pub fn defining_op<'c, 'a>(value: Value<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+    // SAFETY: the owner of an op's result is an op that lives as long as the value.
+    value.is_operation_result().then(|| unsafe { OperationRef::from_raw(sys::mlirOpResultGetOwner(value.to_raw())) })
+}
+
+/// The ops that use a value, one entry a use.
+pub fn users<'c, 'a>(value: Value<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
+    let mut users = vec![];
+    // SAFETY: the use list is not changed while it is walked.
+    unsafe {
+        let mut next = sys::mlirValueGetFirstUse(value.to_raw());
+        while !sys::mlirOpOperandIsNull(next) {
+            users.push(OperationRef::from_raw(sys::mlirOpOperandGetOwner(next)));
+            next = sys::mlirOpOperandGetNextUse(next);
+        }
+    }
+    users
+}
+
+/// Makes every use of `from` a use of `to`.
+pub fn replace_uses<'c, 'a>(from: Value<'c, 'a>, to: Value<'c, 'a>) {
+    // SAFETY: both values are alive and, as the caller sees to, of one type.
+    unsafe { sys::mlirValueReplaceAllUsesOfWith(from.to_raw(), to.to_raw()) }
+}
+
+/// Deletes an op that has no uses left.
+pub fn erase(op: OperationRef<'_, '_>) {
+    // SAFETY: the callers hold no other reference to the op after this.
+    unsafe { sys::mlirOperationDestroy(op.to_raw()) }
+}
+
+/// Moves an op to just before another.
+pub fn move_before(op: OperationRef<'_, '_>, other: OperationRef<'_, '_>) {
+    // SAFETY: both ops are alive and in blocks.
+    unsafe { sys::mlirOperationMoveBefore(op.to_raw(), other.to_raw()) }
+}
+
+/// Sets operand `index` of an op.
+pub fn set_operand<'c, 'a>(op: OperationRef<'c, 'a>, index: usize, value: Value<'c, 'a>) {
+    // SAFETY: the op has such an operand, which the callers found by position.
+    unsafe { sys::mlirOperationSetOperand(op.to_raw(), index as isize, value.to_raw()) }
+}
+
+/// Sets an attribute.
+pub fn set_attribute<'c>(op: OperationRef<'c, '_>, name: &str, attribute: Attribute<'c>) {
+    // SAFETY: op and attribute live in one context; the name is copied.
+    unsafe {
+        sys::mlirOperationSetAttributeByName(op.to_raw(), melior::StringRef::new(name).to_raw(), attribute.to_raw());
+    }
+}
+
+/// Drops an attribute, if it is there.
+pub fn remove_attribute(op: OperationRef<'_, '_>, name: &str) {
+    // SAFETY: the op is alive; the name is read during the call.
+    unsafe {
+        sys::mlirOperationRemoveAttributeByName(op.to_raw(), melior::StringRef::new(name).to_raw());
+    }
+}
+
+/// The innermost ancestor of an op called `name`, or the op itself.
+pub fn ancestor<'c, 'a>(op: OperationRef<'c, 'a>, name: &str) -> Option<OperationRef<'c, 'a>> {
+    let mut current = Some(op);
+    while let Some(op) = current {
+        if op_name(&op) == name {
+            return Some(op);
+        }
+        current = op.parent_operation();
+    }
+    None
+}
+
+pub fn float_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str) -> Option<f32> {
+    op.attribute(name).ok().and_then(|a| FloatAttribute::try_from(a).ok()).map(|f| f.value() as f32)
+}
+
+pub fn integer_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str) -> Option<i64> {
+    op.attribute(name).ok().and_then(|a| IntegerAttribute::try_from(a).ok()).map(|i| i.value())
+}
+
+pub fn string_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str) -> Option<String> {
+    op.attribute(name).ok().and_then(|a| StringAttribute::try_from(a).ok()).map(|s| s.value().to_owned())
+}
+
+/// The elements of an `array<f32: ...>` attribute.
+pub fn f32_array_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str) -> Option<Vec<f32>> {
+    let attribute = op.attribute(name).ok()?.to_raw();
+    // SAFETY: elements are read of an f32 array only, below its length.
+    unsafe {
+        if !sys::mlirAttributeIsADenseF32Array(attribute) {
+            return None;
+        }
+        let count = sys::mlirDenseArrayGetNumElements(attribute);
+        Some((0..count).map(|i| sys::mlirDenseF32ArrayGetElement(attribute, i)).collect())
+    }
+}
+
+/// Sizes of an op's operand segments, for ops with optional operands: `segments[i]` operands belong to argument i.
+pub fn segments<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> Vec<usize> {
+    let Ok(attribute) = op.attribute("operandSegmentSizes") else { return vec![] };
+    let attribute = attribute.to_raw();
+    // SAFETY: elements are read of an i32 array only, below its length.
+    unsafe {
+        if !sys::mlirAttributeIsADenseI32Array(attribute) {
+            return vec![];
+        }
+        let count = sys::mlirDenseArrayGetNumElements(attribute);
+        (0..count).map(|i| sys::mlirDenseI32ArrayGetElement(attribute, i).max(0) as usize).collect()
+    }
+}
+
+/// The operand of an op's optional argument `argument`, by its segments.
+pub fn optional_operand<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, argument: usize) -> Option<Value<'c, 'a>> {
+    let segments = segments(op);
+    if *segments.get(argument)? == 0 {
+        return None;
+    }
+    op.operand(segments[..argument].iter().sum()).ok()
+}
+
+/// Builds an op and inserts it before another.
+pub fn insert_before<'c, 'a>(
+    context: &'c Context,
+    anchor: OperationRef<'c, 'a>,
+    name: &str,
+    operands: &[Value<'c, 'a>],
+    results: &[Type<'c>],
+    attributes: &[(&str, Attribute<'c>)],
+) -> OperationRef<'c, 'a> {
+    let attributes: Vec<_> = attributes.iter().map(|(n, v)| (Identifier::new(context, n), *v)).collect();
+    let op = OperationBuilder::new(name, anchor.location())
+        .add_operands(operands)
+        .add_results(results)
+        .add_attributes(&attributes)
+        .build()
+        .expect("an op with given result types always builds");
+    let block = anchor.block().expect("the anchor is in a block");
+    block.insert_operation_before(anchor, op)
+}
+
+/// Parses an attribute that the program itself wrote.
+///
+/// # Panics
+/// If it does not parse.
+pub fn parse_attribute<'c>(context: &'c Context, source: &str) -> Attribute<'c> {
+    Attribute::parse(context, source).unwrap_or_else(|| panic!("attribute '{source}' does not parse"))
+}
+
+/// An unknown location.
+pub fn unknown(context: &Context) -> Location<'_> {
+    Location::unknown(context)
+}
+
+/// The op whose block a block argument belongs to, and the argument's number.
+pub fn argument_owner<'c, 'a>(value: Value<'c, 'a>) -> Option<(OperationRef<'c, 'a>, usize)> {
+    if !value.is_block_argument() {
+        return None;
+    }
+    // SAFETY: the value is a block argument; its block and the op around it live as long.
+    unsafe {
+        let number = sys::mlirBlockArgumentGetArgNumber(value.to_raw());
+        let owner = sys::mlirBlockGetParentOperation(sys::mlirBlockArgumentGetOwner(value.to_raw()));
+        (!owner.ptr.is_null()).then(|| (OperationRef::from_raw(owner), number as usize))
+    }
+}

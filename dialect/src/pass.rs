@@ -1,0 +1,190 @@
+//! Passes written in Rust.
+//!
+//! A pass is a registry row, [`PassInfo`]: name, summary, options, statistics and a function. [`register`] hands it to
+//! MLIR as a pass like any other. The function reports a failure as a [`PassError`] at an op, which becomes a located
+//! diagnostic; a panic inside becomes one too, with the pass's name, and never crosses into C++.
+
+use crate::ffi;
+use melior::{
+    Context,
+    ir::{
+        Location,
+        operation::{OperationLike, OperationRef},
+    },
+};
+use mlir_sys::{MlirContext, MlirOperation, MlirStringRef, mlirEmitError};
+use std::{
+    any::Any,
+    ffi::{CString, c_void},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// A row of the pass registry.
+pub struct PassInfo {
+    /// The command-line name, also the file's and the test's.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub summary: &'static str,
+    /// The op it runs on, `builtin.module` or `func.func`.
+    pub anchor: &'static str,
+    pub options: &'static [OptionInfo],
+    pub statistics: &'static [StatisticInfo],
+    pub run: for<'c, 'a> fn(&PassRun<'c, 'a>) -> Result<(), PassError<'c>>,
+}
+
+/// An option of a pass with its default.
+pub struct OptionInfo {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub default: OptionValue,
+}
+
+/// Type and default of an option.
+pub enum OptionValue {
+    Bool(bool),
+    Integer(i64),
+    Text(&'static str),
+}
+
+/// A counter shown by `--mlir-pass-statistics`.
+pub struct StatisticInfo {
+    pub name: &'static str,
+    pub summary: &'static str,
+}
+
+/// Why a pass failed, and where.
+#[derive(Debug)]
+pub struct PassError<'c> {
+    pub location: Location<'c>,
+    pub message: String,
+}
+
+impl<'c> PassError<'c> {
+    /// An error at an op, in the form of MLIR's own: `'transformer.linear' op ...`.
+    pub fn at<'a>(op: &impl OperationLike<'c, 'a>, message: impl std::fmt::Display) -> Self
+    where
+        'c: 'a,
+    {
+        let name = op.name();
+        let name = name.as_string_ref().as_str().unwrap_or("?").to_owned();
+        Self { location: op.location(), message: format!("'{name}' op {message}") }
+    }
+}
+
+/// One run of a pass on one op.
+pub struct PassRun<'c, 'a> {
+    /// The op the pass is anchored on.
+    pub op: OperationRef<'c, 'a>,
+    pub context: &'c Context,
+    info: &'static PassInfo,
+    pass: *mut c_void,
+}
+
+impl PassRun<'_, '_> {
+    /// The value of an option, as text.
+    ///
+    /// # Panics
+    /// If the pass's row has no such option: a mistake in the pass, reported as a failure of it.
+    pub fn text(&self, name: &str) -> String {
+        unsafe extern "C" fn take(value: MlirStringRef, data: *mut c_void) {
+            // SAFETY: MLIR hands a valid pointer and length, and `data` is the string below.
+            unsafe {
+                let bytes = std::slice::from_raw_parts(value.data.cast::<u8>(), value.length);
+                *data.cast::<String>() = String::from_utf8_lossy(bytes).into_owned();
+            }
+        }
+        let index = self.info.options.iter().position(|o| o.name == name).expect("an option of the pass's row");
+        let mut value = String::new();
+        // SAFETY: `pass` is the running pass, `index` is within its options, and `value` outlives the call.
+        unsafe { ffi::kforgePassOption(self.pass, index, take, (&raw mut value).cast()) };
+        value
+    }
+
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.text(name).as_str(), "1" | "true")
+    }
+
+    pub fn integer(&self, name: &str) -> i64 {
+        self.text(name).parse().expect("an integer option prints as an integer")
+    }
+
+    /// Adds to a statistic.
+    pub fn count(&self, name: &str, amount: usize) {
+        let index = self.info.statistics.iter().position(|s| s.name == name).expect("a statistic of the pass's row");
+        // SAFETY: `pass` is the running pass and `index` is within its statistics.
+        unsafe { ffi::kforgePassCount(self.pass, index, amount as u32) };
+    }
+}
+
+extern "C" fn run(row: *const c_void, pass: *mut c_void, op: MlirOperation, context: MlirContext) -> bool {
+    // SAFETY: `row` is the static `PassInfo` given to `register`; op and context live through the call.
+    let (info, op, context) = unsafe {
+        let context = melior::ContextRef::from_raw(context);
+        (&*row.cast::<PassInfo>(), OperationRef::from_raw(op), context.to_ref())
+    };
+    let run = PassRun { op, context, info, pass };
+    let error = match catch_unwind(AssertUnwindSafe(|| (info.run)(&run))) {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => error,
+        Err(panic) => PassError {
+            location: op.location(),
+            message: format!("pass '{}' panicked, which is a bug in it: {}", info.name, panic_message(&*panic)),
+        },
+    };
+    emit_error(error.location, &error.message);
+    false
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Emits an error diagnostic.
+pub fn emit_error(location: Location<'_>, message: &str) {
+    let message = CString::new(message.replace('\0', " ")).expect("no zero byte is left");
+    // SAFETY: the location is valid and the message is zero-terminated.
+    unsafe { mlirEmitError(location.to_raw(), message.as_ptr()) };
+}
+
+/// Registers a pass with MLIR, once in a process for each name.
+pub fn register(info: &'static PassInfo) {
+    // MLIR keeps the row for the life of the process, so its C form is leaked.
+    let text = |s: &str| CString::new(s).expect("a registry row has no zero byte").into_raw().cast_const();
+    let options: Vec<ffi::OptionSpec> = info
+        .options
+        .iter()
+        .map(|o| {
+            let (kind, value) = match o.default {
+                OptionValue::Bool(b) => (0, b.to_string()),
+                OptionValue::Integer(i) => (1, i.to_string()),
+                OptionValue::Text(t) => (2, t.to_owned()),
+            };
+            ffi::OptionSpec { name: text(o.name), description: text(o.summary), value: text(&value), kind }
+        })
+        .collect();
+    let statistics: Vec<ffi::StatisticSpec> = info
+        .statistics
+        .iter()
+        .map(|s| ffi::StatisticSpec { name: text(s.name), description: text(s.summary) })
+        .collect();
+    let (options, statistics) = (options.leak(), statistics.leak());
+    let spec = ffi::PassSpec {
+        name: text(info.name),
+        description: text(info.summary),
+        anchor: text(info.anchor),
+        options: options.as_ptr(),
+        option_count: options.len(),
+        statistics: statistics.as_ptr(),
+        statistic_count: statistics.len(),
+        row: std::ptr::from_ref(info).cast(),
+    };
+    // SAFETY: everything that the spec points to was leaked above.
+    unsafe { ffi::kforgeRegisterPass(&spec, run) };
+}
+
+/// Registers `name` to stand for the comma-separated passes `text`; `{isa}` in it takes the pipeline's option.
+pub fn register_pipeline(name: &str, summary: &str, text: &str) {
+    let c = |s: &str| CString::new(s).expect("a registry row has no zero byte").into_raw().cast_const();
+    // SAFETY: the strings were leaked and stay valid.
+    unsafe { ffi::kforgeRegisterPipeline(c(name), c(summary), c(text)) };
+}

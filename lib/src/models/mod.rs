@@ -1,0 +1,3 @@
+//! Modules built from a checkpoint's configuration.
+
+pub mod llama;

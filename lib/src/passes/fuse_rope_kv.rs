@@ -1,0 +1,52 @@
+//! Puts the rotations of Q and K and the cache updates of K and V into one group.
+//!
+//! ```mlir
+//! %qr = transformer.rope %q at %pos {transformer.group = 0 : i64}
+//! %kr = transformer.rope %k at %pos {transformer.group = 0 : i64}
+//! %kc = transformer.kv_update %k_cache, %kr at %pos {transformer.group = 0 : i64}
+//! %vc = transformer.kv_update %v_cache, %v at %pos {transformer.group = 0 : i64}
+//! ```
+//! A rotated key goes from registers into its cache. Fires for the `rope` and `kv_update` ops that one attention reads,
+//! when the rotated key has no other use.
+
+use crate::fusion::{group, join};
+use kforge_dialect::{
+    ir::{body, defining_op, op_name, ops, users},
+    pass::{PassError, PassInfo, PassRun, StatisticInfo},
+};
+use melior::ir::operation::OperationLike;
+
+pub static INFO: PassInfo = PassInfo {
+    name: "fuse-rope-kv",
+    summary: "Group the rotations and cache updates before an attention",
+    anchor: "func.func",
+    options: &[],
+    statistics: &[StatisticInfo { name: "groups", summary: "attentions whose rotations and updates were grouped" }],
+    run,
+};
+
+fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
+    let Some(block) = body(&pass.op) else { return Ok(()) };
+    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.attention") {
+        let mut joined = vec![];
+        for operand in op.operands().take(3) {
+            let Some(def) = defining_op(operand) else { continue };
+            if !matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update") || group(&def).is_some() {
+                continue;
+            }
+            if op_name(&def) == "transformer.kv_update"
+                && let Some(rope) = def.operand(1).ok().and_then(defining_op)
+                && op_name(&rope) == "transformer.rope"
+                && users(rope.result(0).expect("rope has a result").into()).len() == 1
+            {
+                joined.push(rope);
+            }
+            joined.push(def);
+        }
+        if joined.len() > 1 {
+            join(pass.context, block, &joined);
+            pass.count("groups", 1);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Chooses a kernel family for every `transformer.fused`, and one physical layout for every weight and cache.
+//!
+//! ```mlir
+//! ml_program.global private @w(#ml_program.extern<T>) : T
+//! %y = transformer.fused(%a = %x, %b = %w) ...
+//! ```
+//! becomes
+//! ```mlir
+//! module attributes {transformer.isa = "avx512"} {
+//! ml_program.global private @w(#ml_program.extern<T>) {transformer.layout = "rows16"} : T
+//! %y = transformer.fused(%a = %x, %b = %w) ... kernel #transformer.kernel<"gemv">
+//!     attributes {transformer.layouts = ["row_major", "rows16"]}
+//! ```
+//! The choice is by rule: a linear of at most 8 static rows is a `gemv`, any other a `gemm`. A weight that comes from a
+//! global or an argument is packed once, at load; one layout serves the whole module, embedding and output head alike.
+//! A kernel that is already written on the op stays. A weight computed by the program stays row-major.
+
+use crate::{fusion::functions, isa::Isa};
+use kforge_dialect::{
+    KernelAttribute, QuantType,
+    ir::{argument_owner, body, defining_op, dims, op_name, ops, parse_attribute, segments, set_attribute, users},
+    pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
+};
+use melior::{
+    StringRef,
+    ir::{
+        AttributeLike, BlockLike, Value, ValueLike,
+        attribute::{FlatSymbolRefAttribute, StringAttribute},
+        operation::{OperationLike, OperationRef},
+    },
+};
+use std::collections::HashMap;
+
+pub static INFO: PassInfo = PassInfo {
+    name: "select-kernels",
+    summary: "Choose a kernel for every fused op and a layout for every weight",
+    anchor: "builtin.module",
+    options: &[OptionInfo {
+        name: "isa",
+        summary: "Instruction set: host, avx512, avx2, sse2 or neon",
+        default: OptionValue::Text("host"),
+    }],
+    statistics: &[
+        StatisticInfo { name: "selected", summary: "kernels chosen" },
+        StatisticInfo { name: "packed", summary: "weights and caches given a packed layout" },
+    ],
+    run,
+};
+
+/// Most rows of a linear that a GEMV takes.
+const GEMV_ROWS: usize = 8;
+
+/// Storage that outlives a call: a global, or a function's argument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin<'c, 'a> {
+    Global(OperationRef<'c, 'a>),
+    Argument(OperationRef<'c, 'a>, usize),
+}
+
+fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
+    let isa: Isa = pass.text("isa").parse().map_err(|message: String| PassError::at(&pass.op, message))?;
+    set_attribute(pass.op, "transformer.isa", StringAttribute::new(pass.context, isa.name()).into());
+    let fused: Vec<OperationRef> = functions(pass.op)
+        .iter()
+        .filter_map(body)
+        .flat_map(ops)
+        .filter(|op| op_name(op) == "transformer.fused")
+        .collect();
+    let layouts = choose_layouts(pass, &fused)?;
+    for (origin, layout) in &layouts {
+        let value = StringAttribute::new(pass.context, layout).into();
+        match origin.0 {
+            Origin::Global(global) => set_attribute(global, "transformer.layout", value),
+            // SAFETY: the function has such an argument; name and attribute are of its context.
+            Origin::Argument(function, index) => unsafe {
+                mlir_sys::mlirFuncSetArgAttr(
+                    function.to_raw(),
+                    index as isize,
+                    StringRef::new("transformer.layout").to_raw(),
+                    AttributeLike::to_raw(&value),
+                );
+            },
+        }
+        pass.count("packed", 1);
+    }
+    let layout = |value: Value<'c, '_>| {
+        origin(pass.op, value).and_then(|o| layouts.iter().find(|(k, _)| k.0 == o)).map_or("row_major", |(_, layout)| layout)
+    };
+    for op in &fused {
+        let names: Vec<String> = op.operands().map(|v| format!("\"{}\"", layout(v))).collect();
+        set_attribute(*op, "transformer.layouts", parse_attribute(pass.context, &format!("[{}]", names.join(", "))));
+        if !op.has_attribute("kernel") {
+            let kernel = KernelAttribute { name: family(*op)?.to_owned(), tile: vec![] };
+            set_attribute(*op, "kernel", kernel.to_attribute(pass.context));
+            pass.count("selected", 1);
+        }
+    }
+    Ok(())
+}
+
+/// The kernel family that computes the ops of a region.
+fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>> {
+    let inner = body(&fused).map(ops).unwrap_or_default();
+    let has = |name: &str| inner.iter().find(|op| op_name(*op) == name);
+    if let Some(linear) = has("transformer.linear") {
+        let input = linear.operand(0).expect("linear has an input").r#type();
+        let shape = dims(input);
+        let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |product, d| Some(product * (*d)?));
+        return Ok(if rows.is_some_and(|rows| rows <= GEMV_ROWS) { "gemv" } else { "gemm" });
+    }
+    for (op, family) in [
+        ("transformer.matmul", "matmul"),
+        ("transformer.attention", "attention"),
+        ("transformer.rope", "rope"),
+        ("transformer.kv_update", "rope"),
+        ("transformer.embedding", "embedding"),
+        ("transformer.rms_norm", "rowwise"),
+        ("transformer.layer_norm", "rowwise"),
+        ("transformer.softmax", "rowwise"),
+    ] {
+        if has(op).is_some() {
+            return Ok(family);
+        }
+    }
+    Ok("elementwise")
+}
+
+/// A map key: origins compare by identity.
+struct Place<'c, 'a>(Origin<'c, 'a>);
+
+/// One layout for each weight and cache of the module.
+fn choose_layouts<'c, 'a>(
+    pass: &PassRun<'c, 'a>,
+    fused: &[OperationRef<'c, 'a>],
+) -> Result<Vec<(Place<'c, 'a>, &'static str)>, PassError<'c>> {
+    let mut wishes: Vec<(Origin, Option<&'static str>)> = vec![];
+    let mut wish = |origin: Origin<'c, 'a>, layout: Option<&'static str>| {
+        match wishes.iter_mut().find(|(o, _)| *o == origin) {
+            // Two uses that want different layouts get none.
+            Some((_, old)) if *old != layout => *old = None,
+            Some(_) => {}
+            None => wishes.push((origin, layout)),
+        }
+    };
+    let mut quantised = HashMap::new();
+    for op in fused {
+        let Some(block) = body(op) else { continue };
+        for (i, operand) in op.operands().enumerate() {
+            let argument: Value = block.argument(i).expect("an argument for each operand").into();
+            let place = origin(pass.op, operand);
+            let quant = QuantType::from_type(operand.r#type()).is_some();
+            for user in users(argument) {
+                let wanted = wanted(user, argument);
+                match place {
+                    Some(Origin::Argument(function, index)) => {
+                        // A cache handed in and out keeps the caller's order.
+                        let weight = wanted.filter(|l| *l == "rows16" && only_fused_uses(function, index));
+                        if wanted.is_some() {
+                            wish(Origin::Argument(function, index), weight);
+                        }
+                    }
+                    Some(place) if wanted.is_some() => wish(place, wanted),
+                    _ => {}
+                }
+                if quant && wanted != Some("rows16") {
+                    return Err(PassError::at(&user, "cannot take a quantised weight in this place"));
+                }
+            }
+            if quant {
+                let Some(place) = place else {
+                    return Err(PassError::at(op, "needs a quantised weight to be a global or an argument"));
+                };
+                quantised.insert(format!("{:?}", operand.to_raw().ptr), (place, *op));
+            }
+        }
+    }
+    for (place, op) in quantised.values() {
+        if !wishes.iter().any(|(o, l)| o == place && *l == Some("rows16")) {
+            return Err(PassError::at(op, "has a quantised weight that is also used as something else"));
+        }
+    }
+    Ok(wishes.into_iter().filter_map(|(origin, layout)| Some((Place(origin), layout?))).collect())
+}
+
+/// The layout that one use of a region argument asks for.
+fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Option<&'static str> {
+    let is = |index: usize| user.operand(index).is_ok_and(|v| v == argument);
+    match op_name(&user).as_str() {
+        "transformer.linear" if is(1) => Some("rows16"),
+        // A table of activations (rows picked from the hidden states) is computed, so it has no origin to pack.
+        "transformer.embedding" if is(1) => Some("rows16"),
+        "transformer.attention" if segments(&user).get(3) == Some(&1) => {
+            if is(1) && !is(2) {
+                Some("keys16")
+            } else if is(2) && !is(1) {
+                Some("head_major")
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+fn only_fused_uses<'c>(function: OperationRef<'c, '_>, index: usize) -> bool {
+    body(&function)
+        .and_then(|block| block.argument(index).ok())
+        .is_some_and(|argument| users(argument.into()).iter().all(|u| op_name(u) == "transformer.fused"))
+}
+
+/// The storage that a value is, or is an in-place update of.
+fn origin<'c, 'a>(module: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Option<Origin<'c, 'a>> {
+    let Some(def) = defining_op(value) else {
+        let (function, number) = argument_owner(value)?;
+        return (op_name(&function) == "func.func").then_some(Origin::Argument(function, number));
+    };
+    match op_name(&def).as_str() {
+        "ml_program.global_load" | "ml_program.global_load_const" => {
+            let symbol = FlatSymbolRefAttribute::try_from(def.attribute("global").ok()?).ok()?;
+            let named = |op: &OperationRef| {
+                op_name(op) == "ml_program.global"
+                    && kforge_dialect::ir::string_attribute(op, "sym_name").as_deref() == Some(symbol.value())
+            };
+            body(&module).map(ops)?.into_iter().find(named).map(Origin::Global)
+        }
+        "transformer.fused" => {
+            let position = def.results().position(|r| Value::from(r) == value)?;
+            let block = body(&def)?;
+            let update = defining_op(block.terminator()?.operand(position).ok()?)?;
+            if op_name(&update) != "transformer.kv_update" {
+                return None;
+            }
+            let (_, cache) = argument_owner(update.operand(0).ok()?)?;
+            origin(module, def.operand(cache).ok()?)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,217 @@
+//! Runs pipelines and turns kernels into an object.
+//!
+//! Text of a module goes through the passes to a launch program and a module of kernels in the LLVM dialect, from there
+//! to LLVM IR, and through LLVM's `default<O3>` for the target to an object in memory. The object is position
+//! independent and refers to nothing but `memcpy`, `memmove` and `memset`; a runtime loads it, a cache keeps it.
+
+use inkwell::{
+    OptimizationLevel,
+    context::Context as LlvmContext,
+    memory_buffer::MemoryBuffer,
+    module::Module as LlvmModule,
+    passes::PassBuilderOptions,
+    targets::{CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple},
+};
+use kforge_passes::isa::Isa;
+use kforge_program::Program;
+use melior::{
+    Context,
+    diagnostic::{Diagnostic, DiagnosticSeverity},
+    ir::{Module, operation::OperationLike},
+    pass::PassManager,
+    utility::parse_pass_pipeline,
+};
+use std::sync::{Arc, Mutex, Once};
+
+/// What went wrong, as the diagnostics say it, one a line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CompileError(pub String);
+
+type Result<T> = std::result::Result<T, CompileError>;
+
+/// What kernels are compiled for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub triple: String,
+    pub cpu: String,
+    /// LLVM's feature string, `+avx2,+fma`.
+    pub features: String,
+    pub isa: Isa,
+}
+
+impl Target {
+    /// The machine this runs on, narrowed to `isa` if one is given.
+    ///
+    /// # Errors
+    /// If the machine lacks that instruction set.
+    pub fn host(isa: Option<Isa>) -> Result<Target> {
+        let host = Isa::host();
+        let isa = isa.unwrap_or(host);
+        let rank = |isa: Isa| match isa {
+            Isa::Sse2 => 0,
+            Isa::Avx2 => 1,
+            Isa::Avx512 => 2,
+            Isa::Neon => 10,
+        };
+        if rank(isa) > rank(host) || (isa == Isa::Neon) != (host == Isa::Neon) {
+            return Err(CompileError(format!("this machine has {host}, not {isa}; leave --cpu-features out, or name a narrower set")));
+        }
+        let triple = TargetMachine::get_default_triple().as_str().to_string_lossy().into_owned();
+        let text = |s: inkwell::support::LLVMString| s.to_string_lossy().into_owned();
+        let (cpu, features) = if isa == host {
+            (text(TargetMachine::get_host_cpu_name()), text(TargetMachine::get_host_cpu_features()))
+        } else {
+            baseline(isa)
+        };
+        Ok(Target { triple, cpu, features, isa })
+    }
+
+    /// Another machine, by its triple: the instruction set follows from the architecture.
+    ///
+    /// # Errors
+    /// If the architecture is none that kernels are generated for.
+    pub fn of_triple(triple: &str) -> Result<Target> {
+        let isa = match triple.split('-').next() {
+            Some("aarch64" | "arm64") => Isa::Neon,
+            Some("x86_64") => Isa::Avx2,
+            _ => return Err(CompileError(format!("no kernels are generated for '{triple}'; use an x86_64 or aarch64 triple"))),
+        };
+        let (cpu, features) = baseline(isa);
+        Ok(Target { triple: triple.to_owned(), cpu, features, isa })
+    }
+}
+
+/// CPU and features that stand for an instruction set and no more.
+fn baseline(isa: Isa) -> (String, String) {
+    let (cpu, features) = match isa {
+        // 512-bit vectors must be asked for: LLVM prefers 256 for this level.
+        Isa::Avx512 => ("x86-64-v4", "-prefer-256-bit"),
+        Isa::Avx2 => ("x86-64-v3", ""),
+        Isa::Sse2 => ("x86-64", ""),
+        Isa::Neon => ("generic", "+neon"),
+    };
+    (cpu.into(), features.into())
+}
+
+/// A context with every dialect and pass that compiling needs.
+pub fn context() -> Context {
+    kforge_dialect::register_upstream_passes();
+    crate::register();
+    kforge_dialect::new_context()
+}
+
+/// Collects error diagnostics of a context while `work` runs.
+pub fn with_diagnostics<T>(context: &Context, work: impl FnOnce() -> Option<T>) -> Result<T> {
+    let messages = Arc::new(Mutex::new(Vec::<String>::new()));
+    let sink = messages.clone();
+    let id = context.attach_diagnostic_handler(move |diagnostic: Diagnostic| {
+        if matches!(diagnostic.severity(), DiagnosticSeverity::Error)
+            && let Ok(mut messages) = sink.lock()
+        {
+            messages.push(format!("{}: error: {diagnostic}", diagnostic.location()));
+        }
+        true
+    });
+    let result = work();
+    context.detach_diagnostic_handler(id);
+    result.ok_or_else(|| {
+        let messages = messages.lock().map(|m| m.join("\n")).unwrap_or_default();
+        CompileError(if messages.is_empty() { "the compiler failed without a diagnostic".into() } else { messages })
+    })
+}
+
+/// Parses and verifies a module.
+///
+/// # Errors
+/// The parser's diagnostics, with line and column.
+pub fn parse<'c>(context: &'c Context, source: &str) -> Result<Module<'c>> {
+    with_diagnostics(context, || Module::parse(context, source).filter(|m| m.as_operation().verify()))
+}
+
+/// Runs a textual pipeline, `builtin.module(...)` around it left out.
+///
+/// # Errors
+/// The passes' diagnostics.
+pub fn run_pipeline(context: &Context, module: &mut Module, pipeline: &str) -> Result<()> {
+    let manager = PassManager::new(context);
+    parse_pass_pipeline(manager.as_operation_pass_manager(), &format!("builtin.module({pipeline})"))
+        .map_err(|e| CompileError(format!("the pipeline '{pipeline}' does not parse: {e}")))?;
+    with_diagnostics(context, || manager.run(module).ok())
+}
+
+/// The pipeline that lowers a module for a target, from tensors to launches.
+pub fn cpu_pipeline(isa: Isa, fuse: bool) -> String {
+    let fusion = if fuse { kforge_passes::FUSE } else { kforge_passes::NO_FUSE };
+    format!("func.func({fusion}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}}}")))
+}
+
+/// A compiled module: the launch program and the object with its kernels.
+pub struct Compiled {
+    pub program: Program,
+    pub object: Vec<u8>,
+}
+
+/// Compiles the text of a module.
+///
+/// # Errors
+/// Diagnostics of the parser, the passes or LLVM.
+pub fn compile(source: &str, target: &Target, fuse: bool) -> Result<Compiled> {
+    let context = context();
+    let mut module = parse(&context, source)?;
+    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, fuse))?;
+    let program = crate::extract::program(module.as_operation())
+        .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
+    let object = object(&context, &mut module, target)?;
+    Ok(Compiled { program, object })
+}
+
+/// Lowers the kernels of a module of launches to an object.
+///
+/// # Errors
+/// Diagnostics of the passes or LLVM.
+pub fn object(context: &Context, module: &mut Module, target: &Target) -> Result<Vec<u8>> {
+    emit(context, module, target, FileType::Object)
+}
+
+/// The same as assembly text.
+///
+/// # Errors
+/// Diagnostics of the passes or LLVM.
+pub fn assembly(context: &Context, module: &mut Module, target: &Target) -> Result<String> {
+    emit(context, module, target, FileType::Assembly).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn emit(context: &Context, module: &mut Module, target: &Target, file: FileType) -> Result<Vec<u8>> {
+    run_pipeline(context, module, crate::LLVM)?;
+    let llvm = LlvmContext::create();
+    // SAFETY: the module is in the LLVM dialect with translations registered; the result is owned by `llvm`.
+    let module = unsafe {
+        let raw = mlir_sys::mlirTranslateModuleToLLVMIR(module.as_operation().to_raw(), llvm.raw().cast());
+        if raw.is_null() {
+            return Err(CompileError("the kernels do not translate to LLVM IR".into()));
+        }
+        LlvmModule::new(raw.cast())
+    };
+    let machine = machine(target)?;
+    module.set_triple(&TargetTriple::create(&target.triple));
+    module.set_data_layout(&machine.get_target_data().get_data_layout());
+    let llvm_error = |e: inkwell::support::LLVMString| CompileError(format!("LLVM: {}", e.to_string_lossy()));
+    module.run_passes("default<O3>", &machine, PassBuilderOptions::create()).map_err(llvm_error)?;
+    let buffer: MemoryBuffer = machine.write_to_memory_buffer(&module, file).map_err(llvm_error)?;
+    Ok(buffer.as_slice().to_vec())
+}
+
+fn machine(target: &Target) -> Result<TargetMachine> {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let config = InitializationConfig::default();
+        LlvmTarget::initialize_x86(&config);
+        LlvmTarget::initialize_aarch64(&config);
+    });
+    let triple = TargetTriple::create(&target.triple);
+    let found = LlvmTarget::from_triple(&triple).map_err(|e| CompileError(format!("target '{}': {}", target.triple, e.to_string_lossy())))?;
+    found
+        .create_target_machine(&triple, &target.cpu, &target.features, OptimizationLevel::Aggressive, RelocMode::PIC, CodeModel::Default)
+        .ok_or_else(|| CompileError(format!("LLVM has no machine for {} with cpu '{}'", target.triple, target.cpu)))
+}

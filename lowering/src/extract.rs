@@ -1,0 +1,338 @@
+//! Reads the launch program out of a lowered module.
+
+use crate::passes::kernel_entries::{entry_name, is_kernel};
+use kforge_dialect::{
+    QuantType,
+    ir::{body, defining_op, dims, integer_attribute, op_name, ops, string_attribute},
+    pass::PassError,
+};
+use kforge_program::{
+    Access, Buffer, DimSource, Element, Expr, Function, Global, Kernel, Launch, Layout, Local, Output, Port, Program, Symbol, TensorType,
+};
+use melior::ir::{
+    AttributeLike, BlockLike, Type, Value, ValueLike,
+    attribute::{FlatSymbolRefAttribute, TypeAttribute},
+    operation::{OperationLike, OperationRef},
+    r#type::{MemRefType, RankedTensorType, ShapedTypeLike},
+};
+use std::collections::HashMap;
+
+type Result<'c, T> = std::result::Result<T, PassError<'c>>;
+
+/// The launch program of a module that `kforge-cpu` has lowered.
+///
+/// # Errors
+/// Points at the op that is not part of a lowered module.
+pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
+    let mut program = Program { version: Program::VERSION, globals: vec![], kernels: vec![], functions: vec![] };
+    let all = body(&module).map(ops).unwrap_or_default();
+    for op in all.iter().filter(|op| op_name(*op) == "ml_program.global") {
+        program.globals.push(global(*op)?);
+    }
+    for op in &all {
+        if op_name(op) == "func.func" && !is_kernel(*op) {
+            let function = Extract::new(&mut program).function(*op)?;
+            program.functions.push(function);
+        }
+    }
+    program.verify().map_err(|e| PassError::at(&module, format!("was lowered to a program that does not hold: {e}")))?;
+    Ok(program)
+}
+
+fn global<'c>(op: OperationRef<'c, '_>) -> Result<'c, Global> {
+    let ty = op.attribute("type").ok().and_then(|a| TypeAttribute::try_from(a).ok()).map(|t| t.value());
+    let ty = ty.ok_or_else(|| PassError::at(&op, "has no type"))?;
+    let layout = layout(&op, string_attribute(&op, "transformer.layout"))?;
+    let name = string_attribute(&op, "sym_name").unwrap_or_default();
+    // Dynamic extents are bound when the executor makes the state.
+    let dims = kforge_dialect::ir::dims(ty).iter().map(|d| Expr::Const(d.map_or(-1, |d| d as i64))).collect();
+    let ty = match QuantType::from_type(ty) {
+        Some(_) => tensor_type(ty, vec![]),
+        None => tensor_type(ty, dims),
+    };
+    let ty = ty.ok_or_else(|| PassError::at(&op, "has an element type that the program cannot hold"))?;
+    Ok(Global { name, ty, layout, mutable: op.has_attribute("is_mutable") })
+}
+
+fn layout<'c, 'a>(op: &OperationRef<'c, 'a>, name: Option<String>) -> Result<'c, Layout> {
+    match name {
+        None => Ok(Layout::RowMajor),
+        Some(name) => Layout::from_name(&name).ok_or_else(|| {
+            PassError::at(op, format!("has the unknown layout '{name}'; use row_major, rows16, keys16 or head_major"))
+        }),
+    }
+}
+
+/// A tensor, memref or quantised type with given dimensions.
+fn tensor_type(ty: Type<'_>, dims: Vec<Expr>) -> Option<TensorType> {
+    if let Some(quant) = QuantType::from_type(ty) {
+        let dims = vec![Expr::Const(quant.rows as i64), Expr::Const(quant.columns as i64)];
+        return Some(TensorType { dims, element: Element::Quant(quant.format) });
+    }
+    let element = match MemRefType::try_from(ty) {
+        Ok(memref) => memref.element(),
+        Err(_) => RankedTensorType::try_from(ty).ok()?.element(),
+    };
+    let element = match element.to_string().as_str() {
+        "f32" => Element::F32,
+        "f16" => Element::F16,
+        "bf16" => Element::BF16,
+        "i32" => Element::I32,
+        _ => return None,
+    };
+    Some(TensorType { dims, element })
+}
+
+struct Extract<'p, 'c, 'a> {
+    program: &'p mut Program,
+    symbols: Vec<Symbol>,
+    buffers: HashMap<usize, Buffer>,
+    sizes: HashMap<usize, Expr>,
+    marker: std::marker::PhantomData<Value<'c, 'a>>,
+}
+
+fn key(value: Value<'_, '_>) -> usize {
+    value.to_raw().ptr as usize
+}
+
+impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
+    fn new(program: &'p mut Program) -> Self {
+        Self { program, symbols: vec![], buffers: HashMap::new(), sizes: HashMap::new(), marker: std::marker::PhantomData }
+    }
+
+    fn symbol(&mut self, source: DimSource) -> Expr {
+        let found = self.symbols.iter().position(|s| s.source == source);
+        Expr::Sym(found.unwrap_or_else(|| {
+            let name = match source {
+                DimSource::Input { input, axis } => format!("in{input}.{axis}"),
+                DimSource::Global { global, axis } => format!("{}.{axis}", self.program.globals[global].name),
+            };
+            self.symbols.push(Symbol { name, source });
+            self.symbols.len() - 1
+        }))
+    }
+
+    fn size(&self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<'c, Expr> {
+        self.sizes.get(&key(value)).cloned().ok_or_else(|| PassError::at(&op, "uses a size that no argument binds"))
+    }
+
+    fn function(mut self, function: OperationRef<'c, 'a>) -> Result<'c, Function> {
+        let block = body(&function).ok_or_else(|| PassError::at(&function, "has no body"))?;
+        let name = string_attribute(&function, "sym_name").unwrap_or_default();
+        let mut inputs = vec![];
+        for i in 0..block.argument_count() {
+            let argument: Value = block.argument(i).expect("counted").into();
+            let extents = dims(argument.r#type())
+                .iter()
+                .enumerate()
+                .map(|(axis, d)| match d {
+                    Some(d) => Expr::Const(*d as i64),
+                    None => self.symbol(DimSource::Input { input: i, axis }),
+                })
+                .collect();
+            let ty = tensor_type(argument.r#type(), extents)
+                .ok_or_else(|| PassError::at(&function, format!("has an argument of type {}, which the program cannot hold", argument.r#type())))?;
+            let layout = layout(&function, argument_layout(function, i))?;
+            inputs.push(Port { name: format!("arg{i}"), ty, layout });
+            self.buffers.insert(key(argument), Buffer::Input(i));
+        }
+        let all = ops(block);
+        let returned: Vec<Value> =
+            all.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).collect();
+        let (mut locals, mut launches): (Vec<Local>, Vec<Launch>) = (vec![], vec![]);
+        let mut types: HashMap<usize, TensorType> = HashMap::new();
+        let mut classes: Vec<(Expr, Expr)> = vec![];
+        for op in &all {
+            let result = op.result(0).map(Value::from);
+            match (op_name(op).as_str(), result) {
+                ("arith.constant", Ok(result)) => {
+                    if let Some(value) = integer_attribute(op, "value") {
+                        self.sizes.insert(key(result), Expr::Const(value));
+                    }
+                }
+                ("memref.dim" | "tensor.dim", Ok(result)) => {
+                    let expr = self.dim(*op)?;
+                    self.sizes.insert(key(result), expr);
+                }
+                ("arith.muli" | "arith.addi" | "arith.ceildivui", Ok(result)) => {
+                    let (a, b) = (self.size(*op, op.operand(0).expect("binary"))?, self.size(*op, op.operand(1).expect("binary"))?);
+                    let expr = match op_name(op).as_str() {
+                        "arith.muli" => a.times(b),
+                        "arith.addi" => a.plus(b),
+                        _ => a.ceil_div(b),
+                    };
+                    self.sizes.insert(key(result), expr);
+                }
+                ("ml_program.global_load" | "ml_program.global_load_const", Ok(result)) => {
+                    let name = op.attribute("global").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
+                    let index = name.and_then(|n| self.program.globals.iter().position(|g| g.name == n.value()));
+                    let index = index.ok_or_else(|| PassError::at(op, "loads a global that is not there"))?;
+                    self.buffers.insert(key(result), Buffer::Global(index));
+                }
+                ("memref.alloc", Ok(result)) => {
+                    let mut sizes = op.operands();
+                    let mut extents = vec![];
+                    for d in dims(result.r#type()) {
+                        extents.push(match d {
+                            Some(d) => Expr::Const(d as i64),
+                            None => {
+                                let size = sizes.next().ok_or_else(|| PassError::at(op, "lacks a size"))?;
+                                self.size(*op, size)?
+                            }
+                        });
+                    }
+                    let ty = tensor_type(result.r#type(), extents).ok_or_else(|| PassError::at(op, "has an unknown element type"))?;
+                    if let Some(i) = returned.iter().position(|r| *r == result) {
+                        self.buffers.insert(key(result), Buffer::Output(i));
+                    } else if let Some(local) = local(*op, &ty, &mut classes) {
+                        self.buffers.insert(key(result), Buffer::Local(locals.len()));
+                        locals.push(local);
+                    }
+                    types.insert(key(result), ty);
+                }
+                ("transformer.launch", _) => {
+                    let launch = self.launch(*op)?;
+                    launches.push(launch);
+                }
+                ("func.return" | "ml_program.global_store", _) => {}
+                (other, _) => return Err(PassError::at(op, format!("is no part of a lowered function ('{other}')"))),
+            }
+        }
+        // Offsets within a class become offsets in the arena once all classes are known.
+        let mut base = Expr::Const(0);
+        let mut bases = vec![];
+        for (factor, end) in &classes {
+            bases.push((factor.clone(), base.clone()));
+            base = base.plus(end.clone().times(factor.clone()));
+        }
+        for local in &mut locals {
+            let (_, factor) = local.bytes.factored();
+            let start = bases.iter().find(|(f, _)| *f == factor).map_or(Expr::Const(0), |(_, base)| base.clone());
+            local.offset = start.plus(local.offset.clone().times(factor));
+        }
+        let mut outputs = vec![];
+        for value in &returned {
+            let buffer = *self.buffers.get(&key(*value)).ok_or_else(|| PassError::at(&function, "returns a value that no launch computes"))?;
+            let ty = match buffer {
+                Buffer::Input(i) => inputs[i].ty.clone(),
+                Buffer::Global(g) => self.program.globals[g].ty.clone(),
+                _ => types.get(&key(*value)).cloned().ok_or_else(|| PassError::at(&function, "returns a value of unknown type"))?,
+            };
+            outputs.push(Output { ty, buffer });
+        }
+        let mut function = Function { name, symbols: self.symbols, inputs, outputs, locals, arena: base, launches };
+        barriers(&mut function, &self.program.kernels);
+        Ok(function)
+    }
+
+    fn dim(&mut self, op: OperationRef<'c, 'a>) -> Result<'c, Expr> {
+        let source = op.operand(0).map_err(|_| PassError::at(&op, "has no source"))?;
+        let axis = op.operand(1).ok().and_then(defining_op).and_then(|c| integer_attribute(&c, "value"));
+        let axis = axis.and_then(|a| usize::try_from(a).ok()).ok_or_else(|| PassError::at(&op, "needs a constant axis"))?;
+        match self.buffers.get(&key(source)) {
+            Some(Buffer::Input(input)) => Ok(self.symbol(DimSource::Input { input: *input, axis })),
+            Some(Buffer::Global(global)) => Ok(self.symbol(DimSource::Global { global: *global, axis })),
+            _ => Err(PassError::at(&op, "asks for a size of an intermediate")),
+        }
+    }
+
+    fn launch(&mut self, op: OperationRef<'c, 'a>) -> Result<'c, Launch> {
+        let name = op.attribute("kernel").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
+        let name = name.map(|n| n.value().to_owned()).ok_or_else(|| PassError::at(&op, "names no kernel"))?;
+        let segments = kforge_dialect::ir::segments(&op);
+        let operands: Vec<Value> = op.operands().collect();
+        let ([1, scalars, buffers], 3) = (segments[..].try_into().unwrap_or([0; 3]), segments.len()) else {
+            return Err(PassError::at(&op, "has unreadable segments"));
+        };
+        let symbol = entry_name(&name);
+        let kernel = match self.program.kernels.iter().position(|k| k.name == symbol) {
+            Some(kernel) => kernel,
+            None => {
+                let params = access(&op);
+                let summary = string_attribute(&op, "summary").unwrap_or_default();
+                self.program.kernels.push(Kernel { name: symbol, summary, params, scalars });
+                self.program.kernels.len() - 1
+            }
+        };
+        let bound = |v: &Value<'c, 'a>| {
+            self.buffers.get(&key(*v)).copied().ok_or_else(|| PassError::at(&op, "binds a buffer that was not planned; run --plan-memory"))
+        };
+        Ok(Launch {
+            kernel,
+            tasks: self.size(op, operands[0])?,
+            scalars: operands[1..1 + scalars].iter().map(|v| self.size(op, *v)).collect::<Result<_>>()?,
+            buffers: operands[1 + scalars..1 + scalars + buffers].iter().map(bound).collect::<Result<_>>()?,
+            barrier: false,
+        })
+    }
+}
+
+fn access(op: &OperationRef<'_, '_>) -> Vec<Access> {
+    let Ok(attribute) = op.attribute("access") else { return vec![] };
+    let attribute = attribute.to_raw();
+    // SAFETY: elements are read of an i32 array only, below its length.
+    unsafe {
+        if !mlir_sys::mlirAttributeIsADenseI32Array(attribute) {
+            return vec![];
+        }
+        (0..mlir_sys::mlirDenseArrayGetNumElements(attribute))
+            .map(|i| match mlir_sys::mlirDenseI32ArrayGetElement(attribute, i) {
+                0 => Access::Read,
+                1 => Access::Write,
+                _ => Access::ReadWrite,
+            })
+            .collect()
+    }
+}
+
+/// A planned buffer; its offset is in bytes of its class until all classes are known.
+fn local(op: OperationRef<'_, '_>, ty: &TensorType, classes: &mut Vec<(Expr, Expr)>) -> Option<Local> {
+    let planned = |name: &str| integer_attribute(&op, &format!("transformer.{name}"));
+    let (first, last) = (usize::try_from(planned("first")?).ok()?, usize::try_from(planned("last")?).ok()?);
+    let bytes = ty.bytes(Layout::RowMajor);
+    let (unit, factor) = bytes.factored();
+    // The plan rounds a unit up to whole cache lines.
+    let bytes = Expr::Const((unit + 63) / 64 * 64).times(factor.clone());
+    if !classes.iter().any(|(f, _)| *f == factor) {
+        classes.push((factor, Expr::Const(planned("class")?)));
+    }
+    Some(Local { bytes, offset: Expr::Const(planned("offset")?), first, last })
+}
+
+fn argument_layout(function: OperationRef<'_, '_>, index: usize) -> Option<String> {
+    // SAFETY: the function has such an argument; a missing attribute is null and checked.
+    unsafe {
+        let name = melior::StringRef::new("transformer.layout");
+        let all = mlir_sys::mlirOperationGetAttributeByName(function.to_raw(), melior::StringRef::new("arg_attrs").to_raw());
+        if all.ptr.is_null() || index as isize >= mlir_sys::mlirArrayAttrGetNumElements(all) {
+            return None;
+        }
+        let dictionary = mlir_sys::mlirArrayAttrGetElement(all, index as isize);
+        let value = mlir_sys::mlirDictionaryAttrGetElementByName(dictionary, name.to_raw());
+        if value.ptr.is_null() || !mlir_sys::mlirAttributeIsAString(value) {
+            return None;
+        }
+        melior::StringRef::from_raw(mlir_sys::mlirStringAttrGetValue(value)).as_str().ok().map(str::to_owned)
+    }
+}
+
+/// Sets a barrier where a launch conflicts with one since the last barrier.
+fn barriers(function: &mut Function, kernels: &[Kernel]) {
+    let mut touched: Vec<(Buffer, Access)> = vec![];
+    let locals: Vec<(usize, usize)> = function.locals.iter().map(|l| (l.first, l.last)).collect();
+    // Buffers of the arena may share bytes when one's life ends before the other's begins.
+    let may_alias = |a: Buffer, b: Buffer| match (a, b) {
+        (Buffer::Local(a), Buffer::Local(b)) => a == b || locals[a].1 < locals[b].0 || locals[b].1 < locals[a].0,
+        (a, b) => a == b,
+    };
+    for launch in &mut function.launches {
+        let now: Vec<(Buffer, Access)> = launch.buffers.iter().copied().zip(kernels[launch.kernel].params.iter().copied()).collect();
+        let conflict =
+            now.iter().any(|(b, a)| touched.iter().any(|(tb, ta)| may_alias(*b, *tb) && (a.writes() || ta.writes())));
+        if conflict {
+            launch.barrier = true;
+            touched.clear();
+        }
+        touched.extend(now);
+    }
+}

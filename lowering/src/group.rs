@@ -1,0 +1,165 @@
+//! A fused op as the kernel generators see it.
+
+pub use kforge_dialect::ir::{dims, element, op_name};
+use kforge_dialect::ir::{body, ops};
+use kforge_program::Access;
+use melior::ir::{
+    Attribute, BlockLike, Type, Value, ValueLike,
+    attribute::{ArrayAttribute, StringAttribute},
+    operation::{OperationLike, OperationRef},
+};
+use std::collections::HashMap;
+
+/// An op that no kernel can be generated for: the op to point at, the cause and the fix.
+#[derive(Debug)]
+pub struct Unsupported<'c, 'a> {
+    pub op: OperationRef<'c, 'a>,
+    pub message: String,
+}
+
+pub type Result<'c, 'a, T> = std::result::Result<T, Unsupported<'c, 'a>>;
+
+/// A size known when a launch binds its buffers: sums and products of constants and dimensions of the group's operands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Size {
+    Const(usize),
+    /// Axis of operand.
+    Dim(usize, usize),
+    Mul(Box<Size>, Box<Size>),
+    Add(Box<Size>, Box<Size>),
+    CeilDiv(Box<Size>, usize),
+}
+
+impl Size {
+    pub fn mul(self, other: Size) -> Size {
+        match (self, other) {
+            (Size::Const(a), Size::Const(b)) => Size::Const(a * b),
+            (Size::Const(1), s) | (s, Size::Const(1)) => s,
+            (a, b) => Size::Mul(Box::new(a), Box::new(b)),
+        }
+    }
+    pub fn add(self, other: Size) -> Size {
+        match (self, other) {
+            (Size::Const(a), Size::Const(b)) => Size::Const(a + b),
+            (Size::Const(0), s) | (s, Size::Const(0)) => s,
+            (a, b) => Size::Add(Box::new(a), Box::new(b)),
+        }
+    }
+    pub fn ceil_div(self, divisor: usize) -> Size {
+        match self {
+            Size::Const(a) => Size::Const(a.div_ceil(divisor)),
+            s if divisor == 1 => s,
+            s => Size::CeilDiv(Box::new(s), divisor),
+        }
+    }
+    pub fn as_const(&self) -> Option<usize> {
+        if let Size::Const(c) = self { Some(*c) } else { None }
+    }
+}
+
+/// What a generator made: how the kernel is called. The kernel's parameters are `task`, the scalars, then a memref for
+/// each operand and each result of the group; a memref views its buffer as contiguous, in whatever shape it likes.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    pub access: Vec<Access>,
+    /// For each result, the operand whose buffer it overwrites.
+    pub in_place: Vec<Option<usize>>,
+    pub scalars: Vec<Size>,
+    pub tasks: Size,
+    /// For people: `linear x3 q4_1`.
+    pub summary: String,
+}
+
+/// A fused op, taken apart.
+pub struct Group<'c, 'a> {
+    pub op: OperationRef<'c, 'a>,
+    pub kernel: String,
+    pub tile: Vec<usize>,
+    /// One name a operand, from `transformer.layouts`.
+    pub layouts: Vec<String>,
+    pub arguments: Vec<Value<'c, 'a>>,
+    pub body: Vec<OperationRef<'c, 'a>>,
+    pub yields: Vec<Value<'c, 'a>>,
+    index: HashMap<usize, Definition>,
+}
+
+/// Where a value inside the region comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// Block argument, so operand, number.
+    Argument(usize),
+    /// Op of `body`, by position.
+    Op(usize),
+}
+
+/// A quantised weight's format, rows and columns.
+pub fn quant(ty: Type<'_>) -> Option<(kforge_quant::BlockFormat, usize, usize)> {
+    kforge_dialect::QuantType::from_type(ty).map(|q| (q.format, q.rows, q.columns))
+}
+
+impl<'c, 'a> Group<'c, 'a> {
+    /// Takes a `transformer.fused` apart; `kernel` and `tile` are its selected kernel.
+    pub fn new(op: OperationRef<'c, 'a>, kernel: String, tile: Vec<usize>) -> Result<'c, 'a, Self> {
+        let fail = |message: &str| Unsupported { op, message: message.into() };
+        let block = body(&op).ok_or_else(|| fail("the fused region is empty"))?;
+        let arguments: Vec<Value> = (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(Into::into).collect();
+        let mut body = ops(block);
+        let terminator = body.pop().ok_or_else(|| fail("the fused region has no yield"))?;
+        let yields = terminator.operands().collect();
+        let mut index = HashMap::new();
+        for (i, argument) in arguments.iter().enumerate() {
+            index.insert(argument.to_raw().ptr as usize, Definition::Argument(i));
+        }
+        for (i, op) in body.iter().enumerate() {
+            for result in op.results() {
+                index.insert(result.to_raw().ptr as usize, Definition::Op(i));
+            }
+        }
+        let layouts = match op.attribute("transformer.layouts").ok().and_then(|a| ArrayAttribute::try_from(a).ok()) {
+            Some(names) => (0..names.len())
+                .filter_map(|i| names.element(i).ok())
+                .filter_map(|a: Attribute| StringAttribute::try_from(a).ok())
+                .map(|s| s.value().to_owned())
+                .collect(),
+            None => vec!["row_major".to_owned(); arguments.len()],
+        };
+        if layouts.len() != arguments.len() {
+            return Err(fail("'transformer.layouts' must name one layout for each operand"));
+        }
+        Ok(Self { op, kernel, tile, layouts, arguments, body, yields, index })
+    }
+
+    /// Where `value` is defined in the region.
+    pub fn definition(&self, value: Value<'c, 'a>) -> Option<Definition> {
+        self.index.get(&(value.to_raw().ptr as usize)).copied()
+    }
+
+    /// The op of the region that defines `value`, if it is no operand.
+    pub fn defining_op(&self, value: Value<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+        match self.definition(value)? {
+            Definition::Op(i) => Some(self.body[i]),
+            Definition::Argument(_) => None,
+        }
+    }
+
+    /// The operand number of `value`, if it is one.
+    pub fn argument(&self, value: Value<'c, 'a>) -> Option<usize> {
+        match self.definition(value)? {
+            Definition::Argument(i) => Some(i),
+            Definition::Op(_) => None,
+        }
+    }
+
+    /// Product of axes `axes` of operand `operand`.
+    pub fn size(&self, operand: usize, axes: std::ops::Range<usize>) -> Size {
+        let dims = dims(self.arguments[operand].r#type());
+        axes.fold(Size::Const(1), |size, axis| {
+            size.mul(dims[axis].map_or(Size::Dim(operand, axis), Size::Const))
+        })
+    }
+
+    /// An error that points at the op of `value`, or at the group.
+    pub fn unsupported(&self, op: Option<OperationRef<'c, 'a>>, message: impl Into<String>) -> Unsupported<'c, 'a> {
+        Unsupported { op: op.unwrap_or(self.op), message: message.into() }
+    }
+}

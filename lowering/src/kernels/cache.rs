@@ -1,0 +1,215 @@
+//! Where the rows of a key or value cache lie, in any layout, with or without a block table.
+//!
+//! A cache is addressed as one flat buffer: its capacity is a size known at run time, which no memref shape can hold in
+//! an inner dimension.
+
+use crate::{
+    emit::{Cmp, Emitter, LANES, V},
+    group::{Group, Result, dims},
+    kernels::shared::{Scalars, Slot},
+};
+use kforge_program::Layout;
+use melior::ir::{Value, ValueLike, operation::OperationRef};
+
+/// A cache [B, C, H, D], or [Blocks, BlockSize, H, D] with a block table, as the operands of a group describe it.
+#[derive(Clone)]
+pub struct CacheOperand {
+    /// Number of the operand.
+    pub operand: usize,
+    pub layout: Layout,
+    pub heads: usize,
+    pub depth: usize,
+    /// C or BlockSize.
+    rows: Slot,
+    table: Option<TableOperand>,
+}
+
+#[derive(Clone)]
+struct TableOperand {
+    operand: usize,
+    pages: Slot,
+    blocks: Slot,
+}
+
+impl CacheOperand {
+    /// Reads the type and layout of operand `operand`, with the block table of operand `table`.
+    ///
+    /// # Errors
+    /// If the heads or their size are dynamic, or the layout is a weight's.
+    pub fn new<'c, 'a>(
+        group: &Group<'c, 'a>,
+        op: OperationRef<'c, 'a>,
+        operand: usize,
+        table: Option<usize>,
+        scalars: &mut Scalars,
+    ) -> Result<'c, 'a, Self> {
+        let [_, _, Some(heads), Some(depth)] = dims(group.arguments[operand].r#type())[..] else {
+            return Err(group.unsupported(Some(op), "keys and values need four dimensions, static heads and head size"));
+        };
+        let name = &group.layouts[operand];
+        let layout = Layout::from_name(name).filter(|layout| *layout != Layout::Rows16);
+        let layout = layout.ok_or_else(|| {
+            group.unsupported(Some(op), format!("the layout of a cache is row_major, keys16 or head_major, not '{name}'"))
+        })?;
+        let table = table.map(|table| TableOperand {
+            operand: table,
+            pages: scalars.add(group.size(table, 1..2)),
+            blocks: scalars.add(group.size(operand, 0..1)),
+        });
+        Ok(Self { operand, layout, heads, depth, rows: scalars.add(group.size(operand, 1..2)), table })
+    }
+
+    /// Whether sixteen positions from a multiple of sixteen are one vector at each element of the head.
+    pub fn interleaves(&self) -> bool {
+        let whole = match (&self.table, self.rows) {
+            (None, _) => true,
+            (Some(_), Slot::Known(block)) => block.is_multiple_of(LANES),
+            (Some(_), Slot::Parameter(_)) => false,
+        };
+        self.layout == Layout::Keys16 && whole
+    }
+
+    /// The cache in a kernel: `memref` holds it, `operands` are the buffers of the group's operands.
+    pub fn bind<'c, 'a>(
+        &self,
+        e: &Emitter<'c, 'a>,
+        memref: V<'c, 'a>,
+        operands: &[V<'c, 'a>],
+        scalars: &[V<'c, 'a>],
+    ) -> Cache<'c, 'a> {
+        let table = self.table.as_ref().map(|table| Table {
+            memref: operands[table.operand],
+            pages: table.pages.value(e, scalars),
+            blocks: table.blocks.value(e, scalars),
+        });
+        Cache { memref, layout: self.layout, heads: self.heads, depth: self.depth, rows: self.rows.value(e, scalars), table }
+    }
+}
+
+/// A cache seen by a kernel under construction.
+pub struct Cache<'c, 'a> {
+    /// `memref<?xT>`.
+    pub memref: V<'c, 'a>,
+    layout: Layout,
+    heads: usize,
+    depth: usize,
+    rows: V<'c, 'a>,
+    table: Option<Table<'c, 'a>>,
+}
+
+struct Table<'c, 'a> {
+    memref: V<'c, 'a>,
+    pages: V<'c, 'a>,
+    blocks: V<'c, 'a>,
+}
+
+impl<'c, 'a> Cache<'c, 'a> {
+    /// Positions that a sequence can hold.
+    pub fn capacity(&self, e: &Emitter<'c, 'a>) -> V<'c, 'a> {
+        self.table.as_ref().map_or(self.rows, |table| e.mul(table.pages, self.rows))
+    }
+
+    /// Elements between neighbours of a row.
+    pub fn stride(&self) -> usize {
+        if self.layout == Layout::Keys16 { LANES } else { 1 }
+    }
+
+    /// Offset of the first element of a row, for a position below the capacity whose block exists.
+    pub fn row(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
+        let (unit, row) = self.place(e, sequence, position);
+        self.offset(e, unit, row, head)
+    }
+
+    /// Emits `body` with the offset of a row, under the test that the cache has it.
+    pub fn if_row(
+        &self,
+        e: &Emitter<'c, 'a>,
+        sequence: V<'c, 'a>,
+        position: V<'c, 'a>,
+        head: V<'c, 'a>,
+        body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>),
+    ) {
+        e.if_(within(e, position, self.capacity(e)), |e| {
+            let (unit, row) = self.place(e, sequence, position);
+            match &self.table {
+                None => body(e, self.offset(e, unit, row, head)),
+                Some(table) => e.if_(within(e, unit, table.blocks), |e| body(e, self.offset(e, unit, row, head))),
+            }
+        });
+    }
+
+    /// The sequence or block that holds a position, and the row inside.
+    fn place(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
+        let Some(table) = &self.table else { return (sequence, position) };
+        let (page, row) = e.div_rem(position, self.rows);
+        let block = e.load(table.memref, &[e.add(e.mul(sequence, table.pages), page)]);
+        (e.cast("arith.index_cast", block, e.index()), row)
+    }
+
+    fn offset(&self, e: &Emitter<'c, 'a>, unit: V<'c, 'a>, row: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
+        if self.layout == Layout::RowMajor {
+            let row = e.add(e.mul(unit, self.rows), row);
+            return e.mul_c(e.add(e.mul_c(row, self.heads), head), self.depth);
+        }
+        let padded = e.mul_c(e.ceil_div_c(self.rows, LANES), LANES);
+        let first = e.mul(e.add(e.mul_c(unit, self.heads), head), padded);
+        if self.layout == Layout::HeadMajor {
+            return e.mul_c(e.add(first, row), self.depth);
+        }
+        let lane = e.div_rem_c(row, LANES).1;
+        e.add(e.mul_c(e.add(first, e.sub(row, lane)), self.depth), lane)
+    }
+}
+
+/// 0 <= value < end.
+fn within<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>, end: V<'c, 'a>) -> V<'c, 'a> {
+    e.same("arith.andi", &[e.cmp(Cmp::Sge, value, e.ci(0)), e.cmp(Cmp::Slt, value, end)])
+}
+
+/// Operand numbers of the tensors that say where the new rows of each sequence go.
+#[derive(Clone, Copy)]
+pub struct Sequences {
+    pub positions: usize,
+    /// Absent where every row is real.
+    pub lengths: Option<usize>,
+}
+
+impl Sequences {
+    /// Finds the operands of the group that an op's values are.
+    pub fn new<'c, 'a>(
+        group: &Group<'c, 'a>,
+        op: OperationRef<'c, 'a>,
+        positions: Value<'c, 'a>,
+        lengths: Option<Value<'c, 'a>>,
+    ) -> Result<'c, 'a, Self> {
+        let lengths = lengths.map(|lengths| operand(group, op, lengths)).transpose()?;
+        Ok(Self { positions: operand(group, op, positions)?, lengths })
+    }
+
+    /// The tokens of a sequence that came before, as an index.
+    pub fn position<'c, 'a>(&self, e: &Emitter<'c, 'a>, operands: &[V<'c, 'a>], sequence: V<'c, 'a>) -> V<'c, 'a> {
+        e.cast("arith.index_cast", e.load(operands[self.positions], &[sequence]), e.index())
+    }
+
+    /// How many of the `rows` new rows of a sequence are real.
+    pub fn length<'c, 'a>(
+        &self,
+        e: &Emitter<'c, 'a>,
+        operands: &[V<'c, 'a>],
+        sequence: V<'c, 'a>,
+        rows: V<'c, 'a>,
+    ) -> V<'c, 'a> {
+        match self.lengths {
+            Some(lengths) => {
+                let length = e.cast("arith.index_cast", e.load(operands[lengths], &[sequence]), e.index());
+                e.min(length, rows)
+            }
+            None => rows,
+        }
+    }
+}
+
+/// The operand number of a value that must come from outside the group.
+pub fn operand<'c, 'a>(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<'c, 'a, usize> {
+    group.argument(value).ok_or_else(|| group.unsupported(Some(op), "takes an operand that its group computes; take one of the two out of the group"))
+}

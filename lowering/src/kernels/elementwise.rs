@@ -1,0 +1,162 @@
+//! Element-wise ops: as an epilogue in another kernel's registers, and as a kernel of their own.
+//!
+//! The kernel views every tensor as one flat row; a task is a run of [`CHUNK`] elements, sixteen lanes at a time, the
+//! last lanes masked.
+
+use crate::{
+    emit::{Emitter, LANES, V},
+    group::{Group, Result, Signature, element, op_name},
+    kernels::shared::{load_lanes, store_lanes},
+};
+use kforge_program::Access;
+use melior::ir::{
+    Value, ValueLike,
+    attribute::{DenseElementsAttribute, FloatAttribute, StringAttribute},
+    operation::{OperationLike, OperationRef},
+};
+
+/// Elements of one task: large enough to pay for claiming it, small enough to share a decode row of 1536 in two.
+pub const CHUNK: usize = 1024;
+
+/// Ops that [`apply`] knows.
+pub fn is_elementwise(name: &str) -> bool {
+    matches!(
+        name,
+        "arith.addf"
+            | "arith.subf"
+            | "arith.mulf"
+            | "arith.divf"
+            | "arith.negf"
+            | "arith.maximumf"
+            | "arith.minimumf"
+            | "arith.maxnumf"
+            | "arith.minnumf"
+            | "arith.extf"
+            | "arith.truncf"
+            | "math.exp"
+            | "math.tanh"
+            | "math.sqrt"
+            | "math.rsqrt"
+            | "math.absf"
+            | "math.erf"
+            | "transformer.silu"
+            | "transformer.gelu"
+            | "transformer.swiglu"
+    )
+}
+
+/// The value of an element-wise op on f32 lanes.
+pub fn apply<'c, 'a>(
+    group: &Group<'c, 'a>,
+    e: &Emitter<'c, 'a>,
+    op: OperationRef<'c, 'a>,
+    x: &[V<'c, 'a>],
+) -> Result<'c, 'a, V<'c, 'a>> {
+    let name = op_name(&op);
+    let ty = x[0].r#type();
+    Ok(match name.as_str() {
+        "arith.addf" | "arith.subf" | "arith.mulf" | "arith.divf" | "arith.negf" | "arith.maximumf" | "arith.minimumf"
+        | "arith.maxnumf" | "arith.minnumf" | "math.sqrt" | "math.absf" => e.value(&name, x, ty, &[]),
+        "arith.extf" => x[0],
+        // The tensor between would have been rounded.
+        "arith.truncf" => {
+            let result = op.result(0).map(|r| element(r.r#type())).map_err(|_| group.unsupported(Some(op), "no result"))?;
+            e.widen(e.narrow(x[0], result))
+        }
+        "math.exp" => e.exp(x[0]),
+        "math.tanh" => e.tanh(x[0]),
+        "math.erf" => e.erf(x[0]),
+        "math.rsqrt" => e.divf(e.cf_like(1.0, ty), e.sqrt(x[0])),
+        "transformer.silu" => e.mulf(x[0], e.sigmoid(x[0])),
+        "transformer.swiglu" => e.mulf(e.mulf(x[0], e.sigmoid(x[0])), x[1]),
+        "transformer.gelu" => gelu(e, x[0], is_tanh(op)),
+        _ => return Err(group.unsupported(Some(op), format!("'{name}' has no element-wise kernel for the CPU"))),
+    })
+}
+
+fn is_tanh<'c, 'a>(op: OperationRef<'c, 'a>) -> bool {
+    op.attribute("approximate").is_ok_and(|a| StringAttribute::try_from(a).map_or_else(|_| a.to_string(), |s| s.value().into()).contains("tanh"))
+}
+
+fn gelu<'c, 'a>(e: &Emitter<'c, 'a>, x: V<'c, 'a>, tanh: bool) -> V<'c, 'a> {
+    let c = |v| e.cf_like(v, x.r#type());
+    let inner = if tanh {
+        let cube = e.mulf(e.mulf(x, x), e.mulf(x, c(0.044_715)));
+        e.tanh(e.mulf(e.addf(x, cube), c(0.797_884_6)))
+    } else {
+        e.erf(e.mulf(x, c(std::f32::consts::FRAC_1_SQRT_2)))
+    };
+    e.mulf(e.mulf(x, c(0.5)), e.addf(inner, c(1.0)))
+}
+
+/// Evaluates the element-wise expression that ends in `value`; `leaf` gives the lanes of operands and roots.
+pub fn evaluate<'c, 'a>(
+    group: &Group<'c, 'a>,
+    e: &Emitter<'c, 'a>,
+    value: Value<'c, 'a>,
+    leaf: &dyn Fn(Value<'c, 'a>) -> Option<V<'c, 'a>>,
+) -> Result<'c, 'a, V<'c, 'a>> {
+    if let Some(lanes) = leaf(value) {
+        return Ok(lanes);
+    }
+    let op = group.defining_op(value).ok_or_else(|| group.unsupported(None, "an operand is used in an unexpected place"))?;
+    if op_name(&op) == "arith.constant" {
+        return splat_constant(op)
+            .map(|c| e.vf(c))
+            .ok_or_else(|| group.unsupported(Some(op), "only a splat constant can be part of a kernel"));
+    }
+    let operands = op.operands().map(|o| evaluate(group, e, o, leaf)).collect::<Result<Vec<_>>>()?;
+    if operands.is_empty() {
+        return Err(group.unsupported(Some(op), format!("'{}' has no kernel for the CPU", op_name(&op))));
+    }
+    apply(group, e, op, &operands)
+}
+
+/// The value of a splat float constant.
+pub fn splat_constant<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<f32> {
+    let dense = DenseElementsAttribute::try_from(op.attribute("value").ok()?).ok()?;
+    if !dense.is_splat() {
+        return None;
+    }
+    FloatAttribute::try_from(dense.splat_value()).ok().map(|f| f.value() as f32)
+}
+
+/// Generates the flat kernel of a group of element-wise ops.
+pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
+    let rank = crate::group::dims(group.yields[0].r#type()).len();
+    let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
+    let mut parameters = vec![module.index(), module.index()];
+    parameters.extend(group.arguments.iter().map(flat));
+    parameters.extend(group.yields.iter().map(flat));
+    let (e, values) = module.func(name, &parameters);
+    let (task, total, buffers) = (values[0], values[1], &values[2..]);
+    let (inputs, outputs) = buffers.split_at(group.arguments.len());
+
+    let start = e.mul_c(task, CHUNK);
+    let end = e.min(e.add_c(start, CHUNK), total);
+    let whole = e.add(start, e.mul_c(e.div_rem_c(e.sub(end, start), LANES).0, LANES));
+    let mut failure = None;
+    let mut body = |e: &Emitter<'c, 'a>, at: V<'c, 'a>, mask: Option<V<'c, 'a>>| {
+        for (output, value) in outputs.iter().zip(&group.yields) {
+            let leaf = |v: Value<'c, 'a>| group.argument(v).map(|i| load_lanes(e, inputs[i], &[at], mask));
+            match evaluate(group, e, *value, &leaf) {
+                Ok(lanes) => store_lanes(e, lanes, *output, &[at], mask),
+                Err(error) => failure = Some(error),
+            }
+        }
+    };
+    e.loop_(start, whole, LANES, |e, at| body(e, at, None));
+    e.loop_(whole, end, LANES, |e, at| {
+        let mask = e.mask(e.sub(end, at));
+        body(e, at, Some(mask));
+    });
+    e.ret();
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let total = group.size(0, 0..rank);
+    let mut access = vec![Access::Read; group.arguments.len()];
+    access.extend(vec![Access::Write; group.yields.len()]);
+    let ops: Vec<String> = group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
+    Ok(Signature { access, in_place: vec![None; group.yields.len()], tasks: total.clone().ceil_div(CHUNK), scalars: vec![total], summary: ops.join("+") })
+}

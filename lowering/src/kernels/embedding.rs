@@ -1,0 +1,66 @@
+//! Rows of a table by id: a task is one row.
+//!
+//! Reads single elements, so the table may have any layout; the output head and the embedding of a tied model share one.
+//! An id outside the table reads the nearest row; the executor has refused such ids before.
+
+use crate::{
+    emit::Emitter,
+    group::{Group, Result, Signature, dims, element, op_name},
+    weights::Weight,
+};
+use kforge_program::Access;
+use melior::ir::{ValueLike, operation::OperationLike};
+
+pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
+    let [op] = group.body[..] else {
+        return Err(group.unsupported(None, "the embedding kernel takes one embedding"));
+    };
+    let operand = |i| op.operand(i).ok().and_then(|v| group.argument(v));
+    let (Some(ids), Some(table)) = (operand(0), operand(1)) else {
+        return Err(group.unsupported(Some(op), "ids and table must be operands of the group"));
+    };
+    if op_name(&op) != "transformer.embedding" {
+        return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding"));
+    }
+    let shape = dims(group.arguments[ids].r#type());
+    let output = group.yields[0].r#type();
+    let Some(width) = dims(output).pop().flatten() else {
+        return Err(group.unsupported(Some(op), "the row length must be static"));
+    };
+    let table_type = group.arguments[table].r#type();
+    // Rows of activations, picked from a computed matrix, are plain rows of any number.
+    let weight = if dims(table_type).first() == Some(&None) { None } else { group.weight(table)? };
+    let rows = weight.map_or_else(|| group.size(table, 0..1), |(_, rows, _)| crate::group::Size::Const(rows));
+
+    let mut parameters = vec![module.index(), module.index()];
+    for i in 0..group.arguments.len() {
+        parameters.push(match weight {
+            _ if i == ids => module.memref(&[None], module.int(32)),
+            Some((storage, rows, columns)) => storage.memref(module, rows, columns, element(table_type)),
+            None => module.memref(&[None, Some(width)], element(table_type)),
+        });
+    }
+    parameters.push(module.memref(&[None, Some(width)], element(output)));
+    let (e, values) = module.func(name, &parameters);
+    let (task, count, buffers) = (values[0], values[1], &values[2..]);
+    let id = e.cast("arith.index_cast", e.load(buffers[ids], &[task]), e.index());
+    let last = e.max(e.sub(count, e.ci(1)), e.ci(0));
+    let row = e.max(e.min(id, last), e.ci(0));
+    e.loop_(e.ci(0), e.ci(width), 1, |e, column| {
+        let value = match weight {
+            Some((storage, rows, columns)) => {
+                Weight { storage, rows, columns, memref: buffers[table] }.element(e, row, column)
+            }
+            None => e.widen(e.load(buffers[table], &[row, column])),
+        };
+        e.store(e.narrow(value, element(output)), buffers[2], &[task, column]);
+    });
+    e.ret();
+    Ok(Signature {
+        access: vec![Access::Read, Access::Read, Access::Write],
+        in_place: vec![None],
+        tasks: group.size(ids, 0..shape.len()),
+        scalars: vec![rows],
+        summary: "embedding".into(),
+    })
+}

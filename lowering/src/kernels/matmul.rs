@@ -1,0 +1,96 @@
+//! Batched product of two activations, any dimension dynamic: a task is a tile of MR rows and sixteen columns.
+//!
+//! `#transformer.kernel<"matmul", tile = [MR, 16]>`. Each output is one FMA chain with k ascending. Rows of a plain `b`
+//! load as vectors; a transposed `b` is gathered lane by lane, legal rather than fast. Rows past the last are computed
+//! on the last row and not stored; lanes past N are masked.
+
+use crate::{
+    emit::{Cmp, Emitter, LANES, V},
+    group::{Group, Result, Signature, dims, element, op_name},
+    kernels::{
+        elementwise::evaluate,
+        shared::{load_lanes, store_lanes},
+    },
+};
+use kforge_program::Access;
+use melior::ir::{Value, ValueLike, operation::OperationLike};
+
+pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
+    let mut matmuls = group.body.iter().filter(|op| op_name(*op) == "transformer.matmul");
+    let (Some(op), None) = (matmuls.next().copied(), matmuls.next()) else {
+        return Err(group.unsupported(None, "the matmul kernel takes one matmul and its epilogue"));
+    };
+    let ([output], [height, LANES]) = (&group.yields[..], &group.tile[..]) else {
+        return Err(group.unsupported(Some(op), "matmul's tile is [MR, 16], and it has one result"));
+    };
+    let height = (*height).max(1);
+    let operand = |i| op.operand(i).ok().and_then(|v| group.argument(v));
+    let (Some(a), Some(b)) = (operand(0), operand(1)) else {
+        return Err(group.unsupported(Some(op), "a and b must be operands of the group"));
+    };
+    let (swap_a, swap_b) = (op.has_attribute("transpose_a"), op.has_attribute("transpose_b"));
+    let rank = dims(group.arguments[a].r#type()).len();
+    let axis = |operand, last: bool| group.size(operand, if last { rank - 1..rank } else { rank - 2..rank - 1 });
+    let batch = group.size(a, 0..rank - 2);
+    let (m, k, n) = (axis(a, swap_a), axis(a, !swap_a), axis(b, !swap_b));
+
+    let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
+    let mut parameters = vec![module.index(); 4];
+    parameters.extend(group.arguments.iter().map(flat));
+    parameters.push(flat(output));
+    let (e, values) = module.func(name, &parameters);
+    let [task, rows, depth, columns] = values[..4] else { unreachable!("four index parameters") };
+    let buffers = &values[4..];
+
+    let one = e.ci(1);
+    let tiles = e.max(e.ceil_div_c(columns, LANES), one);
+    let row_tiles = e.max(e.ceil_div_c(rows, height), one);
+    let (rest, tile) = e.div_rem(task, tiles);
+    let (batch_index, row_tile) = e.div_rem(rest, row_tiles);
+    let (row, column) = (e.mul_c(row_tile, height), e.mul_c(tile, LANES));
+    let last_row = e.sub(rows, one);
+    let at: Vec<V> = (0..height).map(|r| e.min(e.add_c(row, r), last_row)).collect();
+    let mask = e.mask(e.min(e.sub(columns, column), e.ci(LANES)));
+    let a_base = e.mul(batch_index, e.mul(rows, depth));
+    let b_base = e.mul(batch_index, e.mul(depth, columns));
+    let sums = e.for_(e.ci(0), depth, 1, &vec![e.vf(0.0); height], |e, k, sums| {
+        let b = if swap_b {
+            let last = e.sub(columns, e.ci(1));
+            let lanes: Vec<V> = (0..LANES)
+                .map(|lane| {
+                    let column = e.min(e.add_c(column, lane), last);
+                    e.load(buffers[b], &[e.add(b_base, e.add(e.mul(column, depth), k))])
+                })
+                .collect();
+            e.widen(e.from_elements(&lanes))
+        } else {
+            load_lanes(e, buffers[b], &[e.add(b_base, e.add(e.mul(k, columns), column))], Some(mask))
+        };
+        let load_a = |row: V<'c, 'a>| {
+            let inner = if swap_a { e.add(e.mul(k, rows), row) } else { e.add(e.mul(row, depth), k) };
+            e.splat(e.widen(e.load(buffers[a], &[e.add(a_base, inner)])))
+        };
+        at.iter().zip(sums).map(|(row, sum)| e.fma(b, load_a(*row), *sum)).collect()
+    });
+    let c_base = e.mul(batch_index, e.mul(rows, columns));
+    let product: Value = op.result(0).map_err(|_| group.unsupported(Some(op), "matmul has no result"))?.into();
+    for (r, sum) in sums.iter().enumerate() {
+        let row = e.add_c(row, r);
+        let mut outcome = Ok(());
+        e.if_(e.cmp(Cmp::Slt, row, rows), |e| {
+            let at = e.add(c_base, e.add(e.mul(row, columns), column));
+            let leaf = |v: Value<'c, 'a>| match group.argument(v) {
+                Some(operand) => Some(load_lanes(e, buffers[operand], &[at], Some(mask))),
+                None => (v == product).then_some(*sum),
+            };
+            outcome = evaluate(group, e, *output, &leaf)
+                .map(|lanes| store_lanes(e, lanes, buffers[group.arguments.len()], &[at], Some(mask)));
+        });
+        outcome?;
+    }
+    e.ret();
+    let mut access = vec![Access::Read; group.arguments.len()];
+    access.push(Access::Write);
+    let tasks = batch.mul(m.clone().ceil_div(height)).mul(n.clone().ceil_div(LANES));
+    Ok(Signature { access, in_place: vec![None], scalars: vec![m, k, n], tasks, summary: "matmul".into() })
+}

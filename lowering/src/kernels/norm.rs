@@ -1,0 +1,165 @@
+//! Norms and softmax over the last axis: a task is a row.
+//!
+//! The same emission serves the kernel of its own and the prologue of a GEMV, so that fusing a norm changes no bit: the
+//! order of the sums is fixed by the row's length alone (four interleaved accumulators of sixteen lanes).
+
+use crate::{
+    emit::{Emitter, V},
+    group::{Group, Result, Signature, dims, element, op_name},
+    kernels::shared::{each_lanes, fold_lanes, load_lanes, store_lanes},
+};
+use kforge_program::Access;
+use melior::ir::{
+    Value, ValueLike,
+    attribute::FloatAttribute,
+    operation::{OperationLike, OperationRef},
+};
+
+/// A normalisation of rows of `length` elements.
+pub struct Norm<'c, 'a> {
+    kind: Kind,
+    length: usize,
+    eps: f32,
+    /// Position of weight and bias among the kernel's buffers.
+    weight: Option<V<'c, 'a>>,
+    bias: Option<V<'c, 'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Rms,
+    Layer,
+    Softmax,
+}
+
+/// Whether [`Norm`] emits this op.
+pub fn is_norm(name: &str) -> bool {
+    matches!(name, "transformer.rms_norm" | "transformer.layer_norm" | "transformer.softmax")
+}
+
+impl<'c, 'a> Norm<'c, 'a> {
+    /// `buffers` are the memrefs of the group's operands.
+    pub fn new(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Self> {
+        let kind = match op_name(&op).as_str() {
+            "transformer.rms_norm" => Kind::Rms,
+            "transformer.layer_norm" => Kind::Layer,
+            _ => Kind::Softmax,
+        };
+        let input = op.operand(0).map_err(|_| group.unsupported(Some(op), "a norm needs an operand"))?;
+        let length = dims(input.r#type())
+            .pop()
+            .flatten()
+            .ok_or_else(|| group.unsupported(Some(op), "the normalised dimension must be static to be compiled"))?;
+        let eps = op.attribute("eps").ok().and_then(|a| FloatAttribute::try_from(a).ok()).map_or(0.0, |f| f.value() as f32);
+        let operand = |i| {
+            let Ok(value) = op.operand(i) else { return Ok(None) };
+            match group.argument(value) {
+                Some(argument) => Ok(Some(buffers[argument])),
+                None => Err(group.unsupported(Some(op), "a norm's weight must be an operand of the group")),
+            }
+        };
+        Ok(Self { kind, length, eps, weight: operand(1)?, bias: operand(2)? })
+    }
+
+    /// Normalises one row: `load` reads lanes of it as f32, `store` takes the result's.
+    pub fn emit(
+        &self,
+        e: &Emitter<'c, 'a>,
+        load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>,
+        store: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>, V<'c, 'a>),
+    ) {
+        if self.kind == Kind::Softmax {
+            return self.softmax(e, load, store);
+        }
+        let n = e.cf(self.length as f32);
+        let mean = (self.kind == Kind::Layer).then(|| {
+            let sum = self.sum(e, &|e, at, mask| load(e, at, mask));
+            e.splat(e.divf(sum, n))
+        });
+        let centred = |e: &Emitter<'c, 'a>, at, mask| match mean {
+            // Lanes past the end are zero, and must stay so to not enter the sum.
+            Some(mean) => {
+                let shifted = e.subf(load(e, at, mask), mean);
+                mask.map_or(shifted, |m| e.select(m, shifted, e.vf(0.0)))
+            }
+            None => load(e, at, mask),
+        };
+        let squares = self.sum(e, &|e, at, mask| {
+            let x = centred(e, at, mask);
+            e.mulf(x, x)
+        });
+        let variance = e.addf(e.divf(squares, n), e.cf(self.eps));
+        let scale = e.splat(e.divf(e.cf(1.0), e.sqrt(variance)));
+        each_lanes(e, self.length, |e, at, mask| {
+            let mut y = e.mulf(centred(e, at, mask), scale);
+            if let Some(weight) = self.weight {
+                y = e.mulf(y, load_lanes(e, weight, &[at], mask));
+            }
+            if let Some(bias) = self.bias {
+                y = e.addf(y, load_lanes(e, bias, &[at], mask));
+            }
+            store(e, at, mask, y);
+        });
+    }
+
+    fn sum(&self, e: &Emitter<'c, 'a>, term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>) -> V<'c, 'a> {
+        let sums = fold_lanes(e, self.length, &[e.vf(0.0); 4], |e, at, mask, sum| e.addf(sum, term(e, at, mask)));
+        let sum = e.addf(e.addf(sums[0], sums[1]), e.addf(sums[2], sums[3]));
+        e.reduce("add", sum)
+    }
+
+    fn softmax(
+        &self,
+        e: &Emitter<'c, 'a>,
+        load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>,
+        store: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>, V<'c, 'a>),
+    ) {
+        let lowest = e.vf(f32::NEG_INFINITY);
+        let outside = |e: &Emitter<'c, 'a>, mask: Option<V<'c, 'a>>, x, other| mask.map_or(x, |m| e.select(m, x, other));
+        let maxima = fold_lanes(e, self.length, &[lowest; 4], |e, at, mask, max| {
+            e.maxf(max, outside(e, mask, load(e, at, mask), e.vf(f32::NEG_INFINITY)))
+        });
+        let max = e.maxf(e.maxf(maxima[0], maxima[1]), e.maxf(maxima[2], maxima[3]));
+        let max = e.splat(e.reduce("maxnumf", max));
+        let exp = |e: &Emitter<'c, 'a>, at, mask| {
+            let x = e.exp(e.subf(load(e, at, mask), max));
+            outside(e, mask, x, e.vf(0.0))
+        };
+        let sum = self.sum(e, &exp);
+        let scale = e.splat(e.divf(e.cf(1.0), sum));
+        each_lanes(e, self.length, |e, at, mask| {
+            store(e, at, mask, e.mulf(exp(e, at, mask), scale));
+        });
+    }
+}
+
+/// Generates the kernel of a norm or softmax alone.
+pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
+    let [op] = group.body[..] else {
+        return Err(group.unsupported(None, "the rowwise kernel takes one norm or softmax"));
+    };
+    if !is_norm(&op_name(&op)) {
+        return Err(group.unsupported(Some(op), format!("'{}' is not a row-wise op", op_name(&op))));
+    }
+    let input = op.operand(0).ok().and_then(|v| group.argument(v)).unwrap_or(0);
+    let shape = dims(group.arguments[input].r#type());
+    let last = shape.last().copied().flatten();
+    let rows = |v: Value<'c, 'a>| module.memref(&[None, last], element(v.r#type()));
+    let vector = |v: Value<'c, 'a>| module.memref(&[last], element(v.r#type()));
+    let mut parameters = vec![module.index()];
+    parameters.extend(group.arguments.iter().enumerate().map(|(i, v)| if i == input { rows(*v) } else { vector(*v) }));
+    parameters.extend(group.yields.iter().map(|v| rows(*v)));
+    let (e, values) = module.func(name, &parameters);
+    let (row, buffers) = (values[0], &values[1..]);
+    let (x, y) = (buffers[input], buffers[group.arguments.len()]);
+    Norm::new(group, op, buffers)?.emit(
+        &e,
+        &|e, at, mask| load_lanes(e, x, &[row, at], mask),
+        &|e, at, mask, lanes| store_lanes(e, lanes, y, &[row, at], mask),
+    );
+    e.ret();
+    let mut access = vec![Access::Read; group.arguments.len()];
+    access.push(Access::Write);
+    let tasks = group.size(input, 0..shape.len().saturating_sub(1));
+    Ok(Signature { access, in_place: vec![None; group.yields.len()], scalars: vec![], tasks, summary: op_name(&op).rsplit('.').next().unwrap_or_default().to_owned() })
+}

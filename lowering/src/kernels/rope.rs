@@ -1,0 +1,331 @@
+//! Rotary embeddings and cache updates, any number of them in one launch.
+//!
+//! ```mlir
+//! %qr = transformer.rope %q at %pos
+//! %kr = transformer.rope %k at %pos
+//! %kc = transformer.kv_update %k_cache, %kr at %pos
+//! %vc = transformer.kv_update %v_cache, %v at %pos
+//! ```
+//! A group has one *section* for each input (q, k and v here); a task is one row [H, D] of one section. The sines and
+//! cosines of a row are computed once for all heads, and a rotated key goes from registers into its cache. An update
+//! writes its cache in place. Rows past a sequence's length become zeros in tensors and are not written to caches; nor is
+//! a row past the capacity or of a block that does not exist, which the executor has refused before.
+//!
+//! Angles are f32 products of the position and a frequency that was rounded once, as in Hugging Face's implementation.
+
+use crate::{
+    emit::{Cmp, Emitter, LANES, V, memref_element},
+    group::{Group, Result, Signature, Size, dims, element, op_name},
+    kernels::{
+        cache::{CacheOperand, Sequences, operand},
+        shared::{Scalars, Slot, load_lanes, store_lanes},
+    },
+};
+use kforge_dialect::ir::{f32_array_attribute, float_attribute, optional_operand, string_attribute};
+use kforge_program::Access;
+use melior::ir::{
+    Value, ValueLike,
+    operation::{OperationLike, OperationRef},
+};
+
+/// One input and what becomes of its rows.
+struct Section {
+    /// Operand [B, S, H, D].
+    input: usize,
+    heads: usize,
+    depth: usize,
+    /// S.
+    rows: Slot,
+    /// B * S.
+    tasks: Slot,
+    rotation: Option<Rotation>,
+    targets: Vec<Target>,
+}
+
+/// Where rows go: a result of the group that is a tensor of its own, or lies in a cache.
+struct Target {
+    result: usize,
+    cache: Option<(CacheOperand, Sequences)>,
+}
+
+struct Rotation {
+    interleaved: bool,
+    /// Radians a position, for each of the D/2 pairs.
+    frequencies: Vec<f32>,
+    sequences: Sequences,
+}
+
+/// Up to sixteen neighbouring elements of a row.
+struct Piece<'c, 'a> {
+    start: usize,
+    lanes: usize,
+    value: V<'c, 'a>,
+}
+
+/// Generates the kernel of a group of `rope` and `kv_update`.
+pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
+    let mut scalars = Scalars::default();
+    let sections = sections(group, &mut scalars)?;
+    let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
+    let mut parameters = vec![module.index(); 1 + scalars.sizes().len()];
+    parameters.extend(group.arguments.iter().chain(&group.yields).map(flat));
+    let (e, values) = module.func(name, &parameters);
+    let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
+
+    let mut local = values[0];
+    for section in &sections {
+        let count = section.tasks.value(&e, sizes);
+        let is_own = e.same("arith.andi", &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, local, count)]);
+        e.if_(is_own, |e| section.emit(group, e, local, sizes, buffers));
+        local = e.sub(local, count);
+    }
+    e.ret();
+
+    let mut access = vec![Access::Read; group.arguments.len()];
+    let in_place: Vec<Option<usize>> = (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
+    access.extend(in_place.iter().map(|cache| if cache.is_some() { Access::ReadWrite } else { Access::Write }));
+    let tasks = sections.iter().fold(Size::Const(0), |sum, section| sum.add(group.size(section.input, 0..2)));
+    Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group) })
+}
+
+/// The cache operand that lies in the buffer of a result.
+fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
+    let target = sections.iter().flat_map(|section| &section.targets).find(|target| target.result == result)?;
+    target.cache.as_ref().map(|(cache, _)| cache.operand)
+}
+
+fn summary(group: &Group) -> String {
+    let count = |name| group.body.iter().filter(|op| op_name(*op) == name).count();
+    let parts = [("rope", count("transformer.rope")), ("kv_update", count("transformer.kv_update"))];
+    let parts = parts.iter().filter(|(_, count)| *count > 0);
+    let parts: Vec<String> =
+        parts.map(|(name, count)| if *count == 1 { (*name).to_owned() } else { format!("{name} x{count}") }).collect();
+    parts.join("+")
+}
+
+/// One section for each rope, and for each update of rows that no rope turns.
+fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Vec<Section>> {
+    let mut sections = vec![];
+    for op in group.body.iter().copied() {
+        let value = |i| op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"));
+        match op_name(&op).as_str() {
+            "transformer.rope" => {
+                let mut section = Section::new(group, op, value(0)?, scalars)?;
+                let sequences = Sequences::new(group, op, value(1)?, op.operand(2).ok())?;
+                section.rotation = Some(Rotation::new(group, op, section.depth, sequences)?);
+                let turned = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
+                section.targets.extend(results(group, turned).map(|result| Target { result, cache: None }));
+                for update in group.body.iter().copied().filter(|u| is_update_with(*u, turned)) {
+                    section.targets.extend(update_targets(group, update, scalars)?);
+                }
+                sections.push(section);
+            }
+            "transformer.kv_update" => {
+                let turned = group.defining_op(value(1)?);
+                if turned.is_some_and(|op| op_name(&op) == "transformer.rope") {
+                    continue;
+                }
+                let mut section = Section::new(group, op, value(1)?, scalars)?;
+                section.targets = update_targets(group, op, scalars)?;
+                sections.push(section);
+            }
+            name => return Err(group.unsupported(Some(op), format!("'{name}' is no part of a rope kernel"))),
+        }
+    }
+    Ok(sections)
+}
+
+fn is_update_with<'c, 'a>(op: OperationRef<'c, 'a>, rows: Value<'c, 'a>) -> bool {
+    op_name(&op) == "transformer.kv_update" && op.operand(1).is_ok_and(|v| v == rows)
+}
+
+/// The results of the group that are `value`.
+fn results<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> impl Iterator<Item = usize> {
+    group.yields.iter().enumerate().filter(move |(_, v)| **v == value).map(|(result, _)| result)
+}
+
+fn update_targets<'c, 'a>(
+    group: &Group<'c, 'a>,
+    op: OperationRef<'c, 'a>,
+    scalars: &mut Scalars,
+) -> Result<'c, 'a, Vec<Target>> {
+    let missing = || group.unsupported(Some(op), "misses an operand or its result");
+    let cache = operand(group, op, op.operand(0).map_err(|_| missing())?)?;
+    let sequences = Sequences::new(group, op, optional_operand(&op, 2).ok_or_else(missing)?, optional_operand(&op, 3))?;
+    let table = optional_operand(&op, 4).map(|table| operand(group, op, table)).transpose()?;
+    let cache = CacheOperand::new(group, op, cache, table, scalars)?;
+    let updated = op.result(0).map_err(|_| missing())?.into();
+    Ok(results(group, updated).map(|result| Target { result, cache: Some((cache.clone(), sequences)) }).collect())
+}
+
+impl Section {
+    fn new<'c, 'a>(
+        group: &Group<'c, 'a>,
+        op: OperationRef<'c, 'a>,
+        rows: Value<'c, 'a>,
+        scalars: &mut Scalars,
+    ) -> Result<'c, 'a, Self> {
+        let input = operand(group, op, rows)?;
+        let [_, _, Some(heads), Some(depth)] = dims(rows.r#type())[..] else {
+            return Err(group.unsupported(Some(op), "needs static heads and head size to be compiled"));
+        };
+        let (rows, tasks) = (scalars.add(group.size(input, 1..2)), scalars.add(group.size(input, 0..2)));
+        Ok(Self { input, heads, depth, rows, tasks, rotation: None, targets: vec![] })
+    }
+
+    /// Row `index` of the B * S.
+    fn emit<'c, 'a>(
+        &self,
+        group: &Group<'c, 'a>,
+        e: &Emitter<'c, 'a>,
+        index: V<'c, 'a>,
+        sizes: &[V<'c, 'a>],
+        buffers: &[V<'c, 'a>],
+    ) {
+        let (operands, results) = buffers.split_at(group.arguments.len());
+        let rows = self.rows.value(e, sizes);
+        let (sequence, row) = e.div_rem(index, rows);
+        let is_real =
+            |sequences: &Sequences| e.cmp(Cmp::Slt, row, sequences.length(e, operands, sequence, rows));
+        let turn = self.rotation.as_ref().map(|rotation| {
+            let position = e.add(rotation.sequences.position(e, operands, sequence), row);
+            (rotation, rotation.angles(e, position), is_real(&rotation.sequences))
+        });
+        let caches: Vec<_> = self
+            .targets
+            .iter()
+            .map(|target| {
+                let (cache, sequences) = target.cache.as_ref()?;
+                let position = e.add(sequences.position(e, operands, sequence), row);
+                Some((cache.bind(e, results[target.result], operands, sizes), position, is_real(sequences)))
+            })
+            .collect();
+        e.loop_(e.ci(0), e.ci(self.heads), 1, |e, head| {
+            let source = operands[self.input];
+            let base = e.mul_c(e.add(e.mul_c(index, self.heads), head), self.depth);
+            let load = |start, lanes| load_lanes(e, source, &[e.add_c(base, start)], mask(e, lanes));
+            let pieces = match &turn {
+                None => pieces(self.depth, &load),
+                Some((rotation, angles, real)) => rotation
+                    .turn(e, &load, angles)
+                    .into_iter()
+                    .map(|piece| {
+                        // The tensor between rope and update would have been rounded.
+                        let rounded = e.widen(e.narrow(piece.value, memref_element(source)));
+                        Piece { value: e.select(*real, rounded, e.vf(0.0)), ..piece }
+                    })
+                    .collect(),
+            };
+            for (target, cache) in self.targets.iter().zip(&caches) {
+                match cache {
+                    None => pieces.iter().for_each(|piece| piece.store(e, results[target.result], base, 1)),
+                    Some((cache, position, real)) => e.if_(*real, |e| {
+                        cache.if_row(e, sequence, *position, head, |e, offset| {
+                            pieces.iter().for_each(|piece| piece.store(e, cache.memref, offset, cache.stride()));
+                        });
+                    }),
+                }
+            }
+        });
+    }
+}
+
+/// A whole row, sixteen elements at a time.
+fn pieces<'c, 'a>(depth: usize, load: &dyn Fn(usize, usize) -> V<'c, 'a>) -> Vec<Piece<'c, 'a>> {
+    let piece = |start| {
+        let lanes = LANES.min(depth - start);
+        Piece { start, lanes, value: load(start, lanes) }
+    };
+    (0..depth).step_by(LANES).map(piece).collect()
+}
+
+fn mask<'c, 'a>(e: &Emitter<'c, 'a>, lanes: usize) -> Option<V<'c, 'a>> {
+    (lanes < LANES).then(|| e.mask(e.ci(lanes)))
+}
+
+impl<'c, 'a> Piece<'c, 'a> {
+    /// Stores into the row that begins at `row`, `stride` elements between neighbours.
+    fn store(&self, e: &Emitter<'c, 'a>, memref: V<'c, 'a>, row: V<'c, 'a>, stride: usize) {
+        if stride == 1 {
+            return store_lanes(e, self.value, memref, &[e.add_c(row, self.start)], mask(e, self.lanes));
+        }
+        let narrow = e.narrow(self.value, memref_element(memref));
+        for lane in 0..self.lanes {
+            e.store(e.extract(narrow, lane), memref, &[e.add_c(row, (self.start + lane) * stride)]);
+        }
+    }
+}
+
+impl Rotation {
+    fn new<'c, 'a>(
+        group: &Group<'c, 'a>,
+        op: OperationRef<'c, 'a>,
+        depth: usize,
+        sequences: Sequences,
+    ) -> Result<'c, 'a, Self> {
+        let missing = |what: &str| group.unsupported(Some(op), format!("has no attribute '{what}'"));
+        let interleaved = match string_attribute(&op, "mode").ok_or_else(|| missing("mode"))?.as_str() {
+            "interleaved" => true,
+            "half" => false,
+            other => return Err(group.unsupported(Some(op), format!("mode is interleaved or half, not '{other}'"))),
+        };
+        let base = f64::from(float_attribute(&op, "base").ok_or_else(|| missing("base"))?);
+        let divisors = f32_array_attribute(&op, "freq_divisors").unwrap_or_else(|| vec![1.0; depth / 2]);
+        if depth % 2 != 0 || divisors.len() != depth / 2 {
+            return Err(group.unsupported(Some(op), "needs an even head size and a divisor for each pair"));
+        }
+        let frequency =
+            |(i, divisor): (usize, &f32)| (base.powf(-2.0 * i as f64 / depth as f64) / f64::from(*divisor)) as f32;
+        Ok(Self { interleaved, frequencies: divisors.iter().enumerate().map(frequency).collect(), sequences })
+    }
+
+    /// Sine and cosine of sixteen pairs at a time; lanes past the last pair turn by zero.
+    fn angles<'c, 'a>(&self, e: &Emitter<'c, 'a>, position: V<'c, 'a>) -> Vec<(V<'c, 'a>, V<'c, 'a>)> {
+        let position = e.cast("arith.index_cast", position, e.int(32));
+        let position = e.splat(e.cast("arith.sitofp", position, e.f32()));
+        let angles = |chunk: &[f32]| {
+            let mut lanes = chunk.to_vec();
+            lanes.resize(LANES, 0.0);
+            e.sin_cos(e.mulf(position, e.vf_lanes(&lanes)))
+        };
+        self.frequencies.chunks(LANES).map(angles).collect()
+    }
+
+    /// The turned row.
+    fn turn<'c, 'a>(
+        &self,
+        e: &Emitter<'c, 'a>,
+        load: &dyn Fn(usize, usize) -> V<'c, 'a>,
+        angles: &[(V<'c, 'a>, V<'c, 'a>)],
+    ) -> Vec<Piece<'c, 'a>> {
+        let pairs = self.frequencies.len();
+        let mut pieces = vec![];
+        for (chunk, (sin, cos)) in angles.iter().enumerate() {
+            let first = chunk * LANES;
+            let lanes = LANES.min(pairs - first);
+            let rotate = |x: V<'c, 'a>, y: V<'c, 'a>| {
+                let real = e.fma(x, *cos, e.negf(e.mulf(y, *sin)));
+                (real, e.fma(x, *sin, e.mulf(y, *cos)))
+            };
+            if self.interleaved {
+                let (start, low) = (2 * first, LANES.min(2 * lanes));
+                let high = 2 * lanes - low;
+                let a = load(start, low);
+                let b = if high > 0 { load(start + LANES, high) } else { a };
+                let every = |offset: i64| -> Vec<i64> { (0..LANES as i64).map(|i| 2 * i + offset).collect() };
+                let zip = |from: i64| -> Vec<i64> { (0..LANES as i64).map(|i| from + i / 2 + i % 2 * LANES as i64).collect() };
+                let (x, y) = rotate(e.shuffle(a, b, &every(0)), e.shuffle(a, b, &every(1)));
+                pieces.push(Piece { start, lanes: low, value: e.shuffle(x, y, &zip(0)) });
+                if high > 0 {
+                    let value = e.shuffle(x, y, &zip(LANES as i64 / 2));
+                    pieces.push(Piece { start: start + LANES, lanes: high, value });
+                }
+            } else {
+                let (x, y) = rotate(load(first, lanes), load(pairs + first, lanes));
+                pieces.push(Piece { start: first, lanes, value: x });
+                pieces.push(Piece { start: pairs + first, lanes, value: y });
+            }
+        }
+        pieces
+    }
+}

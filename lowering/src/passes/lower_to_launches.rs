@@ -1,0 +1,450 @@
+//! Makes a kernel of every `transformer.fused` and a list of launches of every function.
+//!
+//! ```mlir
+//! func.func @f(%x: tensor<4x64xf32>, %w: tensor<128x64xf32>) -> tensor<4x128xf32> {
+//!   %y = transformer.fused(%a = %x, %b = %w) ... kernel #transformer.kernel<"gemv", tile = [32]> {...}
+//!   return %y
+//! }
+//! ```
+//! becomes
+//! ```mlir
+//! func.func private @gemv_0(%task: index, %rows: index, %x: memref<?x64xf32>, ...) { loop nest }
+//! func.func @f(%x: memref<4x64xf32>, %w: memref<128x64xf32>) -> memref<4x128xf32> {
+//!   %y = memref.alloc() : memref<4x128xf32>
+//!   transformer.launch @gemv_0 tasks(%c4) scalars(%c4) buffers(%x, %w, %y : ...) access [0, 0, 1]
+//!   return %y
+//! }
+//! ```
+//! Equal groups share one kernel. Views disappear: a buffer is bytes, and a kernel views it as it likes. `kv_update`
+//! writes into its cache; where the old cache is still needed afterwards that would take a copy, which is an error at
+//! the op that needs it.
+
+use crate::{
+    emit::Emitter,
+    group::{Definition, Group, Signature, Size, dims, element, op_name},
+    kernels,
+};
+use kforge_dialect::{
+    KernelAttribute,
+    ir::{body, erase, ops, string_attribute, users},
+    pass::{PassError, PassInfo, PassRun, StatisticInfo},
+};
+use kforge_passes::{fusion::functions, isa::Isa};
+use melior::{
+    Context,
+    ir::{
+        Attribute, Block, BlockLike, BlockRef, Region, RegionLike, Type, Value, ValueLike,
+        attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute, StringAttribute, TypeAttribute},
+        operation::{OperationBuilder, OperationLike, OperationRef},
+        r#type::{FunctionType, RankedTensorType},
+    },
+};
+use std::{collections::HashMap, fmt::Write};
+
+pub static INFO: PassInfo = PassInfo {
+    name: "lower-to-launches",
+    summary: "Generate kernels and turn functions into lists of launches",
+    anchor: "builtin.module",
+    options: &[],
+    statistics: &[
+        StatisticInfo { name: "kernels", summary: "kernels generated" },
+        StatisticInfo { name: "launches", summary: "launches made" },
+    ],
+    run,
+};
+
+fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
+    let isa = string_attribute(&pass.op, "transformer.isa").map_or(Ok(Isa::host()), |name| name.parse());
+    let isa = isa.map_err(|message: String| PassError::at(&pass.op, message))?;
+    let Some(module) = body(&pass.op) else { return Ok(()) };
+    let mut made = Kernels { context: pass.context, isa, module, known: HashMap::new() };
+    for function in functions(pass.op) {
+        if body(&function).is_none() {
+            continue;
+        }
+        let launches = Lowering::lower(&mut made, function)?;
+        pass.count("launches", launches);
+    }
+    pass.count("kernels", made.known.len());
+    Ok(())
+}
+
+/// Kernels generated so far, by what they compute.
+struct Kernels<'c, 'a> {
+    context: &'c Context,
+    isa: Isa,
+    module: BlockRef<'c, 'a>,
+    known: HashMap<String, (String, Signature)>,
+}
+
+impl<'c, 'a> Kernels<'c, 'a> {
+    fn kernel(&mut self, group: &Group<'c, 'a>) -> Result<(String, Signature), PassError<'c>> {
+        let key = identity(group);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let name = format!("{}_{}", group.kernel, self.known.len());
+        let emitter = Emitter::new(self.context, self.module, group.op.location(), self.isa);
+        let signature =
+            kernels::generate(group, &emitter, &name).map_err(|e| PassError::at(&e.op, format!("cannot be compiled: {}", e.message)))?;
+        self.known.insert(key, (name.clone(), signature.clone()));
+        Ok((name, signature))
+    }
+}
+
+/// A text that is equal for groups of equal kernels: ops, attributes and types, with operands by position.
+fn identity(group: &Group<'_, '_>) -> String {
+    let mut text = format!("{}{:?}{:?}", group.kernel, group.tile, group.layouts);
+    let place = |v: Value| match group.definition(v) {
+        Some(Definition::Argument(i)) => format!("a{i}:{}", v.r#type()),
+        Some(Definition::Op(i)) => format!("o{i}"),
+        None => String::new(),
+    };
+    for op in &group.body {
+        let operands: Vec<String> = op.operands().map(place).collect();
+        let attributes: Vec<String> =
+            op.attributes().map(|(name, value)| format!("{}={value}", name.as_string_ref().as_str().unwrap_or(""))).collect();
+        let results: Vec<String> = op.results().map(|r| r.r#type().to_string()).collect();
+        let _ = write!(text, ";{}{operands:?}{attributes:?}{results:?}", op_name(op));
+    }
+    let yields: Vec<String> = group.yields.iter().map(|v| place(*v)).collect();
+    let _ = write!(text, "{yields:?}");
+    text
+}
+
+/// A size in the new function: known, or an SSA value.
+#[derive(Clone, Copy)]
+enum Extent<'c, 'a> {
+    Const(usize),
+    Index(Value<'c, 'a>),
+}
+
+/// What a tensor value became: a buffer, and its extents.
+#[derive(Clone)]
+struct Tensor<'c, 'a> {
+    buffer: Value<'c, 'a>,
+    dims: Vec<Extent<'c, 'a>>,
+}
+
+struct Lowering<'c, 'a> {
+    e: Emitter<'c, 'a>,
+    tensors: HashMap<usize, Tensor<'c, 'a>>,
+    /// Index values of the old function in the new one.
+    indices: HashMap<usize, Value<'c, 'a>>,
+    launches: usize,
+}
+
+fn key(value: Value<'_, '_>) -> usize {
+    value.to_raw().ptr as usize
+}
+
+impl<'c, 'a> Lowering<'c, 'a> {
+    fn lower(made: &mut Kernels<'c, 'a>, function: OperationRef<'c, 'a>) -> Result<usize, PassError<'c>> {
+        let context = made.context;
+        let old = body(&function).expect("the caller checked that the function has a body");
+        let inputs: Vec<Value> = (0..old.argument_count()).filter_map(|i| old.argument(i).ok()).map(Into::into).collect();
+        let types: Vec<Type> = inputs.iter().map(|v| buffer_type(v.r#type())).collect();
+        let located: Vec<_> = types.iter().map(|t| (*t, function.location())).collect();
+        let region = Region::new();
+        region.append_block(Block::new(&located));
+        // The type is set when the results are known.
+        let mut attributes = vec![];
+        for (name, value) in function.attributes() {
+            if name.as_string_ref().as_str() != Ok("res_attrs") {
+                attributes.push((name, value));
+            }
+        }
+        let new = OperationBuilder::new("func.func", function.location())
+            .add_attributes(&attributes)
+            .add_regions([region])
+            .build()
+            .expect("a function always builds");
+        let new = made.module.insert_operation_before(function, new);
+        let block = body(&new).expect("the function was given a block");
+        let e = Emitter::new(context, block, function.location(), made.isa);
+        let mut lowering = Lowering { e, tensors: HashMap::new(), indices: HashMap::new(), launches: 0 };
+        for (i, input) in inputs.iter().enumerate() {
+            let argument: Value = block.argument(i).expect("an argument for each input").into();
+            lowering.bind(*input, argument);
+        }
+        let mut results = vec![];
+        for op in ops(old) {
+            lowering.e.location = op.location();
+            if let Some(returned) = lowering.op(made, op)? {
+                results = returned;
+            }
+        }
+        let ty = FunctionType::new(context, &types, &results);
+        kforge_dialect::ir::set_attribute(new, "function_type", TypeAttribute::new(ty.into()).into());
+        erase(function);
+        Ok(lowering.launches)
+    }
+
+    /// Records a buffer for a tensor, its dynamic extents read from the buffer.
+    fn bind(&mut self, tensor: Value<'c, 'a>, buffer: Value<'c, 'a>) {
+        let e = self.e;
+        if tensor.r#type() == e.index() {
+            self.indices.insert(key(tensor), buffer);
+            return;
+        }
+        let is_tensor = RankedTensorType::try_from(buffer.r#type()).is_ok();
+        let extents = dims(tensor.r#type())
+            .into_iter()
+            .enumerate()
+            .map(|(axis, d)| match d {
+                Some(d) => Extent::Const(d),
+                None => {
+                    let name = if is_tensor { "tensor.dim" } else { "memref.dim" };
+                    Extent::Index(e.value(name, &[buffer, e.ci(axis)], e.index(), &[]))
+                }
+            })
+            .collect();
+        self.tensors.insert(key(tensor), Tensor { buffer, dims: extents });
+    }
+
+    fn tensor(&self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Tensor<'c, 'a>, PassError<'c>> {
+        self.tensors.get(&key(value)).cloned().ok_or_else(|| PassError::at(&op, "uses a value that no launch computes"))
+    }
+
+    fn index(&self, extent: Extent<'c, 'a>) -> Value<'c, 'a> {
+        match extent {
+            Extent::Const(c) => self.e.ci(c),
+            Extent::Index(v) => v,
+        }
+    }
+
+    /// Lowers one op; a return gives the types of the results.
+    fn op(&mut self, made: &mut Kernels<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<Option<Vec<Type<'c>>>, PassError<'c>> {
+        let e = self.e;
+        let operands: Vec<Value> = op.operands().collect();
+        let result = || op.result(0).map(Value::from).map_err(|_| PassError::at(&op, "has no result"));
+        match op_name(&op).as_str() {
+            "transformer.fused" => self.fused(made, op)?,
+            "ml_program.global_load" | "ml_program.global_load_const" => {
+                let copy = e.block.append_operation((*op).clone());
+                self.bind(result()?, copy.result(0).expect("a load has a result").into());
+            }
+            "ml_program.global_store" => self.check_store(op)?,
+            "tensor.expand_shape" => {
+                let source = self.tensor(op, operands[0])?;
+                let mut sizes = operands[1..].iter();
+                let mut extents = vec![];
+                for d in dims(result()?.r#type()) {
+                    extents.push(match d {
+                        Some(d) => Extent::Const(d),
+                        None => {
+                            let size = sizes.next().and_then(|v| self.indices.get(&key(*v)).copied());
+                            Extent::Index(size.ok_or_else(|| PassError::at(&op, "has a size that is not known here"))?)
+                        }
+                    });
+                }
+                self.tensors.insert(key(result()?), Tensor { buffer: source.buffer, dims: extents });
+            }
+            "tensor.collapse_shape" => {
+                let source = self.tensor(op, operands[0])?;
+                let extents = self.collapsed(op, &source, dims(result()?.r#type()).len())?;
+                self.tensors.insert(key(result()?), Tensor { buffer: source.buffer, dims: extents });
+            }
+            "tensor.cast" => {
+                let source = self.tensor(op, operands[0])?;
+                self.tensors.insert(key(result()?), source);
+            }
+            "tensor.dim" => {
+                let source = self.tensor(op, operands[0])?;
+                let axis = kforge_dialect::ir::defining_op(operands[1]).and_then(|c| kforge_dialect::ir::integer_attribute(&c, "value"));
+                let extent = axis.and_then(|a| source.dims.get(usize::try_from(a).ok()?).copied());
+                let extent = extent.ok_or_else(|| PassError::at(&op, "needs a constant axis"))?;
+                self.indices.insert(key(result()?), self.index(extent));
+            }
+            "func.return" => {
+                let values = operands.iter().map(|v| Ok(self.tensor(op, *v)?.buffer)).collect::<Result<Vec<_>, _>>()?;
+                e.op("func.return", &values, &[], &[]);
+                return Ok(Some(values.iter().map(|v| v.r#type()).collect()));
+            }
+            name if op.results().all(|r| r.r#type() == e.index()) && name.starts_with("arith.") => {
+                let copy = e.block.append_operation((*op).clone());
+                for (i, operand) in operands.iter().enumerate() {
+                    let mapped = self.indices.get(&key(*operand)).copied();
+                    let mapped = mapped.ok_or_else(|| PassError::at(&op, "computes a size from a value that is not known here"))?;
+                    kforge_dialect::ir::set_operand(copy, i, mapped);
+                }
+                self.indices.insert(key(result()?), copy.result(0).expect("one result").into());
+            }
+            // Constants of other types are copied into the groups that use them.
+            "arith.constant" if users(result()?).is_empty() => {}
+            other => {
+                return Err(PassError::at(&op, format!("cannot be lowered to a launch; run --outline-groups first, or replace '{other}'")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Extents of a tensor collapsed to `rank` dimensions, leading ones merged as the static sizes tell.
+    fn collapsed(&self, op: OperationRef<'c, 'a>, source: &Tensor<'c, 'a>, rank: usize) -> Result<Vec<Extent<'c, 'a>>, PassError<'c>> {
+        let text = op.attribute("reassociation").map(|a| a.to_string()).unwrap_or_default();
+        let groups: Vec<usize> = text.matches('[').skip(1).map(|_| 0).collect();
+        let lengths: Vec<usize> =
+            text.trim_matches(['[', ']']).split("], [").map(|g| if g.is_empty() { 0 } else { g.split(',').count() }).collect();
+        if groups.len() != rank || (rank > 0 && lengths.len() != rank) {
+            return Err(PassError::at(&op, "has an unreadable reassociation"));
+        }
+        let mut axes = source.dims.iter();
+        Ok((0..rank)
+            .map(|i| {
+                axes.by_ref().take(lengths[i]).copied().fold(Extent::Const(1), |product, d| match (product, d) {
+                    (Extent::Const(a), Extent::Const(b)) => Extent::Const(a * b),
+                    (Extent::Const(1), d) => d,
+                    (a, Extent::Const(1)) => a,
+                    (a, b) => Extent::Index(self.e.mul(self.index(a), self.index(b))),
+                })
+            })
+            .collect())
+    }
+
+    /// A store is nothing to do where the value is the global's own buffer, updated in place.
+    fn check_store(&self, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
+        let stored = self.tensor(op, op.operand(0).expect("a store has a value"))?;
+        let loaded = kforge_dialect::ir::defining_op(stored.buffer)
+            .filter(|def| op_name(def) == "ml_program.global_load" && def.attribute("global").ok() == op.attribute("global").ok());
+        match loaded {
+            Some(_) => Ok(()),
+            None => Err(PassError::at(&op, "would copy a tensor into the global; store what 'transformer.kv_update' made of the global itself")),
+        }
+    }
+
+    fn size(&self, size: &Size, operands: &[Tensor<'c, 'a>]) -> Extent<'c, 'a> {
+        let e = self.e;
+        let both = |a: &Size, b: &Size| (self.size(a, operands), self.size(b, operands));
+        match size {
+            Size::Const(c) => Extent::Const(*c),
+            Size::Dim(operand, axis) => operands[*operand].dims[*axis],
+            Size::Mul(a, b) => match both(a, b) {
+                (Extent::Const(a), Extent::Const(b)) => Extent::Const(a * b),
+                (a, b) => Extent::Index(e.mul(self.index(a), self.index(b))),
+            },
+            Size::Add(a, b) => match both(a, b) {
+                (Extent::Const(a), Extent::Const(b)) => Extent::Const(a + b),
+                (a, b) => Extent::Index(e.add(self.index(a), self.index(b))),
+            },
+            Size::CeilDiv(a, by) => match self.size(a, operands) {
+                Extent::Const(a) => Extent::Const(a.div_ceil(*by)),
+                Extent::Index(a) => Extent::Index(e.same("arith.ceildivui", &[a, e.ci(*by)])),
+            },
+        }
+    }
+
+    fn fused(&mut self, made: &mut Kernels<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
+        let e = self.e;
+        let kernel = op.attribute("kernel").ok().and_then(KernelAttribute::from_attribute);
+        let kernel = kernel.ok_or_else(|| PassError::at(&op, "has no kernel; run --select-kernels first"))?;
+        let group = Group::new(op, kernel.name, kernel.tile).map_err(|e| PassError::at(&e.op, e.message))?;
+        let (name, signature) = made.kernel(&group)?;
+        let operands = op.operands().map(|v| self.tensor(op, v)).collect::<Result<Vec<_>, _>>()?;
+        let mut buffers: Vec<Value> = operands.iter().map(|t| t.buffer).collect();
+        for (i, result) in op.results().enumerate() {
+            let value: Value = result.into();
+            let tensor = match signature.in_place[i] {
+                Some(cache) => {
+                    check_in_place(op, cache)?;
+                    operands[cache].clone()
+                }
+                None => {
+                    let sizes = value_dims(&group, group.yields[i]).ok_or_else(|| PassError::at(&op, "has a result of unknown size"))?;
+                    let extents: Vec<Extent> = sizes.iter().map(|s| self.size(s, &operands)).collect();
+                    let dynamic: Vec<Value> = dims(value.r#type())
+                        .iter()
+                        .zip(&extents)
+                        .filter(|(d, _)| d.is_none())
+                        .map(|(_, extent)| self.index(*extent))
+                        .collect();
+                    let segments = kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
+                    let ty = buffer_type(value.r#type());
+                    let buffer = e.value("memref.alloc", &dynamic, ty, &[("operandSegmentSizes", segments)]);
+                    Tensor { buffer, dims: extents }
+                }
+            };
+            buffers.push(tensor.buffer);
+            self.tensors.insert(key(value), tensor);
+        }
+        let scalars: Vec<Value> = signature.scalars.iter().map(|s| self.index(self.size(s, &operands))).collect();
+        let tasks = self.index(self.size(&signature.tasks, &operands));
+        self.launch(&name, &signature, tasks, &scalars, &buffers);
+        Ok(())
+    }
+
+    fn launch(&mut self, name: &str, signature: &Signature, tasks: Value<'c, 'a>, scalars: &[Value<'c, 'a>], buffers: &[Value<'c, 'a>]) {
+        let e = self.e;
+        let access: Vec<i32> = signature.access.iter().map(|a| i32::from(a.writes()) + i32::from(a.reads() && a.writes())).collect();
+        let mut operands = vec![tasks];
+        operands.extend_from_slice(scalars);
+        operands.extend_from_slice(buffers);
+        let segments = format!("array<i32: 1, {}, {}>", scalars.len(), buffers.len());
+        let attributes: [(&str, Attribute); 4] = [
+            ("kernel", FlatSymbolRefAttribute::new(e.context, name).into()),
+            ("access", DenseI32ArrayAttribute::new(e.context, &access).into()),
+            ("operandSegmentSizes", kforge_dialect::ir::parse_attribute(e.context, &segments)),
+            ("summary", StringAttribute::new(e.context, &signature.summary).into()),
+        ];
+        e.op("transformer.launch", &operands, &[], &attributes);
+        self.launches += 1;
+    }
+}
+
+/// Whether operand `cache` of `op` may be overwritten: nothing may read it, or a view of it, afterwards.
+fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), PassError<'c>> {
+    let value = op.operand(cache).expect("the operand was found by position");
+    for user in users(value) {
+        if user != op && !user.is_before_in_block(op) {
+            return Err(PassError::at(&user, "uses the cache as it was before 'transformer.kv_update', which would need a copy of it"));
+        }
+    }
+    match kforge_dialect::ir::defining_op(value).map(|def| op_name(&def)).as_deref() {
+        Some("ml_program.global_load_const") => Err(PassError::at(&op, "updates a constant global; declare it mutable")),
+        _ => Ok(()),
+    }
+}
+
+/// The dimensions of a value inside a group, by the group's operands.
+fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec<Size>> {
+    let stated = dims(value.r#type());
+    if stated.iter().all(Option::is_some) {
+        return Some(stated.into_iter().flatten().map(Size::Const).collect());
+    }
+    if let Some(operand) = group.argument(value) {
+        return Some((0..stated.len()).map(|axis| group.size(operand, axis..axis + 1)).collect());
+    }
+    let op = group.defining_op(value)?;
+    let operand = |i| op.operand(i).ok().and_then(|v| value_dims(group, v));
+    let last = stated.last().copied().flatten().map(Size::Const);
+    match op_name(&op).as_str() {
+        "transformer.linear" => {
+            let mut sizes = operand(0)?;
+            sizes.pop();
+            sizes.push(last?);
+            Some(sizes)
+        }
+        "transformer.embedding" => {
+            let mut sizes = operand(0)?;
+            sizes.push(last?);
+            Some(sizes)
+        }
+        "transformer.matmul" => {
+            let (a, b) = (operand(0)?, operand(1)?);
+            let rank = a.len();
+            let mut sizes = a[..rank - 2].to_vec();
+            sizes.push(a[if op.has_attribute("transpose_a") { rank - 1 } else { rank - 2 }].clone());
+            sizes.push(b[if op.has_attribute("transpose_b") { rank - 2 } else { rank - 1 }].clone());
+            Some(sizes)
+        }
+        _ => operand(0),
+    }
+}
+
+/// The memref of a tensor; a quantised weight stays what it is.
+fn buffer_type(ty: Type<'_>) -> Type<'_> {
+    if RankedTensorType::try_from(ty).is_err() {
+        return ty;
+    }
+    let shape: Vec<i64> = dims(ty).iter().map(|d| d.map_or(i64::MIN, |d| d as i64)).collect();
+    melior::ir::r#type::MemRefType::new(element(ty), &shape, None, None).into()
+}

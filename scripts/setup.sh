@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Finds what the build needs and installs what is missing; does nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { printf '%s\n' "$@" >&2; exit 1; }
+confirm() { echo "setup: $*" >&2; }
+
+# Every piece that a build or a test opens, and the Debian package that holds it.
+debian_missing() {
+  local prefix=${1:-/usr/lib/llvm-22} path package
+  while read -r path package; do
+    [[ -e $path ]] || echo "$package"
+  done <<PIECES | sort -u
+$prefix/bin/llvm-config llvm-22
+$prefix/include/llvm-c/Core.h llvm-22-dev
+$prefix/include/mlir-c/IR.h libmlir-22-dev
+$prefix/lib/libMLIRIR.a libmlir-22-dev
+$prefix/bin/mlir-tblgen mlir-22-tools
+$prefix/bin/FileCheck llvm-22-tools
+$prefix/bin/lit llvm-22-tools
+$prefix/bin/clang clang-22
+$prefix/lib/libclang.so libclang-22-dev
+$prefix/bin/ld.lld lld-22
+$prefix/lib/libPolly.a libpolly-22-dev
+/usr/include/zstd.h libzstd-dev
+/usr/include/z3.h libz3-dev
+/usr/include/zlib.h zlib1g-dev
+/usr/include/libxml2 libxml2-dev
+/usr/include/histedit.h libedit-dev
+/usr/include/$(uname -m)-linux-gnu/ffi.h libffi-dev
+/usr/bin/c++ g++
+PIECES
+  command -v python3 >/dev/null || echo python3
+  python3 -c 'import pip' 2>/dev/null || echo python3-pip
+}
+
+install_debian() {
+  local sudo=() packages=("$@")
+  if [[ $(id -u) -ne 0 ]]; then sudo=(sudo); fi
+  local command="${sudo[*]:+sudo }apt-get update && ${sudo[*]:+sudo }apt-get install -y --no-install-recommends ${packages[*]}"
+  confirm "installing ${packages[*]}"
+  if [[ $(id -u) -ne 0 ]] && ! command -v sudo >/dev/null; then
+    fail "setup: not root, and there is no sudo. As root, run:" "  ${command//sudo /}"
+  fi
+  if ! { "${sudo[@]}" apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; }; then
+    fail "setup: installing failed. Run this and read its message:" "  $command" \
+      "When apt knows no llvm-22 packages (an older suite than Debian 12 with its security updates), add LLVM's own" \
+      "Debian package repository for version 22 to apt's sources, then run 'make setup' again."
+  fi
+}
+
+# The AArch64 sample runs under emulation; its test says that it was skipped where there is none.
+want_qemu() {
+  command -v qemu-aarch64 >/dev/null || command -v qemu-aarch64-static >/dev/null || echo qemu-user
+}
+
+setup_linux() {
+  local prefix missing
+  prefix=$(scripts/llvm-prefix.sh)
+  mapfile -t missing < <(debian_missing "$prefix")
+  if [[ ${#missing[@]} -gt 0 ]]; then
+    command -v apt-get >/dev/null ||
+      fail "setup: this system has no apt. Install LLVM and MLIR 22.1 (development files, tools, clang, lld) with zstd, z3," \
+        "zlib, libxml2, libedit and libffi, and set LLVM_PREFIX to where LLVM is. Debian calls the missing packages:" "  ${missing[*]}"
+    install_debian "${missing[@]}" $(want_qemu)
+    mapfile -t missing < <(debian_missing "$(scripts/llvm-prefix.sh)")
+    [[ ${#missing[@]} -eq 0 ]] || fail "setup: still missing after installing: ${missing[*]}"
+  fi
+}
+
+setup_macos() {
+  [[ -n $(scripts/llvm-prefix.sh) ]] && return
+  command -v brew >/dev/null || fail "setup: LLVM 22 is missing. Install Homebrew, then run:" "  brew install llvm@22 zstd z3"
+  confirm "installing llvm@22 zstd z3"
+  brew install --quiet llvm@22 zstd z3 || brew install --quiet llvm zstd z3 || fail "setup: installing failed. Run:" "  brew install llvm@22 zstd z3"
+  [[ -n $(scripts/llvm-prefix.sh) ]] || fail "setup: Homebrew's llvm is not version 22.1; set LLVM_PREFIX to one that is."
+}
+
+command -v cargo >/dev/null || fail "setup: Rust is missing. Run:" \
+  "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal" \
+  "then open a new shell."
+
+case $(uname -s) in
+  Linux) setup_linux ;;
+  Darwin) setup_macos ;;
+  *) fail "setup: $(uname -s) is not supported; Linux and macOS are." ;;
+esac

@@ -1,0 +1,8 @@
+//! The language server of upstream, over the transformer dialect and the passes of this project.
+
+use kforge_dialect::{Tool, tool_main};
+
+fn main() {
+    kforge_lowering::register();
+    std::process::exit(tool_main(Tool::Lsp, std::env::args()));
+}
