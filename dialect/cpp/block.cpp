@@ -114,4 +114,13 @@ LogicalResult LaunchOp::verify() {
   return success();
 }
 
+LogicalResult CheckOp::verify() {
+  size_t buffers = getBuffers().size(), sizes = getSizes().size();
+  if (getKind() == "index")
+    return buffers == 1 && sizes == 1 ? success() : emitOpError("of kind \"index\" takes one buffer and one size");
+  if (getKind() == "position")
+    return (buffers == 1 || buffers == 2) && sizes == 2 ? success() : emitOpError("of kind \"position\" takes one or two buffers and two sizes");
+  return emitOpError("kind must be \"index\" or \"position\", got \"") << getKind() << "\"";
+}
+
 } // namespace kforge::transformer

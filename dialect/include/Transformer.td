@@ -393,4 +393,22 @@ def Transformer_LaunchOp : Transformer_Op<"launch", [AttrSizedOperandSegments]> 
   let hasVerifier = 1;
 }
 
+def Transformer_CheckOp : Transformer_Op<"check", [AttrSizedOperandSegments]> {
+  let summary = "a condition on a function's integers";
+  let description = [{
+    What the caller's integers must satisfy before any launch. `index`: every
+    element of the buffer is at least 0 and below the one size. `position`:
+    sequence b writes lengths[b] rows (the second buffer; without one, and at
+    most, the first size) from position positions[b] on (the first buffer) into a
+    cache of as many positions as the second size says.
+
+    ```mlir
+    transformer.check "index" buffers(%ids : memref<1x?xi32>) sizes(%vocabulary)
+    ```
+  }];
+  let arguments = (ins StrAttr:$kind, Variadic<AnyType>:$buffers, Variadic<Index>:$sizes);
+  let assemblyFormat = "$kind `buffers` `(` $buffers `:` type($buffers) `)` `sizes` `(` $sizes `)` attr-dict";
+  let hasVerifier = 1;
+}
+
 #endif // KFORGE_TRANSFORMER

@@ -34,6 +34,7 @@ pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         PASSES.iter().for_each(|info| pass::register(info));
-        pass::register_pipeline("kforge-fuse", "Decompose, annotate fusions and outline the groups", FUSE);
+        let fuse = format!("func.func({FUSE})");
+        pass::register_pipeline("kforge-fuse", "Decompose, annotate fusions and outline the groups", &fuse);
     });
 }

@@ -7,7 +7,7 @@ use kforge_dialect::{
     pass::PassError,
 };
 use kforge_program::{
-    Access, Buffer, DimSource, Element, Expr, Function, Global, Kernel, Launch, Layout, Local, Output, Port, Program, Symbol, TensorType,
+    Access, Buffer, Check, DimSource, Element, Expr, Function, Global, Kernel, Launch, Layout, Local, Output, Port, Program, Symbol, TensorType,
 };
 use melior::ir::{
     AttributeLike, BlockLike, Type, Value, ValueLike,
@@ -139,7 +139,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let all = ops(block);
         let returned: Vec<Value> =
             all.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).collect();
-        let (mut locals, mut launches): (Vec<Local>, Vec<Launch>) = (vec![], vec![]);
+        let (mut locals, mut launches, mut checks): (Vec<Local>, Vec<Launch>, Vec<Check>) = (vec![], vec![], vec![]);
         let mut types: HashMap<usize, TensorType> = HashMap::new();
         let mut classes: Vec<(Expr, Expr)> = vec![];
         for op in &all {
@@ -194,6 +194,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     let launch = self.launch(*op)?;
                     launches.push(launch);
                 }
+                ("transformer.check", _) => checks.push(self.check(*op)?),
                 ("func.return" | "ml_program.global_store", _) => {}
                 (other, _) => return Err(PassError::at(op, format!("is no part of a lowered function ('{other}')"))),
             }
@@ -220,7 +221,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             };
             outputs.push(Output { ty, buffer });
         }
-        let mut function = Function { name, symbols: self.symbols, inputs, outputs, locals, arena: base, launches };
+        let mut function = Function { name, symbols: self.symbols, inputs, outputs, checks, locals, arena: base, launches };
         barriers(&mut function, &self.program.kernels);
         Ok(function)
     }
@@ -234,6 +235,28 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             Some(Buffer::Global(global)) => Ok(self.symbol(DimSource::Global { global: *global, axis })),
             _ => Err(PassError::at(&op, "asks for a size of an intermediate")),
         }
+    }
+
+    fn check(&self, op: OperationRef<'c, 'a>) -> Result<'c, Check> {
+        let operands: Vec<Value> = op.operands().collect();
+        let buffers = kforge_dialect::ir::segments(&op).first().copied().unwrap_or(0).min(operands.len());
+        let (buffers, sizes) = operands.split_at(buffers);
+        let input = |v: &Value<'c, 'a>| match self.buffers.get(&key(*v)) {
+            Some(Buffer::Input(i)) => Ok(*i),
+            _ => Err(PassError::at(&op, "must check an argument of the function")),
+        };
+        let size = |i: usize| match sizes.get(i) {
+            Some(value) => self.size(op, *value),
+            None => Err(PassError::at(&op, "lacks a size")),
+        };
+        let first = buffers.first().ok_or_else(|| PassError::at(&op, "lacks a buffer")).and_then(input)?;
+        Ok(match string_attribute(&op, "kind").as_deref() {
+            Some("position") => {
+                let lengths = buffers.get(1).map(input).transpose()?;
+                Check::Position { input: first, lengths, rows: size(0)?, capacity: size(1)? }
+            }
+            _ => Check::Index { input: first, limit: size(0)? },
+        })
     }
 
     fn launch(&mut self, op: OperationRef<'c, 'a>) -> Result<'c, Launch> {

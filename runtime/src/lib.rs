@@ -1,1 +1,35 @@
-//! See docs/architecture.md.
+//! Runs launch programs: memory, threads, compiled objects, and the decoder on top. Links no MLIR.
+
+pub mod cache;
+pub mod decoder;
+pub mod executor;
+pub mod memory;
+pub mod object;
+pub mod pool;
+pub mod sample;
+
+pub use decoder::Decoder;
+pub use executor::{Executor, View};
+pub use object::Object;
+pub use pool::Pool;
+
+/// What can go wrong while a program is loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the object does not load: {0}")]
+    Object(String),
+    #[error("the program is not valid: {0}")]
+    Program(String),
+    #[error("there is no function '{name}'; the program has {known}")]
+    NoFunction { name: String, known: String },
+    #[error("{function}: {message}")]
+    Call { function: String, message: String },
+    #[error("weight '{name}': {message}")]
+    Weight { name: String, message: String },
+    #[error("{bytes} bytes of memory cannot be had: {source}")]
+    Memory { bytes: usize, source: std::io::Error },
+    #[error("{0}")]
+    Context(String),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;

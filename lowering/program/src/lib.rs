@@ -85,6 +85,8 @@ pub struct Function {
     pub symbols: Vec<Symbol>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Output>,
+    /// What the caller's integers must satisfy, or a kernel would leave its buffers.
+    pub checks: Vec<Check>,
     /// Intermediate buffers in the arena.
     pub locals: Vec<Local>,
     /// Bytes of arena that a call needs.
@@ -105,6 +107,16 @@ pub enum DimSource {
     Input { input: usize, axis: usize },
     /// Axis `axis` of global `global` (the capacity of a KV cache).
     Global { global: usize, axis: usize },
+}
+
+/// A condition on the values of an i32 input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Check {
+    /// Every element is in 0..limit: ids of an embedding, blocks of a table.
+    Index { input: usize, limit: Expr },
+    /// Sequence b writes `lengths[b]` (at most, and by default, `rows`) rows from position `input[b]` on into a cache of
+    /// `capacity` positions.
+    Position { input: usize, lengths: Option<usize>, rows: Expr, capacity: Expr },
 }
 
 /// An input: the caller hands a row-major tensor; the executor packs it into `layout` when that differs.

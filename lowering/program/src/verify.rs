@@ -1,6 +1,6 @@
 //! Checks a program before anything of it is trusted.
 
-use crate::{Access, Buffer, DimSource, Function, Program};
+use crate::{Access, Buffer, Check, DimSource, Element, Function, Program};
 
 impl Program {
     /// Checks that every index is in range, that nothing writes to what is read-only, and that a barrier stands between
@@ -23,6 +23,16 @@ impl Program {
             };
             if !rank.is_some_and(|(rank, axis)| axis < rank) {
                 return Err(format!("symbol '{}' has no source", symbol.name));
+            }
+        }
+        let integers = |input: &usize| f.inputs.get(*input).is_some_and(|i| i.ty.element == Element::I32);
+        for check in &f.checks {
+            let sound = match check {
+                Check::Index { input, .. } => integers(input),
+                Check::Position { input, lengths, .. } => integers(input) && lengths.iter().all(integers),
+            };
+            if !sound {
+                return Err("a check names no i32 input".into());
             }
         }
         // Buffers touched since the last barrier.

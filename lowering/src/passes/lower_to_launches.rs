@@ -21,12 +21,12 @@
 
 use crate::{
     emit::Emitter,
-    group::{Definition, Group, Signature, Size, dims, element, op_name},
+    group::{self, Definition, Group, Signature, Size, dims, element, op_name},
     kernels,
 };
 use kforge_dialect::{
     KernelAttribute,
-    ir::{body, erase, ops, string_attribute, users},
+    ir::{body, erase, ops, optional_operand, string_attribute, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{fusion::functions, isa::Isa};
@@ -119,6 +119,16 @@ enum Extent<'c, 'a> {
     Index(Value<'c, 'a>),
 }
 
+impl Extent<'_, '_> {
+    /// Equal for equal extents: a size, or the value's identity.
+    fn identity(&self) -> Result<usize, usize> {
+        match self {
+            Extent::Const(c) => Ok(*c),
+            Extent::Index(v) => Err(key(*v)),
+        }
+    }
+}
+
 /// What a tensor value became: a buffer, and its extents.
 #[derive(Clone)]
 struct Tensor<'c, 'a> {
@@ -131,6 +141,8 @@ struct Lowering<'c, 'a> {
     tensors: HashMap<usize, Tensor<'c, 'a>>,
     /// Index values of the old function in the new one.
     indices: HashMap<usize, Value<'c, 'a>>,
+    /// Checks emitted so far: kind, buffers, sizes.
+    checked: Vec<(&'static str, Vec<usize>, Vec<Result<usize, usize>>)>,
     launches: usize,
 }
 
@@ -162,7 +174,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let new = made.module.insert_operation_before(function, new);
         let block = body(&new).expect("the function was given a block");
         let e = Emitter::new(context, block, function.location(), made.isa);
-        let mut lowering = Lowering { e, tensors: HashMap::new(), indices: HashMap::new(), launches: 0 };
+        let mut lowering = Lowering { e, tensors: HashMap::new(), indices: HashMap::new(), checked: vec![], launches: 0 };
         for (i, input) in inputs.iter().enumerate() {
             let argument: Value = block.argument(i).expect("an argument for each input").into();
             lowering.bind(*input, argument);
@@ -340,6 +352,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let group = Group::new(op, kernel.name, kernel.tile).map_err(|e| PassError::at(&e.op, e.message))?;
         let (name, signature) = made.kernel(&group)?;
         let operands = op.operands().map(|v| self.tensor(op, v)).collect::<Result<Vec<_>, _>>()?;
+        self.checks(&group, &operands);
         let mut buffers: Vec<Value> = operands.iter().map(|t| t.buffer).collect();
         for (i, result) in op.results().enumerate() {
             let value: Value = result.into();
@@ -370,6 +383,48 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let tasks = self.index(self.size(&signature.tasks, &operands));
         self.launch(&name, &signature, tasks, &scalars, &buffers);
         Ok(())
+    }
+
+    /// Emits what the group's ops ask of the caller's integers, once for each condition.
+    fn checks(&mut self, group: &Group<'c, 'a>, operands: &[Tensor<'c, 'a>]) {
+        for op in &group.body {
+            let operand = |i: usize| op.operand(i).ok().and_then(|v| group.argument(v));
+            let optional = |i: usize| optional_operand(op, i).and_then(|v| group.argument(v));
+            let found = match op_name(op).as_str() {
+                "transformer.embedding" => operand(0).zip(operand(1)).map(|(ids, table)| {
+                    let rows = match group::quant(group.arguments[table].r#type()) {
+                        Some((_, rows, _)) => Extent::Const(rows),
+                        None => operands[table].dims[0],
+                    };
+                    ("index", vec![ids], vec![rows])
+                }),
+                // A paged cache's capacity is its table's; pages that do not exist are not written.
+                "transformer.kv_update" if optional(4).is_none() => operand(0).zip(operand(2)).and_then(|(cache, positions)| {
+                    let rows = value_dims(group, op.operand(1).ok()?)?.into_iter().nth(1)?;
+                    let buffers = std::iter::once(positions).chain(optional(3)).collect();
+                    Some(("position", buffers, vec![self.size(&rows, operands), operands[cache].dims[1]]))
+                }),
+                _ => None,
+            };
+            let Some((kind, buffers, sizes)) = found else { continue };
+            let buffers: Vec<Value> = buffers.into_iter().map(|i| operands[i].buffer).collect();
+            // Only the caller's own integers can be refused before anything runs.
+            if !buffers.iter().all(|b| b.is_block_argument()) {
+                continue;
+            }
+            let known = (kind, buffers.iter().map(|b| key(*b)).collect::<Vec<_>>(), sizes.iter().map(Extent::identity).collect::<Vec<_>>());
+            if self.checked.contains(&known) {
+                continue;
+            }
+            self.checked.push(known);
+            let sizes: Vec<Value> = sizes.into_iter().map(|s| self.index(s)).collect();
+            let segments = format!("array<i32: {}, {}>", buffers.len(), sizes.len());
+            let attributes = [
+                ("kind", StringAttribute::new(self.e.context, kind).into()),
+                ("operandSegmentSizes", kforge_dialect::ir::parse_attribute(self.e.context, &segments)),
+            ];
+            self.e.op("transformer.check", &[buffers, sizes].concat(), &[], &attributes);
+        }
     }
 
     fn launch(&mut self, name: &str, signature: &Signature, tasks: Value<'c, 'a>, scalars: &[Value<'c, 'a>], buffers: &[Value<'c, 'a>]) {

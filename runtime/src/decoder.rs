@@ -1,0 +1,139 @@
+//! Decoding with a compiled model: prefill, then one token after another through the KV cache.
+//!
+//! The model is a program of two functions over shared weights and caches:
+//!
+//! ```text
+//! prefill(ids: tensor<1xSxi32>, positions: tensor<1xi32>, rows: tensor<Rxi32>) -> logits tensor<RxVxf32>
+//! decode (ids: tensor<1x1xi32>, positions: tensor<1xi32>)                      -> logits tensor<1x1xVxf32>
+//! ```
+//! `rows` picks the positions whose logits are wanted; their caches are written for all.
+
+use crate::{Error, Executor, Result, View};
+use kforge_program::Element;
+
+/// Names of the program's functions.
+pub const PREFILL: &str = "prefill";
+pub const DECODE: &str = "decode";
+
+/// Keys are interleaved by sixteen, so a capacity is a multiple of it.
+const CAPACITY_STEP: usize = 16;
+
+/// A model and what has been decoded so far.
+pub struct Decoder {
+    executor: Executor,
+    context: usize,
+    position: usize,
+}
+
+impl Decoder {
+    /// Takes an executor whose weights are set and makes caches for `context` positions. Memory is taken as positions
+    /// are written.
+    ///
+    /// # Errors
+    /// If there is no address space for the caches.
+    pub fn new(mut executor: Executor, context: usize) -> Result<Decoder> {
+        let capacity = context.max(1).next_multiple_of(CAPACITY_STEP);
+        let states: Vec<(String, Vec<usize>)> = executor
+            .program()
+            .globals
+            .iter()
+            .filter(|g| g.mutable)
+            .map(|g| {
+                let extent = |d: &kforge_program::Expr| d.as_const().and_then(|d| usize::try_from(d).ok()).unwrap_or(capacity);
+                (g.name.clone(), g.ty.dims.iter().map(extent).collect())
+            })
+            .collect();
+        for (name, dims) in states {
+            executor.make_state(&name, &dims)?;
+        }
+        Ok(Decoder { executor, context, position: 0 })
+    }
+
+    /// Tokens in the cache.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Forgets everything after the first `position` tokens.
+    pub fn rewind(&mut self, position: usize) {
+        self.position = self.position.min(position);
+    }
+
+    /// Appends tokens and returns the logits of the last, [V] f32 little-endian.
+    ///
+    /// # Errors
+    /// If there are none, one is outside the vocabulary, or the context is full.
+    pub fn prefill(&mut self, ids: &[u32]) -> Result<&[f32]> {
+        if ids.is_empty() {
+            return Err(Error::Context("there are no tokens to start from: the prompt is empty".into()));
+        }
+        if let [id] = ids {
+            return self.decode(*id);
+        }
+        self.prefill_rows(ids, &[ids.len() - 1])
+    }
+
+    /// Appends tokens and returns the logits of all, [S, V].
+    ///
+    /// # Errors
+    /// As [`Decoder::prefill`].
+    pub fn score(&mut self, ids: &[u32]) -> Result<&[f32]> {
+        let rows: Vec<usize> = (0..ids.len()).collect();
+        self.prefill_rows(ids, &rows)
+    }
+
+    fn prefill_rows(&mut self, ids: &[u32], rows: &[usize]) -> Result<&[f32]> {
+        self.room(ids.len())?;
+        let position = words(&[self.position as u32]);
+        let rows_bytes = words(&rows.iter().map(|r| *r as u32).collect::<Vec<_>>());
+        let ids_bytes = words(ids);
+        let (ids_dims, rows_dims) = ([1, ids.len()], [rows.len()]);
+        let inputs = [i32_view(&ids_dims, &ids_bytes), i32_view(&[1], &position), i32_view(&rows_dims, &rows_bytes)];
+        let outputs = self.executor.call(PREFILL, &inputs)?;
+        self.position += ids.len();
+        logits(outputs.get(0))
+    }
+
+    /// Appends one token and returns its logits, [V].
+    ///
+    /// # Errors
+    /// If it is outside the vocabulary, or the context is full.
+    pub fn decode(&mut self, id: u32) -> Result<&[f32]> {
+        self.room(1)?;
+        let (id, position) = (words(&[id]), words(&[self.position as u32]));
+        let inputs = [i32_view(&[1, 1], &id), i32_view(&[1], &position)];
+        let outputs = self.executor.call(DECODE, &inputs)?;
+        self.position += 1;
+        logits(outputs.get(0))
+    }
+
+    fn room(&self, tokens: usize) -> Result<()> {
+        if self.position + tokens <= self.context {
+            return Ok(());
+        }
+        Err(Error::Context(format!(
+            "the context of {} tokens is full: {} are in it and {tokens} more were asked for; raise --ctx",
+            self.context, self.position
+        )))
+    }
+}
+
+fn words(values: &[u32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn i32_view<'a>(dims: &'a [usize], bytes: &'a [u8]) -> View<'a> {
+    View { dims, element: Element::I32, bytes }
+}
+
+fn logits(view: Option<View<'_>>) -> Result<&[f32]> {
+    view.and_then(|view| view.as_f32()).ok_or_else(|| Error::Program("the model's first result is no f32 tensor".into()))
+}

@@ -1,0 +1,397 @@
+//! Binds a program's buffers and runs its functions.
+//!
+//! A call copies its inputs into memory of the executor (packing those that the program wants in another layout), gives
+//! every size its value, and hands the list of launches to the pool. Nothing else happens between two calls: with the
+//! same sizes the bound list of the last call is used again as it is.
+
+use crate::{
+    Error, Result,
+    memory::Memory,
+    object::{KernelFn, Object},
+    pool::{BoundLaunch, Pool},
+};
+use kforge_program::{Buffer, Check, DimSource, Element, Function, Layout, Program, layout};
+
+/// A tensor borrowed from whoever has it: row-major, little-endian.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub dims: &'a [usize],
+    pub element: Element,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// The elements of an aligned f32 tensor in place, which every output is; `None` of any other.
+    pub fn as_f32(&self) -> Option<&'a [f32]> {
+        if self.element != Element::F32 || cfg!(target_endian = "big") {
+            return None;
+        }
+        // SAFETY: every bit pattern is an f32, and only whole, aligned ones are taken.
+        let (head, elements, tail) = unsafe { self.bytes.align_to::<f32>() };
+        (head.is_empty() && tail.is_empty()).then_some(elements)
+    }
+}
+
+/// A program with its object, weights and state, ready to be called.
+pub struct Executor {
+    program: Program,
+    kernels: Vec<KernelFn>,
+    globals: Vec<Option<Global>>,
+    functions: Vec<Bound>,
+    arena: Memory,
+    pool: Pool,
+    // Last, so that code outlives everything that may run it.
+    _object: Object,
+}
+
+struct Global {
+    dims: Vec<usize>,
+    memory: Memory,
+}
+
+/// What a function's last call bound.
+#[derive(Default)]
+struct Bound {
+    symbols: Option<Vec<i64>>,
+    /// Addresses of arena and globals that `launches` points to.
+    addresses: Vec<u64>,
+    inputs: Vec<Memory>,
+    outputs: Vec<Memory>,
+    shapes: Vec<Vec<usize>>,
+    args: Vec<u64>,
+    launches: Vec<BoundLaunch>,
+}
+
+// SAFETY: the raw pointers in `launches` point into `args` of the same value and are used by `call` only.
+unsafe impl Send for Bound {}
+
+impl Executor {
+    /// Loads `object` and looks up the program's kernels in it.
+    ///
+    /// # Errors
+    /// If the program does not verify, the object does not load or lacks a kernel, or no threads can be had.
+    pub fn new(program: Program, object: &[u8], threads: usize) -> Result<Executor> {
+        program.verify().map_err(Error::Program)?;
+        let object = Object::load(object)?;
+        let kernels = program.kernels.iter().map(|k| object.kernel(&k.name)).collect::<Result<_>>()?;
+        let pool = Pool::new(threads).map_err(|source| Error::Memory { bytes: 0, source })?;
+        let globals = program.globals.iter().map(|_| None).collect();
+        let functions = program.functions.iter().map(|_| Bound::default()).collect();
+        Ok(Executor { program, kernels, globals, functions, arena: Memory::zeroed(0)?, pool, _object: object })
+    }
+
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Packs a row-major weight into the layout that its global asks for. The weight is copied once, here.
+    ///
+    /// # Errors
+    /// If there is no such global, or the weight has another size or type.
+    pub fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
+        let index = self.global(name)?;
+        let global = &self.program.globals[index];
+        let fail = |message: String| Error::Weight { name: name.into(), message };
+        let dims = static_dims(&global.ty.dims).ok_or_else(|| fail("has no static shape".into()))?;
+        if weight.dims != dims || weight.element != global.ty.element {
+            let (given, wanted) = (show(weight.dims, weight.element), show(&dims, global.ty.element));
+            return Err(fail(format!("the program wants {wanted}, but the checkpoint has {given}")));
+        }
+        let bytes = layout_bytes(&global.ty.bytes(global.layout), &[]).map_err(&fail)?;
+        let mut memory = Memory::streamed(bytes)?;
+        pack(global.layout, weight, memory.as_mut_slice()).map_err(fail)?;
+        self.globals[index] = Some(Global { dims, memory });
+        Ok(())
+    }
+
+    /// Makes a mutable global of the given shape, all zeros.
+    ///
+    /// # Errors
+    /// If there is no such global, or its type does not admit the shape.
+    pub fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
+        let index = self.global(name)?;
+        let global = &self.program.globals[index];
+        let fail = |message: String| Error::Weight { name: name.into(), message };
+        let fits = |(have, want): (&usize, &kforge_program::Expr)| want.as_const().is_some_and(|w| w < 0 || w == *have as i64);
+        if dims.len() != global.ty.dims.len() || !dims.iter().zip(&global.ty.dims).all(fits) {
+            return Err(fail(format!("the shape {dims:?} does not fit {}", global.ty)));
+        }
+        let mut ty = global.ty.clone();
+        ty.dims = dims.iter().map(|d| kforge_program::Expr::Const(*d as i64)).collect();
+        let bytes = layout_bytes(&ty.bytes(global.layout), &[]).map_err(fail)?;
+        self.globals[index] = Some(Global { dims: dims.to_vec(), memory: Memory::zeroed(bytes)? });
+        Ok(())
+    }
+
+    /// The bytes of a mutable global in its layout, once it is made.
+    pub fn state(&self, name: &str) -> Option<&[u8]> {
+        let index = self.program.globals.iter().position(|g| g.name == name && g.mutable)?;
+        self.globals[index].as_ref().map(|g| g.memory.as_slice())
+    }
+
+    fn global(&self, name: &str) -> Result<usize> {
+        let missing = || Error::Weight { name: name.into(), message: "the program has no such global".into() };
+        self.program.globals.iter().position(|g| g.name == name).ok_or_else(missing)
+    }
+
+    /// Calls a function; the result borrows its outputs.
+    ///
+    /// # Errors
+    /// If an input's shape, type or value is not what the function takes, or a global is not bound.
+    pub fn call(&mut self, name: &str, inputs: &[View]) -> Result<Outputs<'_>> {
+        let index = self.program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.program.functions.iter().map(|f| f.name.as_str()).collect();
+            Error::NoFunction { name: name.into(), known: known.join(", ") }
+        })?;
+        self.prepare(index, inputs).map_err(|error| match error {
+            CallError::Message(message) => Error::Call { function: name.into(), message },
+            CallError::Other(error) => error,
+        })?;
+        let bound = &self.functions[index];
+        // SAFETY: the program verified: every launch binds buffers of the sizes that the generator asked for, made by
+        // `prepare`, and barriers stand between launches that conflict.
+        unsafe { self.pool.run(&bound.launches) };
+        Ok(Outputs { executor: self, function: index })
+    }
+
+    fn prepare(&mut self, index: usize, inputs: &[View]) -> Result<(), CallError> {
+        let function = &self.program.functions[index];
+        let symbols = self.symbols(function, inputs)?;
+        check_values(function, inputs, &symbols)?;
+        let arena = usize::try_from(function.arena.eval(&symbols)?).map_err(|_| "the arena's size is negative".to_owned())?;
+        if arena > self.arena.as_slice().len() {
+            self.arena = Memory::zeroed(arena)?;
+        }
+        let mut addresses = vec![self.arena.address()];
+        for (global, bound) in self.program.globals.iter().zip(&self.globals) {
+            let used = bound.as_ref().map_or(0, |g| g.memory.address());
+            if used == 0 && function.launches.iter().any(|l| l.buffers.iter().any(|b| self.is_global(*b, &global.name))) {
+                return Err(CallError::Message(format!("the global '{}' has no value", global.name)));
+            }
+            addresses.push(used);
+        }
+        let bound = &mut self.functions[index];
+        if bound.symbols.as_ref() != Some(&symbols) || bound.addresses != addresses {
+            bound.symbols = None;
+            bind(&self.program, function, &self.kernels, &symbols, &addresses, bound)?;
+            bound.addresses = addresses;
+            bound.symbols = Some(symbols);
+        }
+        for ((port, input), memory) in function.inputs.iter().zip(inputs).zip(&mut bound.inputs) {
+            pack(port.layout, *input, memory.as_mut_slice())?;
+        }
+        Ok(())
+    }
+
+    fn is_global(&self, buffer: Buffer, name: &str) -> bool {
+        matches!(buffer, Buffer::Global(g) if self.program.globals[g].name == name)
+    }
+
+    /// Values of the function's symbols, every input's shape checked against them.
+    fn symbols(&self, function: &Function, inputs: &[View]) -> Result<Vec<i64>, CallError> {
+        if inputs.len() != function.inputs.len() {
+            return Err(CallError::Message(format!("takes {} inputs, but {} were given", function.inputs.len(), inputs.len())));
+        }
+        for (i, (port, input)) in function.inputs.iter().zip(inputs).enumerate() {
+            if port.ty.dims.len() != input.dims.len() || port.ty.element != input.element {
+                let given = show(input.dims, input.element);
+                return Err(CallError::Message(format!("input {i} must be {}, but is {given}", port.ty)));
+            }
+            if input.element.tensor_bytes(input.dims) != Some(input.bytes.len()) {
+                return Err(CallError::Message(format!("input {i} has {} bytes, which is not its shape's size", input.bytes.len())));
+            }
+        }
+        let symbols = function
+            .symbols
+            .iter()
+            .map(|symbol| match symbol.source {
+                DimSource::Input { input, axis } => Ok(inputs[input].dims[axis] as i64),
+                DimSource::Global { global, axis } => match &self.globals[global] {
+                    Some(bound) => Ok(bound.dims[axis] as i64),
+                    None => Err(format!("the global '{}' has no value", self.program.globals[global].name)),
+                },
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        for (i, (port, input)) in function.inputs.iter().zip(inputs).enumerate() {
+            let wanted = port.ty.shape(&symbols)?;
+            if wanted != input.dims {
+                let (given, wanted) = (show(input.dims, input.element), show(&wanted, port.ty.element));
+                return Err(CallError::Message(format!("input {i} must be {wanted}, but is {given}")));
+            }
+        }
+        Ok(symbols)
+    }
+}
+
+/// The results of a call, until the next one.
+pub struct Outputs<'e> {
+    executor: &'e Executor,
+    function: usize,
+}
+
+impl<'e> Outputs<'e> {
+    pub fn len(&self) -> usize {
+        self.executor.program.functions[self.function].outputs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Result `index`; `None` past the last, or for one that lies in a layout of its own (a cache).
+    pub fn get(&self, index: usize) -> Option<View<'e>> {
+        let function = &self.executor.program.functions[self.function];
+        let bound = &self.executor.functions[self.function];
+        let output = function.outputs.get(index)?;
+        let dims = bound.shapes.get(index)?;
+        let (memory, layout) = match output.buffer {
+            Buffer::Output(o) => (bound.outputs.get(o)?, Layout::RowMajor),
+            Buffer::Input(i) => (bound.inputs.get(i)?, function.inputs.get(i)?.layout),
+            Buffer::Global(g) => (&self.executor.globals.get(g)?.as_ref()?.memory, self.executor.program.globals.get(g)?.layout),
+            Buffer::Local(_) => return None,
+        };
+        let bytes = output.ty.element.tensor_bytes(dims)?;
+        (layout == Layout::RowMajor).then(|| View { dims, element: output.ty.element, bytes: &memory.as_slice()[..bytes] })
+    }
+}
+
+/// An error of a call, or one of its causes.
+enum CallError {
+    Message(String),
+    Other(Error),
+}
+
+impl From<String> for CallError {
+    fn from(message: String) -> Self {
+        CallError::Message(message)
+    }
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        CallError::Other(error)
+    }
+}
+
+/// Gives every launch its addresses, scalars and number of tasks.
+fn bind(
+    program: &Program,
+    function: &Function,
+    kernels: &[KernelFn],
+    symbols: &[i64],
+    addresses: &[u64],
+    bound: &mut Bound,
+) -> Result<(), CallError> {
+    let size = |expr: &kforge_program::Expr| layout_bytes(expr, symbols);
+    bound.launches.clear();
+    bound.args.clear();
+    bound.inputs = function.inputs.iter().map(|p| Ok(Memory::zeroed(size(&p.ty.bytes(p.layout))?)?)).collect::<Result<_, CallError>>()?;
+    bound.outputs = function
+        .outputs
+        .iter()
+        .enumerate()
+        .map(|(i, o)| {
+            let own = o.buffer == Buffer::Output(i);
+            Ok(Memory::zeroed(if own { size(&o.ty.bytes(Layout::RowMajor))? } else { 0 })?)
+        })
+        .collect::<Result<_, CallError>>()?;
+    // A returned global has its own extents, which no symbol of the function may name.
+    bound.shapes = function
+        .outputs
+        .iter()
+        .map(|o| if matches!(o.buffer, Buffer::Global(_)) { Ok(o.ty.shape(symbols).unwrap_or_default()) } else { o.ty.shape(symbols) })
+        .collect::<Result<_, String>>()?;
+    let mut starts = vec![];
+    for launch in &function.launches {
+        starts.push(bound.args.len());
+        for buffer in &launch.buffers {
+            bound.args.push(match *buffer {
+                Buffer::Input(i) => bound.inputs[i].address(),
+                Buffer::Output(i) => bound.outputs[i].address(),
+                Buffer::Global(i) => addresses[1 + i],
+                Buffer::Local(i) => {
+                    let local = &function.locals[i];
+                    let (offset, bytes) = (size(&local.offset)?, size(&local.bytes)?);
+                    if offset.checked_add(bytes).is_none_or(|end| end as i64 > function.arena.eval(symbols).unwrap_or(0)) {
+                        return Err(CallError::Message(format!("intermediate {i} lies outside the arena")));
+                    }
+                    addresses[0] + offset as u64
+                }
+            });
+        }
+        for scalar in &launch.scalars {
+            bound.args.push(scalar.eval(symbols)? as u64);
+        }
+    }
+    // Only now does `args` stay where it is.
+    for (launch, start) in function.launches.iter().zip(starts) {
+        bound.launches.push(BoundLaunch {
+            kernel: kernels[launch.kernel],
+            args: bound.args[start..].as_ptr(),
+            tasks: size(&launch.tasks)?,
+            barrier: launch.barrier,
+        });
+    }
+    debug_assert!(function.launches.iter().all(|l| l.kernel < program.kernels.len()));
+    Ok(())
+}
+
+/// Refuses inputs whose values would lead a kernel outside its buffers.
+fn check_values(function: &Function, inputs: &[View], symbols: &[i64]) -> Result<(), CallError> {
+    let integers = |input: usize| -> Vec<i64> {
+        inputs[input].bytes.as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect()
+    };
+    for check in &function.checks {
+        match check {
+            Check::Index { input, limit } => {
+                let limit = limit.eval(symbols)?;
+                if let Some((at, id)) = integers(*input).into_iter().enumerate().find(|(_, id)| !(0..limit).contains(id)) {
+                    return Err(CallError::Message(format!("input {input} has {id} at element {at}, but must be in 0..{limit}")));
+                }
+            }
+            Check::Position { input, lengths, rows, capacity } => {
+                let (rows, capacity) = (rows.eval(symbols)?, capacity.eval(symbols)?);
+                let lengths = lengths.map(integers);
+                for (sequence, position) in integers(*input).into_iter().enumerate() {
+                    let length = lengths.as_ref().and_then(|l| l.get(sequence)).map_or(rows, |l| (*l).clamp(0, rows));
+                    if position < 0 || position + length > capacity {
+                        return Err(CallError::Message(format!(
+                            "sequence {sequence} writes {length} rows at position {position}, but the cache holds {capacity}"
+                        )));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn layout_bytes(bytes: &kforge_program::Expr, symbols: &[i64]) -> Result<usize, String> {
+    let value = bytes.eval(symbols)?;
+    usize::try_from(value).map_err(|_| format!("the size {bytes} is negative"))
+}
+
+/// Copies a row-major tensor into `layout`.
+fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
+    match (to, tensor.dims) {
+        (Layout::RowMajor, _) if target.len() == tensor.bytes.len() => target.copy_from_slice(tensor.bytes),
+        (Layout::RowMajor, _) => return Err(format!("{} bytes do not fit {}", tensor.bytes.len(), target.len())),
+        (Layout::Rows16, [rows, columns]) => layout::pack_rows16(tensor.element, *rows, *columns, tensor.bytes, target)?,
+        (layout, _) => return Err(format!("{} cannot be packed into {layout}", show(tensor.dims, tensor.element))),
+    }
+    Ok(())
+}
+
+fn static_dims(dims: &[kforge_program::Expr]) -> Option<Vec<usize>> {
+    dims.iter().map(|d| usize::try_from(d.as_const()?).ok()).collect()
+}
+
+/// A type as people read it: `tensor<1x5xi32>`.
+fn show(dims: &[usize], element: Element) -> String {
+    let dims: String = dims.iter().map(|d| format!("{d}x")).collect();
+    format!("tensor<{dims}{element}>")
+}
