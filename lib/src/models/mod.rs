@@ -1,3 +1,5 @@
 //! Modules built from a checkpoint's configuration.
 
 pub mod llama;
+
+pub use llama::{Llama, RopeMode};
