@@ -146,6 +146,45 @@ pub fn cpu_pipeline(isa: Isa, fuse: bool) -> String {
     format!("func.func({fusion}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}}}")))
 }
 
+/// The module's text as given, and after each pass of the pipeline, with the pass's name.
+///
+/// # Errors
+/// The diagnostics of the parser or the passes.
+pub fn trace(source: &str, target: &Target, fuse: bool) -> Result<Vec<(String, String)>> {
+    let context = context();
+    let mut module = parse(&context, source)?;
+    let text = |module: &Module| format!("{}", module.as_operation());
+    let mut steps = vec![("input".to_owned(), text(&module))];
+    for pass in passes(&cpu_pipeline(target.isa, fuse)) {
+        run_pipeline(&context, &mut module, &pass)?;
+        let name = pass.trim_start_matches("func.func(").trim_end_matches(')');
+        steps.push((name.split('{').next().unwrap_or(name).to_owned(), text(&module)));
+    }
+    Ok(steps)
+}
+
+/// The passes of a textual pipeline, each still nested where it was.
+fn passes(pipeline: &str) -> Vec<String> {
+    let mut passes = vec![];
+    let (mut depth, mut start) = (0, 0);
+    for (at, c) in pipeline.char_indices().chain([(pipeline.len(), ',')]) {
+        match c {
+            '(' | '{' => depth += 1,
+            ')' | '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let item = &pipeline[start..at];
+                match item.strip_prefix("func.func(").and_then(|inner| inner.strip_suffix(')')) {
+                    Some(inner) => passes.extend(inner.split(',').map(|pass| format!("func.func({pass})"))),
+                    None => passes.push(item.to_owned()),
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    passes
+}
+
 /// A compiled module: the launch program and the object with its kernels.
 pub struct Compiled {
     pub program: Program,

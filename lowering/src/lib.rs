@@ -16,6 +16,9 @@ use std::sync::Once;
 pub static PASSES: &[&PassInfo] =
     &[&passes::lower_to_launches::INFO, &passes::plan_memory::INFO, &passes::kernel_entries::INFO];
 
+/// Hash of the sources that decide what is generated: part of every cache key.
+pub const BUILD_ID: &str = env!("KFORGE_BUILD_ID");
+
 /// From fused ops to kernels and launches with memory planned.
 pub const CPU: &str = "select-kernels{isa},func.func(tile),lower-to-launches,canonicalize,cse,func.func(plan-memory)";
 

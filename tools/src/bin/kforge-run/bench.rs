@@ -1,0 +1,179 @@
+//! `kforge-run bench model`: prefill and decode speed, in llama-bench's columns.
+//!
+//! `pp` appends a prompt and computes the logits of its last position; `tg` appends single tokens and computes the
+//! logits of each. No sampling; the KV cache is f32; one untimed round comes first.
+
+use crate::{Common, model};
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+use kforge_runtime::Decoder;
+use serde::Serialize;
+use std::{process::ExitCode, time::Instant};
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Prefill and decode speed of a model
+    Model(Options),
+}
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// A GGUF file, a safetensors directory, a Hugging Face repository ORG/NAME, or random:tiny
+    #[arg(long, default_value = model::DEFAULT)]
+    model: String,
+    /// Prompt lengths
+    #[arg(short, long, value_delimiter = ',', default_value = "128")]
+    prompt: Vec<usize>,
+    /// Numbers of tokens to decode
+    #[arg(short = 'n', long, value_delimiter = ',', default_value = "64")]
+    generate: Vec<usize>,
+    /// Timed rounds of each test
+    #[arg(short, long, default_value_t = 5)]
+    repetitions: usize,
+    /// Form of the results
+    #[arg(short, long, value_enum, default_value_t = Output::Md)]
+    output: Output,
+    /// The same as --output json
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Md,
+    Json,
+    Csv,
+}
+
+#[derive(Serialize)]
+struct Row {
+    model: String,
+    /// Bytes of the file.
+    size: u64,
+    backend: &'static str,
+    threads: usize,
+    numerics: &'static str,
+    test: String,
+    /// Mean tokens a second, and the standard deviation.
+    #[serde(rename = "t/s")]
+    mean: f64,
+    stddev: f64,
+    median: f64,
+    samples: Vec<f64>,
+}
+
+pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
+    let Command::Model(options) = command;
+    if options.repetitions == 0 {
+        bail!("--repetitions must be at least 1");
+    }
+    let checkpoint = model::open(&options.model)?;
+    let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(1) + 1;
+    let (mut decoder, _) = model::decoder(common, &checkpoint, longest)?;
+    let vocabulary = checkpoint.config().vocab as u32;
+    let mut rows = vec![];
+    let tests = options.prompt.iter().map(|n| ("pp", *n)).chain(options.generate.iter().map(|n| ("tg", *n)));
+    for (kind, tokens) in tests.filter(|(_, tokens)| *tokens > 0) {
+        let ids: Vec<u32> = (0..tokens as u32).map(|i| (100 + i) % vocabulary).collect();
+        let mut samples = vec![];
+        for round in 0..=options.repetitions {
+            let seconds = time(&mut decoder, kind, &ids)?;
+            if round > 0 {
+                samples.push(tokens as f64 / seconds);
+            }
+        }
+        rows.push(Row {
+            model: options.model.clone(),
+            size: checkpoint.file_bytes(),
+            backend: "cpu",
+            threads: decoder.executor().threads(),
+            numerics: "exact",
+            test: format!("{kind}{tokens}"),
+            mean: mean(&samples),
+            stddev: deviation(&samples),
+            median: median(&samples),
+            samples,
+        });
+    }
+    print(if options.json { Output::Json } else { options.output }, &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds of one round. One token is in the cache before, as in llama-bench.
+fn time(decoder: &mut Decoder, kind: &str, ids: &[u32]) -> Result<f64> {
+    decoder.rewind(0);
+    decoder.decode(1)?;
+    let begin = Instant::now();
+    if kind == "pp" {
+        decoder.prefill(ids)?;
+    } else {
+        for id in ids {
+            decoder.decode(*id)?;
+        }
+    }
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+fn mean(samples: &[f64]) -> f64 {
+    samples.iter().sum::<f64>() / samples.len() as f64
+}
+
+/// Of the sample; 0 for one value.
+fn deviation(samples: &[f64]) -> f64 {
+    let mean = mean(samples);
+    let squares: f64 = samples.iter().map(|s| (s - mean) * (s - mean)).sum();
+    (squares / (samples.len().max(2) - 1) as f64).sqrt()
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+fn print(output: Output, rows: &[Row]) -> Result<()> {
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "results": rows }))?),
+        Output::Csv => {
+            println!("model,size,backend,threads,numerics,test,t/s,stddev,median");
+            for r in rows {
+                let Row { size, backend, threads, numerics, test, mean, stddev, median, .. } = r;
+                let model = r.model.replace('"', "\"\"");
+                println!("\"{model}\",{size},{backend},{threads},{numerics},{test},{mean:.2},{stddev:.2},{median:.2}");
+            }
+        }
+        Output::Md => {
+            let mut table = Table::new();
+            table.load_preset(ASCII_MARKDOWN);
+            table.set_header(["model", "size", "backend", "threads", "numerics", "test", "t/s"]);
+            for r in rows {
+                table.add_row([
+                    r.model.clone(),
+                    format!("{:.1} MB", r.size as f64 / 1e6),
+                    r.backend.into(),
+                    r.threads.to_string(),
+                    r.numerics.into(),
+                    r.test.clone(),
+                    format!("{:.2} ± {:.2}", r.mean, r.stddev),
+                ]);
+            }
+            println!("{table}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0]), 2.5);
+        assert_eq!(deviation(&[5.0]), 0.0);
+        assert!((deviation(&[1.0, 3.0]) - 2f64.sqrt()).abs() < 1e-12);
+    }
+}

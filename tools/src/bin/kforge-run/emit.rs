@@ -1,0 +1,100 @@
+//! `kforge-run emit-mlir`: the module that the decoder compiles.
+
+use crate::model;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use kforge_passes::models::{
+    Llama, RopeMode,
+    llama::{self, Phase},
+};
+use std::process::ExitCode;
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// A checkpoint; without one, sizes are given and weights are f32
+    #[arg(long, conflicts_with_all = ["hidden", "heads", "kv_heads", "layers", "ffn", "vocab"])]
+    model: Option<String>,
+    /// One function instead of both
+    #[arg(long, value_enum)]
+    phase: Option<PhaseName>,
+    #[arg(long, default_value_t = 64)]
+    hidden: usize,
+    #[arg(long, default_value_t = 4)]
+    heads: usize,
+    /// Key and value heads; by default --heads
+    #[arg(long)]
+    kv_heads: Option<usize>,
+    #[arg(long, default_value_t = 1)]
+    layers: usize,
+    /// Width inside the feed-forward layer; by default 4 x hidden
+    #[arg(long)]
+    ffn: Option<usize>,
+    #[arg(long, default_value_t = 256)]
+    vocab: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PhaseName {
+    Prefill,
+    Decode,
+}
+
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let phases: &[Phase] = match options.phase {
+        Some(PhaseName::Prefill) => &[Phase::Prefill],
+        Some(PhaseName::Decode) => &[Phase::Decode],
+        None => &[Phase::Prefill, Phase::Decode],
+    };
+    let text = match &options.model {
+        Some(name) => model::module(&model::open(name)?, phases)?,
+        None => from_sizes(options, phases)?,
+    };
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn from_sizes(options: &Options, phases: &[Phase]) -> Result<String> {
+    let Options { hidden, heads, layers, vocab, .. } = *options;
+    let kv_heads = options.kv_heads.unwrap_or(heads);
+    let ffn = options.ffn.unwrap_or(4 * hidden);
+    if [hidden, heads, kv_heads, layers, ffn, vocab].contains(&0) || heads % kv_heads != 0 {
+        bail!("sizes must be positive, and --heads a multiple of --kv-heads");
+    }
+    if hidden % heads != 0 || (hidden / heads) % 2 != 0 {
+        bail!("--hidden must be --heads times an even head size");
+    }
+    let head_dim = hidden / heads;
+    let model = Llama {
+        layers,
+        hidden,
+        heads,
+        kv_heads,
+        head_dim,
+        vocab,
+        norm_eps: 1e-5,
+        rope_mode: RopeMode::Interleaved,
+        rope_base: 1e4,
+        rope_divisors: None,
+        window: None,
+    };
+    let matrix = |rows: usize, columns: usize| format!("tensor<{rows}x{columns}xf32>");
+    let vector = format!("tensor<{hidden}xf32>");
+    let mut types = vec![("token_embd.weight".to_owned(), matrix(vocab, hidden)), ("output_norm.weight".into(), vector.clone())];
+    for i in 0..layers {
+        let kv = kv_heads * head_dim;
+        for (name, ty) in [
+            ("attn_norm", vector.clone()),
+            ("attn_q", matrix(hidden, hidden)),
+            ("attn_k", matrix(kv, hidden)),
+            ("attn_v", matrix(kv, hidden)),
+            ("attn_output", matrix(hidden, hidden)),
+            ("ffn_norm", vector.clone()),
+            ("ffn_gate", matrix(ffn, hidden)),
+            ("ffn_up", matrix(ffn, hidden)),
+            ("ffn_down", matrix(hidden, ffn)),
+        ] {
+            types.push((format!("blk.{i}.{name}.weight"), ty));
+        }
+    }
+    llama::module(&model, &types, phases).map_err(anyhow::Error::msg)
+}

@@ -1,0 +1,204 @@
+//! `kforge-run generate`: continue a text.
+
+use crate::{Common, model, npy};
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use kforge_checkpoint::{Message, Tokenizer};
+use kforge_program::Element;
+use kforge_runtime::{
+    Decoder,
+    sample::{Sampler, Sampling},
+};
+use serde::Serialize;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// A GGUF file, a safetensors directory, a Hugging Face repository ORG/NAME, or random:tiny
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// The text to continue
+    #[arg(long, required_unless_present = "prompt_ids", conflicts_with = "prompt_ids")]
+    prompt: Option<String>,
+    /// Token ids to continue, instead of a text
+    #[arg(long, value_delimiter = ',', value_name = "ID,...")]
+    prompt_ids: Option<Vec<u32>>,
+    /// Most tokens to generate
+    #[arg(long, default_value_t = 128)]
+    max_tokens: usize,
+    /// Tokens that the KV cache can hold; by default the prompt and --max-tokens
+    #[arg(long, value_name = "TOKENS")]
+    ctx: Option<usize>,
+    /// Randomness; 0 takes the likeliest token
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Sample among the K likeliest tokens; 0 is all
+    #[arg(long, default_value_t = 0)]
+    top_k: usize,
+    /// Sample among the likeliest tokens whose probabilities sum to P
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+    /// Sample among tokens of at least this share of the likeliest's probability
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f32,
+    /// Divide the logits of tokens that are in the context already; 1 is off
+    #[arg(long, default_value_t = 1.0)]
+    repeat_penalty: f32,
+    /// Seed of the random numbers
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Give the prompt as a user's message, in the model's chat template
+    #[arg(long)]
+    chat: bool,
+    /// Print one JSON object instead of the text
+    #[arg(long)]
+    json: bool,
+    /// Write the logits that each token was chosen from, [steps, vocabulary]
+    #[arg(long, value_name = "FILE.npy")]
+    dump_logits: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    prompt_ids: Vec<u32>,
+    ids: Vec<u32>,
+    text: String,
+    timings: Timings,
+}
+
+/// Seconds, and tokens a second.
+#[derive(Serialize)]
+struct Timings {
+    load_s: f64,
+    compile_s: f64,
+    first_token_s: f64,
+    prefill_tokens_per_s: f64,
+    decode_tokens_per_s: f64,
+}
+
+pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode> {
+    let begin = Instant::now();
+    let name = options.model.as_deref().unwrap_or(default);
+    let sampler = Sampler::new(Sampling {
+        temperature: options.temperature,
+        top_k: options.top_k,
+        top_p: options.top_p,
+        min_p: options.min_p,
+        repeat_penalty: options.repeat_penalty,
+        seed: options.seed,
+    });
+    let mut sampler = sampler.map_err(anyhow::Error::msg)?;
+    let checkpoint = model::open(name)?;
+    if name.starts_with("random:") {
+        eprintln!("kforge-run: the weights of {name} are random: the text means nothing");
+    }
+    let tokenizer = checkpoint.tokenizer()?;
+    let prompt_ids = prompt(options, &tokenizer)?;
+    if prompt_ids.is_empty() {
+        bail!("the prompt is empty; give at least one token");
+    }
+    let longest = checkpoint.config().context;
+    let context = options.ctx.unwrap_or_else(|| (prompt_ids.len() + options.max_tokens).min(longest));
+    let (mut decoder, ready) = model::decoder(common, &checkpoint, context)?;
+
+    prompt_ids.iter().for_each(|id| sampler.see(*id));
+    let mut stream = tokenizer.stream();
+    let (mut ids, mut text, mut dumped) = (vec![], String::new(), vec![]);
+    let mut show = |piece: &str| -> io::Result<()> {
+        text.push_str(piece);
+        if options.json {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(piece.as_bytes())?;
+        out.flush()
+    };
+    let prefill_begin = Instant::now();
+    let mut logits = decoder.prefill(&prompt_ids)?.to_vec();
+    let prefill = prefill_begin.elapsed();
+    let mut first_token = begin.elapsed();
+    let mut decode = Duration::ZERO;
+    let mut full = false;
+    while ids.len() < options.max_tokens {
+        if options.dump_logits.is_some() {
+            dumped.extend_from_slice(&logits);
+        }
+        let id = sampler.sample(&logits).context("the model gave no usable logits: all are NaN")?;
+        if ids.is_empty() {
+            first_token = begin.elapsed();
+        }
+        ids.push(id);
+        sampler.see(id);
+        if tokenizer.is_end(id) {
+            break;
+        }
+        if let Some(piece) = stream.push(id)? {
+            show(&piece)?;
+        }
+        if ids.len() == options.max_tokens {
+            break;
+        }
+        if decoder.position() == decoder.context() {
+            full = true;
+            break;
+        }
+        let step = Instant::now();
+        logits.copy_from_slice(decoder.decode(id)?);
+        decode += step.elapsed();
+    }
+    show(&stream.finish())?;
+    if !options.json {
+        println!();
+    }
+    if full {
+        eprintln!("kforge-run: stopped: the context of {context} tokens is full; raise --ctx");
+    }
+    if let Some(path) = &options.dump_logits {
+        let dims = vec![ids.len(), checkpoint.config().vocab];
+        let bytes = dumped.iter().flat_map(|v| v.to_le_bytes()).collect();
+        npy::write(path, &npy::Array { dims, element: Element::F32, bytes })?;
+    }
+    let steps = ids.len().saturating_sub(1);
+    let rate = |tokens: usize, time: Duration| if time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() };
+    let timings = Timings {
+        load_s: ready.load.as_secs_f64(),
+        compile_s: ready.compile.as_secs_f64(),
+        first_token_s: first_token.as_secs_f64(),
+        prefill_tokens_per_s: rate(prompt_ids.len(), prefill),
+        decode_tokens_per_s: rate(steps, decode),
+    };
+    if options.json {
+        println!("{}", serde_json::to_string(&Report { prompt_ids, ids, text, timings })?);
+    } else {
+        summary(&decoder, &timings, prompt_ids.len(), steps);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(decoder: &Decoder, timings: &Timings, prompt: usize, steps: usize) {
+    eprintln!(
+        "\n[{} threads; prompt {prompt} tokens at {:.1}/s, {steps} decoded at {:.1}/s; first token after {:.2} s]",
+        decoder.executor().threads(),
+        timings.prefill_tokens_per_s,
+        timings.decode_tokens_per_s,
+        timings.first_token_s,
+    );
+}
+
+fn prompt(options: &Options, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    if let Some(ids) = &options.prompt_ids {
+        return Ok(ids.clone());
+    }
+    let text = options.prompt.clone().unwrap_or_default();
+    if !options.chat {
+        let ids = tokenizer.encode(&text)?;
+        return Ok(tokenizer.bos().into_iter().chain(ids).collect());
+    }
+    let message = Message { role: "user".into(), content: text };
+    Ok(tokenizer.encode(&tokenizer.chat(&[message], true)?)?)
+}

@@ -1,0 +1,93 @@
+//! `kforge-run inspect`: the launch program of a module, or what a checkpoint says of itself.
+
+use crate::{Common, compile, model};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use kforge_program::{Buffer, Function, Program};
+use std::{fs, path::Path, process::ExitCode};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// A module (.mlir), a GGUF file, a safetensors directory, or another model as of --model
+    file: String,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    if Path::new(&options.file).extension().is_some_and(|e| e == "mlir") {
+        let source = fs::read_to_string(&options.file).with_context(|| format!("{} cannot be read", options.file))?;
+        let program = compile::compile(common, &source)?.program;
+        if options.json {
+            println!("{}", serde_json::to_string_pretty(&program)?);
+        } else {
+            program.functions.iter().for_each(|f| show(&program, f));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let description = model::open(&options.file)?.describe();
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&description)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut metadata = table(&["key", "value"]);
+    for row in &description.metadata {
+        let value: String = row.value.chars().take(80).collect();
+        metadata.add_row([row.key.clone(), value]);
+    }
+    println!("{metadata}");
+    let mut tensors = table(&["tensor", "shape", "type", "bytes"]);
+    for row in &description.tensors {
+        let dims: Vec<String> = row.dims.iter().map(usize::to_string).collect();
+        tensors.add_row([row.name.clone(), dims.join(" x "), row.ty.clone(), row.bytes.to_string()]);
+    }
+    println!("{tensors}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED);
+    table.set_header(header.iter().copied());
+    table
+}
+
+fn show(program: &Program, function: &Function) {
+    let inputs: Vec<String> = function.inputs.iter().map(|i| i.ty.to_string()).collect();
+    let outputs: Vec<String> = function.outputs.iter().map(|o| o.ty.to_string()).collect();
+    println!("{}({}) -> ({}), arena of {} bytes", function.name, inputs.join(", "), outputs.join(", "), function.arena);
+    for (i, symbol) in function.symbols.iter().enumerate() {
+        println!("  s{i} = {}", symbol.name);
+    }
+    let mut launches = table(&["", "kernel", "computes", "tasks", "buffers"]);
+    for (i, launch) in function.launches.iter().enumerate() {
+        let kernel = &program.kernels[launch.kernel];
+        let buffers: Vec<String> = launch
+            .buffers
+            .iter()
+            .zip(&kernel.params)
+            .map(|(b, access)| format!("{}{}", if access.writes() { "→" } else { "" }, buffer(program, *b)))
+            .collect();
+        let barrier = if launch.barrier { "┄" } else { "" };
+        launches.add_row([
+            format!("{barrier}{i}"),
+            kernel.name.clone(),
+            kernel.summary.clone(),
+            launch.tasks.to_string(),
+            buffers.join(" "),
+        ]);
+    }
+    println!("{launches}");
+    println!("┄ waits for everything before it; → is written\n");
+}
+
+fn buffer(program: &Program, buffer: Buffer) -> String {
+    match buffer {
+        Buffer::Input(i) => format!("in{i}"),
+        Buffer::Output(i) => format!("out{i}"),
+        Buffer::Local(i) => format!("t{i}"),
+        Buffer::Global(i) => program.globals.get(i).map_or_else(|| "?".into(), |g| g.name.clone()),
+    }
+}

@@ -1,0 +1,128 @@
+//! Runs what `kforge-opt` compiles: single functions, a decoder of real checkpoints, benchmarks.
+
+mod bench;
+mod compile;
+mod emit;
+mod function;
+mod generate;
+mod inspect;
+mod model;
+mod npy;
+mod print;
+mod verify;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Run functions and models in the transformer dialect.
+#[derive(Parser)]
+#[command(name = "kforge-run", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    function: function::Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options of every subcommand.
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// Where to run
+    #[arg(long, global = true, value_enum, default_value_t = Target::Cpu)]
+    target: Target,
+    /// Threads of the CPU target; 0 takes one for each core
+    #[arg(long, global = true, default_value_t = 0)]
+    threads: usize,
+    /// Narrow the CPU's instruction set: avx512, avx2, sse2 or neon
+    #[arg(long, global = true, value_name = "SET")]
+    cpu_features: Option<String>,
+    /// Numerics of matrix products: exact keeps activations in f32
+    #[arg(long, global = true, value_enum, default_value_t = Numerics::Exact)]
+    numerics: Numerics,
+    /// Make every op a kernel of its own
+    #[arg(long, global = true)]
+    no_fuse: bool,
+    /// Neither read nor write the cache of compiled objects
+    #[arg(long, global = true)]
+    no_cache: bool,
+    /// Write the IR after each pass, and the pipeline, into a directory
+    #[arg(long, global = true, value_name = "DIR")]
+    dump_ir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// Compiled for this machine's CPU
+    Cpu,
+    /// The reference semantics, slow and plain
+    Reference,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Numerics {
+    Exact,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Continue a text with a model
+    Generate(generate::Options),
+    /// The same; without --model on random weights
+    #[command(name = "llm-inference")]
+    LlmInference(generate::Options),
+    /// Print the module that the decoder compiles
+    EmitMlir(emit::Options),
+    /// Show a launch program, or a checkpoint's metadata and tensors
+    Inspect(inspect::Options),
+    /// Compare a model with a file of reference results
+    Verify(verify::Options),
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+fn main() -> ExitCode {
+    restore_pipe_signal();
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("kforge-run: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let common = &cli.common;
+    match cli.command {
+        None => function::run(common, &cli.function),
+        Some(Command::Generate(options)) => generate::run(common, &options, model::DEFAULT),
+        Some(Command::LlmInference(options)) => generate::run(common, &options, model::RANDOM),
+        Some(Command::EmitMlir(options)) => emit::run(&options),
+        Some(Command::Inspect(options)) => inspect::run(common, &options),
+        Some(Command::Verify(options)) => verify::run(common, &options),
+        Some(Command::Bench(command)) => bench::run(common, &command),
+    }
+}
+
+/// A reader that goes away ends the program quietly, as of any other filter.
+fn restore_pipe_signal() {
+    #[cfg(unix)]
+    // SAFETY: sets a signal's disposition before any thread is started.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
+impl Common {
+    fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+}
