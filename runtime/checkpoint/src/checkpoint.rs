@@ -34,7 +34,7 @@ pub(crate) enum Source {
 pub struct Weight<'a> {
     /// Its canonical name.
     pub name: &'a str,
-    /// Row-major: [rows, columns], or [n].
+    /// Row-major: `[rows, columns]`, or `[n]`.
     pub dims: &'a [usize],
     pub element: Element,
     /// Its data, little-endian, in the file: of no particular alignment.

@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(divisors.len(), 32);
         assert!(divisors[..15].iter().all(|divisor| *divisor == 1.0), "{divisors:?}");
         assert!(divisors[18..].iter().all(|divisor| *divisor == 32.0), "{divisors:?}");
-        for (divisor, expected) in divisors[15..18].iter().zip([1.651_329, 3.292_263, 9.666_730]) {
+        for (divisor, expected) in divisors[15..18].iter().zip([1.651_329, 3.292_263, 9.666_73]) {
             assert!((divisor / expected - 1.0).abs() < 1e-4, "{divisors:?}");
         }
     }

@@ -31,7 +31,9 @@ impl<'a> Stream<'a> {
     /// If the token is not in the vocabulary; the stream goes on without it.
     pub fn push(&mut self, id: u32) -> Result<Option<String>, Error> {
         self.ids.push(id);
-        let text = self.new_text(self.ids.len()).inspect_err(|_| drop(self.ids.pop()))?;
+        let text = self.new_text(self.ids.len()).inspect_err(|_| {
+            self.ids.pop();
+        })?;
         if text.is_empty() {
             return Ok(None);
         }

@@ -111,9 +111,19 @@ fn gguf_scaling_is_the_product_of_factor_and_tensor() {
     assert_eq!(model.config().rope_divisors, Some(expected));
     assert!(!model.has("rope_freqs.weight"));
 
-    let linear = GgufModel::new().with(|writer| drop(writer.f32("llama.rope.scale_linear", 4.0))).open().unwrap();
+    let linear = GgufModel::new()
+        .with(|writer| {
+            writer.f32("llama.rope.scale_linear", 4.0);
+        })
+        .open()
+        .unwrap();
     assert_eq!(linear.config().rope_divisors, Some(vec![4.0; 16]));
-    let plain = GgufModel::new().with(|writer| drop(writer.string("llama.rope.scaling.type", "none"))).open().unwrap();
+    let plain = GgufModel::new()
+        .with(|writer| {
+            writer.string("llama.rope.scaling.type", "none");
+        })
+        .open()
+        .unwrap();
     assert_eq!(plain.config().rope_divisors, None);
 }
 

@@ -105,7 +105,12 @@ pub fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut end = 0;
     for (name, dtype, dims) in tensors {
-        let bytes = elements(dims) * match *dtype { "F32" | "I32" => 4, "F64" => 8, _ => 2 };
+        let bytes = elements(dims)
+            * match *dtype {
+                "F32" | "I32" => 4,
+                "F64" => 8,
+                _ => 2,
+            };
         header.insert(name.clone(), json!({"dtype": dtype, "shape": dims, "data_offsets": [end, end + bytes]}));
         end += bytes;
     }

@@ -7,8 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::sync::LazyLock;
 
-static TINY: LazyLock<Tokenizer> =
-    LazyLock::new(|| Checkpoint::random("tiny", 0).unwrap().tokenizer().unwrap());
+static TINY: LazyLock<Tokenizer> = LazyLock::new(|| Checkpoint::random("tiny", 0).unwrap().tokenizer().unwrap());
 
 #[test]
 fn tiny_has_bytes_and_special_tokens() {
@@ -153,17 +152,26 @@ fn tokenizer_json_is_loaded_with_its_companions() {
 
 #[test]
 fn contradictory_tokenizers_are_refused() {
-    let base = |writer: &mut Writer| drop(writer.string("tokenizer.ggml.model", "gpt2"));
-    let tokens = |writer: &mut Writer| drop(writer.strings("tokenizer.ggml.tokens", &["a", "b"]));
-    let cases: [(&str, Box<dyn Fn(&mut Writer)>); 10] = [
+    let base = |writer: &mut Writer| {
+        writer.string("tokenizer.ggml.model", "gpt2");
+    };
+    let tokens = |writer: &mut Writer| {
+        writer.strings("tokenizer.ggml.tokens", &["a", "b"]);
+    };
+    type Write = Box<dyn Fn(&mut Writer)>;
+    let cases: [(&str, Write); 10] = [
         ("metadata `tokenizer.ggml.model`: the key is missing", Box::new(|_| ())),
         (
             "metadata `tokenizer.ggml.model`: SentencePiece tokenizers (`llama`) are not supported",
-            Box::new(|writer| drop(writer.string("tokenizer.ggml.model", "llama"))),
+            Box::new(|writer| {
+                writer.string("tokenizer.ggml.model", "llama");
+            }),
         ),
         (
             "metadata `tokenizer.ggml.model`: tokenizer `bert` is not supported; gpt2 (byte-level BPE) is",
-            Box::new(|writer| drop(writer.string("tokenizer.ggml.model", "bert"))),
+            Box::new(|writer| {
+                writer.string("tokenizer.ggml.model", "bert");
+            }),
         ),
         ("metadata `tokenizer.ggml.tokens`: the key is missing", Box::new(base)),
         (
