@@ -1,1 +1,37 @@
-//! See docs/architecture.md.
+//! Real checkpoints: GGUF files and Hugging Face directories, read as one thing.
+//!
+//! A [`Checkpoint`] is a validated [`Config`], the model's weights under their GGUF names (whatever file they came from),
+//! and a [`Tokenizer`] with the model's chat template. Files are memory-mapped. Nothing in them is trusted: an open
+//! checkpoint has every weight that its model uses, of the shape that its config says, inside the file.
+//!
+//! | module | part |
+//! |---|---|
+//! | [`gguf`] | GGUF reader and writer |
+//! | [`safetensors`] | safetensors reader: one file, or shards with an index |
+//! | `config` | the model's dimensions, from GGUF metadata or `config.json` |
+//! | `weights` | canonical names, shapes, and the mapping from Hugging Face's names |
+//! | [`random`] | random models for tests and benches |
+//! | [`tokenizer`] | text to tokens and back, chat templates |
+//! | [`hub`] | fetching from the Hugging Face hub |
+
+mod checkpoint;
+mod config;
+mod describe;
+mod element;
+mod error;
+pub mod gguf;
+pub mod hub;
+mod json;
+pub mod random;
+pub mod safetensors;
+mod storage;
+pub mod tokenizer;
+mod weights;
+
+pub use checkpoint::{Checkpoint, Weight};
+pub use config::{Config, RopeMode};
+pub use describe::{Description, MetadataRow, TensorRow};
+pub use element::Element;
+pub use error::Error;
+pub use storage::Storage;
+pub use tokenizer::{Message, Stream, Tokenizer};

@@ -84,10 +84,7 @@ mod tests {
         let mut bytes = u64::MAX.to_le_bytes().to_vec();
         bytes.extend([1, 2, 3]);
         assert_eq!(Cursor::new(&bytes).string(), Err(Cause::Truncated { offset: 8, need: u64::MAX, have: 3 }));
-        assert_eq!(
-            Cursor::new(&bytes).count(13),
-            Err(Cause::Count { offset: 0, count: u64::MAX, least: 13, have: 3 })
-        );
+        assert_eq!(Cursor::new(&bytes).count(13), Err(Cause::Count { offset: 0, count: u64::MAX, least: 13, have: 3 }));
         assert!(Cursor::at(&bytes, 99).u32().is_err());
     }
 

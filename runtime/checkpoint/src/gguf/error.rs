@@ -19,7 +19,9 @@ pub enum Cause {
          fetch it again"
     )]
     Truncated { offset: usize, need: u64, have: usize },
-    #[error("a count of {count} at byte {offset} cannot be right: {have} bytes are left, and each takes {least} or more")]
+    #[error(
+        "a count of {count} at byte {offset} cannot be right: {have} bytes are left, and each takes {least} or more"
+    )]
     Count { offset: usize, count: u64, least: usize, have: usize },
     #[error("not a GGUF file: it starts with {0:02x?}, not with `GGUF`")]
     Magic([u8; 4]),

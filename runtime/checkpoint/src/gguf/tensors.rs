@@ -91,7 +91,8 @@ impl Entry {
         }
         let overflow = || Cause::SizeOverflow(extents.clone());
         let row = (columns / block).checked_mul(ty.bytes as u64).ok_or_else(overflow)?;
-        let bytes = extents[1..].iter().try_fold(row, |bytes, extent| bytes.checked_mul(*extent)).ok_or_else(overflow)?;
+        let bytes =
+            extents[1..].iter().try_fold(row, |bytes, extent| bytes.checked_mul(*extent)).ok_or_else(overflow)?;
         let dims: Result<_, _> =
             extents.iter().rev().map(|extent| usize::try_from(*extent).map_err(|_| overflow())).collect();
         Ok(Entry { dims: dims?, ty, offset, bytes })

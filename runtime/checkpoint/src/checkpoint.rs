@@ -1,0 +1,247 @@
+//! An open checkpoint: config, weights under canonical names, tokenizer.
+
+use crate::gguf::Gguf;
+use crate::json::{read_object, read_optional};
+use crate::safetensors::Shards;
+use crate::weights::{self, Expected};
+use crate::{Config, Element, Error, Storage, Tokenizer, config, random, tokenizer};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An open model: every weight that it uses is there, of the right shape, inside its file.
+#[derive(Debug)]
+pub struct Checkpoint {
+    config: Config,
+    source: Source,
+    files: Vec<Arc<Storage>>,
+    /// The weights that the model uses, in the order of use.
+    weights: Vec<Entry>,
+    index: HashMap<String, usize>,
+}
+
+/// Where a checkpoint came from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Gguf(Gguf),
+    HuggingFace { directory: PathBuf, config: Map<String, Value>, shards: Shards },
+}
+
+/// A weight of an open checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weight<'a> {
+    /// Its canonical name.
+    pub name: &'a str,
+    /// Row-major: `[rows, columns]`, or `[n]`.
+    pub dims: &'a [usize],
+    pub element: Element,
+    /// Its data, little-endian, in the file: of no particular alignment.
+    pub bytes: &'a [u8],
+}
+
+/// A tensor of a file, before the model is known.
+#[derive(Debug)]
+struct Entry {
+    /// Its canonical name.
+    name: String,
+    dims: Vec<usize>,
+    /// The file's name of its type.
+    ty: String,
+    /// None for a type that we do not compute with.
+    element: Option<Element>,
+    file: usize,
+    range: Range<usize>,
+}
+
+impl Checkpoint {
+    /// Opens a `.gguf` file, a `.safetensors` file beside its `config.json`, or a directory with `config.json` and either
+    /// `model.safetensors` or shards with `model.safetensors.index.json`.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is malformed, if the model is not one that we compute, or if a weight is missing or of
+    /// another shape than the config says. Types that we do not compute with are errors of [`Checkpoint::weight`], so that
+    /// such a file can still be inspected.
+    pub fn open(path: &Path) -> Result<Checkpoint, Error> {
+        if path.is_dir() {
+            return Self::open_hf(path, Shards::open_directory(path)?);
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gguf") => {
+                let file = Storage::open(path).map_err(|error| Error::from(error).in_file(path))?;
+                Self::from_gguf(file).map_err(|error| error.in_file(path))
+            }
+            Some("safetensors") => {
+                let parent = path.parent().unwrap_or(Path::new(""));
+                Self::open_hf(parent, Shards::open_file(path)?)
+            }
+            _ => {
+                let cause = "it is neither a .gguf file, a .safetensors file, nor a directory with config.json";
+                Err(Error::invalid("the path", cause).in_file(path))
+            }
+        }
+    }
+
+    /// A small model of random weights: `name` is `tiny`, and equal seeds give equal models. See [`random`].
+    ///
+    /// # Errors
+    /// If there is no random model of this name.
+    pub fn random(name: &str, seed: u64) -> Result<Checkpoint, Error> {
+        Self::from_gguf(Storage::from(random::gguf(name, seed)?))
+    }
+
+    /// Parses a GGUF file that is already mapped or in memory.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_gguf(file: Storage) -> Result<Checkpoint, Error> {
+        let gguf = Gguf::parse(Arc::new(file))?;
+        let config = config::gguf::read(&gguf)?;
+        let entries = gguf.tensors().iter().map(|tensor| Entry {
+            name: tensor.name.clone(),
+            dims: tensor.dims.clone(),
+            ty: tensor.ty.name.to_owned(),
+            element: Element::of_ggml(tensor.ty),
+            file: 0,
+            range: tensor.range.clone(),
+        });
+        let weights = select(&config, entries.collect())?;
+        let files = vec![gguf.storage().clone()];
+        Ok(Self::new(config, Source::Gguf(gguf), files, weights))
+    }
+
+    fn open_hf(directory: &Path, shards: Shards) -> Result<Checkpoint, Error> {
+        let path = directory.join("config.json");
+        let object = read_object(&path)?;
+        let mut entries = Vec::new();
+        for tensor in &shards.tensors {
+            if weights::hf_buffer(&tensor.name) {
+                continue;
+            }
+            let name = weights::from_hf(&tensor.name).ok_or_else(|| unknown(&tensor.name).in_file(directory))?;
+            entries.push(Entry {
+                name,
+                dims: tensor.dims.clone(),
+                ty: format!("{:?}", tensor.dtype),
+                element: Element::of_safetensors(tensor.dtype),
+                file: tensor.shard,
+                range: tensor.range.clone(),
+            });
+        }
+        let has_output = entries.iter().any(|entry| entry.name == "output.weight");
+        let config = config::hf::read(&object, has_output).map_err(|error| error.in_file(&path))?;
+        let weights = select(&config, entries).map_err(|error| error.in_file(directory))?;
+        let files = shards.files.clone();
+        let source = Source::HuggingFace { directory: directory.to_owned(), config: object, shards };
+        Ok(Self::new(config, source, files, weights))
+    }
+
+    fn new(config: Config, source: Source, files: Vec<Arc<Storage>>, weights: Vec<Entry>) -> Self {
+        let index = weights.iter().enumerate().map(|(i, entry)| (entry.name.clone(), i)).collect();
+        Checkpoint { config, source, files, weights, index }
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The weight of a canonical name, GGUF's: `blk.0.attn_q.weight`.
+    ///
+    /// # Errors
+    /// If the model uses no such weight, or its elements are of a type that we do not compute with.
+    pub fn weight(&self, name: &str) -> Result<Weight<'_>, Error> {
+        let place = || format!("tensor `{name}`");
+        let entry = self.entry(name).ok_or_else(|| Error::invalid(place(), "the model uses no weight of this name"))?;
+        let Some(element) = entry.element else {
+            let cause = format!("type {} is not supported; {} are", entry.ty, Element::SUPPORTED);
+            return Err(Error::invalid(place(), cause));
+        };
+        if let (Element::Quant(_), [_]) = (element, &entry.dims[..]) {
+            let cause = format!("type {} is not supported for norms and biases; F32, F16 and BF16 are", entry.ty);
+            return Err(Error::invalid(place(), cause));
+        }
+        let bytes = self.files.get(entry.file).and_then(|file| file.get(entry.range.clone()));
+        let bytes = bytes.ok_or_else(|| Error::invalid(place(), "its data lies outside the file"))?;
+        Ok(Weight { name: &entry.name, dims: &entry.dims, element, bytes })
+    }
+
+    /// Whether the model has this weight: `output.weight` is absent if tied, biases are optional.
+    pub fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// The canonical names of all weights that the model uses, in the order of use.
+    pub fn names(&self) -> Vec<String> {
+        self.weights.iter().map(|entry| entry.name.clone()).collect()
+    }
+
+    /// Gives back the mapped pages of a weight that has been packed; a later read takes it from the disk again. Does
+    /// nothing for an unknown name.
+    pub fn release(&self, name: &str) {
+        if let Some(entry) = self.entry(name)
+            && let Some(file) = self.files.get(entry.file)
+        {
+            file.release(entry.range.clone());
+        }
+    }
+
+    /// Bytes of the files that hold the weights.
+    pub fn file_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len() as u64).sum()
+    }
+
+    /// The tokenizer: from the metadata of a GGUF file, or `tokenizer.json` and its companions.
+    ///
+    /// # Errors
+    /// If there is none, it is malformed, or of a kind that we do not know.
+    pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
+        match &self.source {
+            Source::Gguf(gguf) => tokenizer::gguf::load(gguf),
+            Source::HuggingFace { directory, config, .. } => {
+                let companion = |name: &str| read_optional(&directory.join(name));
+                tokenizer::hf::load(directory, config, &companion)
+            }
+        }
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.index.get(name).and_then(|i| self.weights.get(*i))
+    }
+}
+
+/// The weights that the model uses, of a file's tensors, in the order of use.
+///
+/// # Errors
+/// If one is missing or of the wrong shape, or if a tensor is left over: a model that has one computes something else.
+fn select(config: &Config, entries: Vec<Entry>) -> Result<Vec<Entry>, Error> {
+    let mut found: HashMap<String, Entry> = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+    let mut weights = Vec::new();
+    for Expected { name, dims, required } in weights::expected(config) {
+        let place = || format!("tensor `{name}`");
+        match found.remove(&name) {
+            Some(entry) if entry.dims != dims => {
+                let cause = format!("its shape is {:?}, but the model's config says {dims:?}", entry.dims);
+                return Err(Error::invalid(place(), cause));
+            }
+            Some(entry) => weights.push(entry),
+            None if required => {
+                return Err(Error::invalid(place(), "the tensor is missing; if it is in another shard, open them all"));
+            }
+            None => {}
+        }
+    }
+    // The least name, so that the error does not depend on the map's order.
+    match found.into_keys().filter(|name| !weights::ignored(name, config)).min() {
+        Some(name) => Err(unknown(&name)),
+        None => Ok(weights),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::invalid(format!("tensor `{name}`"), "no model of a supported architecture has it; the result would be wrong")
+}

@@ -1,0 +1,146 @@
+//! A config from the metadata of a GGUF file.
+
+use super::{Config, RopeMode, derived_head_dim, scaling, size, unsupported_architecture};
+use crate::Error;
+use crate::gguf::{GgmlType, Gguf, TensorInfo};
+
+const ROPE_FREQS: &str = "rope_freqs.weight";
+/// llama.cpp's, where a file gives none.
+const DEFAULT_ROPE_BASE: f32 = 10_000.0;
+
+/// Reads and validates the config of a llama or qwen2 model.
+///
+/// # Errors
+/// If a key is missing, has the wrong type, or asks for something that we do not compute.
+pub(crate) fn read(gguf: &Gguf) -> Result<Config, Error> {
+    let architecture = gguf.string("general.architecture")?;
+    let rope_mode = match architecture {
+        "llama" => RopeMode::Interleaved,
+        "qwen2" => RopeMode::Half,
+        other => return Err(unsupported_architecture("metadata `general.architecture`", other)),
+    };
+    let keys = Keys { gguf, architecture };
+    keys.refuse_above_zero("expert_count", "mixtures of experts are not supported")?;
+
+    let hidden = keys.require("embedding_length")?;
+    let heads = keys.require("attention.head_count")?;
+    let head_dim = match keys.optional("attention.key_length")? {
+        Some(length) => length,
+        None => derived_head_dim(hidden, heads)?,
+    };
+    keys.same("attention.value_length", head_dim, "values of another size than keys are not supported")?;
+    keys.same("rope.dimension_count", head_dim, "rotary embeddings of a part of a head are not supported")?;
+
+    let embedding_rows = tensor(gguf, "token_embd.weight").and_then(|tensor| tensor.dims.first());
+    let vocab = match (keys.optional("vocab_size")?, embedding_rows) {
+        (Some(size), _) => size,
+        (None, Some(rows)) => *rows,
+        (None, None) => return Err(Error::invalid("tensor `token_embd.weight`", "the tensor is missing")),
+    };
+    Config {
+        architecture: architecture.to_owned(),
+        name: gguf.optional("general.name", Gguf::string)?.map(str::to_owned),
+        layers: keys.require("block_count")?,
+        hidden,
+        heads,
+        kv_heads: keys.optional("attention.head_count_kv")?.unwrap_or(heads),
+        head_dim,
+        ffn: keys.require("feed_forward_length")?,
+        vocab,
+        context: keys.require("context_length")?,
+        norm_eps: gguf.f32(&keys.key("attention.layer_norm_rms_epsilon"))?,
+        rope_base: gguf.optional(&keys.key("rope.freq_base"), Gguf::f32)?.unwrap_or(DEFAULT_ROPE_BASE),
+        rope_mode,
+        rope_divisors: rope_divisors(&keys, head_dim)?,
+        window: keys.optional("attention.sliding_window")?.filter(|window| *window > 0),
+        tied_embedding: tensor(gguf, "output.weight").is_none(),
+    }
+    .validate()
+}
+
+/// Keys under the architecture's name.
+struct Keys<'a> {
+    gguf: &'a Gguf,
+    architecture: &'a str,
+}
+
+impl Keys<'_> {
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    fn place(&self, key: &str) -> String {
+        format!("metadata `{}`", self.key(key))
+    }
+
+    fn require(&self, key: &str) -> Result<usize, Error> {
+        size(&self.place(key), self.gguf.u64(&self.key(key))?)
+    }
+
+    fn optional(&self, key: &str) -> Result<Option<usize>, Error> {
+        let value = self.gguf.optional(&self.key(key), Gguf::u64)?;
+        value.map(|value| size(&self.place(key), value)).transpose()
+    }
+
+    fn same(&self, key: &str, expected: usize, otherwise: &str) -> Result<(), Error> {
+        match self.optional(key)? {
+            Some(value) if value != expected => {
+                Err(Error::invalid(self.place(key), format!("it is {value} for heads of {expected}; {otherwise}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_above_zero(&self, key: &str, cause: &str) -> Result<(), Error> {
+        match self.optional(key)? {
+            Some(1..) => Err(Error::invalid(self.place(key), cause)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Linear scaling from the metadata, times the tensor of frequency factors.
+fn rope_divisors(keys: &Keys, head_dim: usize) -> Result<Option<Vec<f32>>, Error> {
+    let factor = match keys.gguf.optional(&keys.key("rope.scaling.type"), Gguf::string)? {
+        None | Some("linear") => {
+            let factor = keys.gguf.optional(&keys.key("rope.scaling.factor"), Gguf::f32)?;
+            // The key of files from before 2023-11.
+            let older = || keys.gguf.optional(&keys.key("rope.scale_linear"), Gguf::f32);
+            factor.map_or_else(older, |factor| Ok(Some(factor)))?.unwrap_or(1.0)
+        }
+        Some("none") => 1.0,
+        Some(other) => {
+            let cause = format!("rope scaling `{other}` is not supported; none and linear are");
+            return Err(Error::invalid(keys.place("rope.scaling.type"), cause));
+        }
+    };
+    let factors = tensor(keys.gguf, ROPE_FREQS).map(|info| frequency_factors(keys.gguf, info, head_dim)).transpose()?;
+    Ok(match factors {
+        Some(factors) => Some(factors.into_iter().map(|divisor| divisor * factor).collect()),
+        None if factor != 1.0 => Some(scaling::linear(sane(head_dim)?, factor)),
+        None => None,
+    })
+}
+
+/// A head dimension that is safe to allocate for, before the whole config is validated.
+fn sane(head_dim: usize) -> Result<usize, Error> {
+    const MOST: usize = 1 << 13;
+    if head_dim <= MOST {
+        return Ok(head_dim);
+    }
+    Err(super::config(format!("head dimension of {head_dim} cannot be right; 1 to {MOST} are allowed")))
+}
+
+fn frequency_factors(gguf: &Gguf, info: &TensorInfo, head_dim: usize) -> Result<Vec<f32>, Error> {
+    if info.ty != GgmlType::F32 || info.dims != [head_dim / 2] {
+        let cause = format!("{} {:?}, but [{}] of F32 are needed", info.ty, info.dims, head_dim / 2);
+        return Err(Error::invalid(format!("tensor `{ROPE_FREQS}`"), cause));
+    }
+    let bytes = gguf.storage().get(info.range.clone()).unwrap_or_default();
+    let (words, _) = bytes.as_chunks::<4>();
+    Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
+}
+
+fn tensor<'a>(gguf: &'a Gguf, name: &str) -> Option<&'a TensorInfo> {
+    gguf.tensors().iter().find(|tensor| tensor.name == name)
+}

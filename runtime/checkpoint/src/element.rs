@@ -1,0 +1,67 @@
+//! The elements of weights.
+
+use crate::gguf::GgmlType;
+use kforge_quant::BlockFormat;
+use safetensors::Dtype;
+use std::fmt;
+
+/// Element of a weight: one of those that we compute with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    F32,
+    F16,
+    BF16,
+    /// Blocks of 32 along the columns.
+    Quant(BlockFormat),
+}
+
+impl Element {
+    /// What an error about another type says that we compute with.
+    pub(crate) const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0";
+
+    /// The element of a GGML type, if we compute with it.
+    pub fn of_ggml(ty: GgmlType) -> Option<Self> {
+        Some(match ty {
+            GgmlType::F32 => Element::F32,
+            GgmlType::F16 => Element::F16,
+            GgmlType::BF16 => Element::BF16,
+            GgmlType::Q4_0 => Element::Quant(BlockFormat::Q4_0),
+            GgmlType::Q4_1 => Element::Quant(BlockFormat::Q4_1),
+            GgmlType::Q5_0 => Element::Quant(BlockFormat::Q5_0),
+            GgmlType::Q5_1 => Element::Quant(BlockFormat::Q5_1),
+            GgmlType::Q8_0 => Element::Quant(BlockFormat::Q8_0),
+            _ => return None,
+        })
+    }
+
+    /// The element of a safetensors type, if we compute with it.
+    pub fn of_safetensors(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Element::F32),
+            Dtype::F16 => Some(Element::F16),
+            Dtype::BF16 => Some(Element::BF16),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a row of `columns`; none for a part of a block, or if the size overflows.
+    pub fn row_bytes(self, columns: usize) -> Option<usize> {
+        match self {
+            Element::F32 => columns.checked_mul(4),
+            Element::F16 | Element::BF16 => columns.checked_mul(2),
+            Element::Quant(format) => format.bytes(1, columns),
+        }
+    }
+}
+
+/// Lower-case name, as the dialect spells it: `bf16`, `q4_1`.
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Element::F32 => "f32",
+            Element::F16 => "f16",
+            Element::BF16 => "bf16",
+            Element::Quant(format) => format.name(),
+        })
+    }
+}

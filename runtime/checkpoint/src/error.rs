@@ -1,0 +1,44 @@
+//! What can go wrong with a checkpoint.
+
+use crate::gguf;
+use std::io;
+use std::path::Path;
+
+/// A checkpoint that cannot be read, or that we cannot compute with: where, what is wrong, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another error, inside this file.
+    #[error("{file}: {source}")]
+    File { file: String, source: Box<Error> },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Gguf(#[from] gguf::Error),
+    #[error("the safetensors header: {0}")]
+    Safetensors(String),
+    #[error("not the JSON expected here: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The file is well formed, but a value in it is not.
+    #[error("{place}: {cause}")]
+    Invalid { place: String, cause: String },
+    #[error("the tokenizer: {0}")]
+    Tokenizer(String),
+    #[error("the chat template: {0}")]
+    Template(String),
+    #[error("fetching `{repo}`: {cause}")]
+    Hub { repo: String, cause: String },
+}
+
+impl Error {
+    pub(crate) fn invalid(place: impl Into<String>, cause: impl Into<String>) -> Self {
+        Error::Invalid { place: place.into(), cause: cause.into() }
+    }
+
+    /// This error, inside `file`; unless it already names one.
+    pub(crate) fn in_file(self, file: impl AsRef<Path>) -> Self {
+        match self {
+            Error::File { .. } => self,
+            other => Error::File { file: file.as_ref().display().to_string(), source: Box::new(other) },
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Text to tokens and back.
+//!
+//! The `tokenizers` crate does the work; this builds its tokenizer from a GGUF file's metadata, or loads Hugging Face's
+//! `tokenizer.json`, and adds which tokens begin and end a text, and the chat template.
+
+pub(crate) mod byte_level;
+mod chat;
+pub(crate) mod gguf;
+pub(crate) mod hf;
+mod pre;
+mod stream;
+
+pub use chat::Message;
+pub use stream::Stream;
+
+use crate::Error;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Tokens that end a turn or a text in the models that we know, whatever the metadata says. Only special tokens count.
+const KNOWN_ENDS: [&str; 8] = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
+];
+
+/// A model's tokenizer.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Put before a text, if the model wants it.
+    bos: Option<u32>,
+    ends: HashSet<u32>,
+    template: Template,
+}
+
+/// What a chat template needs.
+#[derive(Clone, Debug, Default)]
+struct Template {
+    source: Option<String>,
+    bos_token: String,
+    eos_token: String,
+}
+
+impl Tokenizer {
+    /// `ends` are those that the files name; the known ones are added.
+    fn new(inner: tokenizers::Tokenizer, bos: Option<u32>, mut ends: HashSet<u32>, template: Template) -> Self {
+        let added = inner.get_added_vocabulary();
+        ends.extend(
+            KNOWN_ENDS
+                .iter()
+                .filter(|token| added.is_special_token(token))
+                .filter_map(|token| inner.token_to_id(token)),
+        );
+        Tokenizer { inner, bos, ends, template }
+    }
+
+    /// The tokens of a text. Special tokens that the text spells out become one token each; none is added: see
+    /// [`Tokenizer::bos`]. Bytes that the vocabulary lacks are left out, as by the `tokenizers` crate.
+    ///
+    /// # Errors
+    /// If the tokenizer's own definition fails on the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let encoding = contain(|| self.inner.encode_fast(text, false))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The token to put before a text, where the model wants one.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The text of tokens, special ones included. Bytes that are not UTF-8 become replacement characters.
+    ///
+    /// # Errors
+    /// If a token is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
+        if let Some(id) = ids.iter().find(|id| self.inner.id_to_token(**id).is_none()) {
+            let cause = format!("token {id} is not in the vocabulary of {} tokens", self.vocab());
+            return Err(Error::Tokenizer(cause));
+        }
+        contain(|| self.inner.decode(ids, false))
+    }
+
+    /// A decoder of tokens that come one by one.
+    pub fn stream(&self) -> Stream<'_> {
+        Stream::new(self)
+    }
+
+    /// Whether a token ends the model's turn.
+    pub fn is_end(&self, id: u32) -> bool {
+        self.ends.contains(&id)
+    }
+
+    /// Number of tokens. The model's embedding may have more rows, as padding.
+    pub fn vocab(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The text of a conversation, by the model's own template; with a generation prompt it ends where the assistant's
+    /// answer begins. It spells out its special tokens, the first one included, so encode it without [`Tokenizer::bos`].
+    ///
+    /// # Errors
+    /// If the model has no template, or the template fails or refuses the messages.
+    pub fn chat(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, Error> {
+        self.template.render(messages, add_generation_prompt)
+    }
+}
+
+/// Runs a part of the `tokenizers` crate on definitions from a file.
+///
+/// Its regex engine panics where a file's pattern backtracks beyond a limit, and some loaders unwrap. Nothing of ours is
+/// left half-changed: the tokenizer is only read, or dropped.
+fn contain<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| Error::Tokenizer(error.to_string())),
+        Err(_) => Err(Error::Tokenizer("its definition in the model's files makes it fail".to_owned())),
+    }
+}

@@ -1,0 +1,117 @@
+//! A tokenizer from the metadata of a GGUF file.
+
+use super::{Template, Tokenizer, contain, pre};
+use crate::Error;
+use crate::gguf::Gguf;
+use tokenizers::AddedToken;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const TYPES: &str = "tokenizer.ggml.token_type";
+const MERGES: &str = "tokenizer.ggml.merges";
+const TEMPLATE: &str = "tokenizer.chat_template";
+/// GGUF's token types "control" and "user defined": found in a text before anything else is.
+const SPECIAL_TYPES: [i64; 2] = [3, 4];
+
+/// Builds the byte-level BPE that the metadata describes.
+///
+/// # Errors
+/// If the metadata has no tokenizer, one of another kind, or one that contradicts itself.
+pub(crate) fn load(gguf: &Gguf) -> Result<Tokenizer, Error> {
+    match gguf.string("tokenizer.ggml.model")? {
+        "gpt2" => {}
+        "llama" => {
+            let cause = "SentencePiece tokenizers (`llama`) are not supported in GGUF files; open the original \
+                         safetensors directory with its tokenizer.json";
+            return Err(Error::invalid("metadata `tokenizer.ggml.model`", cause));
+        }
+        other => {
+            let cause = format!("tokenizer `{other}` is not supported; gpt2 (byte-level BPE) is");
+            return Err(Error::invalid("metadata `tokenizer.ggml.model`", cause));
+        }
+    }
+    let tokens: Vec<&str> = gguf.strings(TOKENS)?.collect();
+    // A file without the key was made before the key was; llama.cpp takes the default then.
+    let pre = pre::by_name(gguf.optional("tokenizer.ggml.pre", Gguf::string)?.unwrap_or("default"))?;
+    let special = special_tokens(gguf, &tokens)?;
+    let model = BPE::builder().vocab_and_merges(vocab(&tokens)?, merges(gguf)?).ignore_merges(pre.ignore_merges);
+    let model = model.build().map_err(|error| Error::invalid(place(MERGES), error.to_string()))?;
+
+    let inner = contain(|| {
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner.with_normalizer(pre.normalizer);
+        inner.with_pre_tokenizer(Some(pre.pre_tokenizer));
+        inner.with_decoder(Some(ByteLevel::default()));
+        inner.add_special_tokens(&special);
+        Ok(inner)
+    })?;
+    let bos = token(gguf, "bos", &tokens)?;
+    let eos = token(gguf, "eos", &tokens)?;
+    let turn_ends = [token(gguf, "eot", &tokens)?, token(gguf, "eom", &tokens)?];
+    let template = Template {
+        source: gguf.optional(TEMPLATE, Gguf::string)?.map(str::to_owned),
+        bos_token: text_of(bos),
+        eos_token: text_of(eos),
+    };
+    let add_bos = gguf.optional("tokenizer.ggml.add_bos_token", Gguf::bool)?.unwrap_or(pre.add_bos);
+    let ends = turn_ends.into_iter().chain([eos]).flatten().map(|(id, _)| id).collect();
+    Ok(Tokenizer::new(inner, bos.map(|(id, _)| id).filter(|_| add_bos), ends, template))
+}
+
+/// Every token and its id. Empty tokens stand for unused ids, so no text leads to them.
+fn vocab(tokens: &[&str]) -> Result<Vocab, Error> {
+    let mut vocab = Vocab::new();
+    for (id, token) in tokens.iter().enumerate() {
+        let id = u32::try_from(id).map_err(|_| Error::invalid(place(TOKENS), "more than 2^32 tokens"))?;
+        let text = if token.is_empty() { format!("[EMPTY_{id}]") } else { (*token).to_owned() };
+        if vocab.insert(text, id).is_some() {
+            return Err(Error::invalid(place(TOKENS), format!("token {id}, {token:?}, appears twice")));
+        }
+    }
+    Ok(vocab)
+}
+
+/// Tokens that a text may spell out.
+fn special_tokens(gguf: &Gguf, tokens: &[&str]) -> Result<Vec<AddedToken>, Error> {
+    let Some(types) = gguf.optional(TYPES, Gguf::integers)? else { return Ok(Vec::new()) };
+    if types.len() != tokens.len() {
+        return Err(Error::invalid(place(TYPES), format!("{} types for {} tokens", types.len(), tokens.len())));
+    }
+    let special = tokens.iter().zip(types).filter(|(token, ty)| !token.is_empty() && SPECIAL_TYPES.contains(ty));
+    Ok(special.map(|(token, _)| AddedToken::from(*token, true)).collect())
+}
+
+/// Pairs of tokens, the most frequent first: `Ġ t`. A token may hold a space only where it starts with one.
+fn merges(gguf: &Gguf) -> Result<Merges, Error> {
+    let mut merges = Merges::new();
+    for (rank, merge) in gguf.strings(MERGES)?.enumerate() {
+        let space = merge.char_indices().skip(1).find(|(_, char)| *char == ' ');
+        match space.map(|(at, _)| merge.split_at(at)) {
+            Some((left, right)) if right.len() > 1 => merges.push((left.to_owned(), right[1..].to_owned())),
+            _ => return Err(Error::invalid(place(MERGES), format!("merge {rank} is not a pair of tokens"))),
+        }
+    }
+    Ok(merges)
+}
+
+/// The id and text of the token with a role: `bos`, `eos`, `eot`, `eom`.
+fn token<'a>(gguf: &Gguf, role: &str, tokens: &[&'a str]) -> Result<Option<(u32, &'a str)>, Error> {
+    let key = format!("tokenizer.ggml.{role}_token_id");
+    let Some(id) = gguf.optional(&key, Gguf::u32)? else { return Ok(None) };
+    match tokens.get(id as usize) {
+        Some(text) => Ok(Some((id, text))),
+        None => {
+            let cause = format!("token {id} is not in the vocabulary of {} tokens", tokens.len());
+            Err(Error::invalid(place(&key), cause))
+        }
+    }
+}
+
+fn text_of(token: Option<(u32, &str)>) -> String {
+    token.map(|(_, text)| text.to_owned()).unwrap_or_default()
+}
+
+fn place(key: &str) -> String {
+    format!("metadata `{key}`")
+}

@@ -1,0 +1,89 @@
+//! A tokenizer from Hugging Face's `tokenizer.json` and the files beside it.
+
+use super::{Template, Tokenizer, contain};
+use crate::Error;
+use crate::json::{Fields, read_bytes};
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+use std::path::Path;
+
+type Object = Map<String, Value>;
+
+/// Loads `tokenizer.json`; `companion` reads another JSON file of the directory, if it is there.
+///
+/// # Errors
+/// If `tokenizer.json` is missing, or a file is malformed.
+pub(crate) fn load(
+    directory: &Path,
+    config: &Object,
+    companion: &dyn Fn(&str) -> Result<Option<Object>, Error>,
+) -> Result<Tokenizer, Error> {
+    let path = directory.join("tokenizer.json");
+    let json = read_bytes(&path)?;
+    let mut inner = contain(|| tokenizers::Tokenizer::from_bytes(&json)).map_err(|error| error.in_file(&path))?;
+    // A training pipeline leaves these behind; a prompt is never cut or filled.
+    inner.with_padding(None);
+    contain(|| inner.with_truncation(None).map(drop))?;
+
+    let tokenizer_config = companion("tokenizer_config.json")?.unwrap_or_default();
+    let generation = companion("generation_config.json")?.unwrap_or_default();
+    let fields = Fields::new(&tokenizer_config, "");
+    let text = |key: &str| special_text(fields.get(key)).map(str::to_owned);
+    let (bos_token, eos_token) = (text("bos_token"), text("eos_token"));
+
+    let mut ends: HashSet<u32> = eos_token.iter().filter_map(|token| inner.token_to_id(token)).collect();
+    for object in [config, &generation] {
+        ends.extend(ids(object.get("eos_token_id")));
+    }
+    let add_bos = fields.flag("add_bos_token")?;
+    let bos = match add_bos {
+        Some(false) => None,
+        _ => {
+            let id = bos_token.as_deref().and_then(|token| inner.token_to_id(token));
+            // Without the flag the tokenizer's own post-processor tells: what it puts around an empty text.
+            let first = contain(|| inner.encode_fast("", true))?.get_ids().first().copied();
+            id.filter(|id| add_bos == Some(true) || first == Some(*id))
+        }
+    };
+    let template = Template {
+        source: template_source(directory, &fields)?,
+        bos_token: bos_token.unwrap_or_default(),
+        eos_token: eos_token.unwrap_or_default(),
+    };
+    Ok(Tokenizer::new(inner, bos, ends, template))
+}
+
+/// A special token is a string, or an object with its content.
+fn special_text(value: Option<&Value>) -> Option<&str> {
+    let value = value?;
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+/// One id, or an array of them.
+fn ids(value: Option<&Value>) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Some(Value::Array(values)) => values.iter().filter_map(id).collect(),
+        Some(value) => id(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// The template has a file of its own in newer models; elsewhere it is a string, or a list of which one is the default.
+fn template_source(directory: &Path, fields: &Fields) -> Result<Option<String>, Error> {
+    let path = directory.join("chat_template.jinja");
+    if path.is_file() {
+        let text = String::from_utf8(read_bytes(&path)?);
+        let text = text.map_err(|_| Error::Template("it is not valid UTF-8".to_owned()).in_file(&path))?;
+        return Ok(Some(text));
+    }
+    let source = match fields.get("chat_template") {
+        Some(Value::Array(templates)) => templates
+            .iter()
+            .find(|template| template.get("name").and_then(Value::as_str) == Some("default"))
+            .and_then(|template| template.get("template")?.as_str()),
+        Some(value) => value.as_str(),
+        None => None,
+    };
+    Ok(source.map(str::to_owned))
+}

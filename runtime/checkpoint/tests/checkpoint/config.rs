@@ -1,0 +1,160 @@
+//! Configs of valid models: scaling, windows, tying, biases, and the mapping of names.
+
+use crate::support::{GgufModel, elements, hf_config, hf_tensors, open_directory, safetensors};
+use kforge_checkpoint::gguf::GgmlType;
+use kforge_checkpoint::{Checkpoint, Element, RopeMode};
+use serde_json::{Value, json};
+
+/// The safetensors model with these keys of its config replaced, and tensors added.
+fn open_hf(changes: Value, more: &[(&str, &[usize])]) -> Result<Checkpoint, String> {
+    let mut config = hf_config();
+    for (key, value) in changes.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    let mut tensors = hf_tensors();
+    tensors.extend(more.iter().map(|(name, dims)| ((*name).to_owned(), "F32", dims.to_vec())));
+    let config = config.to_string();
+    open_directory(&[("config.json", config.as_bytes()), ("model.safetensors", &safetensors(&tensors))])
+}
+
+#[test]
+fn safetensors_weights_get_canonical_names() {
+    let model = open_hf(json!({}), &[]).unwrap();
+    assert_eq!(model.config().rope_mode, RopeMode::Half);
+    assert!(model.config().tied_embedding && !model.has("output.weight"));
+    let names: Vec<&str> = crate::support::WEIGHTS.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(model.names(), names);
+    let mut start = 0;
+    for (name, _, dims) in crate::support::WEIGHTS {
+        let weight = model.weight(name).unwrap();
+        assert_eq!((weight.dims, weight.element), (dims, Element::BF16));
+        let data: Vec<u8> = (start..start + 2 * elements(dims)).map(|i| (i % 251) as u8).collect();
+        assert_eq!(weight.bytes, data, "{name}");
+        start += 2 * elements(dims);
+    }
+    assert_eq!(model.describe().tensors.len(), 11);
+}
+
+#[test]
+fn an_output_is_used_unless_tied() {
+    let output: &[(&str, &[usize])] = &[("lm_head.weight", &[4, 64])];
+    let untied = open_hf(json!({"tie_word_embeddings": false}), output).unwrap();
+    assert!(!untied.config().tied_embedding && untied.has("output.weight"));
+    let tied = open_hf(json!({}), output).unwrap();
+    assert!(tied.config().tied_embedding && !tied.has("output.weight"));
+    assert!(open_hf(json!({"tie_word_embeddings": null}), &[]).unwrap().config().tied_embedding);
+}
+
+#[test]
+fn buffers_of_old_checkpoints_are_ignored() {
+    let model = open_hf(json!({}), &[("model.layers.0.self_attn.rotary_emb.inv_freq", &[16])]).unwrap();
+    assert_eq!(model.names().len(), 11);
+}
+
+#[test]
+fn windows_follow_the_architecture() {
+    let window = |changes| open_hf(changes, &[]).map(|model| model.config().window);
+    assert_eq!(window(json!({"model_type": "mistral", "sliding_window": 64})), Ok(Some(64)));
+    assert_eq!(window(json!({"model_type": "mistral", "sliding_window": null})), Ok(None));
+    assert_eq!(window(json!({"model_type": "llama", "sliding_window": 64})), Ok(None));
+}
+
+#[test]
+fn qwen2_has_biases_and_a_window_of_its_own() {
+    let biases: &[(&str, &[usize])] = &[
+        ("model.layers.0.self_attn.q_proj.bias", &[64]),
+        ("model.layers.0.self_attn.k_proj.bias", &[32]),
+        ("model.layers.0.self_attn.v_proj.bias", &[32]),
+    ];
+    let open = |changes: Value| {
+        let mut all = json!({"model_type": "qwen2"});
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        open_hf(all, biases)
+    };
+    let model = open(json!({"sliding_window": 64})).unwrap();
+    assert_eq!(model.config().window, None);
+    assert_eq!(model.weight("blk.0.attn_k.bias").unwrap().dims, [32]);
+    let window = |first| {
+        open(json!({"sliding_window": 64, "use_sliding_window": true, "max_window_layers": first, "num_hidden_layers": 1}))
+            .map(|model| model.config().window)
+    };
+    assert_eq!(window(0), Ok(Some(64)));
+    assert_eq!(window(1), Ok(None));
+    let error = open_hf(json!({"model_type": "qwen2"}), &[]).unwrap_err();
+    assert!(error.contains("tensor `blk.0.attn_q.bias`: the tensor is missing"), "{error}");
+}
+
+#[test]
+fn rope_scaling_becomes_divisors() {
+    let divisors = |changes| open_hf(changes, &[]).unwrap().config().rope_divisors.clone();
+    assert_eq!(divisors(json!({"rope_scaling": {"type": "linear", "factor": 4.0}})), Some(vec![4.0; 16]));
+    assert_eq!(divisors(json!({"rope_scaling": {"rope_type": "default"}})), None);
+    let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192});
+    let scaled = divisors(json!({"rope_theta": 500000.0, "rope_scaling": llama3})).unwrap();
+    assert_eq!((scaled[0], scaled[15], scaled.len()), (1.0, 8.0, 16));
+    let newer = open_hf(json!({"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}), &[]).unwrap();
+    assert_eq!(newer.config().rope_base, 500_000.0);
+}
+
+#[test]
+fn gguf_scaling_is_the_product_of_factor_and_tensor() {
+    let factors: Vec<u8> = (1..=16).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let model = GgufModel::new()
+        .with(move |writer| {
+            writer.string("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 2.0);
+            writer.tensor("rope_freqs.weight", &[16], GgmlType::F32, &factors);
+        })
+        .open()
+        .unwrap();
+    let expected: Vec<f32> = (1..=16).map(|i| 2.0 * i as f32).collect();
+    assert_eq!(model.config().rope_divisors, Some(expected));
+    assert!(!model.has("rope_freqs.weight"));
+
+    let linear = GgufModel::new()
+        .with(|writer| {
+            writer.f32("llama.rope.scale_linear", 4.0);
+        })
+        .open()
+        .unwrap();
+    assert_eq!(linear.config().rope_divisors, Some(vec![4.0; 16]));
+    let plain = GgufModel::new()
+        .with(|writer| {
+            writer.string("llama.rope.scaling.type", "none");
+        })
+        .open()
+        .unwrap();
+    assert_eq!(plain.config().rope_divisors, None);
+}
+
+#[test]
+fn one_safetensors_file_opens_beside_its_config() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("config.json"), hf_config().to_string()).unwrap();
+    let path = directory.path().join("weights.safetensors");
+    std::fs::write(&path, safetensors(&hf_tensors())).unwrap();
+    assert_eq!(Checkpoint::open(&path).unwrap().names().len(), 11);
+}
+
+#[test]
+fn shards_are_one_model() {
+    let tensors = hf_tensors();
+    let (first, second) = tensors.split_at(5);
+    let map: serde_json::Map<String, Value> = tensors
+        .iter()
+        .enumerate()
+        .map(|(i, (name, ..))| (name.clone(), json!(if i < 5 { "b.safetensors" } else { "a.safetensors" })))
+        .collect();
+    let index = json!({"metadata": {"total_size": 1}, "weight_map": map}).to_string();
+    let (first, second) = (safetensors(first), safetensors(second));
+    let model = open_directory(&[
+        ("config.json", hf_config().to_string().as_bytes()),
+        ("model.safetensors.index.json", index.as_bytes()),
+        ("b.safetensors", &first),
+        ("a.safetensors", &second),
+    ])
+    .unwrap();
+    assert_eq!(model.names().len(), 11);
+    assert_eq!(model.file_bytes(), (first.len() + second.len()) as u64);
+    assert_eq!(model.weight("token_embd.weight").unwrap().bytes[..3], [0, 1, 2]);
+}

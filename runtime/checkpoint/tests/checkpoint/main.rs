@@ -1,0 +1,10 @@
+//! Whole checkpoints: valid ones read right, hostile ones are refused with a clear error and never a panic.
+
+mod config;
+mod hostile_gguf;
+mod hostile_safetensors;
+mod mutations;
+mod smollm2;
+mod support;
+mod tiny;
+mod tokenizers;

@@ -1,0 +1,229 @@
+//! The random model's tokenizer, tokenizers from other metadata, and tokenizer.json.
+
+use crate::support::{GgufModel, hf_config, hf_tensors, safetensors};
+use kforge_checkpoint::gguf::write::Writer;
+use kforge_checkpoint::{Checkpoint, Message, Tokenizer};
+use proptest::prelude::*;
+use serde_json::json;
+use std::sync::LazyLock;
+
+static TINY: LazyLock<Tokenizer> = LazyLock::new(|| Checkpoint::random("tiny", 0).unwrap().tokenizer().unwrap());
+
+#[test]
+fn tiny_has_bytes_and_special_tokens() {
+    assert_eq!((TINY.vocab(), TINY.bos()), (260, None));
+    assert_eq!(TINY.encode("aé<|im_start|>").unwrap(), [97, 0xc3, 0xa9, 257]);
+    assert!(TINY.is_end(258) && TINY.is_end(256) && !TINY.is_end(257) && !TINY.is_end(1000));
+    assert_eq!(TINY.decode(&[257, 0xf0, 0x9f]).unwrap(), "<|im_start|>\u{fffd}");
+    let error = TINY.decode(&[1, 260]).unwrap_err().to_string();
+    assert_eq!(error, "the tokenizer: token 260 is not in the vocabulary of 260 tokens");
+    let messages = [Message { role: "user".to_owned(), content: "hi".to_owned() }];
+    let text = TINY.chat(&messages, true).unwrap();
+    assert_eq!(text, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
+    assert_eq!(TINY.encode(&text).unwrap().iter().filter(|id| **id >= 256).count(), 3);
+}
+
+#[test]
+fn a_stream_gives_whole_characters() {
+    let mut stream = TINY.stream();
+    let mut pushed: Vec<Option<String>> = Vec::new();
+    for byte in "a🚀é".bytes() {
+        pushed.push(stream.push(byte.into()).unwrap());
+    }
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(pushed, [some("a"), None, None, None, some("🚀"), None, some("é")]);
+    assert_eq!(stream.push(0xe2).unwrap(), None);
+    assert!(stream.push(999).is_err());
+    assert_eq!(stream.push(0x82).unwrap(), None);
+    assert_eq!(stream.finish(), "\u{fffd}");
+    assert_eq!(stream.finish(), "");
+}
+
+#[test]
+fn a_stream_of_no_characters_goes_on() {
+    let mut stream = TINY.stream();
+    let text: String = (0..100).filter_map(|_| stream.push(0xff).unwrap()).collect();
+    let text = text + &stream.finish();
+    assert_eq!(text, "\u{fffd}".repeat(100));
+}
+
+proptest! {
+    #[test]
+    fn any_text_comes_back(text in any::<String>()) {
+        let ids = TINY.encode(&text).unwrap();
+        prop_assert_eq!(TINY.decode(&ids).unwrap(), text.as_str());
+        let mut stream = TINY.stream();
+        let mut streamed: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
+        streamed.push_str(&stream.finish());
+        prop_assert_eq!(streamed, text);
+    }
+
+    #[test]
+    fn any_tokens_decode(ids in prop::collection::vec(0..260u32, 0..64)) {
+        let mut stream = TINY.stream();
+        let mut streamed: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
+        streamed.push_str(&stream.finish());
+        // Where the bytes are no UTF-8, the two may cut them into a different number of replacement characters.
+        let without = |text: String| text.replace('\u{fffd}', "");
+        prop_assert_eq!(without(streamed), without(TINY.decode(&ids).unwrap()));
+    }
+}
+
+/// Letters, a few of them merged, and special tokens.
+fn write_vocabulary(writer: &mut Writer, pre: &str) {
+    let tokens = ["a", "b", "c", "Ġ", "1", "2", "Ċ", "ab", "Ġab", "12", "abc", "<s>", "<|eot_id|>"];
+    writer
+        .string("tokenizer.ggml.model", "gpt2")
+        .string("tokenizer.ggml.pre", pre)
+        .strings("tokenizer.ggml.tokens", &tokens)
+        .i32s("tokenizer.ggml.token_type", &[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3])
+        .strings("tokenizer.ggml.merges", &["a b", "Ġ ab", "1 2"])
+        .u32("tokenizer.ggml.bos_token_id", 11)
+        .u32("tokenizer.ggml.eos_token_id", 12);
+}
+
+#[test]
+fn the_pre_tokenizer_decides_the_cuts() {
+    let ids = |pre: &'static str, text: &str| {
+        let model = GgufModel::new().with(move |writer| write_vocabulary(writer, pre)).open().unwrap();
+        model.tokenizer().unwrap().encode(text).unwrap()
+    };
+    for pre in ["gpt-2", "default", "llama-bpe", "llama3"] {
+        assert_eq!(ids(pre, "ab ab12"), [7, 8, 9], "{pre}");
+    }
+    for pre in ["smollm", "qwen2"] {
+        assert_eq!(ids(pre, "ab ab12"), [7, 8, 4, 5], "{pre}");
+    }
+    // No merge leads to `abc`, but llama3 takes a piece that is a token.
+    assert_eq!(ids("llama3", "abc"), [10]);
+    assert_eq!(ids("gpt-2", "abc"), [7, 2]);
+    // Newlines stay with the spaces before them.
+    assert_eq!(ids("qwen2", "a \n"), [0, 3, 6]);
+}
+
+#[test]
+fn llama3_begins_with_bos_unless_told() {
+    let bos = |extra: Option<bool>| {
+        let model = GgufModel::new().with(move |writer| {
+            write_vocabulary(writer, "llama-bpe");
+            if let Some(value) = extra {
+                writer.bool("tokenizer.ggml.add_bos_token", value);
+            }
+        });
+        model.open().unwrap().tokenizer().unwrap().bos()
+    };
+    assert_eq!((bos(None), bos(Some(false)), bos(Some(true))), (Some(11), None, Some(11)));
+}
+
+#[test]
+fn tokenizer_json_is_loaded_with_its_companions() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    std::fs::write(directory.path().join("model.safetensors"), safetensors(&hf_tensors())).unwrap();
+    let mut config = hf_config();
+    config["eos_token_id"] = json!([1]);
+    write("config.json", &config.to_string());
+    let tokenizer = json!({
+        "version": "1.0", "truncation": {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 0},
+        "padding": null, "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
+        "added_tokens": [{"id": 3, "content": "<|im_end|>", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true}],
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+    });
+    write("tokenizer.json", &tokenizer.to_string());
+    let companion = json!({"bos_token": {"content": "a"}, "eos_token": "ab", "add_bos_token": true,
+        "chat_template": [{"name": "default", "template": "{{ bos_token }}{{ messages[0].content }}"}]});
+    write("tokenizer_config.json", &companion.to_string());
+    write("generation_config.json", r#"{"eos_token_id": 0}"#);
+
+    let tokenizer = Checkpoint::open(directory.path()).unwrap().tokenizer().unwrap();
+    assert_eq!(tokenizer.encode("abbab<|im_end|>").unwrap(), [2, 1, 2, 3]);
+    assert_eq!((tokenizer.vocab(), tokenizer.bos()), (4, Some(0)));
+    assert!((0..4).all(|id| tokenizer.is_end(id)));
+    let message = [Message { role: "user".to_owned(), content: "b".to_owned() }];
+    assert_eq!(tokenizer.chat(&message, true).unwrap(), "ab");
+
+    write("chat_template.jinja", "own file");
+    let tokenizer = Checkpoint::open(directory.path()).unwrap().tokenizer().unwrap();
+    assert_eq!(tokenizer.chat(&message, true).unwrap(), "own file");
+    write("tokenizer.json", "{}");
+    assert!(Checkpoint::open(directory.path()).unwrap().tokenizer().is_err());
+}
+
+#[test]
+fn contradictory_tokenizers_are_refused() {
+    let base = |writer: &mut Writer| {
+        writer.string("tokenizer.ggml.model", "gpt2");
+    };
+    let tokens = |writer: &mut Writer| {
+        writer.strings("tokenizer.ggml.tokens", &["a", "b"]);
+    };
+    type Write = Box<dyn Fn(&mut Writer)>;
+    let cases: [(&str, Write); 10] = [
+        ("metadata `tokenizer.ggml.model`: the key is missing", Box::new(|_| ())),
+        (
+            "metadata `tokenizer.ggml.model`: SentencePiece tokenizers (`llama`) are not supported",
+            Box::new(|writer| {
+                writer.string("tokenizer.ggml.model", "llama");
+            }),
+        ),
+        (
+            "metadata `tokenizer.ggml.model`: tokenizer `bert` is not supported; gpt2 (byte-level BPE) is",
+            Box::new(|writer| {
+                writer.string("tokenizer.ggml.model", "bert");
+            }),
+        ),
+        ("metadata `tokenizer.ggml.tokens`: the key is missing", Box::new(base)),
+        (
+            "metadata `tokenizer.ggml.pre`: pre-tokenizer `tekken` is not supported; gpt-2, default, smollm,",
+            Box::new(move |writer| {
+                base(writer);
+                tokens(writer);
+                writer.string("tokenizer.ggml.pre", "tekken");
+            }),
+        ),
+        (
+            "metadata `tokenizer.ggml.token_type`: 1 types for 2 tokens",
+            Box::new(move |writer| {
+                base(writer);
+                tokens(writer);
+                writer.i32s("tokenizer.ggml.token_type", &[1]);
+            }),
+        ),
+        (
+            "metadata `tokenizer.ggml.merges`: merge 0 is not a pair of tokens",
+            Box::new(move |writer| {
+                base(writer);
+                tokens(writer);
+                writer.strings("tokenizer.ggml.merges", &["a "]);
+            }),
+        ),
+        (
+            "metadata `tokenizer.ggml.merges`: Token `ab` out of vocabulary",
+            Box::new(move |writer| {
+                base(writer);
+                tokens(writer);
+                writer.strings("tokenizer.ggml.merges", &["a b"]);
+            }),
+        ),
+        (
+            "metadata `tokenizer.ggml.tokens`: token 1, \"a\", appears twice",
+            Box::new(move |writer| {
+                base(writer);
+                writer.strings("tokenizer.ggml.tokens", &["a", "a"]).strings::<&str>("tokenizer.ggml.merges", &[]);
+            }),
+        ),
+        (
+            "metadata `tokenizer.ggml.eos_token_id`: token 2 is not in the vocabulary of 2 tokens",
+            Box::new(move |writer| {
+                base(writer);
+                tokens(writer);
+                writer.strings::<&str>("tokenizer.ggml.merges", &[]).u32("tokenizer.ggml.eos_token_id", 2);
+            }),
+        ),
+    ];
+    for (expected, write) in cases {
+        let error = GgufModel::new().with(write).open().unwrap().tokenizer().unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}\nexpected {expected}");
+    }
+}
