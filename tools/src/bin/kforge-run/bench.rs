@@ -146,7 +146,7 @@ fn print(output: Output, rows: &[Row]) -> Result<()> {
         }
         Output::Md => {
             let mut table = Table::new();
-            table.load_preset(ASCII_MARKDOWN);
+            table.load_style(ASCII_MARKDOWN);
             table.set_header(["model", "size", "backend", "threads", "numerics", "test", "t/s"]);
             for r in rows {
                 table.add_row([

@@ -49,7 +49,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED);
+    table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(header.iter().copied());
     table
 }

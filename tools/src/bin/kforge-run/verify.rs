@@ -130,7 +130,7 @@ fn negative_log_likelihood(scores: &[f32], vocabulary: usize, ids: &[u32]) -> Re
 
 fn table(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED);
+    table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["prompt", "ids", "logit error", "nll error", "greedy", ""]);
     for o in outcomes {
         let prompt: String = o.prompt.chars().take(32).flat_map(char::escape_debug).collect();
