@@ -117,11 +117,11 @@ impl PassRun<'_, '_> {
 }
 
 extern "C" fn run(row: *const c_void, pass: *mut c_void, op: MlirOperation, context: MlirContext) -> bool {
-    // SAFETY: `row` is the static `PassInfo` given to `register`; op and context live through the call.
-    let (info, op, context) = unsafe {
-        let context = melior::ContextRef::from_raw(context);
-        (&*row.cast::<PassInfo>(), OperationRef::from_raw(op), context.to_ref())
-    };
+    // SAFETY: `row` is the static `PassInfo` given to `register`; op and context live through the call. `to_ref` gives a
+    // reference to `owner` itself, which therefore stays here until the pass has run.
+    let owner = unsafe { melior::ContextRef::from_raw(context) };
+    // SAFETY: as above.
+    let (info, op, context) = unsafe { (&*row.cast::<PassInfo>(), OperationRef::from_raw(op), owner.to_ref()) };
     let run = PassRun { op, context, info, pass };
     let error = match catch_unwind(AssertUnwindSafe(|| (info.run)(&run))) {
         Ok(Ok(())) => return true,

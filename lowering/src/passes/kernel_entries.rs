@@ -55,12 +55,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 pub fn is_kernel(op: OperationRef<'_, '_>) -> bool {
     op_name(&op) == "func.func"
         && string_attribute(&op, "sym_visibility").as_deref() == Some("private")
-        && body(&op).and_then(|b| b.argument(0).ok()).is_some_and(|a| a.r#type() == Type::index(context(op)))
-}
-
-fn context<'c>(op: OperationRef<'c, '_>) -> &'c melior::Context {
-    // SAFETY: the op lives in the context for 'c.
-    unsafe { op.context().to_ref() }
+        && body(&op).and_then(|b| b.argument(0).ok()).is_some_and(|a| a.r#type().is_index())
 }
 
 fn entry<'c, 'a>(pass: &PassRun<'c, 'a>, module: melior::ir::BlockRef<'c, 'a>, kernel: OperationRef<'c, 'a>) {
