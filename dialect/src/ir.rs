@@ -3,7 +3,8 @@
 use melior::{
     Context,
     ir::{
-        Attribute, AttributeLike, BlockLike, BlockRef, Identifier, Location, RegionLike, Type, TypeLike, Value, ValueLike,
+        Attribute, AttributeLike, BlockLike, BlockRef, Identifier, Location, RegionLike, Type, TypeLike, Value,
+        ValueLike,
         attribute::{FloatAttribute, IntegerAttribute, StringAttribute},
         operation::{OperationBuilder, OperationLike, OperationRef},
         r#type::{RankedTensorType, ShapedTypeLike},

@@ -2,10 +2,12 @@
 //! entries of upstream's tools over it.
 
 mod ffi;
+pub mod interpret;
 pub mod ir;
 pub mod pass;
 pub mod types;
 
+pub use interpret::{FunctionInfo, GlobalInfo, InterpretError, Interpreter};
 pub use types::{KernelAttribute, QuantType};
 
 use melior::{Context, dialect::DialectRegistry};
