@@ -1,5 +1,224 @@
-use crate::Common;
+//! `kforge-run FILE.mlir`: runs one function of tensors.
+//!
+//! The CPU target runs the compiled module, the reference target interprets it; both take the same inputs and globals,
+//! so that `--compare reference` can set one against the other.
+
+use crate::{Common, Target, compile, npy, npy::Array, print};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
+use kforge_dialect::Interpreter;
+use kforge_program::Element;
+use kforge_reference::{Tensor, Tolerance, compare, random};
+use kforge_runtime::{Executor, View};
+use std::{fs, io, path::PathBuf, process::ExitCode};
+
 #[derive(Args, Debug)]
-pub struct Options { file: Option<std::path::PathBuf> }
-pub fn run(_: &Common, _: &Options) -> anyhow::Result<std::process::ExitCode> { anyhow::bail!("x") }
+pub struct Options {
+    /// A module with the function to run; - is standard input
+    #[arg(required = true)]
+    file: Option<PathBuf>,
+    /// The function
+    #[arg(long, default_value = "main")]
+    entry: String,
+    /// An input, in order: X.npy, or random:SEED with sizes for dynamic dimensions, as in random:7:1x5x64
+    #[arg(long = "input", value_name = "X.npy|random:SEED[:DIMS]")]
+    inputs: Vec<String>,
+    /// A global: NAME=X.npy, or NAME=random:SEED[:DIMS]
+    #[arg(long = "global", value_name = "NAME=VALUE")]
+    globals: Vec<String>,
+    /// Fill every external global that --global does not name with random numbers
+    #[arg(long, value_name = "SEED")]
+    random_globals: Option<u64>,
+    /// Size of dynamic dimensions of state, such as a KV cache's capacity
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    ctx: usize,
+    /// Save a result, in order, instead of printing it
+    #[arg(long = "output", value_name = "Y.npy")]
+    outputs: Vec<PathBuf>,
+    /// Run a second time with another target and compare
+    #[arg(long, value_enum)]
+    compare: Option<Target>,
+    /// Largest difference that --compare accepts, absolute and relative
+    #[arg(long, default_value_t = 1e-4, value_name = "T")]
+    tolerance: f64,
+}
+
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    let file = options.file.as_ref().context("no file was given")?;
+    let source = match file.to_str() {
+        Some("-") => io::read_to_string(io::stdin())?,
+        _ => fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?,
+    };
+    let plan = Plan::new(&source, options)?;
+    let results = plan.run(common, common.target)?;
+    if options.outputs.len() > results.len() {
+        bail!("'{}' has {} results, but {} --output were given", options.entry, results.len(), options.outputs.len());
+    }
+    for (i, result) in results.iter().enumerate() {
+        let array = Array { dims: result.shape().to_vec(), element: program_element(result.element())?, bytes: result.to_bytes() };
+        match options.outputs.get(i) {
+            Some(path) => npy::write(path, &array)?,
+            None => print::tensor(&mut io::stdout().lock(), View { dims: &array.dims, element: array.element, bytes: &array.bytes })?,
+        }
+    }
+    let Some(other) = options.compare else { return Ok(ExitCode::SUCCESS) };
+    let expected = plan.run(common, other)?;
+    let tolerance = Tolerance { abs: options.tolerance, rel: options.tolerance };
+    let mut within = true;
+    for (i, (actual, expected)) in results.iter().zip(&expected).enumerate() {
+        let comparison = compare(actual, expected, tolerance)?;
+        within &= comparison.within_tolerance();
+        eprintln!("result {i}: {comparison}");
+    }
+    Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A function with its inputs and globals, ready for any target.
+struct Plan<'s> {
+    source: &'s str,
+    entry: &'s str,
+    inputs: Vec<Tensor>,
+    globals: Vec<(String, Tensor)>,
+    /// Mutable globals begin as zeros of these shapes.
+    states: Vec<(String, Vec<usize>, Element)>,
+}
+
+impl<'s> Plan<'s> {
+    fn new(source: &'s str, options: &'s Options) -> Result<Self> {
+        let context = kforge_lowering::compile::context();
+        let module = kforge_lowering::compile::parse(&context, source)?;
+        let interpreter = Interpreter::new(&module)?;
+        let functions = interpreter.functions();
+        let Some(function) = functions.iter().find(|f| f.name == options.entry) else {
+            let names: Vec<&str> = functions.iter().map(|f| f.name.as_str()).collect();
+            bail!("there is no function '{}'; the module has {}", options.entry, names.join(", "));
+        };
+        if function.inputs.len() != options.inputs.len() {
+            bail!("'{}' takes {} inputs, but {} --input were given", options.entry, function.inputs.len(), options.inputs.len());
+        }
+        let inputs = options.inputs.iter().zip(&function.inputs).enumerate();
+        let inputs = inputs
+            .map(|(i, (spec, (dims, element)))| value(spec, dims, *element).with_context(|| format!("input {i}")))
+            .collect::<Result<_>>()?;
+        let mut given = vec![];
+        for text in &options.globals {
+            let (name, spec) = text.split_once('=').ok_or_else(|| anyhow!("--global {text}: it has the form NAME=VALUE"))?;
+            given.push((name, spec));
+        }
+        let (mut globals, mut states) = (vec![], vec![]);
+        for (number, info) in interpreter.globals().into_iter().enumerate() {
+            let spec = match given.iter().find(|(name, _)| *name == info.name) {
+                Some((_, spec)) => (*spec).to_owned(),
+                None if info.mutable => {
+                    let dims = info.dims.iter().map(|d| d.unwrap_or(options.ctx)).collect();
+                    states.push((info.name, dims, program_element(info.element)?));
+                    continue;
+                }
+                None if !info.external => continue,
+                None => match options.random_globals {
+                    Some(seed) => format!("random:{}", seed.wrapping_add(number as u64)),
+                    None => bail!("the global '{}' has no value; give --global {}=X.npy, or --random-globals SEED", info.name, info.name),
+                },
+            };
+            let tensor = value(&spec, &info.dims, info.element).with_context(|| format!("global '{}'", info.name))?;
+            globals.push((info.name, tensor));
+        }
+        if let Some((name, _)) = given.iter().find(|(name, _)| !globals.iter().any(|(g, _)| g == name)) {
+            bail!("the module has no global '{name}'");
+        }
+        Ok(Plan { source, entry: &options.entry, inputs, globals, states })
+    }
+
+    fn run(&self, common: &Common, target: Target) -> Result<Vec<Tensor>> {
+        match target {
+            Target::Cpu => self.compiled(common),
+            Target::Reference => self.interpreted(),
+        }
+    }
+
+    fn interpreted(&self) -> Result<Vec<Tensor>> {
+        let context = kforge_lowering::compile::context();
+        let module = kforge_lowering::compile::parse(&context, self.source)?;
+        let mut interpreter = Interpreter::new(&module)?;
+        for (name, value) in &self.globals {
+            interpreter.set_global(name, value.clone())?;
+        }
+        for (name, dims, element) in &self.states {
+            interpreter.set_global(name, Tensor::zeros(dims.clone(), reference_element(*element))?)?;
+        }
+        Ok(interpreter.call(self.entry, self.inputs.clone())?)
+    }
+
+    fn compiled(&self, common: &Common) -> Result<Vec<Tensor>> {
+        let mut executor: Executor = compile::executor(common, self.source)?;
+        for (name, tensor) in &self.globals {
+            let bytes = tensor.to_bytes();
+            executor.set_weight(name, View { dims: tensor.shape(), element: program_element(tensor.element())?, bytes: &bytes })?;
+        }
+        for (name, dims, _) in &self.states {
+            executor.make_state(name, dims)?;
+        }
+        let bytes: Vec<Vec<u8>> = self.inputs.iter().map(Tensor::to_bytes).collect();
+        let views = self
+            .inputs
+            .iter()
+            .zip(&bytes)
+            .map(|(t, bytes)| Ok(View { dims: t.shape(), element: program_element(t.element())?, bytes }))
+            .collect::<Result<Vec<_>>>()?;
+        let outputs = executor.call(self.entry, &views)?;
+        (0..outputs.len())
+            .map(|i| {
+                let view = outputs.get(i).ok_or_else(|| anyhow!("result {i} is a cache in a layout of its own; return a copy"))?;
+                Ok(Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes)?)
+            })
+            .collect()
+    }
+}
+
+/// The tensor that a specification names: a file, or random numbers.
+fn value(spec: &str, declared: &[Option<usize>], element: kforge_reference::Element) -> Result<Tensor> {
+    let Some(random) = spec.strip_prefix("random:") else {
+        let array = npy::read(spec.as_ref())?;
+        return Ok(Tensor::from_bytes(array.dims, reference_element(array.element), &array.bytes)?);
+    };
+    let (seed, dims) = match random.split_once(':') {
+        Some((seed, dims)) => {
+            let dims = dims.split('x').map(|d| d.parse::<usize>().with_context(|| format!("'{d}' is no size")));
+            (seed, Some(dims.collect::<Result<Vec<_>>>()?))
+        }
+        None => (random, None),
+    };
+    let seed: u64 = seed.parse().with_context(|| format!("'{seed}' is no seed; write random:7, or random:7:1x5x64"))?;
+    let dims = match dims.or_else(|| declared.iter().copied().collect()) {
+        Some(dims) => dims,
+        None => bail!("it has dynamic dimensions; give their sizes, as in random:{seed}:1x5x64"),
+    };
+    // Positions and ids: the first that are legal for any cache and table.
+    if element.is_integer() {
+        return Ok(random::integers(seed, &dims, element, 0..2)?);
+    }
+    Ok(random::uniform(seed, &dims, element)?)
+}
+
+fn program_element(element: kforge_reference::Element) -> Result<Element> {
+    use kforge_reference::Element as R;
+    Ok(match element {
+        R::F32 => Element::F32,
+        R::F16 => Element::F16,
+        R::BF16 => Element::BF16,
+        R::I32 => Element::I32,
+        R::Quant(format) => Element::Quant(format),
+        R::I64 | R::Bool => bail!("tensors of {element} are not passed in or out; use i32"),
+    })
+}
+
+fn reference_element(element: Element) -> kforge_reference::Element {
+    use kforge_reference::Element as R;
+    match element {
+        Element::F32 => R::F32,
+        Element::F16 => R::F16,
+        Element::BF16 => R::BF16,
+        Element::I32 => R::I32,
+        Element::Quant(format) => R::Quant(format),
+    }
+}
