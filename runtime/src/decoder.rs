@@ -62,6 +62,10 @@ impl Decoder {
         &self.executor
     }
 
+    pub fn executor_mut(&mut self) -> &mut Executor {
+        &mut self.executor
+    }
+
     /// Forgets everything after the first `position` tokens.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);

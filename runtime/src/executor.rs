@@ -10,6 +10,7 @@ use crate::{
     object::{KernelFn, Object},
     pool::{BoundLaunch, Pool},
 };
+use std::time::{Duration, Instant};
 use kforge_program::{Buffer, Check, DimSource, Element, Function, Layout, Program, layout};
 
 /// A tensor borrowed from whoever has it: row-major, little-endian.
@@ -40,8 +41,24 @@ pub struct Executor {
     functions: Vec<Bound>,
     arena: Memory,
     pool: Pool,
+    /// For each kernel, its time so far, while profiling.
+    profile: Option<Vec<KernelTime>>,
     // Last, so that code outlives everything that may run it.
     _object: Object,
+}
+
+/// How long a kernel ran, over all its launches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelTime {
+    pub launches: usize,
+    pub time: Duration,
+}
+
+impl KernelTime {
+    fn add(&mut self, time: Duration) {
+        self.launches += 1;
+        self.time += time;
+    }
 }
 
 struct Global {
@@ -77,7 +94,17 @@ impl Executor {
         let pool = Pool::new(threads).map_err(|source| Error::Memory { bytes: 0, source })?;
         let globals = program.globals.iter().map(|_| None).collect();
         let functions = program.functions.iter().map(|_| Bound::default()).collect();
-        Ok(Executor { program, kernels, globals, functions, arena: Memory::zeroed(0)?, pool, _object: object })
+        Ok(Executor { program, kernels, globals, functions, arena: Memory::zeroed(0)?, pool, profile: None, _object: object })
+    }
+
+    /// Begins to measure each launch by itself, which costs a barrier for each, and forgets what was measured before.
+    pub fn start_profile(&mut self) {
+        self.profile = Some(vec![KernelTime::default(); self.program.kernels.len()]);
+    }
+
+    /// Ends measuring; the times are in the order of the program's kernels. `None` if nothing was measured.
+    pub fn end_profile(&mut self) -> Option<Vec<KernelTime>> {
+        self.profile.take()
     }
 
     pub fn program(&self) -> &Program {
@@ -152,6 +179,15 @@ impl Executor {
             CallError::Other(error) => error,
         })?;
         let bound = &self.functions[index];
+        if let Some(profile) = &mut self.profile {
+            for (launch, bound) in self.program.functions[index].launches.iter().zip(&bound.launches) {
+                let begin = Instant::now();
+                // SAFETY: as below; one launch after another is stricter than the barriers ask for.
+                unsafe { self.pool.run(std::slice::from_ref(bound)) };
+                profile[launch.kernel].add(begin.elapsed());
+            }
+            return Ok(Outputs { executor: self, function: index });
+        }
         // SAFETY: the program verified: every launch binds buffers of the sizes that the generator asked for, made by
         // `prepare`, and barriers stand between launches that conflict.
         unsafe { self.pool.run(&bound.launches) };

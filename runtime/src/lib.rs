@@ -9,7 +9,7 @@ pub mod pool;
 pub mod sample;
 
 pub use decoder::Decoder;
-pub use executor::{Executor, View};
+pub use executor::{Executor, KernelTime, View};
 pub use object::Object;
 pub use pool::Pool;
 

@@ -7,9 +7,13 @@ use crate::{Common, model};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
-use kforge_runtime::Decoder;
+use kforge_program::Program;
+use kforge_runtime::{Decoder, KernelTime};
 use serde::Serialize;
-use std::{process::ExitCode, time::Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -34,6 +38,9 @@ pub struct Options {
     /// Form of the results
     #[arg(short, long, value_enum, default_value_t = Output::Md)]
     output: Output,
+    /// Then run each test once more, launch by launch, and print the time of each kernel
+    #[arg(long)]
+    profile: bool,
     /// The same as --output json
     #[arg(long)]
     json: bool,
@@ -73,9 +80,8 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     let (mut decoder, _) = model::decoder(common, &checkpoint, longest)?;
     let vocabulary = checkpoint.config().vocab as u32;
     let mut rows = vec![];
-    let tests = options.prompt.iter().map(|n| ("pp", *n)).chain(options.generate.iter().map(|n| ("tg", *n)));
-    for (kind, tokens) in tests.filter(|(_, tokens)| *tokens > 0) {
-        let ids: Vec<u32> = (0..tokens as u32).map(|i| (100 + i) % vocabulary).collect();
+    for (kind, tokens) in tests(options) {
+        let ids = token_ids(tokens, vocabulary);
         let mut samples = vec![];
         for round in 0..=options.repetitions {
             let seconds = time(&mut decoder, kind, &ids)?;
@@ -97,7 +103,49 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
         });
     }
     print(if options.json { Output::Json } else { options.output }, &rows)?;
+    if options.profile {
+        for (kind, tokens) in tests(options) {
+            decoder.executor_mut().start_profile();
+            time(&mut decoder, kind, &token_ids(tokens, vocabulary))?;
+            let times = decoder.executor_mut().end_profile().unwrap_or_default();
+            eprintln!("\n{kind}{tokens}, each launch by itself:\n{}", profile(decoder.executor().program(), &times));
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tests asked for: kind, and number of tokens.
+fn tests(options: &Options) -> impl Iterator<Item = (&'static str, usize)> {
+    let prompts = options.prompt.iter().map(|n| ("pp", *n));
+    prompts.chain(options.generate.iter().map(|n| ("tg", *n))).filter(|(_, tokens)| *tokens > 0)
+}
+
+/// Any tokens will do: their number decides the time.
+fn token_ids(tokens: usize, vocabulary: u32) -> Vec<u32> {
+    (0..tokens as u32).map(|i| (100 + i) % vocabulary).collect()
+}
+
+/// Kernels by the time that they took.
+fn profile(program: &Program, times: &[KernelTime]) -> Table {
+    let total: Duration = times.iter().map(|t| t.time).sum();
+    let mut order: Vec<usize> = (0..times.len()).filter(|i| times[*i].launches > 0).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(times[*i].time));
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["kernel", "computes", "launches", "ms", "us a launch", "share"]);
+    for i in order {
+        let (kernel, KernelTime { launches, time }) = (&program.kernels[i], times[i]);
+        let milliseconds = time.as_secs_f64() * 1e3;
+        table.add_row([
+            kernel.name.clone(),
+            kernel.summary.clone(),
+            launches.to_string(),
+            format!("{milliseconds:.2}"),
+            format!("{:.1}", milliseconds * 1e3 / launches as f64),
+            format!("{:.1} %", 100.0 * time.as_secs_f64() / total.as_secs_f64()),
+        ]);
+    }
+    table
 }
 
 /// Seconds of one round. One token is in the cache before, as in llama-bench.
