@@ -32,6 +32,134 @@ pub fn packed_block_bytes(format: BlockFormat) -> usize {
     LANES * format.block_bytes()
 }
 
+/// Reads columns one after another. Each is emitted where it is asked for, next to its use: columns that all come first
+/// would all be alive at once, and an AVX2 machine would spill most of a block.
+pub enum Reader<'c, 'a> {
+    Packed { memref: V<'c, 'a>, group: V<'c, 'a>, k: V<'c, 'a> },
+    Gathered { memref: V<'c, 'a>, rows: Vec<V<'c, 'a>>, k: V<'c, 'a> },
+    Block(Block<'c, 'a>),
+}
+
+impl<'c, 'a> Reader<'c, 'a> {
+    /// Column `k + i`; of a block, `i` grows from one call to the next and stays below 32.
+    pub fn column(&mut self, e: &Emitter<'c, 'a>, i: usize) -> V<'c, 'a> {
+        match self {
+            Reader::Packed { memref, group, k } => e.widen(e.vload(*memref, &[*group, e.add_c(*k, i), e.ci(0)], LANES)),
+            Reader::Gathered { memref, rows, k } => {
+                let column = e.add_c(*k, i);
+                let lanes: Vec<V> = rows.iter().map(|r| e.load(*memref, &[*r, column])).collect();
+                e.widen(e.from_elements(&lanes))
+            }
+            Reader::Block(block) => block.column(e, i),
+        }
+    }
+}
+
+/// A packed block of 16 rows by 32 columns.
+pub struct Block<'c, 'a> {
+    memref: V<'c, 'a>,
+    format: BlockFormat,
+    group: V<'c, 'a>,
+    block: V<'c, 'a>,
+    /// The scale d, and what is added to d q: the minimum, or -8 d for q4_0.
+    scale: V<'c, 'a>,
+    offset: Option<V<'c, 'a>>,
+    /// The fifth bits of all columns.
+    fifth: Option<V<'c, 'a>>,
+    /// The vector of quants in use, and its number.
+    word: Option<(usize, V<'c, 'a>)>,
+    /// d / 2^s, where it has been used.
+    scales: Vec<(usize, V<'c, 'a>)>,
+}
+
+impl<'c, 'a> Block<'c, 'a> {
+    fn new(e: &Emitter<'c, 'a>, memref: V<'c, 'a>, format: BlockFormat, group: V<'c, 'a>, block: V<'c, 'a>) -> Self {
+        let mut new = Block {
+            memref,
+            format,
+            group,
+            block,
+            scale: e.vf(0.0),
+            offset: None,
+            fifth: None,
+            word: None,
+            scales: vec![],
+        };
+        new.scale = new.halves(e, 0);
+        new.offset = match format {
+            BlockFormat::Q4_0 => Some(e.mulf(new.scale, e.vf(-8.0))),
+            BlockFormat::Q5_0 => Some(e.mulf(new.scale, e.vf(-16.0))),
+            _ if format.has_min() => Some(new.halves(e, 2 * LANES)),
+            _ => None,
+        };
+        if matches!(format, BlockFormat::Q5_0 | BlockFormat::Q5_1) {
+            new.fifth = Some(new.words(e, 4));
+        }
+        new
+    }
+
+    fn bytes(&self, e: &Emitter<'c, 'a>, offset: usize, count: usize) -> V<'c, 'a> {
+        e.vload(self.memref, &[self.group, self.block, e.ci(offset)], count)
+    }
+
+    /// Sixteen f16 at a byte offset, widened.
+    fn halves(&self, e: &Emitter<'c, 'a>, offset: usize) -> V<'c, 'a> {
+        e.widen(e.bitcast(self.bytes(e, offset, 2 * LANES), e.vector(LANES, e.f16())))
+    }
+
+    /// Vector `index` of the quants.
+    fn words(&self, e: &Emitter<'c, 'a>, index: usize) -> V<'c, 'a> {
+        let quants = if self.format.has_min() { 4 * LANES } else { 2 * LANES };
+        e.bitcast(self.bytes(e, quants + 4 * LANES * index, 4 * LANES), e.vi32())
+    }
+
+    /// `d q` or `d q + m`, rounded once.
+    fn column(&mut self, e: &Emitter<'c, 'a>, column: usize) -> V<'c, 'a> {
+        let per_word = if self.format == BlockFormat::Q8_0 { 4 } else { 8 };
+        let (index, part) = (column / per_word, column % per_word);
+        let word = match self.word {
+            Some((current, word)) if current == index => word,
+            _ => self.words(e, index),
+        };
+        self.word = Some((index, word));
+        let c = |value| e.ci_like(value, e.vi32());
+        // q 2^shift as an integer.
+        let (q, shift) = match self.fifth {
+            _ if self.format == BlockFormat::Q8_0 => {
+                let left = e.same("arith.shli", &[word, c(24 - 8 * part as i64)]);
+                (e.same("arith.shrsi", &[left, c(24)]), 0)
+            }
+            Some(high) => {
+                let nibble = e.same("arith.andi", &[e.same("arith.shrui", &[word, c(4 * part as i64)]), c(15)]);
+                let bit = e.same("arith.andi", &[e.same("arith.shrui", &[high, c(column as i64)]), c(1)]);
+                (e.same("arith.ori", &[nibble, e.same("arith.shli", &[bit, c(4)])]), 0)
+            }
+            // Bits 28 to 31 would be a sign.
+            None if part == 7 => (e.same("arith.shrui", &[word, c(28)]), 0),
+            // A nibble stays where it is: q 2^s is exact in f32, and so is d / 2^s, so their product rounds as d q does.
+            None => (e.same("arith.andi", &[word, c(15 << (4 * part))]), 4 * part),
+        };
+        let (q, scale) = (e.cast("arith.sitofp", q, e.vf32()), self.scaled(e, shift));
+        match self.offset {
+            Some(offset) => e.fma(q, scale, offset),
+            None => e.mulf(q, scale),
+        }
+    }
+
+    /// d / 2^shift.
+    fn scaled(&mut self, e: &Emitter<'c, 'a>, shift: usize) -> V<'c, 'a> {
+        if shift == 0 {
+            return self.scale;
+        }
+        if let Some((_, scale)) = self.scales.iter().find(|(s, _)| *s == shift) {
+            return *scale;
+        }
+        let scale = e.mulf(self.scale, e.vf(1.0 / (1u32 << shift) as f32));
+        self.scales.push((shift, scale));
+        scale
+    }
+}
+
 impl Storage {
     /// The parameter's memref: [groups, K, 16] floats, [groups, K / 32, bytes] i8, or [N, K] row-major.
     pub fn memref<'c>(self, e: &Emitter<'c, '_>, rows: usize, columns: usize, element: Type<'c>) -> Type<'c> {
@@ -48,7 +176,7 @@ impl Storage {
 }
 
 impl<'c, 'a> Weight<'c, 'a> {
-    /// Columns that [`columns`](Self::columns) yields best at once: 32 for a block, else 1.
+    /// Columns that a [`Reader`] yields: 32 for a block, any number of plain floats.
     pub fn step(&self) -> usize {
         match self.storage {
             Storage::Quant(_) => BlockFormat::BLOCK,
@@ -61,70 +189,19 @@ impl<'c, 'a> Weight<'c, 'a> {
         self.storage == Storage::Float(Layout::Rows16) && memref_element(self.memref) == e.f32()
     }
 
-    /// Columns k..k + count of row group g, k a multiple of [`step`](Self::step).
-    pub fn load(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, k: V<'c, 'a>, count: usize) -> Vec<V<'c, 'a>> {
+    /// Columns from `k` on, a multiple of [`step`](Self::step), of row group `group`.
+    pub fn reader(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, k: V<'c, 'a>) -> Reader<'c, 'a> {
         match self.storage {
-            Storage::Float(Layout::Rows16) => (0..count)
-                .map(|i| e.widen(e.vload(self.memref, &[group, e.add_c(k, i), e.ci(0)], LANES)))
-                .collect(),
+            Storage::Float(Layout::Rows16) => Reader::Packed { memref: self.memref, group, k },
             Storage::Float(_) => {
                 let last = e.ci(self.rows.saturating_sub(1));
-                let rows: Vec<V> =
-                    (0..LANES).map(|lane| e.min(e.add_c(e.mul_c(group, LANES), lane), last)).collect();
-                (0..count)
-                    .map(|i| {
-                        let column = e.add_c(k, i);
-                        let lanes: Vec<V> = rows.iter().map(|r| e.load(self.memref, &[*r, column])).collect();
-                        e.widen(e.from_elements(&lanes))
-                    })
-                    .collect()
+                let row = |lane| e.min(e.add_c(e.mul_c(group, LANES), lane), last);
+                Reader::Gathered { memref: self.memref, rows: (0..LANES).map(row).collect(), k }
             }
-            Storage::Quant(format) => self.block(e, format, group, e.div_rem_c(k, BlockFormat::BLOCK).0),
+            Storage::Quant(format) => {
+                Reader::Block(Block::new(e, self.memref, format, group, e.div_rem_c(k, BlockFormat::BLOCK).0))
+            }
         }
-    }
-
-    /// The 32 columns of a packed block: `d * q` or `d * q + m`, rounded once.
-    fn block(&self, e: &Emitter<'c, 'a>, format: BlockFormat, group: V<'c, 'a>, block: V<'c, 'a>) -> Vec<V<'c, 'a>> {
-        let bytes = |offset: usize, count: usize| e.vload(self.memref, &[group, block, e.ci(offset)], count);
-        let halves = |offset| e.widen(e.bitcast(bytes(offset, 2 * LANES), e.vector(LANES, e.f16())));
-        let words = |offset| e.bitcast(bytes(offset, 4 * LANES), e.vi32());
-        let c = |value| e.ci_like(value, e.vi32());
-        let d = halves(0);
-        let minimum = format.has_min().then(|| halves(2 * LANES));
-        let quants = if format.has_min() { 4 * LANES } else { 2 * LANES };
-
-        let fifth = matches!(format, BlockFormat::Q5_0 | BlockFormat::Q5_1).then(|| words(quants + 16 * LANES));
-        let bias = match format {
-            BlockFormat::Q4_0 => 8,
-            BlockFormat::Q5_0 => 16,
-            _ => 0,
-        };
-        let mut columns = Vec::with_capacity(BlockFormat::BLOCK);
-        let per_word = if format == BlockFormat::Q8_0 { 4 } else { 8 };
-        let packed: Vec<V> = (0..BlockFormat::BLOCK / per_word).map(|i| words(quants + 4 * LANES * i)).collect();
-        for column in 0..BlockFormat::BLOCK {
-            let (q, part) = (packed[column / per_word], column % per_word);
-            let q = if format == BlockFormat::Q8_0 {
-                let left = e.same("arith.shli", &[q, c(24 - 8 * part as i64)]);
-                e.same("arith.shrsi", &[left, c(24)])
-            } else {
-                let nibble = e.same("arith.andi", &[e.same("arith.shrui", &[q, c(4 * part as i64)]), c(15)]);
-                match fifth {
-                    None => nibble,
-                    Some(high) => {
-                        let bit = e.same("arith.andi", &[e.same("arith.shrui", &[high, c(column as i64)]), c(1)]);
-                        e.same("arith.ori", &[nibble, e.same("arith.shli", &[bit, c(4)])])
-                    }
-                }
-            };
-            let q = if bias == 0 { q } else { e.sub(q, c(bias)) };
-            let q = e.cast("arith.sitofp", q, e.vf32());
-            columns.push(match minimum {
-                Some(m) => e.fma(q, d, m),
-                None => e.mulf(q, d),
-            });
-        }
-        columns
     }
 
     /// One element as an f32 scalar, for a gather of rows (an embedding).

@@ -94,13 +94,11 @@ fn gemv(isa: Isa, chains: usize, widest: usize) -> usize {
 
 /// Rows of a task, rows in registers, columns of a task: as many accumulators as fit beside one column of operands.
 fn gemm(isa: Isa, together: usize, depth: usize) -> Vec<usize> {
-    let (mut height, mut groups) = match (isa, together) {
-        (Isa::Avx512, 1) => (8, 3),
-        (Isa::Avx512, _) => (6, 2),
-        (Isa::Avx2 | Isa::Neon, 1) => (6, 1),
-        (Isa::Avx2 | Isa::Neon, _) => (3, 1),
-        (Isa::Sse2, 1) => (3, 1),
-        (Isa::Sse2, _) => (1, 1),
+    // The linears of one output take turns in the registers, but all their panels are on the stack at once.
+    let (mut height, mut groups) = match isa {
+        Isa::Avx512 => (8, 3),
+        Isa::Avx2 | Isa::Neon => (6, 1),
+        Isa::Sse2 => (3, 1),
     };
     while groups > 1 && 4 * depth * groups * LANES * together > PANEL_BYTES {
         groups -= 1;

@@ -22,7 +22,7 @@ use crate::{
         norm::{Norm, is_norm},
         shared::{load_lanes, store_lanes},
     },
-    weights::{Storage, Weight},
+    weights::{Reader, Storage, Weight},
 };
 use kforge_program::{Access, Layout};
 use melior::ir::{
@@ -242,15 +242,17 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             for (from, to, step) in strides(&weights, self.depth) {
                 sums = e.for_(e.ci(from), e.ci(to), step, &sums, |e, k, carried| {
                     let mut sums = carried.to_vec();
-                    let xs: Vec<Vec<V>> =
-                        (0..rows).map(|r| (0..step).map(|i| x.load(e, e.ci(r), e.add_c(k, i))).collect()).collect();
-                    for (w, weight) in weights.iter().enumerate() {
-                        for (g, index) in indices.iter().enumerate() {
-                            for (i, column) in weight.load(e, *index, k, step).into_iter().enumerate() {
-                                for (r, x) in xs.iter().enumerate() {
-                                    let sum = &mut sums[(w * groups + g) * rows + r];
-                                    *sum = e.fma(column, x[i], *sum);
-                                }
+                    let mut readers: Vec<Reader> = weights
+                        .iter()
+                        .flat_map(|weight| indices.iter().map(move |index| (weight, index)))
+                        .map(|(weight, index)| weight.reader(e, *index, k))
+                        .collect();
+                    for i in 0..step {
+                        let xs: Vec<V> = (0..rows).map(|r| x.load(e, e.ci(r), e.add_c(k, i))).collect();
+                        for (reader, sums) in readers.iter_mut().zip(sums.chunks_exact_mut(rows)) {
+                            let column = reader.column(e, i);
+                            for (sum, x) in sums.iter_mut().zip(&xs) {
+                                *sum = e.fma(column, *x, *sum);
                             }
                         }
                     }
@@ -292,7 +294,6 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let (tile, row_block) = e.div_rem(task, e.max(blocks, e.ci(1)));
         let start = e.mul_c(row_block, block);
         let end = e.min(e.add_c(start, block), rows);
-        let last_row = e.sub(rows, e.ci(1));
 
         self.each_section(e, tile, width, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
@@ -301,44 +302,100 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
             let panels = weights.iter().map(|w| self.panel(e, w, &indices)).collect::<Result<Vec<_>>>()?;
             let mut outcome = Ok(());
+            let tile = Tile { section, panels: &panels, indices: &indices, first, last, height };
             e.loop_(start, end, height, |e, row| {
-                let at: Vec<V> = (0..height).map(|r| e.min(e.add_c(row, r), last_row)).collect();
-                let mut sums = vec![e.vf(0.0); weights.len() * groups * height];
-                let step = if self.depth % 4 == 0 { 4 } else { 1 };
-                sums = e.for_(e.ci(0), e.ci(self.depth), step, &sums, |e, k, carried| {
-                    let mut sums = carried.to_vec();
-                    for i in 0..step {
-                        let k = e.add_c(k, i);
-                        let columns: Vec<V> = panels
-                            .iter()
-                            .flat_map(|panel| indices.iter().enumerate().map(move |(g, index)| (panel, g, index)))
-                            .map(|(panel, g, index)| panel.load(e, g, *index, k))
-                            .collect();
-                        for (r, row) in at.iter().enumerate() {
-                            let x = x.load(e, *row, k);
-                            for (c, column) in columns.iter().enumerate() {
-                                sums[c * height + r] = e.fma(*column, x, sums[c * height + r]);
-                            }
-                        }
+                let full = e.cmp(Cmp::Sle, e.add_c(row, height), end);
+                // A full tile addresses its rows by constant distances; one at the edge computes its last row again.
+                e.if_(full, |e| outcome = self.tile(e, &tile, buffers, &x, row, None));
+                let edge = e.cmp(Cmp::Sgt, e.add_c(row, height), end);
+                e.if_(edge, |e| {
+                    let done = self.tile(e, &tile, buffers, &x, row, Some(end));
+                    if outcome.is_ok() {
+                        outcome = done;
                     }
-                    sums
                 });
-                for (r, g) in (0..height).flat_map(|r| (0..groups).map(move |g| (r, g))) {
-                    let (row, index) = (e.add_c(row, r), e.add_c(first, g));
-                    let inside = e.cmp(Cmp::Slt, row, end);
-                    let exists = e.cmp(Cmp::Sle, index, e.ci(last));
-                    e.if_(e.same("arith.andi", &[inside, exists]), |e| {
-                        let sums: Vec<V> = (0..weights.len()).map(|w| sums[(w * groups + g) * height + r]).collect();
-                        let done = self.finish(e, section, buffers, row, e.mul_c(index, LANES), &sums);
+            });
+            outcome
+        })?;
+        Ok(Size::Const(column_tiles).mul(self.rows.clone().ceil_div(block)))
+    }
+
+    /// `height` rows from `row` on against the panels: one loop over K for each linear op, so that all registers are its
+    /// accumulators, then the epilogue. With `end`, rows from there on are not stored.
+    fn tile(
+        &self,
+        e: &Emitter<'c, 'a>,
+        tile: &Tile<'_, 'c, 'a>,
+        buffers: &[V<'c, 'a>],
+        x: &Rows<'c, 'a>,
+        row: V<'c, 'a>,
+        end: Option<V<'c, 'a>>,
+    ) -> Result<'c, 'a, ()> {
+        let Tile { section, panels, indices, first, last, height } = *tile;
+        let groups = indices.len();
+        let at: Vec<V> = (0..height)
+            .map(|r| {
+                let row = e.add_c(row, r);
+                end.map_or(row, |end| e.min(row, e.sub(end, e.ci(1))))
+            })
+            .collect();
+        // sums[root][g * height + r]
+        let sums: Vec<Vec<V>> = panels.iter().map(|panel| self.accumulate(e, panel, indices, x, &at)).collect();
+        for g in 0..groups {
+            let index = e.add_c(first, g);
+            let mut outcome = Ok(());
+            let store = |e: &Emitter<'c, 'a>, r: usize| {
+                let sums: Vec<V> = sums.iter().map(|sums| sums[g * height + r]).collect();
+                self.finish(e, section, buffers, e.add_c(row, r), e.mul_c(index, LANES), &sums)
+            };
+            // A single group always exists.
+            let exists = if groups == 1 { e.cint(1, 1) } else { e.cmp(Cmp::Sle, index, e.ci(last)) };
+            e.if_(exists, |e| {
+                for r in 0..height {
+                    let Some(end) = end else {
+                        if outcome.is_ok() {
+                            outcome = store(e, r);
+                        }
+                        continue;
+                    };
+                    e.if_(e.cmp(Cmp::Slt, e.add_c(row, r), end), |e| {
+                        let done = store(e, r);
                         if outcome.is_ok() {
                             outcome = done;
                         }
                     });
                 }
             });
-            outcome
-        })?;
-        Ok(Size::Const(column_tiles).mul(self.rows.clone().ceil_div(block)))
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// The products of rows `at` with one panel: `sums[g * at.len() + r]`, k ascending.
+    fn accumulate(
+        &self,
+        e: &Emitter<'c, 'a>,
+        panel: &Panel<'c, 'a>,
+        indices: &[V<'c, 'a>],
+        x: &Rows<'c, 'a>,
+        at: &[V<'c, 'a>],
+    ) -> Vec<V<'c, 'a>> {
+        let height = at.len();
+        let step = if self.depth % 4 == 0 { 4 } else { 1 };
+        e.for_(e.ci(0), e.ci(self.depth), step, &vec![e.vf(0.0); indices.len() * height], |e, k, carried| {
+            let mut sums = carried.to_vec();
+            for i in 0..step {
+                let k = e.add_c(k, i);
+                let columns: Vec<V> = indices.iter().enumerate().map(|(g, index)| panel.load(e, g, *index, k)).collect();
+                for (r, row) in at.iter().enumerate() {
+                    let x = x.load(e, *row, k);
+                    for (g, column) in columns.iter().enumerate() {
+                        sums[g * height + r] = e.fma(*column, x, sums[g * height + r]);
+                    }
+                }
+            }
+            sums
+        })
     }
 
     /// Row groups of a tile of `width` columns.
@@ -363,8 +420,9 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         for (from, to, step) in strides(std::slice::from_ref(weight), self.depth) {
             e.loop_(e.ci(from), e.ci(to), step, |e, k| {
                 for (g, index) in indices.iter().enumerate() {
-                    for (i, column) in weight.load(e, *index, k, step).into_iter().enumerate() {
-                        e.vstore(column, panel, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
+                    let mut reader = weight.reader(e, *index, k);
+                    for i in 0..step {
+                        e.vstore(reader.column(e, i), panel, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
                     }
                 }
             });
@@ -385,6 +443,19 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         }
         parts.join("+")
     }
+}
+
+/// A column tile of a GEMM's task.
+struct Tile<'t, 'c, 'a> {
+    section: &'t Section<'c, 'a>,
+    /// One for each linear op of the section.
+    panels: &'t [Panel<'c, 'a>],
+    /// Row groups of the weights, the first of them, and the last that exists.
+    indices: &'t [V<'c, 'a>],
+    first: V<'c, 'a>,
+    last: usize,
+    /// Rows in registers.
+    height: usize,
 }
 
 /// Where a GEMM reads weights.
