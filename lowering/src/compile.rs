@@ -153,7 +153,7 @@ pub fn cpu_pipeline(isa: Isa, fuse: bool) -> String {
 pub fn trace(source: &str, target: &Target, fuse: bool) -> Result<Vec<(String, String)>> {
     let context = context();
     let mut module = parse(&context, source)?;
-    let text = |module: &Module| format!("{}", module.as_operation());
+    let text = |module: &Module| format!("{}\n", module.as_operation());
     let mut steps = vec![("input".to_owned(), text(&module))];
     for pass in passes(&cpu_pipeline(target.isa, fuse)) {
         run_pipeline(&context, &mut module, &pass)?;
