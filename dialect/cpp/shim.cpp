@@ -138,6 +138,8 @@ void kforgeRegisterPipeline(const char *name, const char *description, const cha
       name, description,
       [expansion](OpPassManager &pm, StringRef options, function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
         Options parsed;
+        if (!options.empty() && !StringRef(expansion).contains("{isa}"))
+          return error("the pipeline takes no options");
         if (failed(parsed.parseFromString(options)))
           return error("bad options of the pipeline: " + options);
         std::string pipeline = expansion;
@@ -145,7 +147,10 @@ void kforgeRegisterPipeline(const char *name, const char *description, const cha
           pipeline.replace(at, 5, "{isa=" + parsed.isa.getValue() + "}");
         return parsePassPipeline(pipeline, pm);
       },
-      [](function_ref<void(const mlir::detail::PassOptions &)> visit) { visit(Options()); });
+      [expansion](function_ref<void(const mlir::detail::PassOptions &)> visit) {
+        if (StringRef(expansion).contains("{isa}"))
+          visit(Options());
+      });
 }
 
 void kforgeRegisterUpstreamPasses() { registerAllPasses(); }
