@@ -24,7 +24,8 @@ fn compare(name: &str, current: &str) {
         return fs::write(&file, current).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     }
     let written = fs::read_to_string(&file).unwrap_or_default();
-    let differs = written.lines().zip(current.lines()).position(|(a, b)| a != b).unwrap_or_else(|| written.lines().count());
+    let differs =
+        written.lines().zip(current.lines()).position(|(a, b)| a != b).unwrap_or_else(|| written.lines().count());
     assert!(written == current, "docs/{name} is out of date from line {}; run `make docs`", differs + 1);
 }
 

@@ -60,7 +60,9 @@ fn trials() -> Result<Vec<Trial>, Box<dyn Error>> {
         std::os::unix::fs::symlink(&executable, link)?;
     }
     let path = std::env::join_paths(
-        [scratch.clone(), binaries].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+        [scratch.clone(), binaries]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     )?;
 
     let mut files = vec![];
@@ -107,7 +109,9 @@ fn script(text: &str, file: &Path, temporary: &Path) -> Result<String, Failed> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let expand = |command: &String| {
         let parts = command.split("%%").map(|part| {
-            part.replace("%s", &file.to_string_lossy()).replace("%S", &folder.to_string_lossy()).replace("%t", &temporary.to_string_lossy())
+            part.replace("%s", &file.to_string_lossy())
+                .replace("%S", &folder.to_string_lossy())
+                .replace("%t", &temporary.to_string_lossy())
         });
         parts.collect::<Vec<_>>().join("%")
     };
@@ -140,7 +144,9 @@ fn check(options: Options, name: &str, checks: &str, input: String) -> Result<()
         return Err("FileCheck: the input is empty".into());
     }
     let config = Config { options, ..Config::default() };
-    let load = |name: &str, text: String| config.source_manager().load(SourceLanguage::Unknown, FileName::from(name.to_owned()), text);
+    let load = |name: &str, text: String| {
+        config.source_manager().load(SourceLanguage::Unknown, FileName::from(name.to_owned()), text)
+    };
     let (checks, input) = (load(name, checks.to_owned()), load("<stdin>", input));
     let outcome = Test::new(checks, &config).verify(input);
     outcome.map(drop).map_err(|error| PrintDiagnostic::new(error).to_string())

@@ -8,6 +8,9 @@ use std::{
     time::SystemTime,
 };
 
+/// What the tests run.
+const TOOLS: [&str; 3] = ["kforge-opt", "kforge-lsp", "kforge-reduce"];
+
 /// Folders whose sources the tools are built from.
 const SOURCES: [&str; 4] = ["dialect", "lib", "lowering", "tools"];
 
@@ -29,14 +32,14 @@ pub fn build() -> Result<PathBuf, Box<dyn Error>> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the test folder has no parent")?;
     let executable = std::env::current_exe()?;
     // target/debug/deps/lit-0123
-    let binaries = executable.parent().and_then(Path::parent).ok_or("this test is not in a target directory")?.to_owned();
+    let binaries =
+        executable.parent().and_then(Path::parent).ok_or("this test is not in a target directory")?.to_owned();
     let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut newest = SystemTime::UNIX_EPOCH;
     for folder in SOURCES {
         collect(&workspace.join(folder), &mut |file| newest = newest.max(modified(file)))?;
     }
-    let tools = ["kforge-opt", "kforge-lsp", "kforge-reduce"];
-    if tools.iter().all(|tool| modified(&binaries.join(tool)) > newest) {
+    if TOOLS.iter().all(|tool| modified(&binaries.join(tool)) > newest) {
         return Ok(binaries);
     }
     let profile = match binaries.file_name().and_then(|n| n.to_str()) {
@@ -45,8 +48,9 @@ pub fn build() -> Result<PathBuf, Box<dyn Error>> {
     };
     let target = binaries.parent().ok_or("the binaries' folder has no parent")?;
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--quiet", "-p", "kforge-tools", "--bins", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "-p", "kforge-tools", "--profile", profile, "--target-dir"])
         .arg(target)
+        .args(TOOLS.iter().flat_map(|tool| ["--bin", tool]))
         .current_dir(workspace)
         .status()?;
     if status.success() { Ok(binaries) } else { Err("cargo build -p kforge-tools failed".into()) }

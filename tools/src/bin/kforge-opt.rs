@@ -18,7 +18,8 @@ const PIPELINES: [(&str, &str, &str); 3] = [
 fn main() {
     kforge_lowering::register();
     let arguments: Vec<String> = std::env::args().collect();
-    let has = |names: &[&str]| arguments.iter().any(|a| names.contains(&a.trim_start_matches('-')) && a.starts_with('-'));
+    let has =
+        |names: &[&str]| arguments.iter().any(|a| names.contains(&a.trim_start_matches('-')) && a.starts_with('-'));
     if has(&["show-passes"]) {
         passes().for_each(|info| println!("--{:<26} {}", info.name, info.summary));
         return;
@@ -48,7 +49,8 @@ fn markdown() -> String {
          | pass | on | what it does | options (default) | statistics |\n|---|---|---|---|---|\n",
     );
     for info in passes() {
-        let options: Vec<String> = info.options.iter().map(|o| format!("`{}` ({}): {}", o.name, default(&o.default), o.summary)).collect();
+        let options: Vec<String> =
+            info.options.iter().map(|o| format!("`{}` ({}): {}", o.name, default(&o.default), o.summary)).collect();
         let statistics: Vec<String> = info.statistics.iter().map(|s| format!("`{}`: {}", s.name, s.summary)).collect();
         text += &format!(
             "| `{}` | `{}` | {} | {} | {} |\n",
