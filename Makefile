@@ -38,8 +38,8 @@ test: setup try-model ## Check formatting and lints, then run every test
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo test --quiet --workspace
 
-lit: setup ## Run test/ under LLVM's own lit and FileCheck
-	@cargo build --quiet -p kforge-tools
+lit: setup ## Run test/ under our own runner, then under LLVM's lit and FileCheck
+	@cargo test --quiet -p kforge-test --test lit
 	@prefix=$$(scripts/llvm-prefix.sh); \
 	PATH="$(abspath $(TARGET))/debug:$$prefix/bin:$$PATH" "$$prefix/bin/lit" -q test
 

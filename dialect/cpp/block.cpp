@@ -32,8 +32,8 @@ LogicalResult DecoderBlockOp::verify() {
   auto cache = cast<RankedTensorType>(getKCache().getType());
   if (input.getRank() != 3 || input.isDynamicDim(2))
     return emitOpError("input must be [batch, sequence, width], but is ") << input;
-  if (cache.getRank() != 4 || getKCache().getType() != getVCache().getType())
-    return emitOpError("both caches must be [batch, capacity, heads, head dimension]");
+  if (cache.getRank() != 4 || cache.isDynamicDim(2) || cache.isDynamicDim(3) || getKCache().getType() != getVCache().getType())
+    return emitOpError("both caches must be [batch, capacity, heads, head dimension] with static heads");
   int64_t width = input.getDimSize(2), depth = cache.getDimSize(3);
   int64_t heads = getHeads(), kvHeads = getKvHeads();
   if (heads < 1 || kvHeads < 1 || heads % kvHeads != 0)

@@ -35,22 +35,17 @@ struct OptionSpec {
   const char *name, *description, *value;
   int32_t kind;
 };
-struct StatisticSpec {
-  const char *name, *description;
-};
 struct PassSpec {
   const char *name, *description, *anchor;
   const OptionSpec *options;
   size_t optionCount;
-  const StatisticSpec *statistics;
-  size_t statisticCount;
   const void *row;
 };
 
 using RunFn = bool (*)(const void *row, void *pass, MlirOperation op, MlirContext context);
 
-/// A pass whose body is Rust. Options and statistics are real ones, made from the registry row, so that help,
-/// pipelines, reproducers and reports treat it as any other pass.
+/// A pass whose body is Rust. Options are real ones, made from the registry row, so that help, pipelines and reproducers
+/// treat it as any other pass. Statistics stay in Rust: LLVM as distributions build it has none.
 class RustPass : public Pass {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(RustPass)
@@ -80,7 +75,6 @@ public:
   }
 
   std::string option(size_t index) const { return values[index](); }
-  void count(size_t index, unsigned amount) { *statistics[index] += amount; }
 
 private:
   template <typename T, typename... Args> void add(const OptionSpec &spec, Args &&...args) {
@@ -108,14 +102,11 @@ private:
         values.push_back([option] { return llvm::join(llvm::map_range(*option, [](int64_t v) { return std::to_string(v); }), ","); });
       }
     }
-    for (const StatisticSpec &s : llvm::ArrayRef(spec.statistics, spec.statisticCount))
-      statistics.push_back(std::make_unique<Statistic>(this, s.name, s.description));
   }
 
   PassSpec spec;
   RunFn run;
   std::vector<std::function<std::string()>> values;
-  std::vector<std::unique_ptr<Statistic>> statistics;
 };
 
 void fillRegistry(DialectRegistry &registry) {
@@ -147,6 +138,8 @@ void kforgeRegisterPipeline(const char *name, const char *description, const cha
       name, description,
       [expansion](OpPassManager &pm, StringRef options, function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
         Options parsed;
+        if (!options.empty() && !StringRef(expansion).contains("{isa}"))
+          return error("the pipeline takes no options");
         if (failed(parsed.parseFromString(options)))
           return error("bad options of the pipeline: " + options);
         std::string pipeline = expansion;
@@ -154,7 +147,10 @@ void kforgeRegisterPipeline(const char *name, const char *description, const cha
           pipeline.replace(at, 5, "{isa=" + parsed.isa.getValue() + "}");
         return parsePassPipeline(pipeline, pm);
       },
-      [](function_ref<void(const mlir::detail::PassOptions &)> visit) { visit(Options()); });
+      [expansion](function_ref<void(const mlir::detail::PassOptions &)> visit) {
+        if (StringRef(expansion).contains("{isa}"))
+          visit(Options());
+      });
 }
 
 void kforgeRegisterUpstreamPasses() { registerAllPasses(); }
@@ -163,7 +159,6 @@ void kforgePassOption(void *pass, size_t index, void (*take)(MlirStringRef, void
   std::string value = static_cast<RustPass *>(pass)->option(index);
   take(MlirStringRef{value.data(), value.size()}, data);
 }
-void kforgePassCount(void *pass, size_t index, unsigned amount) { static_cast<RustPass *>(pass)->count(index, amount); }
 
 int kforgeOptMain(int argc, char **argv) {
   DialectRegistry registry;

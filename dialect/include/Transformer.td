@@ -269,7 +269,7 @@ def Transformer_AttentionOp : Transformer_Op<"attention", [Pure, AttrSizedOperan
   let results = (outs Transformer_FloatTensor:$result);
   let assemblyFormat = [{
     $query `,` $key `,` $value (`at` $positions^)? (`lengths` $lengths^)? (`blocks` $block_table^)? attr-dict
-    `:` type($query) `,` type($key) `,` type($value) (`,` type($positions)^)? (`,` type($lengths)^)? (`,` type($block_table)^)?
+    `:` type($query) `,` type($key) `,` type($value) (`,` type($positions)^)? (`,` type($lengths)^)? (`blocks` type($block_table)^)?
   }];
   let hasVerifier = 1;
   let hasCanonicalizeMethod = 1;
@@ -291,7 +291,7 @@ def Transformer_KvUpdateOp : Transformer_Op<"kv_update", [Pure, AttrSizedOperand
   let results = (outs Transformer_FloatTensor:$result);
   let assemblyFormat = [{
     $cache `,` $update `at` $positions (`lengths` $lengths^)? (`blocks` $block_table^)? attr-dict
-    `:` type($cache) `,` type($update) `,` type($positions) (`,` type($lengths)^)? (`,` type($block_table)^)?
+    `:` type($cache) `,` type($update) `,` type($positions) (`,` type($lengths)^)? (`blocks` type($block_table)^)?
   }];
   let hasVerifier = 1;
 }

@@ -12,20 +12,12 @@ pub struct OptionSpec {
 }
 
 #[repr(C)]
-pub struct StatisticSpec {
-    pub name: *const c_char,
-    pub description: *const c_char,
-}
-
-#[repr(C)]
 pub struct PassSpec {
     pub name: *const c_char,
     pub description: *const c_char,
     pub anchor: *const c_char,
     pub options: *const OptionSpec,
     pub option_count: usize,
-    pub statistics: *const StatisticSpec,
-    pub statistic_count: usize,
     pub row: *const c_void,
 }
 
@@ -42,7 +34,6 @@ unsafe extern "C" {
         take: unsafe extern "C" fn(MlirStringRef, *mut c_void),
         data: *mut c_void,
     );
-    pub fn kforgePassCount(pass: *mut c_void, index: usize, amount: u32);
     pub fn kforgeOptMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn kforgeLspMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn kforgeReduceMain(argc: c_int, argv: *mut *mut c_char) -> c_int;

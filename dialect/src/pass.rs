@@ -15,8 +15,10 @@ use melior::{
 use mlir_sys::{MlirContext, MlirOperation, MlirStringRef, mlirEmitError};
 use std::{
     any::Any,
+    collections::BTreeMap,
     ffi::{CString, c_void},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// A row of the pass registry.
@@ -110,10 +112,35 @@ impl PassRun<'_, '_> {
 
     /// Adds to a statistic.
     pub fn count(&self, name: &str, amount: usize) {
-        let index = self.info.statistics.iter().position(|s| s.name == name).expect("a statistic of the pass's row");
-        // SAFETY: `pass` is the running pass and `index` is within its statistics.
-        unsafe { ffi::kforgePassCount(self.pass, index, amount as u32) };
+        assert!(self.info.statistics.iter().any(|s| s.name == name), "'{name}' is no statistic of the pass's row");
+        *counts().entry((self.info.name, name.to_owned())).or_default() += amount;
     }
+}
+
+/// Counts of this process, by pass and statistic.
+type Counts = BTreeMap<(&'static str, String), usize>;
+
+/// LLVM counts statistics only where it was built with assertions, which no distribution's is; so they are kept here.
+fn counts() -> MutexGuard<'static, Counts> {
+    static COUNTS: Mutex<Counts> = Mutex::new(BTreeMap::new());
+    COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the `passes` that have run counted, in the form of MLIR's own report.
+pub fn statistics_report<'i>(passes: impl Iterator<Item = &'i &'static PassInfo>) -> String {
+    let counts = counts();
+    let mut report = String::new();
+    for info in passes {
+        let ran = |s: &'i StatisticInfo| Some((s, *counts.get(&(info.name, s.name.to_owned()))?));
+        let lines: Vec<_> = info.statistics.iter().filter_map(ran).collect();
+        if !lines.is_empty() {
+            report += &format!("{}\n", info.name);
+        }
+        for (statistic, count) in lines {
+            report += &format!("  (S) {count} {} - {}\n", statistic.name, statistic.summary);
+        }
+    }
+    report
 }
 
 extern "C" fn run(row: *const c_void, pass: *mut c_void, op: MlirOperation, context: MlirContext) -> bool {
@@ -123,6 +150,7 @@ extern "C" fn run(row: *const c_void, pass: *mut c_void, op: MlirOperation, cont
     // SAFETY: as above.
     let (info, op, context) = unsafe { (&*row.cast::<PassInfo>(), OperationRef::from_raw(op), owner.to_ref()) };
     let run = PassRun { op, context, info, pass };
+    info.statistics.iter().for_each(|s| run.count(s.name, 0));
     let error = match catch_unwind(AssertUnwindSafe(|| (info.run)(&run))) {
         Ok(Ok(())) => return true,
         Ok(Err(error)) => error,
@@ -166,20 +194,13 @@ pub fn register(info: &'static PassInfo) {
             ffi::OptionSpec { name: text(o.name), description: text(o.summary), value: text(&value), kind }
         })
         .collect();
-    let statistics: Vec<ffi::StatisticSpec> = info
-        .statistics
-        .iter()
-        .map(|s| ffi::StatisticSpec { name: text(s.name), description: text(s.summary) })
-        .collect();
-    let (options, statistics) = (options.leak(), statistics.leak());
+    let options = options.leak();
     let spec = ffi::PassSpec {
         name: text(info.name),
         description: text(info.summary),
         anchor: text(info.anchor),
         options: options.as_ptr(),
         option_count: options.len(),
-        statistics: statistics.as_ptr(),
-        statistic_count: statistics.len(),
         row: std::ptr::from_ref(info).cast(),
     };
     // SAFETY: everything that the spec points to was leaked above.

@@ -445,12 +445,34 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 }
 
-/// Whether operand `cache` of `op` may be overwritten: nothing may read it, or a view of it, afterwards.
+/// Whether operand `cache` of `op` may be overwritten: nothing may read it afterwards, nor a view of it, nor another load
+/// of the same global.
 fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), PassError<'c>> {
-    let value = op.operand(cache).expect("the operand was found by position");
-    for user in users(value) {
-        if user != op && !user.is_before_in_block(op) {
-            return Err(PassError::at(&user, "uses the cache as it was before 'transformer.kv_update', which would need a copy of it"));
+    let is_view = |op: &OperationRef| matches!(op_name(op).as_str(), "tensor.expand_shape" | "tensor.collapse_shape" | "tensor.cast");
+    let mut value = op.operand(cache).expect("the operand was found by position");
+    while let Some(view) = kforge_dialect::ir::defining_op(value).filter(is_view) {
+        value = view.operand(0).expect("a view has a source");
+    }
+    let mut readable = vec![value];
+    if let Some(load) = kforge_dialect::ir::defining_op(value).filter(|def| op_name(def) == "ml_program.global_load")
+        && let Some(block) = load.block()
+    {
+        let is_same = |other: &OperationRef<'c, '_>| {
+            op_name(other) == "ml_program.global_load"
+                && *other != load
+                && other.is_before_in_block(op)
+                && other.attribute("global").ok() == load.attribute("global").ok()
+        };
+        readable.extend(ops(block).into_iter().filter(is_same).filter_map(|other| other.result(0).ok().map(Value::from)));
+    }
+    while let Some(value) = readable.pop() {
+        for user in users(value) {
+            if user != op && !user.is_before_in_block(op) {
+                return Err(PassError::at(&user, "uses the cache as it was before 'transformer.kv_update', which would need a copy of it"));
+            }
+            if is_view(&user) {
+                readable.extend(user.result(0).ok().map(Value::from));
+            }
         }
     }
     match kforge_dialect::ir::defining_op(value).map(|def| op_name(&def)).as_deref() {

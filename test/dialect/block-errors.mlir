@@ -1,0 +1,286 @@
+// RUN: kforge-opt %s --split-input-file --verify-diagnostics
+
+func.func @f(%x: tensor<4x64xf32>, %g: tensor<128x64xf32>, %u: tensor<128x64xf32>, %d: tensor<64x128xf32>) {
+  // expected-error @below {{'transformer.mlp' op activation must be "silu" or "gelu", got "relu"}}
+  %y = transformer.mlp %x, %g, %u, %d {activation = "relu"} : tensor<4x64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>, %g: tensor<128x64xf32>, %u: tensor<128x64xf32>, %d: tensor<64x128xf32>) {
+  // expected-error @below {{'transformer.mlp' op input must have at least one dimension}}
+  %y = transformer.mlp %x, %g, %u, %d : tensor<f32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %g: tensor<128x32xf32>, %u: tensor<128x64xf32>, %d: tensor<64x128xf32>) {
+  // expected-error @below {{'transformer.mlp' op gate must be 128 x 64, but is 'tensor<128x32xf32>'}}
+  %y = transformer.mlp %x, %g, %u, %d : tensor<4x64xf32>, tensor<128x32xf32>, tensor<128x64xf32>, tensor<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %g: tensor<128x64xf32>, %u: tensor<64x64xf32>, %d: tensor<64x128xf32>) {
+  // expected-error @below {{'transformer.mlp' op up must be 128 x 64, but is 'tensor<64x64xf32>'}}
+  %y = transformer.mlp %x, %g, %u, %d : tensor<4x64xf32>, tensor<128x64xf32>, tensor<64x64xf32>, tensor<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %g: tensor<128x64xf32>, %u: tensor<128x64xf32>, %d: !transformer.quant<q4_1, 128x64>) {
+  // expected-error @below {{'transformer.mlp' op down must be 64 x 128, but is '!transformer.quant<q4_1, 128x64>'}}
+  %y = transformer.mlp %x, %g, %u, %d : tensor<4x64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, !transformer.quant<q4_1, 128x64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op input must be [batch, sequence, width], but is 'tensor<2x64xf32>'}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<8x2x16xf32>, %v: tensor<8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op both caches must be [batch, capacity, heads, head dimension] with static heads}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<8x2x16xf32>, tensor<8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x9x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op both caches must be [batch, capacity, heads, head dimension] with static heads}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x9x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x?xf32>, %v: tensor<1x8x2x?xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op both caches must be [batch, capacity, heads, head dimension] with static heads}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x?xf32>, tensor<1x8x2x?xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op heads must be a positive multiple of kv_heads}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 3 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op heads must be a positive multiple of kv_heads}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 0 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op the caches must have 1 heads}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 1 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<32x32xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op wq must be 64 x 64, but is 'tensor<32x32xf32>'}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<32x32xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x32xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op wk must be 32 x 64, but is 'tensor<32x32xf32>'}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x32xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op wv must be 32 x 64, but is 'tensor<32x32xf32>'}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x32xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<32x32xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op wo must be 64 x 64, but is 'tensor<32x32xf32>'}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<32x32xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<32x32xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op gate must be 32 x 64, but is 'tensor<32x32xf32>'}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<32x32xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %wv: tensor<32x64xf32>, %wo: tensor<64x64xf32>,
+          %gate: tensor<128x64xf32>, %up: tensor<128x64xf32>, %down: tensor<64x128xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op activation must be "silu" or "gelu", got "relu"}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wv, %wo) mlp(%n, %gate, %up, %down) cache(%k, %v) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32, activation = "relu"}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @below {{'transformer.fused' op region arguments must have the types of the operands}}
+  "transformer.fused"(%x) ({
+  ^bb0(%a: tensor<8xf32>):
+    "transformer.yield"() : () -> ()
+  }) : (tensor<4xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @below {{'transformer.fused' op region must end in 'transformer.yield'}}
+  "transformer.fused"(%x) ({
+  ^bb0(%a: tensor<4xf32>):
+    "llvm.unreachable"() : () -> ()
+  }) : (tensor<4xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) -> tensor<8xf32> {
+  %y = transformer.fused(%a = %x : tensor<4xf32>) -> tensor<8xf32> {
+    // expected-error @below {{'transformer.yield' op must yield the types of the fused op's results}}
+    transformer.yield %a : tensor<4xf32>
+  }
+  return %y : tensor<8xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-note @below {{required by region isolation constraints}}
+  %y = transformer.fused() -> tensor<4xf32> {
+    // expected-error @below {{'transformer.silu' op using value defined outside the region}}
+    %0 = transformer.silu %x : tensor<4xf32>
+    transformer.yield %0 : tensor<4xf32>
+  }
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @below {{'transformer.yield' op expects parent op 'transformer.fused'}}
+  transformer.yield %x : tensor<4xf32>
+}
+
+// -----
+
+func.func @f(%n: index, %x: memref<4xf32>) {
+  // expected-error @below {{'transformer.launch' op access must have one entry for each of the 1 buffers}}
+  transformer.launch @k tasks(%n) buffers(%x : memref<4xf32>) access [0, 1]
+  return
+}
+
+// -----
+
+func.func @f(%n: index, %x: memref<4xf32>) {
+  // expected-error @below {{'transformer.launch' op access entries are 0 (read), 1 (write) or 2 (both)}}
+  transformer.launch @k tasks(%n) buffers(%x : memref<4xf32>) access [3]
+  return
+}
+
+// -----
+
+func.func @f(%n: index, %x: memref<4xi32>) {
+  // expected-error @below {{'transformer.check' op of kind "index" takes one buffer and one size}}
+  transformer.check "index" buffers(%x : memref<4xi32>) sizes(%n, %n)
+  return
+}
+
+// -----
+
+func.func @f(%n: index, %x: memref<4xi32>) {
+  // expected-error @below {{'transformer.check' op of kind "position" takes one or two buffers and two sizes}}
+  transformer.check "position" buffers(%x : memref<4xi32>) sizes(%n)
+  return
+}
+
+// -----
+
+func.func @f(%n: index, %x: memref<4xi32>) {
+  // expected-error @below {{'transformer.check' op kind must be "index" or "position", got "length"}}
+  transformer.check "length" buffers(%x : memref<4xi32>) sizes(%n)
+  return
+}

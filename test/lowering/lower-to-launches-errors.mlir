@@ -1,0 +1,323 @@
+// RUN: kforge-opt %s --lower-to-launches --split-input-file --verify-diagnostics
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op has no kernel; run --select-kernels first}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: there is no kernel family 'conv'; use gemv, gemm, matmul, attention, rope, embedding, rowwise or elementwise}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"conv"> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemv's tile is [NR]: columns of a task}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv"> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: NR must be a positive multiple of 16, got 24}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [24]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: NR must be a positive multiple of 16, got 0}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [0]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's tile is [MB, MR, NR]: rows of a task, rows and columns in registers}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [16]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's MB must be a positive multiple of MR}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [10, 4, 16]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's MB must be a positive multiple of MR}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [0, 4, 16]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op 'transformer.layouts' must name one layout for each operand}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> attributes {transformer.layouts = ["row_major"]} {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"embedding"> {
+    // expected-error @below {{'transformer.linear' op cannot be compiled: the embedding kernel takes one embedding}}
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"elementwise"> {
+    // expected-error @below {{'transformer.linear' op cannot be compiled: 'transformer.linear' has no element-wise kernel for the CPU}}
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: the matmul kernel takes one matmul and its epilogue}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"matmul", tile = [4, 16]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"attention", tile = [4]> {
+    // expected-error @below {{'transformer.linear' op cannot be compiled: the attention kernel takes one attention}}
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"rowwise"> {
+    // expected-error @below {{'transformer.linear' op cannot be compiled: 'transformer.linear' is not a row-wise op}}
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<9x64xf32>, %w: tensor<32x64xf32>) -> tensor<9x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemv takes a static 0 to 8 rows; use gemm}}
+  %r = transformer.fused(%X = %x : tensor<9x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<9x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> {
+    %0 = transformer.linear %X, %W : tensor<9x64xf32>, tensor<32x64xf32> -> tensor<9x32xf32>
+    transformer.yield %0 : tensor<9x32xf32>
+  }
+  return %r : tensor<9x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: !transformer.quant<q4_0, 32x64>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: a quantised weight must have the layout rows16}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : !transformer.quant<q4_0, 32x64>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, !transformer.quant<q4_0, 32x64> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x16384xf32>, %w: !transformer.quant<q4_0, 32x16384>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: a panel of K = 16384 by 32 columns takes 2097152 bytes of stack, over 1048576; lower NR}}
+  %r = transformer.fused(%X = %x : tensor<4x16384xf32>, %W = %w : !transformer.quant<q4_0, 32x16384>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [4, 4, 32]> attributes {transformer.layouts = ["row_major", "rows16"]} {
+    %0 = transformer.linear %X, %W : tensor<4x16384xf32>, !transformer.quant<q4_0, 32x16384> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %g: tensor<64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %G = %g : tensor<64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [4, 4, 16]> {
+    // expected-error @below {{'transformer.rms_norm' op cannot be compiled: a norm can be a gemv's prologue only; leave it out of a gemm's group}}
+    %n = transformer.rms_norm %X, %G {eps = 1.0e-5 : f32} : tensor<4x64xf32>, tensor<64xf32>
+    %0 = transformer.linear %n, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> {
+    // expected-error @below {{'transformer.silu' op cannot be compiled: 'transformer.silu' cannot be a linear's prologue}}
+    %n = transformer.silu %X : tensor<4x64xf32>
+    %0 = transformer.linear %n, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    // expected-error @below {{'transformer.softmax' op cannot be compiled: 'transformer.softmax' cannot be a linear's epilogue}}
+    %1 = transformer.softmax %0 : tensor<4x32xf32>
+    transformer.yield %1 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %e: tensor<4x64xi32>) -> tensor<4x64xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %E = %e : tensor<4x64xi32>) -> tensor<4x64xf32> kernel #transformer.kernel<"elementwise"> {
+    // expected-error @below {{'math.fpowi' op cannot be compiled: 'math.fpowi' has no element-wise kernel for the CPU}}
+    %0 = math.fpowi %X, %E : tensor<4x64xf32>, tensor<4x64xi32>
+    transformer.yield %0 : tensor<4x64xf32>
+  }
+  return %r : tensor<4x64xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error @below {{'transformer.silu' op cannot be lowered to a launch; run --outline-groups first, or replace 'transformer.silu'}}
+  %y = transformer.silu %x : tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+// expected-error @below {{'builtin.module' op unknown instruction set 'mmx'; use host, avx512, avx2, sse2 or neon}}
+module attributes {transformer.isa = "mmx"} {
+}
+
+// -----
+
+// Another function's result is computed by no launch.
+func.func private @g() -> tensor<4xf32>
+func.func @f() -> tensor<4xf32> {
+  // expected-error @below {{'func.call' op cannot be lowered to a launch; run --outline-groups first, or replace 'func.call'}}
+  %y = call @g() : () -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+// The old cache is read after the update.
+ml_program.global private mutable @cache : tensor<1x8x2x16xf32>
+func.func @f(%u: tensor<1x1x2x16xf32>, %at: tensor<1xi32>) -> (tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) {
+  %c = ml_program.global_load @cache : tensor<1x8x2x16xf32>
+  %0 = transformer.fused(%C = %c : tensor<1x8x2x16xf32>, %U = %u : tensor<1x1x2x16xf32>, %P = %at : tensor<1xi32>) -> tensor<1x8x2x16xf32> kernel #transformer.kernel<"rope"> {
+    %1 = transformer.kv_update %C, %U at %P : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+    transformer.yield %1 : tensor<1x8x2x16xf32>
+  }
+  // expected-error @below {{'func.return' op uses the cache as it was before 'transformer.kv_update', which would need a copy of it}}
+  return %c, %0 : tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
+}
+
+// -----
+
+// So it is through a view made before.
+ml_program.global private mutable @cache : tensor<1x8x2x16xf32>
+func.func @f(%u: tensor<1x1x2x16xf32>, %at: tensor<1xi32>) -> (tensor<1x8x32xf32>) {
+  %c = ml_program.global_load @cache : tensor<1x8x2x16xf32>
+  %v = tensor.collapse_shape %c [[0], [1], [2, 3]] : tensor<1x8x2x16xf32> into tensor<1x8x32xf32>
+  %0 = transformer.fused(%C = %c : tensor<1x8x2x16xf32>, %U = %u : tensor<1x1x2x16xf32>, %P = %at : tensor<1xi32>) -> tensor<1x8x2x16xf32> kernel #transformer.kernel<"rope"> {
+    %1 = transformer.kv_update %C, %U at %P : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+    transformer.yield %1 : tensor<1x8x2x16xf32>
+  }
+  // expected-error @below {{'func.return' op uses the cache as it was before 'transformer.kv_update', which would need a copy of it}}
+  return %v : tensor<1x8x32xf32>
+}
+
+// -----
+
+// And through another load of the global.
+ml_program.global private mutable @cache : tensor<1x8x2x16xf32>
+func.func @f(%u: tensor<1x1x2x16xf32>, %at: tensor<1xi32>) -> (tensor<1x8x2x16xf32>) {
+  %c = ml_program.global_load @cache : tensor<1x8x2x16xf32>
+  %d = ml_program.global_load @cache : tensor<1x8x2x16xf32>
+  %0 = transformer.fused(%C = %c : tensor<1x8x2x16xf32>, %U = %u : tensor<1x1x2x16xf32>, %P = %at : tensor<1xi32>) -> tensor<1x8x2x16xf32> kernel #transformer.kernel<"rope"> {
+    %1 = transformer.kv_update %C, %U at %P : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+    transformer.yield %1 : tensor<1x8x2x16xf32>
+  }
+  // expected-error @below {{'func.return' op uses the cache as it was before 'transformer.kv_update', which would need a copy of it}}
+  return %d : tensor<1x8x2x16xf32>
+}
+
+// -----
+
+ml_program.global private @cache(dense<0.0> : tensor<1x8x2x16xf32>) : tensor<1x8x2x16xf32>
+func.func @f(%u: tensor<1x1x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x8x2x16xf32> {
+  %c = ml_program.global_load_const @cache : tensor<1x8x2x16xf32>
+  // expected-error @below {{'transformer.fused' op updates a constant global; declare it mutable}}
+  %0 = transformer.fused(%C = %c : tensor<1x8x2x16xf32>, %U = %u : tensor<1x1x2x16xf32>, %P = %at : tensor<1xi32>) -> tensor<1x8x2x16xf32> kernel #transformer.kernel<"rope"> {
+    %1 = transformer.kv_update %C, %U at %P : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+    transformer.yield %1 : tensor<1x8x2x16xf32>
+  }
+  return %0 : tensor<1x8x2x16xf32>
+}
+
+// -----
+
+ml_program.global private mutable @cache : tensor<1x8x2x16xf32>
+func.func @f(%u: tensor<1x8x2x16xf32>) {
+  // expected-error @below {{'ml_program.global_store' op would copy a tensor into the global; store what 'transformer.kv_update' made of the global itself}}
+  ml_program.global_store @cache = %u : tensor<1x8x2x16xf32>
+  return
+}

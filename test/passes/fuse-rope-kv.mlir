@@ -1,0 +1,49 @@
+// RUN: kforge-opt %s --fuse-rope-kv | FileCheck %s
+// RUN: kforge-opt %s --fuse-rope-kv --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
+
+// STATS: fuse-rope-kv
+// STATS-NEXT: (S) 2 groups
+
+// CHECK-LABEL: @all
+// CHECK: transformer.rope {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.rope {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.attention
+// CHECK-NOT: transformer.group
+// CHECK: return
+func.func @all(%q: tensor<1x1x4x16xf32>, %k: tensor<1x1x2x16xf32>, %kc: tensor<1x8x2x16xf32>, %vc: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x16xf32> {
+  %qr = transformer.rope %q at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x4x16xf32>, tensor<1xi32>
+  %kr = transformer.rope %k at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x2x16xf32>, tensor<1xi32>
+  %k1 = transformer.kv_update %kc, %kr at %at : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+  %v1 = transformer.kv_update %vc, %k at %at : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+  %o = transformer.attention %qr, %k1, %v1 at %at {causal} : tensor<1x1x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>, tensor<1xi32>
+  return %o : tensor<1x1x4x16xf32>
+}
+
+// A rotated key that is used elsewhere stays a kernel of its own.
+// CHECK-LABEL: @rotated_key_used
+// CHECK: transformer.rope {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.rope
+// CHECK-NOT: transformer.group
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+func.func @rotated_key_used(%q: tensor<1x1x4x16xf32>, %k: tensor<1x1x2x16xf32>, %kc: tensor<1x8x2x16xf32>, %vc: tensor<1x8x2x16xf32>, %at: tensor<1xi32>)
+    -> (tensor<1x1x4x16xf32>, tensor<1x1x2x16xf32>) {
+  %qr = transformer.rope %q at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x4x16xf32>, tensor<1xi32>
+  %kr = transformer.rope %k at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x2x16xf32>, tensor<1xi32>
+  %k1 = transformer.kv_update %kc, %kr at %at : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+  %v1 = transformer.kv_update %vc, %k at %at : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+  %o = transformer.attention %qr, %k1, %v1 at %at {causal} : tensor<1x1x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>, tensor<1xi32>
+  return %o, %kr : tensor<1x1x4x16xf32>, tensor<1x1x2x16xf32>
+}
+
+// One rotation alone is no group.
+// CHECK-LABEL: @alone
+// CHECK-NOT: transformer.group
+// CHECK: return
+func.func @alone(%q: tensor<1x1x4x16xf32>, %k: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x16xf32> {
+  %qr = transformer.rope %q at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x4x16xf32>, tensor<1xi32>
+  %o = transformer.attention %qr, %k, %k : tensor<1x1x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
+  return %o : tensor<1x1x4x16xf32>
+}

@@ -1,0 +1,18 @@
+// What is wrong with an option is said, and nothing is run.
+// RUN: not kforge-opt %s --fuse-norm=max-rows=many 2>&1 | FileCheck %s --check-prefix=VALUE
+// RUN: not kforge-opt %s --fuse-norm=rows=1 2>&1 | FileCheck %s --check-prefix=NAME
+// RUN: not kforge-opt %s --kforge-cpu=isa=mmx 2>&1 | FileCheck %s --check-prefix=ISA
+// RUN: not kforge-opt %s --kforge-cpu=target=avx2 2>&1 | FileCheck %s --check-prefix=TARGET
+// RUN: not kforge-opt %s --kforge-fuse=isa=avx2 2>&1 | FileCheck %s --check-prefix=NONE
+// RUN: not kforge-opt %s --fuse-everything 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+
+// VALUE: 'many' value invalid
+// NAME: no such option rows
+// ISA: error: 'builtin.module' op unknown instruction set 'mmx'; use host, avx512, avx2, sse2 or neon
+// TARGET: no such option target
+// NONE: the pipeline takes no options
+// UNKNOWN: Unknown command line argument '--fuse-everything'
+
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+  return %x : tensor<4xf32>
+}

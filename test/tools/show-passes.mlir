@@ -1,0 +1,33 @@
+// Every pass is listed, in the order of the pipeline, and in the help with its options.
+// RUN: kforge-opt --show-passes | FileCheck %s
+// RUN: kforge-opt --help | FileCheck %s --check-prefix=HELP
+// RUN: kforge-opt --show-passes=markdown | FileCheck %s --check-prefix=MARKDOWN
+
+// CHECK: --decompose-mlp {{.*}}Spell out transformer.mlp
+// CHECK-NEXT: --decompose-decoder-block
+// CHECK-NEXT: --fuse-qkv
+// CHECK-NEXT: --fuse-gate-up
+// CHECK-NEXT: --fuse-norm
+// CHECK-NEXT: --fuse-epilogue
+// CHECK-NEXT: --fuse-rope-kv
+// CHECK-NEXT: --outline-groups
+// CHECK-NEXT: --select-kernels
+// CHECK-NEXT: --tile
+// CHECK-NEXT: --lower-to-launches
+// CHECK-NEXT: --plan-memory
+// CHECK-NEXT: --kernel-entries
+// CHECK-NOT: --
+
+// HELP: Available Dialects: {{.*}}transformer
+// HELP: --decompose-decoder-block {{.*}}Spell out transformer.decoder_block
+// HELP: --fuse-norm
+// HELP-NEXT: --max-rows={{.*}}Most rows to normalise again in every task
+// HELP: --select-kernels
+// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512, avx2, sse2 or neon
+// HELP: --kforge-cpu
+// HELP-NEXT: --isa=
+// HELP-NEXT: --kforge-fuse
+// HELP-NEXT: --kforge-llvm
+
+// MARKDOWN: | `fuse-norm` | `func.func` | {{.*}} | `max-rows` (8): {{.*}} | `fused`: norms grouped |
+// MARKDOWN: | `kforge-cpu` | `isa` (host) |
