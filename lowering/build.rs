@@ -16,7 +16,8 @@ fn main() {
 
 fn hash(path: &Path, hasher: &mut blake3::Hasher) {
     if path.is_dir() {
-        let mut entries: Vec<_> = fs::read_dir(path).expect("the source folder is readable").flatten().map(|e| e.path()).collect();
+        let mut entries: Vec<_> =
+            fs::read_dir(path).expect("the source folder is readable").flatten().map(|e| e.path()).collect();
         entries.sort();
         entries.iter().for_each(|entry| hash(entry, hasher));
     } else {

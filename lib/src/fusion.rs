@@ -36,9 +36,8 @@ pub fn members<'c, 'a>(block: BlockRef<'c, 'a>, number: i64) -> Vec<OperationRef
 /// Puts `ops` and all members of their groups into one group.
 pub fn join<'c, 'a>(context: &'c Context, block: BlockRef<'c, 'a>, joined: &[OperationRef<'c, 'a>]) {
     let existing: Vec<i64> = joined.iter().filter_map(group).collect();
-    let number = existing.first().copied().unwrap_or_else(|| {
-        ops(block).iter().filter_map(group).max().map_or(0, |max| max + 1)
-    });
+    let number =
+        existing.first().copied().unwrap_or_else(|| ops(block).iter().filter_map(group).max().map_or(0, |max| max + 1));
     for op in ops(block) {
         if group(&op).is_some_and(|g| existing.contains(&g)) {
             set_group(context, op, number);

@@ -82,8 +82,9 @@ impl FromStr for Isa {
         if name == "host" {
             return Ok(Isa::host());
         }
-        Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| {
-            format!("unknown instruction set '{name}'; use host, avx512, avx2, sse2 or neon")
-        })
+        Isa::ALL
+            .into_iter()
+            .find(|isa| isa.name() == name)
+            .ok_or_else(|| format!("unknown instruction set '{name}'; use host, avx512, avx2, sse2 or neon"))
     }
 }

@@ -10,7 +10,9 @@ use inkwell::{
     memory_buffer::MemoryBuffer,
     module::Module as LlvmModule,
     passes::PassBuilderOptions,
-    targets::{CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple},
+    targets::{
+        CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple,
+    },
 };
 use kforge_passes::isa::Isa;
 use kforge_program::Program;
@@ -55,7 +57,9 @@ impl Target {
             Isa::Neon => 10,
         };
         if rank(isa) > rank(host) || (isa == Isa::Neon) != (host == Isa::Neon) {
-            return Err(CompileError(format!("this machine has {host}, not {isa}; leave --cpu-features out, or name a narrower set")));
+            return Err(CompileError(format!(
+                "this machine has {host}, not {isa}; leave --cpu-features out, or name a narrower set"
+            )));
         }
         let triple = TargetMachine::get_default_triple().as_str().to_string_lossy().into_owned();
         let text = |s: inkwell::support::LLVMString| s.to_string_lossy().into_owned();
@@ -75,7 +79,11 @@ impl Target {
         let isa = match triple.split('-').next() {
             Some("aarch64" | "arm64") => Isa::Neon,
             Some("x86_64") => Isa::Avx2,
-            _ => return Err(CompileError(format!("no kernels are generated for '{triple}'; use an x86_64 or aarch64 triple"))),
+            _ => {
+                return Err(CompileError(format!(
+                    "no kernels are generated for '{triple}'; use an x86_64 or aarch64 triple"
+                )));
+            }
         };
         let (cpu, features) = baseline(isa);
         Ok(Target { triple: triple.to_owned(), cpu, features, isa })
@@ -249,8 +257,16 @@ fn machine(target: &Target) -> Result<TargetMachine> {
         LlvmTarget::initialize_aarch64(&config);
     });
     let triple = TargetTriple::create(&target.triple);
-    let found = LlvmTarget::from_triple(&triple).map_err(|e| CompileError(format!("target '{}': {}", target.triple, e.to_string_lossy())))?;
+    let found = LlvmTarget::from_triple(&triple)
+        .map_err(|e| CompileError(format!("target '{}': {}", target.triple, e.to_string_lossy())))?;
     found
-        .create_target_machine(&triple, &target.cpu, &target.features, OptimizationLevel::Aggressive, RelocMode::PIC, CodeModel::Default)
+        .create_target_machine(
+            &triple,
+            &target.cpu,
+            &target.features,
+            OptimizationLevel::Aggressive,
+            RelocMode::PIC,
+            CodeModel::Default,
+        )
         .ok_or_else(|| CompileError(format!("LLVM has no machine for {} with cpu '{}'", target.triple, target.cpu)))
 }

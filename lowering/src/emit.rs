@@ -8,9 +8,11 @@ use kforge_passes::isa::Isa;
 use melior::{
     Context,
     ir::{
-        Attribute, Block, BlockLike, BlockRef, Identifier, Location, Region, RegionLike, Type, TypeLike, Value, ValueLike,
+        Attribute, Block, BlockLike, BlockRef, Identifier, Location, Region, RegionLike, Type, TypeLike, Value,
+        ValueLike,
         attribute::{
-            DenseElementsAttribute, DenseI64ArrayAttribute, FloatAttribute, IntegerAttribute, StringAttribute, TypeAttribute,
+            DenseElementsAttribute, DenseI64ArrayAttribute, FloatAttribute, IntegerAttribute, StringAttribute,
+            TypeAttribute,
         },
         operation::{OperationBuilder, OperationLike, OperationRef},
         r#type::{FunctionType, IntegerType, MemRefType, ShapedTypeLike},
@@ -104,7 +106,13 @@ impl<'c, 'a> Emitter<'c, 'a> {
     }
 
     /// Appends an op of one result.
-    pub fn value(&self, name: &str, operands: &[V<'c, 'a>], result: Type<'c>, attributes: &[(&str, Attribute<'c>)]) -> V<'c, 'a> {
+    pub fn value(
+        &self,
+        name: &str,
+        operands: &[V<'c, 'a>],
+        result: Type<'c>,
+        attributes: &[(&str, Attribute<'c>)],
+    ) -> V<'c, 'a> {
         self.op(name, operands, &[result], attributes).result(0).expect("one result").into()
     }
 
@@ -131,7 +139,11 @@ impl<'c, 'a> Emitter<'c, 'a> {
     /// A constant of the type `like`: an f32 or i32 scalar or vector.
     pub fn cf_like(&self, value: f32, like: Type<'c>) -> V<'c, 'a> {
         let element = FloatAttribute::new(self.context, self.f32(), value as f64).into();
-        if like == self.f32() { self.cf(value) } else { self.constant(DenseElementsAttribute::splat(like, element).into(), like) }
+        if like == self.f32() {
+            self.cf(value)
+        } else {
+            self.constant(DenseElementsAttribute::splat(like, element).into(), like)
+        }
     }
     pub fn ci_like(&self, value: i64, like: Type<'c>) -> V<'c, 'a> {
         if !like.is_vector() {
@@ -251,7 +263,12 @@ impl<'c, 'a> Emitter<'c, 'a> {
     }
     pub fn shuffle(&self, a: V<'c, 'a>, b: V<'c, 'a>, mask: &[i64]) -> V<'c, 'a> {
         let result = self.vector(mask.len(), VectorType(a.r#type()).element());
-        self.value("vector.shuffle", &[a, b], result, &[("mask", DenseI64ArrayAttribute::new(self.context, mask).into())])
+        self.value(
+            "vector.shuffle",
+            &[a, b],
+            result,
+            &[("mask", DenseI64ArrayAttribute::new(self.context, mask).into())],
+        )
     }
     pub fn bitcast(&self, a: V<'c, 'a>, to: Type<'c>) -> V<'c, 'a> {
         self.cast(if to.is_vector() { "vector.bitcast" } else { "arith.bitcast" }, a, to)
@@ -305,7 +322,12 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let dims: Vec<_> = dims.iter().map(|d| Some(*d)).collect();
         let segments = Attribute::parse(self.context, "array<i32: 0, 0>").expect("an array literal");
         let alignment = IntegerAttribute::new(self.int(64), 64).into();
-        self.value("memref.alloca", &[], self.memref(&dims, element), &[("operandSegmentSizes", segments), ("alignment", alignment)])
+        self.value(
+            "memref.alloca",
+            &[],
+            self.memref(&dims, element),
+            &[("operandSegmentSizes", segments), ("alignment", alignment)],
+        )
     }
 
     // Control flow.
@@ -315,7 +337,13 @@ impl<'c, 'a> Emitter<'c, 'a> {
         Emitter { block, ..*self }
     }
 
-    fn with_regions(&self, name: &str, operands: &[V<'c, 'a>], results: &[Type<'c>], regions: Vec<Region<'c>>) -> OperationRef<'c, 'a> {
+    fn with_regions(
+        &self,
+        name: &str,
+        operands: &[V<'c, 'a>],
+        results: &[Type<'c>],
+        regions: Vec<Region<'c>>,
+    ) -> OperationRef<'c, 'a> {
         let op = OperationBuilder::new(name, self.location)
             .add_operands(operands)
             .add_results(results)
@@ -343,14 +371,21 @@ impl<'c, 'a> Emitter<'c, 'a> {
         operands.extend_from_slice(inits);
         let op = self.with_regions("scf.for", &operands, &types, vec![region]);
         let inner = self.child(op, 0);
-        let arguments: Vec<V> = (0..=inits.len()).map(|i| inner.block.argument(i).expect("an argument").into()).collect();
+        let arguments: Vec<V> =
+            (0..=inits.len()).map(|i| inner.block.argument(i).expect("an argument").into()).collect();
         let yields = body(&inner, arguments[0], &arguments[1..]);
         inner.op("scf.yield", &yields, &[], &[]);
         op.results().map(Into::into).collect()
     }
 
     /// A loop without carried values.
-    pub fn loop_(&self, lower: V<'c, 'a>, upper: V<'c, 'a>, step: usize, body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>)) {
+    pub fn loop_(
+        &self,
+        lower: V<'c, 'a>,
+        upper: V<'c, 'a>,
+        step: usize,
+        body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>),
+    ) {
         self.for_(lower, upper, step, &[], |e, iv, _| {
             body(e, iv);
             vec![]

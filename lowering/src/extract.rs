@@ -7,7 +7,8 @@ use kforge_dialect::{
     pass::PassError,
 };
 use kforge_program::{
-    Access, Buffer, Check, DimSource, Element, Expr, Function, Global, Kernel, Launch, Layout, Local, Output, Port, Program, Symbol, TensorType,
+    Access, Buffer, Check, DimSource, Element, Expr, Function, Global, Kernel, Launch, Layout, Local, Output, Port,
+    Program, Symbol, TensorType,
 };
 use melior::ir::{
     AttributeLike, BlockLike, Type, Value, ValueLike,
@@ -35,7 +36,9 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
             program.functions.push(function);
         }
     }
-    program.verify().map_err(|e| PassError::at(&module, format!("was lowered to a program that does not hold: {e}")))?;
+    program
+        .verify()
+        .map_err(|e| PassError::at(&module, format!("was lowered to a program that does not hold: {e}")))?;
     Ok(program)
 }
 
@@ -97,7 +100,13 @@ fn key(value: Value<'_, '_>) -> usize {
 
 impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
     fn new(program: &'p mut Program) -> Self {
-        Self { program, symbols: vec![], buffers: HashMap::new(), sizes: HashMap::new(), marker: std::marker::PhantomData }
+        Self {
+            program,
+            symbols: vec![],
+            buffers: HashMap::new(),
+            sizes: HashMap::new(),
+            marker: std::marker::PhantomData,
+        }
     }
 
     fn symbol(&mut self, source: DimSource) -> Expr {
@@ -130,8 +139,12 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     None => self.symbol(DimSource::Input { input: i, axis }),
                 })
                 .collect();
-            let ty = tensor_type(argument.r#type(), extents)
-                .ok_or_else(|| PassError::at(&function, format!("has an argument of type {}, which the program cannot hold", argument.r#type())))?;
+            let ty = tensor_type(argument.r#type(), extents).ok_or_else(|| {
+                PassError::at(
+                    &function,
+                    format!("has an argument of type {}, which the program cannot hold", argument.r#type()),
+                )
+            })?;
             let layout = layout(&function, argument_layout(function, i))?;
             inputs.push(Port { name: format!("arg{i}"), ty, layout });
             self.buffers.insert(key(argument), Buffer::Input(i));
@@ -155,7 +168,10 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     self.sizes.insert(key(result), expr);
                 }
                 ("arith.muli" | "arith.addi" | "arith.ceildivui", Ok(result)) => {
-                    let (a, b) = (self.size(*op, op.operand(0).expect("binary"))?, self.size(*op, op.operand(1).expect("binary"))?);
+                    let (a, b) = (
+                        self.size(*op, op.operand(0).expect("binary"))?,
+                        self.size(*op, op.operand(1).expect("binary"))?,
+                    );
                     let expr = match op_name(op).as_str() {
                         "arith.muli" => a.times(b),
                         "arith.addi" => a.plus(b),
@@ -181,7 +197,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                             }
                         });
                     }
-                    let ty = tensor_type(result.r#type(), extents).ok_or_else(|| PassError::at(op, "has an unknown element type"))?;
+                    let ty = tensor_type(result.r#type(), extents)
+                        .ok_or_else(|| PassError::at(op, "has an unknown element type"))?;
                     if let Some(i) = returned.iter().position(|r| *r == result) {
                         self.buffers.insert(key(result), Buffer::Output(i));
                     } else if let Some(local) = local(*op, &ty, &mut classes) {
@@ -213,15 +230,22 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         }
         let mut outputs = vec![];
         for value in &returned {
-            let buffer = *self.buffers.get(&key(*value)).ok_or_else(|| PassError::at(&function, "returns a value that no launch computes"))?;
+            let buffer = *self
+                .buffers
+                .get(&key(*value))
+                .ok_or_else(|| PassError::at(&function, "returns a value that no launch computes"))?;
             let ty = match buffer {
                 Buffer::Input(i) => inputs[i].ty.clone(),
                 Buffer::Global(g) => self.program.globals[g].ty.clone(),
-                _ => types.get(&key(*value)).cloned().ok_or_else(|| PassError::at(&function, "returns a value of unknown type"))?,
+                _ => types
+                    .get(&key(*value))
+                    .cloned()
+                    .ok_or_else(|| PassError::at(&function, "returns a value of unknown type"))?,
             };
             outputs.push(Output { ty, buffer });
         }
-        let mut function = Function { name, symbols: self.symbols, inputs, outputs, checks, locals, arena: base, launches };
+        let mut function =
+            Function { name, symbols: self.symbols, inputs, outputs, checks, locals, arena: base, launches };
         barriers(&mut function, &self.program.kernels);
         Ok(function)
     }
@@ -229,7 +253,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
     fn dim(&mut self, op: OperationRef<'c, 'a>) -> Result<'c, Expr> {
         let source = op.operand(0).map_err(|_| PassError::at(&op, "has no source"))?;
         let axis = op.operand(1).ok().and_then(defining_op).and_then(|c| integer_attribute(&c, "value"));
-        let axis = axis.and_then(|a| usize::try_from(a).ok()).ok_or_else(|| PassError::at(&op, "needs a constant axis"))?;
+        let axis =
+            axis.and_then(|a| usize::try_from(a).ok()).ok_or_else(|| PassError::at(&op, "needs a constant axis"))?;
         match self.buffers.get(&key(source)) {
             Some(Buffer::Input(input)) => Ok(self.symbol(DimSource::Input { input: *input, axis })),
             Some(Buffer::Global(global)) => Ok(self.symbol(DimSource::Global { global: *global, axis })),
@@ -278,7 +303,10 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             }
         };
         let bound = |v: &Value<'c, 'a>| {
-            self.buffers.get(&key(*v)).copied().ok_or_else(|| PassError::at(&op, "binds a buffer that was not planned; run --plan-memory"))
+            self.buffers
+                .get(&key(*v))
+                .copied()
+                .ok_or_else(|| PassError::at(&op, "binds a buffer that was not planned; run --plan-memory"))
         };
         Ok(Launch {
             kernel,
@@ -326,7 +354,8 @@ fn argument_layout(function: OperationRef<'_, '_>, index: usize) -> Option<Strin
     // SAFETY: the function has such an argument; a missing attribute is null and checked.
     unsafe {
         let name = melior::StringRef::new("transformer.layout");
-        let all = mlir_sys::mlirOperationGetAttributeByName(function.to_raw(), melior::StringRef::new("arg_attrs").to_raw());
+        let all =
+            mlir_sys::mlirOperationGetAttributeByName(function.to_raw(), melior::StringRef::new("arg_attrs").to_raw());
         if all.ptr.is_null() || index as isize >= mlir_sys::mlirArrayAttrGetNumElements(all) {
             return None;
         }
@@ -349,7 +378,8 @@ fn barriers(function: &mut Function, kernels: &[Kernel]) {
         (a, b) => a == b,
     };
     for launch in &mut function.launches {
-        let now: Vec<(Buffer, Access)> = launch.buffers.iter().copied().zip(kernels[launch.kernel].params.iter().copied()).collect();
+        let now: Vec<(Buffer, Access)> =
+            launch.buffers.iter().copied().zip(kernels[launch.kernel].params.iter().copied()).collect();
         let conflict =
             now.iter().any(|(b, a)| touched.iter().any(|(tb, ta)| may_alias(*b, *tb) && (a.writes() || ta.writes())));
         if conflict {

@@ -1,7 +1,7 @@
 //! A fused op as the kernel generators see it.
 
-pub use kforge_dialect::ir::{dims, element, op_name};
 use kforge_dialect::ir::{body, ops};
+pub use kforge_dialect::ir::{dims, element, op_name};
 use kforge_program::Access;
 use melior::ir::{
     Attribute, BlockLike, Type, Value, ValueLike,
@@ -102,7 +102,8 @@ impl<'c, 'a> Group<'c, 'a> {
     pub fn new(op: OperationRef<'c, 'a>, kernel: String, tile: Vec<usize>) -> Result<'c, 'a, Self> {
         let fail = |message: &str| Unsupported { op, message: message.into() };
         let block = body(&op).ok_or_else(|| fail("the fused region is empty"))?;
-        let arguments: Vec<Value> = (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(Into::into).collect();
+        let arguments: Vec<Value> =
+            (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(Into::into).collect();
         let mut body = ops(block);
         let terminator = body.pop().ok_or_else(|| fail("the fused region has no yield"))?;
         let yields = terminator.operands().collect();
@@ -153,9 +154,7 @@ impl<'c, 'a> Group<'c, 'a> {
     /// Product of axes `axes` of operand `operand`.
     pub fn size(&self, operand: usize, axes: std::ops::Range<usize>) -> Size {
         let dims = dims(self.arguments[operand].r#type());
-        axes.fold(Size::Const(1), |size, axis| {
-            size.mul(dims[axis].map_or(Size::Dim(operand, axis), Size::Const))
-        })
+        axes.fold(Size::Const(1), |size, axis| size.mul(dims[axis].map_or(Size::Dim(operand, axis), Size::Const)))
     }
 
     /// An error that points at the op of `value`, or at the group.

@@ -54,10 +54,8 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let n = self.round(self.mulf(x, c(std::f32::consts::LOG2_E)));
         let r = self.mad(n, c(-0.693_359_4), x);
         let r = self.mad(n, c(2.121_944_4e-4), r);
-        let p = self.polynomial(
-            r,
-            &[0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4],
-        );
+        let p =
+            self.polynomial(r, &[0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4]);
         let p = self.addf(self.mad(self.mulf(r, r), p, r), c(1.0));
         let int = self.retyped(ty, self.int(32));
         let exponent = self.add(self.cast("arith.fptosi", n, int), self.ci_like(127, int));
@@ -169,7 +167,8 @@ impl<'c, 'a> Emitter<'c, 'a> {
         }
         let int = self.retyped(ty, self.int(32));
         let bits = self.bitcast(x, int);
-        let half = if element == self.f16() { self.narrow_f16_bits(bits, int, ty) } else { self.narrow_bf16_bits(bits, int) };
+        let half =
+            if element == self.f16() { self.narrow_f16_bits(bits, int, ty) } else { self.narrow_bf16_bits(bits, int) };
         self.bitcast(self.cast("arith.trunci", half, self.retyped(ty, self.int(16))), to)
     }
 
@@ -195,7 +194,8 @@ impl<'c, 'a> Emitter<'c, 'a> {
         // Rebias 127 to 15 (subtract 112 << 23) and round to even at bit 13.
         let normal = shift(self.add(magnitude, self.add(odd, c(0xfff - (112 << 23)))), 13);
         let magic = self.cf_like(0.5, float);
-        let subnormal = self.sub(self.bitcast(self.addf(self.bitcast(magnitude, float), magic), int), self.bitcast(magic, int));
+        let subnormal =
+            self.sub(self.bitcast(self.addf(self.bitcast(magnitude, float), magic), int), self.bitcast(magic, int));
         let value = self.select(self.cmp(Cmp::Slt, magnitude, c(113 << 23)), subnormal, normal);
         let nan = self.cmp(Cmp::Sgt, magnitude, c(0x7f80_0000));
         let large = self.select(nan, c(0x7e00), c(0x7c00));

@@ -39,7 +39,8 @@ impl Decoder {
             .iter()
             .filter(|g| g.mutable)
             .map(|g| {
-                let extent = |d: &kforge_program::Expr| d.as_const().and_then(|d| usize::try_from(d).ok()).unwrap_or(capacity);
+                let extent =
+                    |d: &kforge_program::Expr| d.as_const().and_then(|d| usize::try_from(d).ok()).unwrap_or(capacity);
                 (g.name.clone(), g.ty.dims.iter().map(extent).collect())
             })
             .collect();
@@ -139,5 +140,6 @@ fn i32_view<'a>(dims: &'a [usize], bytes: &'a [u8]) -> View<'a> {
 }
 
 fn logits(view: Option<View<'_>>) -> Result<&[f32]> {
-    view.and_then(|view| view.as_f32()).ok_or_else(|| Error::Program("the model's first result is no f32 tensor".into()))
+    view.and_then(|view| view.as_f32())
+        .ok_or_else(|| Error::Program("the model's first result is no f32 tensor".into()))
 }

@@ -10,8 +10,8 @@ use crate::{
     object::{KernelFn, Object},
     pool::{BoundLaunch, Pool},
 };
-use std::time::{Duration, Instant};
 use kforge_program::{Buffer, Check, DimSource, Element, Function, Layout, Program, layout};
+use std::time::{Duration, Instant};
 
 /// A tensor borrowed from whoever has it: row-major, little-endian.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +94,16 @@ impl Executor {
         let pool = Pool::new(threads).map_err(|source| Error::Memory { bytes: 0, source })?;
         let globals = program.globals.iter().map(|_| None).collect();
         let functions = program.functions.iter().map(|_| Bound::default()).collect();
-        Ok(Executor { program, kernels, globals, functions, arena: Memory::zeroed(0)?, pool, profile: None, _object: object })
+        Ok(Executor {
+            program,
+            kernels,
+            globals,
+            functions,
+            arena: Memory::zeroed(0)?,
+            pool,
+            profile: None,
+            _object: object,
+        })
     }
 
     /// Begins to measure each launch by itself, which costs a barrier for each, and forgets what was measured before.
@@ -143,7 +152,8 @@ impl Executor {
         let index = self.global(name)?;
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
-        let fits = |(have, want): (&usize, &kforge_program::Expr)| want.as_const().is_some_and(|w| w < 0 || w == *have as i64);
+        let fits =
+            |(have, want): (&usize, &kforge_program::Expr)| want.as_const().is_some_and(|w| w < 0 || w == *have as i64);
         if dims.len() != global.ty.dims.len() || !dims.iter().zip(&global.ty.dims).all(fits) {
             return Err(fail(format!("the shape {dims:?} does not fit {}", global.ty)));
         }
@@ -198,14 +208,16 @@ impl Executor {
         let function = &self.program.functions[index];
         let symbols = self.symbols(function, inputs)?;
         check_values(function, inputs, &symbols)?;
-        let arena = usize::try_from(function.arena.eval(&symbols)?).map_err(|_| "the arena's size is negative".to_owned())?;
+        let arena =
+            usize::try_from(function.arena.eval(&symbols)?).map_err(|_| "the arena's size is negative".to_owned())?;
         if arena > self.arena.as_slice().len() {
             self.arena = Memory::zeroed(arena)?;
         }
         let mut addresses = vec![self.arena.address()];
         for (global, bound) in self.program.globals.iter().zip(&self.globals) {
             let used = bound.as_ref().map_or(0, |g| g.memory.address());
-            if used == 0 && function.launches.iter().any(|l| l.buffers.iter().any(|b| self.is_global(*b, &global.name))) {
+            if used == 0 && function.launches.iter().any(|l| l.buffers.iter().any(|b| self.is_global(*b, &global.name)))
+            {
                 return Err(CallError::Message(format!("the global '{}' has no value", global.name)));
             }
             addresses.push(used);
@@ -230,7 +242,11 @@ impl Executor {
     /// Values of the function's symbols, every input's shape checked against them.
     fn symbols(&self, function: &Function, inputs: &[View]) -> Result<Vec<i64>, CallError> {
         if inputs.len() != function.inputs.len() {
-            return Err(CallError::Message(format!("takes {} inputs, but {} were given", function.inputs.len(), inputs.len())));
+            return Err(CallError::Message(format!(
+                "takes {} inputs, but {} were given",
+                function.inputs.len(),
+                inputs.len()
+            )));
         }
         for (i, (port, input)) in function.inputs.iter().zip(inputs).enumerate() {
             if port.ty.dims.len() != input.dims.len() || port.ty.element != input.element {
@@ -238,7 +254,10 @@ impl Executor {
                 return Err(CallError::Message(format!("input {i} must be {}, but is {given}", port.ty)));
             }
             if input.element.tensor_bytes(input.dims) != Some(input.bytes.len()) {
-                return Err(CallError::Message(format!("input {i} has {} bytes, which is not its shape's size", input.bytes.len())));
+                return Err(CallError::Message(format!(
+                    "input {i} has {} bytes, which is not its shape's size",
+                    input.bytes.len()
+                )));
             }
         }
         let symbols = function
@@ -287,11 +306,17 @@ impl<'e> Outputs<'e> {
         let (memory, layout) = match output.buffer {
             Buffer::Output(o) => (bound.outputs.get(o)?, Layout::RowMajor),
             Buffer::Input(i) => (bound.inputs.get(i)?, function.inputs.get(i)?.layout),
-            Buffer::Global(g) => (&self.executor.globals.get(g)?.as_ref()?.memory, self.executor.program.globals.get(g)?.layout),
+            Buffer::Global(g) => {
+                (&self.executor.globals.get(g)?.as_ref()?.memory, self.executor.program.globals.get(g)?.layout)
+            }
             Buffer::Local(_) => return None,
         };
         let bytes = output.ty.element.tensor_bytes(dims)?;
-        (layout == Layout::RowMajor).then(|| View { dims, element: output.ty.element, bytes: &memory.as_slice()[..bytes] })
+        (layout == Layout::RowMajor).then(|| View {
+            dims,
+            element: output.ty.element,
+            bytes: &memory.as_slice()[..bytes],
+        })
     }
 }
 
@@ -325,7 +350,11 @@ fn bind(
     let size = |expr: &kforge_program::Expr| layout_bytes(expr, symbols);
     bound.launches.clear();
     bound.args.clear();
-    bound.inputs = function.inputs.iter().map(|p| Ok(Memory::zeroed(size(&p.ty.bytes(p.layout))?)?)).collect::<Result<_, CallError>>()?;
+    bound.inputs = function
+        .inputs
+        .iter()
+        .map(|p| Ok(Memory::zeroed(size(&p.ty.bytes(p.layout))?)?))
+        .collect::<Result<_, CallError>>()?;
     bound.outputs = function
         .outputs
         .iter()
@@ -339,7 +368,13 @@ fn bind(
     bound.shapes = function
         .outputs
         .iter()
-        .map(|o| if matches!(o.buffer, Buffer::Global(_)) { Ok(o.ty.shape(symbols).unwrap_or_default()) } else { o.ty.shape(symbols) })
+        .map(|o| {
+            if matches!(o.buffer, Buffer::Global(_)) {
+                Ok(o.ty.shape(symbols).unwrap_or_default())
+            } else {
+                o.ty.shape(symbols)
+            }
+        })
         .collect::<Result<_, String>>()?;
     let mut starts = vec![];
     for launch in &function.launches {
@@ -352,7 +387,10 @@ fn bind(
                 Buffer::Local(i) => {
                     let local = &function.locals[i];
                     let (offset, bytes) = (size(&local.offset)?, size(&local.bytes)?);
-                    if offset.checked_add(bytes).is_none_or(|end| end as i64 > function.arena.eval(symbols).unwrap_or(0)) {
+                    if offset
+                        .checked_add(bytes)
+                        .is_none_or(|end| end as i64 > function.arena.eval(symbols).unwrap_or(0))
+                    {
                         return Err(CallError::Message(format!("intermediate {i} lies outside the arena")));
                     }
                     addresses[0] + offset as u64
@@ -385,8 +423,12 @@ fn check_values(function: &Function, inputs: &[View], symbols: &[i64]) -> Result
         match check {
             Check::Index { input, limit } => {
                 let limit = limit.eval(symbols)?;
-                if let Some((at, id)) = integers(*input).into_iter().enumerate().find(|(_, id)| !(0..limit).contains(id)) {
-                    return Err(CallError::Message(format!("input {input} has {id} at element {at}, but must be in 0..{limit}")));
+                if let Some((at, id)) =
+                    integers(*input).into_iter().enumerate().find(|(_, id)| !(0..limit).contains(id))
+                {
+                    return Err(CallError::Message(format!(
+                        "input {input} has {id} at element {at}, but must be in 0..{limit}"
+                    )));
                 }
             }
             Check::Position { input, lengths, rows, capacity } => {
@@ -416,7 +458,9 @@ fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
     match (to, tensor.dims) {
         (Layout::RowMajor, _) if target.len() == tensor.bytes.len() => target.copy_from_slice(tensor.bytes),
         (Layout::RowMajor, _) => return Err(format!("{} bytes do not fit {}", tensor.bytes.len(), target.len())),
-        (Layout::Rows16, [rows, columns]) => layout::pack_rows16(tensor.element, *rows, *columns, tensor.bytes, target)?,
+        (Layout::Rows16, [rows, columns]) => {
+            layout::pack_rows16(tensor.element, *rows, *columns, tensor.bytes, target)?
+        }
         (layout, _) => return Err(format!("{} cannot be packed into {layout}", show(tensor.dims, tensor.element))),
     }
     Ok(())

@@ -256,7 +256,12 @@ mod tests {
                 let launches: Vec<BoundLaunch> = sizes
                     .iter()
                     .zip(&args)
-                    .map(|(tasks, args)| BoundLaunch { kernel: count, args: args.as_ptr(), tasks: *tasks, barrier: true })
+                    .map(|(tasks, args)| BoundLaunch {
+                        kernel: count,
+                        args: args.as_ptr(),
+                        tasks: *tasks,
+                        barrier: true,
+                    })
                     .collect();
                 // SAFETY: `count` takes these arguments and is atomic.
                 unsafe { pool.run(&launches) };

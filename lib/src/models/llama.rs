@@ -81,7 +81,11 @@ impl Emit<'_> {
 
     fn missing(&self) -> Option<String> {
         let layers = (0..self.model.layers).flat_map(|i| LAYER_WEIGHTS.map(|w| format!("blk.{i}.{w}.weight")));
-        ["token_embd.weight", "output_norm.weight"].map(String::from).into_iter().chain(layers).find(|name| !self.has(name))
+        ["token_embd.weight", "output_norm.weight"]
+            .map(String::from)
+            .into_iter()
+            .chain(layers)
+            .find(|name| !self.has(name))
     }
 
     fn cache(&self) -> String {
@@ -105,7 +109,10 @@ impl Emit<'_> {
             Phase::Decode => ("decode", "1", "", format!("tensor<1x1x{vocab}xf32>")),
         };
         let x = format!("tensor<1x{rows}x{hidden}xf32>");
-        writeln!(out, "\nfunc.func @{name}(%ids: tensor<1x{rows}xi32>, %positions: tensor<1xi32>{extra}) -> {result} {{")?;
+        writeln!(
+            out,
+            "\nfunc.func @{name}(%ids: tensor<1x{rows}xi32>, %positions: tensor<1xi32>{extra}) -> {result} {{"
+        )?;
         self.load(out, "embd", "token_embd.weight")?;
         let table = self.ty("token_embd.weight");
         writeln!(out, "  %x.0 = transformer.embedding %ids, %embd : tensor<1x{rows}xi32>, {table} -> {x}")?;
@@ -128,7 +135,11 @@ impl Emit<'_> {
             (last, ty) = ("picked".into(), flat);
         }
         let norm = self.ty("output_norm.weight");
-        writeln!(out, "  %n = transformer.rms_norm %{last}, %output_norm {{eps = {}}} : {ty}, {norm}", float(self.model.norm_eps))?;
+        writeln!(
+            out,
+            "  %n = transformer.rms_norm %{last}, %output_norm {{eps = {}}} : {ty}, {norm}",
+            float(self.model.norm_eps)
+        )?;
         writeln!(out, "  %logits = transformer.linear %n, %{output} : {ty}, {output_type} -> {result}")?;
         writeln!(out, "  return %logits : {result}\n}}")
     }
@@ -180,7 +191,12 @@ impl Emit<'_> {
         let (attn, mlp) = LAYER_WEIGHTS.split_at(5);
         let next = i + 1;
         writeln!(out, "  %x.{next}, %new_k.{i}, %new_v.{i} = transformer.decoder_block %x.{i}")?;
-        writeln!(out, "    attn({}) mlp({}) cache(%k_cache.{i}, %v_cache.{i}) at %positions", values(attn), values(mlp))?;
+        writeln!(
+            out,
+            "    attn({}) mlp({}) cache(%k_cache.{i}, %v_cache.{i}) at %positions",
+            values(attn),
+            values(mlp)
+        )?;
         let window = window.map(|w| format!(", window = {w} : i64")).unwrap_or_default();
         let rope = self.rope_attributes("rope_");
         let eps = float(norm_eps);
@@ -212,22 +228,39 @@ impl Emit<'_> {
                 bias = format!(" bias %{weight}.bias.{i}");
                 bias_type = format!(", {}", self.ty(&bias_name));
             }
-            writeln!(out, "  %{name}w.{i} = transformer.linear %n.{i}, %{weight}.{i}{bias} : {x}, {}{bias_type} -> {wide}", ty(weight))?;
+            writeln!(
+                out,
+                "  %{name}w.{i} = transformer.linear %n.{i}, %{weight}.{i}{bias} : {x}, {}{bias_type} -> {wide}",
+                ty(weight)
+            )?;
             let size = if rows == "?" { format!("%size.{i}") } else { rows.to_owned() };
-            writeln!(out, "  %{name}h.{i} = tensor.expand_shape %{name}w.{i} [[0], [1], [2, 3]] output_shape [1, {size}, {count}, {head_dim}] : {wide} into {tall}")?;
+            writeln!(
+                out,
+                "  %{name}h.{i} = tensor.expand_shape %{name}w.{i} [[0], [1], [2, 3]] output_shape [1, {size}, {count}, {head_dim}] : {wide} into {tall}"
+            )?;
         }
         let rope = self.rope_attributes("");
         let (tall_q, tall_k) = (split(heads), split(kv_heads));
         writeln!(out, "  %q.{i} = transformer.rope %qh.{i} at %positions {{{rope}}} : {tall_q}, tensor<1xi32>")?;
         writeln!(out, "  %k.{i} = transformer.rope %kh.{i} at %positions {{{rope}}} : {tall_k}, tensor<1xi32>")?;
         for (kind, rows) in [("k", "k"), ("v", "vh")] {
-            writeln!(out, "  %new_{kind}.{i} = transformer.kv_update %{kind}_cache.{i}, %{rows}.{i} at %positions : {cache}, {tall_k}, tensor<1xi32>")?;
+            writeln!(
+                out,
+                "  %new_{kind}.{i} = transformer.kv_update %{kind}_cache.{i}, %{rows}.{i} at %positions : {cache}, {tall_k}, tensor<1xi32>"
+            )?;
         }
         let window = window.map(|w| format!(", window = {w} : i64")).unwrap_or_default();
-        writeln!(out, "  %a.{i} = transformer.attention %q.{i}, %new_k.{i}, %new_v.{i} at %positions {{causal{window}}} : {tall_q}, {cache}, {cache}, tensor<1xi32>")?;
+        writeln!(
+            out,
+            "  %a.{i} = transformer.attention %q.{i}, %new_k.{i}, %new_v.{i} at %positions {{causal{window}}} : {tall_q}, {cache}, {cache}, tensor<1xi32>"
+        )?;
         let wide = flat(heads * head_dim);
         writeln!(out, "  %am.{i} = tensor.collapse_shape %a.{i} [[0], [1], [2, 3]] : {tall_q} into {wide}")?;
-        writeln!(out, "  %o.{i} = transformer.linear %am.{i}, %attn_output.{i} : {wide}, {} -> {x}", ty("attn_output"))?;
+        writeln!(
+            out,
+            "  %o.{i} = transformer.linear %am.{i}, %attn_output.{i} : {wide}, {} -> {x}",
+            ty("attn_output")
+        )?;
         writeln!(out, "  %h.{i} = arith.addf %o.{i}, %x.{i} : {x}")?;
         norm(out, "m", &format!("h.{i}"), "ffn_norm")?;
         let weights = format!("{}, {}, {}", ty("ffn_gate"), ty("ffn_up"), ty("ffn_down"));

@@ -40,7 +40,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 
 fn decompose<'c, 'a>(context: &'c Context, op: OperationRef<'c, 'a>) -> Result<[Value<'c, 'a>; 3], PassError<'c>> {
     let operands: Vec<Value> = op.operands().collect();
-    let [x, attn_norm, wq, wk, wv, wo, mlp_norm, gate, up, down, k_cache, v_cache, positions, ref rest @ ..] = operands[..] else {
+    let [x, attn_norm, wq, wk, wv, wo, mlp_norm, gate, up, down, k_cache, v_cache, positions, ref rest @ ..] =
+        operands[..]
+    else {
         return Err(PassError::at(&op, "has too few operands"));
     };
     let lengths = rest.first().copied();
@@ -82,7 +84,8 @@ fn decompose<'c, 'a>(context: &'c Context, op: OperationRef<'c, 'a>) -> Result<[
     let (k_cache, v_cache) = (update(k_cache, k), update(v_cache, v));
     let mut attributes = vec![segments(&[1, 1, 1, 1, has_lengths, 0]), ("causal", Attribute::unit(context))];
     attributes.extend(attribute("window").map(|w| ("window", w)));
-    let attended = insert("transformer.attention", &with_lengths(vec![q, k_cache, v_cache, positions]), q.r#type(), &attributes);
+    let attended =
+        insert("transformer.attention", &with_lengths(vec![q, k_cache, v_cache, positions]), q.r#type(), &attributes);
     let mut merged = dims(x.r#type());
     merged[2] = Some(heads * depth);
     let merged = insert(

@@ -67,7 +67,12 @@ pub fn mlp<'c, 'a>(
 }
 
 /// Inserts `transformer.linear %x, %weight`.
-pub fn linear<'c, 'a>(context: &'c Context, anchor: OperationRef<'c, 'a>, x: Value<'c, 'a>, weight: Value<'c, 'a>) -> Value<'c, 'a> {
+pub fn linear<'c, 'a>(
+    context: &'c Context,
+    anchor: OperationRef<'c, 'a>,
+    x: Value<'c, 'a>,
+    weight: Value<'c, 'a>,
+) -> Value<'c, 'a> {
     let rows = match kforge_dialect::QuantType::from_type(weight.r#type()) {
         Some(quant) => Some(quant.rows),
         None => dims(weight.r#type())[0],

@@ -19,7 +19,11 @@ pub static INFO: PassInfo = PassInfo {
     name: "fuse-norm",
     summary: "Group a norm with the linear layers that read it",
     anchor: "func.func",
-    options: &[OptionInfo { name: "max-rows", summary: "Most rows to normalise again in every task", default: OptionValue::Integer(8) }],
+    options: &[OptionInfo {
+        name: "max-rows",
+        summary: "Most rows to normalise again in every task",
+        default: OptionValue::Integer(8),
+    }],
     statistics: &[StatisticInfo { name: "fused", summary: "norms grouped" }],
     run,
 };
@@ -39,7 +43,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         }
         let users = users(norm);
         let reads = |user: &melior::ir::operation::OperationRef| {
-            op_name(user) == "transformer.linear" && user.operand(0).is_ok_and(|v| v == norm) && user.operand(1).is_ok_and(|v| v != norm)
+            op_name(user) == "transformer.linear"
+                && user.operand(0).is_ok_and(|v| v == norm)
+                && user.operand(1).is_ok_and(|v| v != norm)
         };
         let together = users.len() == 1 || users.iter().all(|u| group(u).is_some() && group(u) == group(&users[0]));
         if users.is_empty() || !users.iter().all(reads) || !together {

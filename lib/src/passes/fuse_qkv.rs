@@ -75,7 +75,8 @@ pub fn gate<'c, 'a>(linears: &[OperationRef<'c, 'a>]) -> Option<Vec<OperationRef
     }
     let through = |activation: OperationRef<'c, 'a>, other: OperationRef<'c, 'a>| {
         let is_activation = matches!(op_name(&activation).as_str(), "transformer.gelu" | "transformer.silu");
-        (is_activation && user(&activation)? == other && op_name(&other) == "arith.mulf").then(|| vec![activation, other])
+        (is_activation && user(&activation)? == other && op_name(&other) == "arith.mulf")
+            .then(|| vec![activation, other])
     };
     through(a, b).or_else(|| through(b, a))
 }

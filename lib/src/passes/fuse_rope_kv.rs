@@ -31,7 +31,8 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let mut joined = vec![];
         for operand in op.operands().take(3) {
             let Some(def) = defining_op(operand) else { continue };
-            if !matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update") || group(&def).is_some() {
+            if !matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update") || group(&def).is_some()
+            {
                 continue;
             }
             if op_name(&def) == "transformer.kv_update"

@@ -21,12 +21,10 @@ use kforge_dialect::{
     ir::{body, defining_op, erase, move_before, op_name, ops, remove_attribute, replace_uses, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use melior::{
-    ir::{
-        Block, BlockLike, BlockRef, Region, RegionLike, Type, Value, ValueLike,
-        operation::{OperationBuilder, OperationLike, OperationRef},
-        r#type::RankedTensorType,
-    },
+use melior::ir::{
+    Block, BlockLike, BlockRef, Region, RegionLike, Type, Value, ValueLike,
+    operation::{OperationBuilder, OperationLike, OperationRef},
+    r#type::RankedTensorType,
 };
 use std::collections::HashMap;
 
@@ -140,13 +138,20 @@ fn outline<'c>(block: BlockRef<'c, '_>, group: &[OperationRef<'c, '_>]) -> Resul
 }
 
 /// Moves what defines `value`, and what that needs, before `anchor`.
-fn hoist<'c, 'a>(value: Value<'c, 'a>, anchor: OperationRef<'c, 'a>, group: &[OperationRef<'c, 'a>]) -> Result<(), PassError<'c>> {
+fn hoist<'c, 'a>(
+    value: Value<'c, 'a>,
+    anchor: OperationRef<'c, 'a>,
+    group: &[OperationRef<'c, 'a>],
+) -> Result<(), PassError<'c>> {
     let Some(def) = defining_op(value) else { return Ok(()) };
     if def.block() != anchor.block() || def.is_before_in_block(anchor) {
         return Ok(());
     }
     if group.contains(&def) {
-        return Err(PassError::at(&anchor, "is in a group whose ops need each other through an op outside it; take one out of the group"));
+        return Err(PassError::at(
+            &anchor,
+            "is in a group whose ops need each other through an op outside it; take one out of the group",
+        ));
     }
     if op_name(&def) == "ml_program.global_load" {
         let mut between = anchor.next_in_block();

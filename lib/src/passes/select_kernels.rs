@@ -84,7 +84,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         pass.count("packed", 1);
     }
     let layout = |value: Value<'c, '_>| {
-        origin(pass.op, value).and_then(|o| layouts.iter().find(|(k, _)| k.0 == o)).map_or("row_major", |(_, layout)| layout)
+        origin(pass.op, value)
+            .and_then(|o| layouts.iter().find(|(k, _)| k.0 == o))
+            .map_or("row_major", |(_, layout)| layout)
     };
     for op in &fused {
         let names: Vec<String> = op.operands().map(|v| format!("\"{}\"", layout(v))).collect();

@@ -64,7 +64,8 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
             let together = linears.len().div_ceil(fused.result_count().max(1)).max(1);
             if family == "gemv" {
                 let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |p, d| Some(p * (*d)?)).unwrap_or(1).max(1);
-                let widest = linears.iter().map(|op| rows_of(op.operand(1).expect("linear has a weight").r#type())).max();
+                let widest =
+                    linears.iter().map(|op| rows_of(op.operand(1).expect("linear has a weight").r#type())).max();
                 vec![gemv(isa, rows * together, widest.unwrap_or(0))]
             } else {
                 gemm(isa, together, depth)
@@ -73,7 +74,8 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
         "matmul" => vec![4, LANES],
         "attention" => {
             let single = inner.iter().any(|op| {
-                op_name(op) == "transformer.attention" && dims(op.operand(0).expect("attention has a query").r#type())[1] == Some(1)
+                op_name(op) == "transformer.attention"
+                    && dims(op.operand(0).expect("attention has a query").r#type())[1] == Some(1)
             });
             vec![if single { 1 } else { 4 }]
         }

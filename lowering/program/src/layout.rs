@@ -89,10 +89,19 @@ pub fn bytes(ty: &TensorType, layout: Layout) -> Expr {
 ///
 /// # Errors
 /// If `source` or `target` has not the size that the shape asks for.
-pub fn pack_rows16(element: Element, rows: usize, columns: usize, source: &[u8], target: &mut [u8]) -> Result<(), String> {
-    let row_bytes = element.tensor_bytes(&[1, columns]).ok_or_else(|| format!("{columns} columns are no whole blocks"))?;
+pub fn pack_rows16(
+    element: Element,
+    rows: usize,
+    columns: usize,
+    source: &[u8],
+    target: &mut [u8],
+) -> Result<(), String> {
+    let row_bytes =
+        element.tensor_bytes(&[1, columns]).ok_or_else(|| format!("{columns} columns are no whole blocks"))?;
     let groups = rows.div_ceil(LANES);
-    if Some(source.len()) != row_bytes.checked_mul(rows) || Some(target.len()) != (row_bytes * LANES).checked_mul(groups) {
+    if Some(source.len()) != row_bytes.checked_mul(rows)
+        || Some(target.len()) != (row_bytes * LANES).checked_mul(groups)
+    {
         return Err(format!("{} bytes are not {rows} x {columns} of {element}", source.len()));
     }
     if row_bytes == 0 || rows == 0 {
@@ -154,8 +163,7 @@ fn pack_blocks(format: BlockFormat, row_bytes: usize, source: &[u8], target: &mu
                 let bytes = &nibbles[8 * (word % 2)..8 * (word % 2) + 8];
                 let at = (word * LANES + lane) * 4;
                 for (i, pair) in bytes.chunks_exact(2).enumerate() {
-                    quants[at + i] =
-                        if word < 2 { pair[0] & 15 | pair[1] << 4 } else { pair[0] >> 4 | pair[1] & 0xf0 };
+                    quants[at + i] = if word < 2 { pair[0] & 15 | pair[1] << 4 } else { pair[0] >> 4 | pair[1] & 0xf0 };
                 }
             }
         }

@@ -12,7 +12,9 @@ impl Program {
         if self.version != Program::VERSION {
             return Err(format!("the program has version {}, this executor runs {}", self.version, Program::VERSION));
         }
-        self.functions.iter().try_for_each(|f| self.verify_function(f).map_err(|e| format!("function '{}': {e}", f.name)))
+        self.functions
+            .iter()
+            .try_for_each(|f| self.verify_function(f).map_err(|e| format!("function '{}': {e}", f.name)))
     }
 
     fn verify_function(&self, f: &Function) -> Result<(), String> {
@@ -43,7 +45,12 @@ impl Program {
                 return fail(format!("there is no kernel {}", launch.kernel));
             };
             if kernel.params.len() != launch.buffers.len() || kernel.scalars != launch.scalars.len() {
-                return fail(format!("'{}' takes {} buffers and {} scalars", kernel.name, kernel.params.len(), kernel.scalars));
+                return fail(format!(
+                    "'{}' takes {} buffers and {} scalars",
+                    kernel.name,
+                    kernel.params.len(),
+                    kernel.scalars
+                ));
             }
             if launch.barrier {
                 touched.clear();
@@ -61,7 +68,8 @@ impl Program {
                 if access.writes() && !writable {
                     return fail(format!("{buffer:?} is read-only"));
                 }
-                let conflict = |(b, a): &(Buffer, Access)| self.overlap(f, *b, *buffer) && (a.writes() || access.writes());
+                let conflict =
+                    |(b, a): &(Buffer, Access)| self.overlap(f, *b, *buffer) && (a.writes() || access.writes());
                 if touched.iter().any(conflict) {
                     return fail(format!("{buffer:?} needs a barrier before it"));
                 }

@@ -81,7 +81,9 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
             return Err(group.unsupported(Some(op), "the attention kernel takes one attention"));
         }
         let [height @ 1..=MAX_ROWS] = group.tile[..] else {
-            return Err(group.unsupported(None, format!("attention's tile is [TQ], 1 to {MAX_ROWS} query rows of a task")));
+            return Err(
+                group.unsupported(None, format!("attention's tile is [TQ], 1 to {MAX_ROWS} query rows of a task"))
+            );
         };
         let required = |i| {
             let value = op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"))?;
@@ -96,7 +98,9 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         let key = CacheOperand::new(group, op, required(1)?, table, scalars)?;
         let value = CacheOperand::new(group, op, required(2)?, table, scalars)?;
         if value.layout == Layout::Keys16 {
-            return Err(group.unsupported(Some(op), "reads values along the head; their layout is head_major or row_major"));
+            return Err(
+                group.unsupported(Some(op), "reads values along the head; their layout is head_major or row_major")
+            );
         }
         let sequences = match optional(3)? {
             Some(positions) => Some(Sequences { positions, lengths: optional(4)? }),
@@ -113,7 +117,9 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
             causal: op.has_attribute("causal"),
             scale: float_attribute(&op, "scale").unwrap_or_else(|| (1.0 / (depth as f64).sqrt()) as f32),
             // A window that no i32 position reaches hides nothing.
-            window: integer_attribute(&op, "window").and_then(|w| i32::try_from(w).ok()).and_then(|w| usize::try_from(w).ok()),
+            window: integer_attribute(&op, "window")
+                .and_then(|w| i32::try_from(w).ok())
+                .and_then(|w| usize::try_from(w).ok()),
             softcap: float_attribute(&op, "softcap"),
             height,
         })
@@ -274,19 +280,20 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
             let groups = first..(first + together).min(GROUPS);
             let offsets: Vec<V> = groups.clone().map(|group| self.key_group(e, block, group)).collect();
             let count = groups.len();
-            let sums = e.for_(e.ci(0), e.ci(self.attention.depth()), 1, &vec![e.vf(0.0); height * count], |e, d, sums| {
-                let keys: Vec<V> = groups
-                    .clone()
-                    .zip(&offsets)
-                    .map(|(group, offset)| match self.transposed {
-                        Some(panel) => e.vload(panel, &[d, e.ci(group * LANES)], LANES),
-                        None => load_lanes(e, self.key.memref, &[e.add(*offset, e.mul_c(d, LANES))], None),
-                    })
-                    .collect();
-                let queries = (0..height).map(|row| e.splat(e.load(self.queries, &[e.ci(row), d])));
-                let products = queries.flat_map(|q| keys.iter().map(move |k| (*k, q)));
-                products.zip(sums).map(|((k, q), sum)| e.fma(k, q, *sum)).collect()
-            });
+            let sums =
+                e.for_(e.ci(0), e.ci(self.attention.depth()), 1, &vec![e.vf(0.0); height * count], |e, d, sums| {
+                    let keys: Vec<V> = groups
+                        .clone()
+                        .zip(&offsets)
+                        .map(|(group, offset)| match self.transposed {
+                            Some(panel) => e.vload(panel, &[d, e.ci(group * LANES)], LANES),
+                            None => load_lanes(e, self.key.memref, &[e.add(*offset, e.mul_c(d, LANES))], None),
+                        })
+                        .collect();
+                    let queries = (0..height).map(|row| e.splat(e.load(self.queries, &[e.ci(row), d])));
+                    let products = queries.flat_map(|q| keys.iter().map(move |k| (*k, q)));
+                    products.zip(sums).map(|((k, q), sum)| e.fma(k, q, *sum)).collect()
+                });
             let scale = e.vf(self.attention.scale);
             for (row, group) in (0..height).flat_map(|row| groups.clone().map(move |group| (row, group))) {
                 let sum = sums[row * count + group - first];
@@ -308,7 +315,13 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     }
 
     /// Turns a row's scores into exponentials. Returns the new state, and the factor of the sums so far.
-    fn softmax(&self, e: &Emitter<'c, 'a>, row: usize, block: V<'c, 'a>, state: State<'c, 'a>) -> (State<'c, 'a>, V<'c, 'a>) {
+    fn softmax(
+        &self,
+        e: &Emitter<'c, 'a>,
+        row: usize,
+        block: V<'c, 'a>,
+        state: State<'c, 'a>,
+    ) -> (State<'c, 'a>, V<'c, 'a>) {
         let lowest = e.vf(f32::NEG_INFINITY);
         let span = self.visible[row];
         let bound = |position: V<'c, 'a>| e.splat(e.cast("arith.index_cast", position, e.int(32)));

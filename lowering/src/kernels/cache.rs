@@ -49,7 +49,10 @@ impl CacheOperand {
         let name = &group.layouts[operand];
         let layout = Layout::from_name(name).filter(|layout| *layout != Layout::Rows16);
         let layout = layout.ok_or_else(|| {
-            group.unsupported(Some(op), format!("the layout of a cache is row_major, keys16 or head_major, not '{name}'"))
+            group.unsupported(
+                Some(op),
+                format!("the layout of a cache is row_major, keys16 or head_major, not '{name}'"),
+            )
         })?;
         let table = table.map(|table| TableOperand {
             operand: table,
@@ -82,7 +85,14 @@ impl CacheOperand {
             pages: table.pages.value(e, scalars),
             blocks: table.blocks.value(e, scalars),
         });
-        Cache { memref, layout: self.layout, heads: self.heads, depth: self.depth, rows: self.rows.value(e, scalars), table }
+        Cache {
+            memref,
+            layout: self.layout,
+            heads: self.heads,
+            depth: self.depth,
+            rows: self.rows.value(e, scalars),
+            table,
+        }
     }
 }
 
@@ -211,5 +221,7 @@ impl Sequences {
 
 /// The operand number of a value that must come from outside the group.
 pub fn operand<'c, 'a>(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<'c, 'a, usize> {
-    group.argument(value).ok_or_else(|| group.unsupported(Some(op), "takes an operand that its group computes; take one of the two out of the group"))
+    group.argument(value).ok_or_else(|| {
+        group.unsupported(Some(op), "takes an operand that its group computes; take one of the two out of the group")
+    })
 }

@@ -55,12 +55,15 @@ pub fn apply<'c, 'a>(
     let name = op_name(&op);
     let ty = x[0].r#type();
     Ok(match name.as_str() {
-        "arith.addf" | "arith.subf" | "arith.mulf" | "arith.divf" | "arith.negf" | "arith.maximumf" | "arith.minimumf"
-        | "arith.maxnumf" | "arith.minnumf" | "math.sqrt" | "math.absf" => e.value(&name, x, ty, &[]),
+        "arith.addf" | "arith.subf" | "arith.mulf" | "arith.divf" | "arith.negf" | "arith.maximumf"
+        | "arith.minimumf" | "arith.maxnumf" | "arith.minnumf" | "math.sqrt" | "math.absf" => {
+            e.value(&name, x, ty, &[])
+        }
         "arith.extf" => x[0],
         // The tensor between would have been rounded.
         "arith.truncf" => {
-            let result = op.result(0).map(|r| element(r.r#type())).map_err(|_| group.unsupported(Some(op), "no result"))?;
+            let result =
+                op.result(0).map(|r| element(r.r#type())).map_err(|_| group.unsupported(Some(op), "no result"))?;
             e.widen(e.narrow(x[0], result))
         }
         "math.exp" => e.exp(x[0]),
@@ -75,7 +78,9 @@ pub fn apply<'c, 'a>(
 }
 
 fn is_tanh<'c, 'a>(op: OperationRef<'c, 'a>) -> bool {
-    op.attribute("approximate").is_ok_and(|a| StringAttribute::try_from(a).map_or_else(|_| a.to_string(), |s| s.value().into()).contains("tanh"))
+    op.attribute("approximate").is_ok_and(|a| {
+        StringAttribute::try_from(a).map_or_else(|_| a.to_string(), |s| s.value().into()).contains("tanh")
+    })
 }
 
 fn gelu<'c, 'a>(e: &Emitter<'c, 'a>, x: V<'c, 'a>, tanh: bool) -> V<'c, 'a> {
@@ -99,7 +104,8 @@ pub fn evaluate<'c, 'a>(
     if let Some(lanes) = leaf(value) {
         return Ok(lanes);
     }
-    let op = group.defining_op(value).ok_or_else(|| group.unsupported(None, "an operand is used in an unexpected place"))?;
+    let op =
+        group.defining_op(value).ok_or_else(|| group.unsupported(None, "an operand is used in an unexpected place"))?;
     if op_name(&op) == "arith.constant" {
         return splat_constant(op)
             .map(|c| e.vf(c))
@@ -157,6 +163,13 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let total = group.size(0, 0..rank);
     let mut access = vec![Access::Read; group.arguments.len()];
     access.extend(vec![Access::Write; group.yields.len()]);
-    let ops: Vec<String> = group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
-    Ok(Signature { access, in_place: vec![None; group.yields.len()], tasks: total.clone().ceil_div(CHUNK), scalars: vec![total], summary: ops.join("+") })
+    let ops: Vec<String> =
+        group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
+    Ok(Signature {
+        access,
+        in_place: vec![None; group.yields.len()],
+        tasks: total.clone().ceil_div(CHUNK),
+        scalars: vec![total],
+        summary: ops.join("+"),
+    })
 }

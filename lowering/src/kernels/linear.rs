@@ -86,7 +86,9 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let Some(first) = sections.iter().flat_map(|s| &s.roots).next().copied() else {
             return Err(group.unsupported(None, "the group has no linear op"));
         };
-        let operand = |op: OperationRef<'c, 'a>, i| op.operand(i).map_err(|_| group.unsupported(Some(op), "an operand is missing"));
+        let operand = |op: OperationRef<'c, 'a>, i| {
+            op.operand(i).map_err(|_| group.unsupported(Some(op), "an operand is missing"))
+        };
         let x = operand(first, 0)?;
         for root in sections.iter().flat_map(|s| &s.roots) {
             if operand(*root, 0)? != x {
@@ -98,9 +100,11 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             return Err(group.unsupported(Some(norm), format!("'{}' cannot be a linear's prologue", op_name(&norm))));
         }
         let source = norm.map_or(Ok(x), |norm| operand(norm, 0))?;
-        let input = group.argument(source).ok_or_else(|| group.unsupported(norm, "the prologue must read an operand"))?;
+        let input =
+            group.argument(source).ok_or_else(|| group.unsupported(norm, "the prologue must read an operand"))?;
         let shape = dims(source.r#type());
-        let depth = shape.last().copied().flatten().ok_or_else(|| group.unsupported(Some(first), "K must be static"))?;
+        let depth =
+            shape.last().copied().flatten().ok_or_else(|| group.unsupported(Some(first), "K must be static"))?;
         let rows = group.size(input, 0..shape.len() - 1);
         Ok(Self { group, sections, input, norm, depth, rows })
     }
@@ -124,7 +128,13 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         e.ret();
         let mut access = vec![Access::Read; group.arguments.len()];
         access.extend(vec![Access::Write; self.sections.len()]);
-        Ok(Signature { access, in_place: vec![None; group.yields.len()], scalars: vec![self.rows.clone()], tasks, summary: self.summary() })
+        Ok(Signature {
+            access,
+            in_place: vec![None; group.yields.len()],
+            scalars: vec![self.rows.clone()],
+            tasks,
+            summary: self.summary(),
+        })
     }
 
     /// The memref of operand `i`, by how the group uses it.
@@ -135,13 +145,18 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         }
         let shape = dims(ty);
         let last = shape.last().copied().flatten();
-        Ok(if shape.len() == 1 && i != self.input { e.memref(&[last], element(ty)) } else { e.memref(&[None, last], element(ty)) })
+        Ok(if shape.len() == 1 && i != self.input {
+            e.memref(&[last], element(ty))
+        } else {
+            e.memref(&[None, last], element(ty))
+        })
     }
 
     fn weight(&self, root: OperationRef<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Weight<'c, 'a>> {
         let group = self.group;
         let operand = root.operand(1).ok().and_then(|w| group.argument(w));
-        let operand = operand.ok_or_else(|| group.unsupported(Some(root), "the weight must be an operand of the group"))?;
+        let operand =
+            operand.ok_or_else(|| group.unsupported(Some(root), "the weight must be an operand of the group"))?;
         let (storage, rows, columns) =
             group.weight(operand)?.ok_or_else(|| group.unsupported(Some(root), "the weight must be a matrix"))?;
         Ok(Weight { storage, rows, columns, memref: buffers[operand] })
@@ -154,11 +169,9 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let norm = Norm::new(self.group, op, buffers)?;
         let scratch = e.alloca(&[count, self.depth], e.f32());
         e.loop_(e.ci(0), e.ci(count), 1, |e, row| {
-            norm.emit(
-                e,
-                &|e, at, mask| load_lanes(e, source, &[row, at], mask),
-                &|e, at, mask, lanes| store_lanes(e, lanes, scratch, &[row, at], mask),
-            );
+            norm.emit(e, &|e, at, mask| load_lanes(e, source, &[row, at], mask), &|e, at, mask, lanes| {
+                store_lanes(e, lanes, scratch, &[row, at], mask)
+            });
         });
         Ok(Rows { memref: scratch })
     }
@@ -226,7 +239,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     fn gemv(&self, e: &Emitter<'c, 'a>, task: V<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Size> {
         let group = self.group;
         let rows = self.rows.as_const().filter(|m| *m <= GEMV_ROWS);
-        let rows = rows.ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
+        let rows = rows
+            .ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
         let [width] = group.tile[..] else {
             return Err(group.unsupported(None, "gemv's tile is [NR]: columns of a task"));
         };
@@ -275,16 +289,26 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(Size::Const(if rows == 0 { 0 } else { tiles }))
     }
 
-    fn gemm(&self, e: &Emitter<'c, 'a>, task: V<'c, 'a>, rows: V<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Size> {
+    fn gemm(
+        &self,
+        e: &Emitter<'c, 'a>,
+        task: V<'c, 'a>,
+        rows: V<'c, 'a>,
+        buffers: &[V<'c, 'a>],
+    ) -> Result<'c, 'a, Size> {
         let group = self.group;
         let [block, height, width] = group.tile[..] else {
-            return Err(group.unsupported(None, "gemm's tile is [MB, MR, NR]: rows of a task, rows and columns in registers"));
+            return Err(
+                group.unsupported(None, "gemm's tile is [MB, MR, NR]: rows of a task, rows and columns in registers")
+            );
         };
         if height == 0 || block == 0 || block % height != 0 {
             return Err(group.unsupported(None, "gemm's MB must be a positive multiple of MR"));
         }
         if self.norm.is_some() {
-            return Err(group.unsupported(self.norm, "a norm can be a gemv's prologue only; leave it out of a gemm's group"));
+            return Err(
+                group.unsupported(self.norm, "a norm can be a gemv's prologue only; leave it out of a gemm's group")
+            );
         }
         let groups = self.groups(width)?;
         let x = self.prologue(e, buffers, 0)?;
@@ -386,7 +410,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let mut sums = carried.to_vec();
             for i in 0..step {
                 let k = e.add_c(k, i);
-                let columns: Vec<V> = indices.iter().enumerate().map(|(g, index)| panel.load(e, g, *index, k)).collect();
+                let columns: Vec<V> =
+                    indices.iter().enumerate().map(|(g, index)| panel.load(e, g, *index, k)).collect();
                 for (r, row) in at.iter().enumerate() {
                     let x = x.load(e, *row, k);
                     for (g, column) in columns.iter().enumerate() {
@@ -401,19 +426,30 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     /// Row groups of a tile of `width` columns.
     fn groups(&self, width: usize) -> Result<'c, 'a, usize> {
         if width == 0 || width % LANES != 0 {
-            return Err(self.group.unsupported(None, format!("NR must be a positive multiple of {LANES}, got {width}")));
+            return Err(self
+                .group
+                .unsupported(None, format!("NR must be a positive multiple of {LANES}, got {width}")));
         }
         Ok(width / LANES)
     }
 
     /// The columns of a task's tile, as f32: the weight itself, or a dequantised copy on the stack.
-    fn panel(&self, e: &Emitter<'c, 'a>, weight: &Weight<'c, 'a>, indices: &[V<'c, 'a>]) -> Result<'c, 'a, Panel<'c, 'a>> {
+    fn panel(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weight: &Weight<'c, 'a>,
+        indices: &[V<'c, 'a>],
+    ) -> Result<'c, 'a, Panel<'c, 'a>> {
         if weight.streams_f32(e) {
             return Ok(Panel::Weight(weight.memref));
         }
         let bytes = 4 * self.depth * indices.len() * LANES;
         if bytes > PANEL_BYTES {
-            let message = format!("a panel of K = {} by {} columns takes {bytes} bytes of stack, over {PANEL_BYTES}; lower NR", self.depth, indices.len() * LANES);
+            let message = format!(
+                "a panel of K = {} by {} columns takes {bytes} bytes of stack, over {PANEL_BYTES}; lower NR",
+                self.depth,
+                indices.len() * LANES
+            );
             return Err(self.group.unsupported(None, message));
         }
         let panel = e.alloca(&[self.depth, indices.len(), LANES], e.f32());
@@ -485,7 +521,11 @@ fn strides(weights: &[Weight<'_, '_>], depth: usize) -> Vec<(usize, usize, usize
 }
 
 /// The linear ops that `value` is computed from through element-wise ops.
-fn collect_roots<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>, roots: &mut Vec<OperationRef<'c, 'a>>) -> Result<'c, 'a, ()> {
+fn collect_roots<'c, 'a>(
+    group: &Group<'c, 'a>,
+    value: Value<'c, 'a>,
+    roots: &mut Vec<OperationRef<'c, 'a>>,
+) -> Result<'c, 'a, ()> {
     let Some(op) = group.defining_op(value) else { return Ok(()) };
     match op_name(&op).as_str() {
         "transformer.linear" => {
@@ -505,7 +545,8 @@ impl<'c, 'a> Group<'c, 'a> {
     pub fn weight(&self, i: usize) -> Result<'c, 'a, Option<(Storage, usize, usize)>> {
         let argument = self.arguments[i];
         let is_weight = self.body.iter().any(|op| {
-            matches!(op_name(op).as_str(), "transformer.linear" | "transformer.embedding") && op.operand(1).is_ok_and(|w| w == argument)
+            matches!(op_name(op).as_str(), "transformer.linear" | "transformer.embedding")
+                && op.operand(1).is_ok_and(|w| w == argument)
         });
         if !is_weight {
             return Ok(None);

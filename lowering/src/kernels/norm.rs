@@ -50,7 +50,8 @@ impl<'c, 'a> Norm<'c, 'a> {
             .pop()
             .flatten()
             .ok_or_else(|| group.unsupported(Some(op), "the normalised dimension must be static to be compiled"))?;
-        let eps = op.attribute("eps").ok().and_then(|a| FloatAttribute::try_from(a).ok()).map_or(0.0, |f| f.value() as f32);
+        let eps =
+            op.attribute("eps").ok().and_then(|a| FloatAttribute::try_from(a).ok()).map_or(0.0, |f| f.value() as f32);
         let operand = |i| {
             let Ok(value) = op.operand(i) else { return Ok(None) };
             match group.argument(value) {
@@ -102,7 +103,11 @@ impl<'c, 'a> Norm<'c, 'a> {
         });
     }
 
-    fn sum(&self, e: &Emitter<'c, 'a>, term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>) -> V<'c, 'a> {
+    fn sum(
+        &self,
+        e: &Emitter<'c, 'a>,
+        term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>,
+    ) -> V<'c, 'a> {
         let sums = fold_lanes(e, self.length, &[e.vf(0.0); 4], |e, at, mask, sum| e.addf(sum, term(e, at, mask)));
         let sum = e.addf(e.addf(sums[0], sums[1]), e.addf(sums[2], sums[3]));
         e.reduce("add", sum)
@@ -115,7 +120,8 @@ impl<'c, 'a> Norm<'c, 'a> {
         store: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>, V<'c, 'a>),
     ) {
         let lowest = e.vf(f32::NEG_INFINITY);
-        let outside = |e: &Emitter<'c, 'a>, mask: Option<V<'c, 'a>>, x, other| mask.map_or(x, |m| e.select(m, x, other));
+        let outside =
+            |e: &Emitter<'c, 'a>, mask: Option<V<'c, 'a>>, x, other| mask.map_or(x, |m| e.select(m, x, other));
         let maxima = fold_lanes(e, self.length, &[lowest; 4], |e, at, mask, max| {
             e.maxf(max, outside(e, mask, load(e, at, mask), e.vf(f32::NEG_INFINITY)))
         });
@@ -161,5 +167,11 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
     let tasks = group.size(input, 0..shape.len().saturating_sub(1));
-    Ok(Signature { access, in_place: vec![None; group.yields.len()], scalars: vec![], tasks, summary: op_name(&op).rsplit('.').next().unwrap_or_default().to_owned() })
+    Ok(Signature {
+        access,
+        in_place: vec![None; group.yields.len()],
+        scalars: vec![],
+        tasks,
+        summary: op_name(&op).rsplit('.').next().unwrap_or_default().to_owned(),
+    })
 }

@@ -185,8 +185,7 @@ impl Section {
         let (operands, results) = buffers.split_at(group.arguments.len());
         let rows = self.rows.value(e, sizes);
         let (sequence, row) = e.div_rem(index, rows);
-        let is_real =
-            |sequences: &Sequences| e.cmp(Cmp::Slt, row, sequences.length(e, operands, sequence, rows));
+        let is_real = |sequences: &Sequences| e.cmp(Cmp::Slt, row, sequences.length(e, operands, sequence, rows));
         let turn = self.rotation.as_ref().map(|rotation| {
             let position = e.add(rotation.sequences.position(e, operands, sequence), row);
             (rotation, rotation.angles(e, position), is_real(&rotation.sequences))
@@ -313,7 +312,9 @@ impl Rotation {
                 let a = load(start, low);
                 let b = if high > 0 { load(start + LANES, high) } else { a };
                 let every = |offset: i64| -> Vec<i64> { (0..LANES as i64).map(|i| 2 * i + offset).collect() };
-                let zip = |from: i64| -> Vec<i64> { (0..LANES as i64).map(|i| from + i / 2 + i % 2 * LANES as i64).collect() };
+                let zip = |from: i64| -> Vec<i64> {
+                    (0..LANES as i64).map(|i| from + i / 2 + i % 2 * LANES as i64).collect()
+                };
                 let (x, y) = rotate(e.shuffle(a, b, &every(0)), e.shuffle(a, b, &every(1)));
                 pieces.push(Piece { start, lanes: low, value: e.shuffle(x, y, &zip(0)) });
                 if high > 0 {

@@ -48,7 +48,12 @@ impl Slot {
 }
 
 /// Sixteen lanes as f32; lanes outside `mask` are zero and not touched.
-pub fn load_lanes<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>, at: &[V<'c, 'a>], mask: Option<V<'c, 'a>>) -> V<'c, 'a> {
+pub fn load_lanes<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    memref: V<'c, 'a>,
+    at: &[V<'c, 'a>],
+    mask: Option<V<'c, 'a>>,
+) -> V<'c, 'a> {
     e.widen(match mask {
         Some(mask) => e.masked_load(memref, at, mask),
         None => e.vload(memref, at, LANES),
@@ -56,7 +61,13 @@ pub fn load_lanes<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>, at: &[V<'c, 'a
 }
 
 /// Stores f32 lanes, rounded to the buffer's element.
-pub fn store_lanes<'c, 'a>(e: &Emitter<'c, 'a>, lanes: V<'c, 'a>, memref: V<'c, 'a>, at: &[V<'c, 'a>], mask: Option<V<'c, 'a>>) {
+pub fn store_lanes<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    lanes: V<'c, 'a>,
+    memref: V<'c, 'a>,
+    at: &[V<'c, 'a>],
+    mask: Option<V<'c, 'a>>,
+) {
     let lanes = e.narrow(lanes, memref_element(memref));
     match mask {
         Some(mask) => e.masked_store(lanes, memref, at, mask),
@@ -65,7 +76,11 @@ pub fn store_lanes<'c, 'a>(e: &Emitter<'c, 'a>, lanes: V<'c, 'a>, memref: V<'c, 
 }
 
 /// Runs `body(e, start, mask)` over a row of `length` elements known now: a loop of whole vectors, then the masked rest.
-pub fn each_lanes<'c, 'a>(e: &Emitter<'c, 'a>, length: usize, body: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>)) {
+pub fn each_lanes<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    length: usize,
+    body: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>),
+) {
     let whole = length / LANES * LANES;
     if whole > 0 {
         e.loop_(e.ci(0), e.ci(whole), LANES, |e, start| body(e, start, None));

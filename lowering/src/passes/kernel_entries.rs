@@ -61,7 +61,8 @@ pub fn is_kernel(op: OperationRef<'_, '_>) -> bool {
 fn entry<'c, 'a>(pass: &PassRun<'c, 'a>, module: melior::ir::BlockRef<'c, 'a>, kernel: OperationRef<'c, 'a>) {
     let name = string_attribute(&kernel, "sym_name").unwrap_or_default();
     let block = body(&kernel).expect("a kernel has a body");
-    let parameters: Vec<Type> = (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(|a| Value::from(a).r#type()).collect();
+    let parameters: Vec<Type> =
+        (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(|a| Value::from(a).r#type()).collect();
     let at = Emitter::new(pass.context, module, kernel.location(), Isa::host());
     let pointer = Type::parse(pass.context, "!llvm.ptr").expect("the LLVM dialect is loaded");
     let i64 = at.int(64);
@@ -95,7 +96,8 @@ fn descriptor<'c, 'a>(e: &Emitter<'c, 'a>, pointer: V<'c, 'a>, memref: Type<'c>)
     debug_assert!(MemRefType::try_from(memref).is_ok());
     let dims = dims(memref);
     let rank = dims.len();
-    let ty = Type::parse(e.context, &format!("!llvm.struct<(ptr, ptr, i64, array<{rank} x i64>, array<{rank} x i64>)>"));
+    let ty =
+        Type::parse(e.context, &format!("!llvm.struct<(ptr, ptr, i64, array<{rank} x i64>, array<{rank} x i64>)>"));
     let ty = ty.expect("a descriptor type parses");
     let insert = |value: V<'c, 'a>, field: V<'c, 'a>, position: &[i64]| {
         let position = DenseI64ArrayAttribute::new(e.context, position).into();

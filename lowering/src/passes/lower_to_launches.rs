@@ -85,8 +85,8 @@ impl<'c, 'a> Kernels<'c, 'a> {
         }
         let name = format!("{}_{}", group.kernel, self.known.len());
         let emitter = Emitter::new(self.context, self.module, group.op.location(), self.isa);
-        let signature =
-            kernels::generate(group, &emitter, &name).map_err(|e| PassError::at(&e.op, format!("cannot be compiled: {}", e.message)))?;
+        let signature = kernels::generate(group, &emitter, &name)
+            .map_err(|e| PassError::at(&e.op, format!("cannot be compiled: {}", e.message)))?;
         self.known.insert(key, (name.clone(), signature.clone()));
         Ok((name, signature))
     }
@@ -102,8 +102,10 @@ fn identity(group: &Group<'_, '_>) -> String {
     };
     for op in &group.body {
         let operands: Vec<String> = op.operands().map(place).collect();
-        let attributes: Vec<String> =
-            op.attributes().map(|(name, value)| format!("{}={value}", name.as_string_ref().as_str().unwrap_or(""))).collect();
+        let attributes: Vec<String> = op
+            .attributes()
+            .map(|(name, value)| format!("{}={value}", name.as_string_ref().as_str().unwrap_or("")))
+            .collect();
         let results: Vec<String> = op.results().map(|r| r.r#type().to_string()).collect();
         let _ = write!(text, ";{}{operands:?}{attributes:?}{results:?}", op_name(op));
     }
@@ -154,7 +156,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
     fn lower(made: &mut Kernels<'c, 'a>, function: OperationRef<'c, 'a>) -> Result<usize, PassError<'c>> {
         let context = made.context;
         let old = body(&function).expect("the caller checked that the function has a body");
-        let inputs: Vec<Value> = (0..old.argument_count()).filter_map(|i| old.argument(i).ok()).map(Into::into).collect();
+        let inputs: Vec<Value> =
+            (0..old.argument_count()).filter_map(|i| old.argument(i).ok()).map(Into::into).collect();
         let types: Vec<Type> = inputs.iter().map(|v| buffer_type(v.r#type())).collect();
         let located: Vec<_> = types.iter().map(|t| (*t, function.location())).collect();
         let region = Region::new();
@@ -174,7 +177,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let new = made.module.insert_operation_before(function, new);
         let block = body(&new).expect("the function was given a block");
         let e = Emitter::new(context, block, function.location(), made.isa);
-        let mut lowering = Lowering { e, tensors: HashMap::new(), indices: HashMap::new(), checked: vec![], launches: 0 };
+        let mut lowering =
+            Lowering { e, tensors: HashMap::new(), indices: HashMap::new(), checked: vec![], launches: 0 };
         for (i, input) in inputs.iter().enumerate() {
             let argument: Value = block.argument(i).expect("an argument for each input").into();
             lowering.bind(*input, argument);
@@ -226,7 +230,11 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 
     /// Lowers one op; a return gives the types of the results.
-    fn op(&mut self, made: &mut Kernels<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<Option<Vec<Type<'c>>>, PassError<'c>> {
+    fn op(
+        &mut self,
+        made: &mut Kernels<'c, 'a>,
+        op: OperationRef<'c, 'a>,
+    ) -> Result<Option<Vec<Type<'c>>>, PassError<'c>> {
         let e = self.e;
         let operands: Vec<Value> = op.operands().collect();
         let result = || op.result(0).map(Value::from).map_err(|_| PassError::at(&op, "has no result"));
@@ -263,7 +271,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
             }
             "tensor.dim" => {
                 let source = self.tensor(op, operands[0])?;
-                let axis = kforge_dialect::ir::defining_op(operands[1]).and_then(|c| kforge_dialect::ir::integer_attribute(&c, "value"));
+                let axis = kforge_dialect::ir::defining_op(operands[1])
+                    .and_then(|c| kforge_dialect::ir::integer_attribute(&c, "value"));
                 let extent = axis.and_then(|a| source.dims.get(usize::try_from(a).ok()?).copied());
                 let extent = extent.ok_or_else(|| PassError::at(&op, "needs a constant axis"))?;
                 self.indices.insert(key(result()?), self.index(extent));
@@ -277,7 +286,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 let copy = e.block.append_operation((*op).clone());
                 for (i, operand) in operands.iter().enumerate() {
                     let mapped = self.indices.get(&key(*operand)).copied();
-                    let mapped = mapped.ok_or_else(|| PassError::at(&op, "computes a size from a value that is not known here"))?;
+                    let mapped = mapped
+                        .ok_or_else(|| PassError::at(&op, "computes a size from a value that is not known here"))?;
                     kforge_dialect::ir::set_operand(copy, i, mapped);
                 }
                 self.indices.insert(key(result()?), copy.result(0).expect("one result").into());
@@ -285,18 +295,29 @@ impl<'c, 'a> Lowering<'c, 'a> {
             // Constants of other types are copied into the groups that use them.
             "arith.constant" if users(result()?).is_empty() => {}
             other => {
-                return Err(PassError::at(&op, format!("cannot be lowered to a launch; run --outline-groups first, or replace '{other}'")));
+                return Err(PassError::at(
+                    &op,
+                    format!("cannot be lowered to a launch; run --outline-groups first, or replace '{other}'"),
+                ));
             }
         }
         Ok(None)
     }
 
     /// Extents of a tensor collapsed to `rank` dimensions, leading ones merged as the static sizes tell.
-    fn collapsed(&self, op: OperationRef<'c, 'a>, source: &Tensor<'c, 'a>, rank: usize) -> Result<Vec<Extent<'c, 'a>>, PassError<'c>> {
+    fn collapsed(
+        &self,
+        op: OperationRef<'c, 'a>,
+        source: &Tensor<'c, 'a>,
+        rank: usize,
+    ) -> Result<Vec<Extent<'c, 'a>>, PassError<'c>> {
         let text = op.attribute("reassociation").map(|a| a.to_string()).unwrap_or_default();
         let groups: Vec<usize> = text.matches('[').skip(1).map(|_| 0).collect();
-        let lengths: Vec<usize> =
-            text.trim_matches(['[', ']']).split("], [").map(|g| if g.is_empty() { 0 } else { g.split(',').count() }).collect();
+        let lengths: Vec<usize> = text
+            .trim_matches(['[', ']'])
+            .split("], [")
+            .map(|g| if g.is_empty() { 0 } else { g.split(',').count() })
+            .collect();
         if groups.len() != rank || (rank > 0 && lengths.len() != rank) {
             return Err(PassError::at(&op, "has an unreadable reassociation"));
         }
@@ -316,11 +337,15 @@ impl<'c, 'a> Lowering<'c, 'a> {
     /// A store is nothing to do where the value is the global's own buffer, updated in place.
     fn check_store(&self, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
         let stored = self.tensor(op, op.operand(0).expect("a store has a value"))?;
-        let loaded = kforge_dialect::ir::defining_op(stored.buffer)
-            .filter(|def| op_name(def) == "ml_program.global_load" && def.attribute("global").ok() == op.attribute("global").ok());
+        let loaded = kforge_dialect::ir::defining_op(stored.buffer).filter(|def| {
+            op_name(def) == "ml_program.global_load" && def.attribute("global").ok() == op.attribute("global").ok()
+        });
         match loaded {
             Some(_) => Ok(()),
-            None => Err(PassError::at(&op, "would copy a tensor into the global; store what 'transformer.kv_update' made of the global itself")),
+            None => Err(PassError::at(
+                &op,
+                "would copy a tensor into the global; store what 'transformer.kv_update' made of the global itself",
+            )),
         }
     }
 
@@ -362,7 +387,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
                     operands[cache].clone()
                 }
                 None => {
-                    let sizes = value_dims(&group, group.yields[i]).ok_or_else(|| PassError::at(&op, "has a result of unknown size"))?;
+                    let sizes = value_dims(&group, group.yields[i])
+                        .ok_or_else(|| PassError::at(&op, "has a result of unknown size"))?;
                     let extents: Vec<Extent> = sizes.iter().map(|s| self.size(s, &operands)).collect();
                     let dynamic: Vec<Value> = dims(value.r#type())
                         .iter()
@@ -370,7 +396,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
                         .filter(|(d, _)| d.is_none())
                         .map(|(_, extent)| self.index(*extent))
                         .collect();
-                    let segments = kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
+                    let segments =
+                        kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
                     let ty = buffer_type(value.r#type());
                     let buffer = e.value("memref.alloc", &dynamic, ty, &[("operandSegmentSizes", segments)]);
                     Tensor { buffer, dims: extents }
@@ -399,11 +426,13 @@ impl<'c, 'a> Lowering<'c, 'a> {
                     ("index", vec![ids], vec![rows])
                 }),
                 // A paged cache's capacity is its table's; pages that do not exist are not written.
-                "transformer.kv_update" if optional(4).is_none() => operand(0).zip(operand(2)).and_then(|(cache, positions)| {
-                    let rows = value_dims(group, op.operand(1).ok()?)?.into_iter().nth(1)?;
-                    let buffers = std::iter::once(positions).chain(optional(3)).collect();
-                    Some(("position", buffers, vec![self.size(&rows, operands), operands[cache].dims[1]]))
-                }),
+                "transformer.kv_update" if optional(4).is_none() => {
+                    operand(0).zip(operand(2)).and_then(|(cache, positions)| {
+                        let rows = value_dims(group, op.operand(1).ok()?)?.into_iter().nth(1)?;
+                        let buffers = std::iter::once(positions).chain(optional(3)).collect();
+                        Some(("position", buffers, vec![self.size(&rows, operands), operands[cache].dims[1]]))
+                    })
+                }
                 _ => None,
             };
             let Some((kind, buffers, sizes)) = found else { continue };
@@ -412,7 +441,11 @@ impl<'c, 'a> Lowering<'c, 'a> {
             if !buffers.iter().all(|b| b.is_block_argument()) {
                 continue;
             }
-            let known = (kind, buffers.iter().map(|b| key(*b)).collect::<Vec<_>>(), sizes.iter().map(Extent::identity).collect::<Vec<_>>());
+            let known = (
+                kind,
+                buffers.iter().map(|b| key(*b)).collect::<Vec<_>>(),
+                sizes.iter().map(Extent::identity).collect::<Vec<_>>(),
+            );
             if self.checked.contains(&known) {
                 continue;
             }
@@ -427,9 +460,17 @@ impl<'c, 'a> Lowering<'c, 'a> {
         }
     }
 
-    fn launch(&mut self, name: &str, signature: &Signature, tasks: Value<'c, 'a>, scalars: &[Value<'c, 'a>], buffers: &[Value<'c, 'a>]) {
+    fn launch(
+        &mut self,
+        name: &str,
+        signature: &Signature,
+        tasks: Value<'c, 'a>,
+        scalars: &[Value<'c, 'a>],
+        buffers: &[Value<'c, 'a>],
+    ) {
         let e = self.e;
-        let access: Vec<i32> = signature.access.iter().map(|a| i32::from(a.writes()) + i32::from(a.reads() && a.writes())).collect();
+        let access: Vec<i32> =
+            signature.access.iter().map(|a| i32::from(a.writes()) + i32::from(a.reads() && a.writes())).collect();
         let mut operands = vec![tasks];
         operands.extend_from_slice(scalars);
         operands.extend_from_slice(buffers);
@@ -448,7 +489,9 @@ impl<'c, 'a> Lowering<'c, 'a> {
 /// Whether operand `cache` of `op` may be overwritten: nothing may read it afterwards, nor a view of it, nor another load
 /// of the same global.
 fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), PassError<'c>> {
-    let is_view = |op: &OperationRef| matches!(op_name(op).as_str(), "tensor.expand_shape" | "tensor.collapse_shape" | "tensor.cast");
+    let is_view = |op: &OperationRef| {
+        matches!(op_name(op).as_str(), "tensor.expand_shape" | "tensor.collapse_shape" | "tensor.cast")
+    };
     let mut value = op.operand(cache).expect("the operand was found by position");
     while let Some(view) = kforge_dialect::ir::defining_op(value).filter(is_view) {
         value = view.operand(0).expect("a view has a source");
@@ -463,12 +506,16 @@ fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), Pass
                 && other.is_before_in_block(op)
                 && other.attribute("global").ok() == load.attribute("global").ok()
         };
-        readable.extend(ops(block).into_iter().filter(is_same).filter_map(|other| other.result(0).ok().map(Value::from)));
+        readable
+            .extend(ops(block).into_iter().filter(is_same).filter_map(|other| other.result(0).ok().map(Value::from)));
     }
     while let Some(value) = readable.pop() {
         for user in users(value) {
             if user != op && !user.is_before_in_block(op) {
-                return Err(PassError::at(&user, "uses the cache as it was before 'transformer.kv_update', which would need a copy of it"));
+                return Err(PassError::at(
+                    &user,
+                    "uses the cache as it was before 'transformer.kv_update', which would need a copy of it",
+                ));
             }
             if is_view(&user) {
                 readable.extend(user.result(0).ok().map(Value::from));
@@ -476,7 +523,9 @@ fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), Pass
         }
     }
     match kforge_dialect::ir::defining_op(value).map(|def| op_name(&def)).as_deref() {
-        Some("ml_program.global_load_const") => Err(PassError::at(&op, "updates a constant global; declare it mutable")),
+        Some("ml_program.global_load_const") => {
+            Err(PassError::at(&op, "updates a constant global; declare it mutable"))
+        }
         _ => Ok(()),
     }
 }

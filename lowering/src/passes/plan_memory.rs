@@ -57,7 +57,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let mut classes: Vec<(Vec<usize>, Vec<(OperationRef, Lifetime)>)> = vec![];
     for op in ops.iter().filter(|op| op_name(*op) == "memref.alloc") {
         let buffer: Value = op.result(0).expect("an alloc has a result").into();
-        let Some((first, last)) = lives.get(&key(buffer)).copied().filter(|_| !returned.contains(&key(buffer))) else { continue };
+        let Some((first, last)) = lives.get(&key(buffer)).copied().filter(|_| !returned.contains(&key(buffer))) else {
+            continue;
+        };
         let mut sizes: Vec<usize> = op.operands().map(key).collect();
         sizes.sort_unstable();
         let life = Lifetime { bytes: unit_bytes(buffer.r#type()), first, last };
@@ -71,7 +73,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let lives: Vec<Lifetime> = members.iter().map(|(_, life)| *life).collect();
         let (offsets, end) = place(&lives);
         for ((op, life), offset) in members.iter().zip(offsets) {
-            for (name, value) in [("first", life.first as i64), ("last", life.last as i64), ("offset", offset), ("class", end)] {
+            for (name, value) in
+                [("first", life.first as i64), ("last", life.last as i64), ("offset", offset), ("class", end)]
+            {
                 set_attribute(*op, &format!("transformer.{name}"), IntegerAttribute::new(i64, value).into());
             }
         }

@@ -79,7 +79,8 @@ fn from_sizes(options: &Options, phases: &[Phase]) -> Result<String> {
     };
     let matrix = |rows: usize, columns: usize| format!("tensor<{rows}x{columns}xf32>");
     let vector = format!("tensor<{hidden}xf32>");
-    let mut types = vec![("token_embd.weight".to_owned(), matrix(vocab, hidden)), ("output_norm.weight".into(), vector.clone())];
+    let mut types =
+        vec![("token_embd.weight".to_owned(), matrix(vocab, hidden)), ("output_norm.weight".into(), vector.clone())];
     for i in 0..layers {
         let kv = kv_heads * head_dim;
         for (name, ty) in [

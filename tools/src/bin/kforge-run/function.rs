@@ -55,10 +55,17 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         bail!("'{}' has {} results, but {} --output were given", options.entry, results.len(), options.outputs.len());
     }
     for (i, result) in results.iter().enumerate() {
-        let array = Array { dims: result.shape().to_vec(), element: program_element(result.element())?, bytes: result.to_bytes() };
+        let array = Array {
+            dims: result.shape().to_vec(),
+            element: program_element(result.element())?,
+            bytes: result.to_bytes(),
+        };
         match options.outputs.get(i) {
             Some(path) => npy::write(path, &array)?,
-            None => print::tensor(&mut io::stdout().lock(), View { dims: &array.dims, element: array.element, bytes: &array.bytes })?,
+            None => print::tensor(
+                &mut io::stdout().lock(),
+                View { dims: &array.dims, element: array.element, bytes: &array.bytes },
+            )?,
         }
     }
     let Some(other) = options.compare else { return Ok(ExitCode::SUCCESS) };
@@ -94,7 +101,12 @@ impl<'s> Plan<'s> {
             bail!("there is no function '{}'; the module has {}", options.entry, names.join(", "));
         };
         if function.inputs.len() != options.inputs.len() {
-            bail!("'{}' takes {} inputs, but {} --input were given", options.entry, function.inputs.len(), options.inputs.len());
+            bail!(
+                "'{}' takes {} inputs, but {} --input were given",
+                options.entry,
+                function.inputs.len(),
+                options.inputs.len()
+            );
         }
         let inputs = options.inputs.iter().zip(&function.inputs).enumerate();
         let inputs = inputs
@@ -102,7 +114,8 @@ impl<'s> Plan<'s> {
             .collect::<Result<_>>()?;
         let mut given = vec![];
         for text in &options.globals {
-            let (name, spec) = text.split_once('=').ok_or_else(|| anyhow!("--global {text}: it has the form NAME=VALUE"))?;
+            let (name, spec) =
+                text.split_once('=').ok_or_else(|| anyhow!("--global {text}: it has the form NAME=VALUE"))?;
             given.push((name, spec));
         }
         let (mut globals, mut states) = (vec![], vec![]);
@@ -117,7 +130,11 @@ impl<'s> Plan<'s> {
                 None if !info.external => continue,
                 None => match options.random_globals {
                     Some(seed) => format!("random:{}", seed.wrapping_add(number as u64)),
-                    None => bail!("the global '{}' has no value; give --global {}=X.npy, or --random-globals SEED", info.name, info.name),
+                    None => bail!(
+                        "the global '{}' has no value; give --global {}=X.npy, or --random-globals SEED",
+                        info.name,
+                        info.name
+                    ),
                 },
             };
             let tensor = value(&spec, &info.dims, info.element).with_context(|| format!("global '{}'", info.name))?;
@@ -153,7 +170,10 @@ impl<'s> Plan<'s> {
         let mut executor: Executor = compile::executor(common, self.source)?;
         for (name, tensor) in &self.globals {
             let bytes = tensor.to_bytes();
-            executor.set_weight(name, View { dims: tensor.shape(), element: program_element(tensor.element())?, bytes: &bytes })?;
+            executor.set_weight(
+                name,
+                View { dims: tensor.shape(), element: program_element(tensor.element())?, bytes: &bytes },
+            )?;
         }
         for (name, dims, _) in &self.states {
             executor.make_state(name, dims)?;
@@ -168,7 +188,9 @@ impl<'s> Plan<'s> {
         let outputs = executor.call(self.entry, &views)?;
         (0..outputs.len())
             .map(|i| {
-                let view = outputs.get(i).ok_or_else(|| anyhow!("result {i} is a cache in a layout of its own; return a copy"))?;
+                let view = outputs
+                    .get(i)
+                    .ok_or_else(|| anyhow!("result {i} is a cache in a layout of its own; return a copy"))?;
                 Ok(Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes)?)
             })
             .collect()

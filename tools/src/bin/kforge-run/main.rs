@@ -17,7 +17,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Run functions and models in the transformer dialect.
 #[derive(Parser)]
-#[command(name = "kforge-run", version, subcommand_negates_reqs = true, subcommand_precedence_over_arg = true, arg_required_else_help = true)]
+#[command(
+    name = "kforge-run",
+    version,
+    subcommand_negates_reqs = true,
+    subcommand_precedence_over_arg = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(flatten)]
     common: Common,

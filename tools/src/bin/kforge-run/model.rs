@@ -45,7 +45,9 @@ pub fn open(name: &str) -> Result<Checkpoint> {
     }
     let looks_like_a_path = name.starts_with(['.', '/', '~']) || name.ends_with(".gguf") && !name.contains(':');
     if looks_like_a_path || name.split('/').count() != 2 {
-        bail!("there is no file or directory '{name}'; --model takes a GGUF file, a safetensors directory, ORG/NAME or random:tiny");
+        bail!(
+            "there is no file or directory '{name}'; --model takes a GGUF file, a safetensors directory, ORG/NAME or random:tiny"
+        );
     }
     let path = kforge_checkpoint::hub::fetch(name)?;
     Ok(Checkpoint::open(&path)?)
@@ -134,7 +136,8 @@ pub fn decoder(common: &Common, checkpoint: &Checkpoint, context: usize) -> Resu
     let progress = bar(names.len() as u64, "packing weights");
     for name in names {
         let weight = checkpoint.weight(&name)?;
-        executor.set_weight(&name, View { dims: weight.dims, element: element(weight.element), bytes: weight.bytes })?;
+        executor
+            .set_weight(&name, View { dims: weight.dims, element: element(weight.element), bytes: weight.bytes })?;
         checkpoint.release(&name);
         progress.inc(1);
     }

@@ -5,7 +5,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_checkpoint::Tokenizer;
-use kforge_runtime::{Decoder, sample::{Sampler, Sampling}};
+use kforge_runtime::{
+    Decoder,
+    sample::{Sampler, Sampling},
+};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -62,8 +65,10 @@ struct Outcome {
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let place = options.reference.display();
     let text = fs::read_to_string(&options.reference).with_context(|| format!("{place} cannot be read"))?;
-    let rows: Vec<Row> = serde_json::from_str(&text).with_context(|| format!("{place} is not a list of reference rows"))?;
-    if rows.is_empty() || rows.iter().any(|r| r.ids.is_empty() || r.logit_stride == 0 || r.gap.len() != r.greedy.len()) {
+    let rows: Vec<Row> =
+        serde_json::from_str(&text).with_context(|| format!("{place} is not a list of reference rows"))?;
+    if rows.is_empty() || rows.iter().any(|r| r.ids.is_empty() || r.logit_stride == 0 || r.gap.len() != r.greedy.len())
+    {
         bail!("{place} has no rows, or a row without ids, stride, or a gap for each greedy token");
     }
     let checkpoint = model::open(&options.model)?;
