@@ -102,6 +102,12 @@ fn baseline(isa: Isa) -> (String, String) {
     (cpu.into(), features.into())
 }
 
+/// The version of LLVM that generates code: part of every cache key.
+pub fn llvm_version() -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    format!("{major}.{minor}.{patch}")
+}
+
 /// A context with every dialect and pass that compiling needs.
 pub fn context() -> Context {
     kforge_dialect::register_upstream_passes();
@@ -129,12 +135,14 @@ pub fn with_diagnostics<T>(context: &Context, work: impl FnOnce() -> Option<T>) 
     })
 }
 
-/// Parses and verifies a module.
+/// Parses and verifies a module; `name` stands for the source in diagnostics.
 ///
 /// # Errors
 /// The parser's diagnostics, with line and column.
-pub fn parse<'c>(context: &'c Context, source: &str) -> Result<Module<'c>> {
+pub fn parse<'c>(context: &'c Context, source: &str, name: &str) -> Result<Module<'c>> {
+    // The C API has no name for a buffer; MLIR calls it "-".
     with_diagnostics(context, || Module::parse(context, source).filter(|m| m.as_operation().verify()))
+        .map_err(|CompileError(text)| CompileError(text.replace("loc(\"-\":", &format!("loc(\"{name}\":"))))
 }
 
 /// Runs a textual pipeline, `builtin.module(...)` around it left out.
@@ -160,7 +168,7 @@ pub fn cpu_pipeline(isa: Isa, fuse: bool) -> String {
 /// The diagnostics of the parser or the passes.
 pub fn trace(source: &str, target: &Target, fuse: bool) -> Result<Vec<(String, String)>> {
     let context = context();
-    let mut module = parse(&context, source)?;
+    let mut module = parse(&context, source, "module")?;
     let text = |module: &Module| format!("{}\n", module.as_operation());
     let mut steps = vec![("input".to_owned(), text(&module))];
     for pass in passes(&cpu_pipeline(target.isa, fuse)) {
@@ -205,7 +213,7 @@ pub struct Compiled {
 /// Diagnostics of the parser, the passes or LLVM.
 pub fn compile(source: &str, target: &Target, fuse: bool) -> Result<Compiled> {
     let context = context();
-    let mut module = parse(&context, source)?;
+    let mut module = parse(&context, source, "module")?;
     run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, fuse))?;
     let program = crate::extract::program(module.as_operation())
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
@@ -213,23 +221,34 @@ pub fn compile(source: &str, target: &Target, fuse: bool) -> Result<Compiled> {
     Ok(Compiled { program, object })
 }
 
+/// What [`lower`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Object,
+    Assembly,
+    LlvmIr,
+}
+
+/// Lowers the text of a module to its kernels' object, assembly or LLVM IR.
+///
+/// # Errors
+/// Diagnostics of the parser, the passes or LLVM.
+pub fn lower(source: &str, name: &str, target: &Target, fuse: bool, output: Output) -> Result<Vec<u8>> {
+    let context = context();
+    let mut module = parse(&context, source, name)?;
+    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, fuse))?;
+    emit(&context, &mut module, target, output)
+}
+
 /// Lowers the kernels of a module of launches to an object.
 ///
 /// # Errors
 /// Diagnostics of the passes or LLVM.
 pub fn object(context: &Context, module: &mut Module, target: &Target) -> Result<Vec<u8>> {
-    emit(context, module, target, FileType::Object)
+    emit(context, module, target, Output::Object)
 }
 
-/// The same as assembly text.
-///
-/// # Errors
-/// Diagnostics of the passes or LLVM.
-pub fn assembly(context: &Context, module: &mut Module, target: &Target) -> Result<String> {
-    emit(context, module, target, FileType::Assembly).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn emit(context: &Context, module: &mut Module, target: &Target, file: FileType) -> Result<Vec<u8>> {
+fn emit(context: &Context, module: &mut Module, target: &Target, output: Output) -> Result<Vec<u8>> {
     run_pipeline(context, module, crate::LLVM)?;
     let llvm = LlvmContext::create();
     // SAFETY: the module is in the LLVM dialect with translations registered; the result is owned by `llvm`.
@@ -245,6 +264,11 @@ fn emit(context: &Context, module: &mut Module, target: &Target, file: FileType)
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     let llvm_error = |e: inkwell::support::LLVMString| CompileError(format!("LLVM: {}", e.to_string_lossy()));
     module.run_passes("default<O3>", &machine, PassBuilderOptions::create()).map_err(llvm_error)?;
+    let file = match output {
+        Output::LlvmIr => return Ok(module.print_to_string().to_bytes().to_vec()),
+        Output::Object => FileType::Object,
+        Output::Assembly => FileType::Assembly,
+    };
     let buffer: MemoryBuffer = machine.write_to_memory_buffer(&module, file).map_err(llvm_error)?;
     Ok(buffer.as_slice().to_vec())
 }

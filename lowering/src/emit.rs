@@ -238,9 +238,10 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn minf(&self, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         self.same("arith.minnumf", &[a, b])
     }
-    /// a * b + c on vectors, one rounding where the target has FMA. Elsewhere two: the intrinsic would call `fmaf`.
+    /// a * b + c on vectors, in one rounding where the target has FMA: `math.fma` promises that, `vector.fma` only permits
+    /// it. Elsewhere two: the intrinsic would call `fmaf`.
     pub fn fma(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
-        if self.isa.has_fma() { self.same("vector.fma", &[a, b, c]) } else { self.addf(self.mulf(a, b), c) }
+        if self.isa.has_fma() { self.same("math.fma", &[a, b, c]) } else { self.addf(self.mulf(a, b), c) }
     }
     pub fn splat(&self, scalar: V<'c, 'a>) -> V<'c, 'a> {
         self.splat_to(scalar, LANES)

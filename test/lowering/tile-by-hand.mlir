@@ -11,31 +11,31 @@
 // Sixteen columns: four tasks, one accumulator, eight products a step of k.
 // GEMV16: func.func private @gemv_0
 // GEMV16: scf.for %{{.*}} to %c64 step %c8 iter_args(%{{[^,]*}}) -> (vector<16xf32>)
-// GEMV16-COUNT-8: vector.fma
-// GEMV16-NOT: vector.fma
+// GEMV16-COUNT-8: math.fma
+// GEMV16-NOT: math.fma
 // GEMV16: return
 
 // Thirty-two: two accumulators, sixteen products.
 // GEMV32: func.func private @gemv_0
 // GEMV32: scf.for %{{.*}} to %c64 step %c8 iter_args(%{{[^,]*}}, %{{[^,]*}}) -> (vector<16xf32>, vector<16xf32>)
-// GEMV32-COUNT-16: vector.fma
-// GEMV32-NOT: vector.fma
+// GEMV32-COUNT-16: math.fma
+// GEMV32-NOT: math.fma
 // GEMV32: return
 
-// Four rows in registers: the row loop steps by four, sixteen products a step of four k.
+// Four rows in registers: the row loop steps by four, sixteen products a step of four k, in a full tile and at the edge.
 // GEMM8: func.func private @gemm_0
 // GEMM8: scf.for %{{.*}} step %c4 {
 // GEMM8: scf.for %{{.*}} = %c0 to %c64 step %c4 iter_args({{.*}}) -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
-// GEMM8-COUNT-16: vector.fma
-// GEMM8-NOT: vector.fma
+// GEMM8-COUNT-32: math.fma
+// GEMM8-NOT: math.fma
 // GEMM8: return
 
 // Two rows of two column groups.
 // GEMM6: func.func private @gemm_0
 // GEMM6: scf.for %{{.*}} step %c2 {
 // GEMM6: scf.for %{{.*}} = %c0 to %c64 step %c4 iter_args({{.*}}) -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
-// GEMM6-COUNT-16: vector.fma
-// GEMM6-NOT: vector.fma
+// GEMM6-COUNT-32: math.fma
+// GEMM6-NOT: math.fma
 // GEMM6: return
 
 module attributes {transformer.isa = "avx2"} {

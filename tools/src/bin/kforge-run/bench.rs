@@ -84,6 +84,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
         let ids = token_ids(tokens, vocabulary);
         let mut samples = vec![];
         for round in 0..=options.repetitions {
+            reset(&mut decoder)?;
             let seconds = time(&mut decoder, kind, &ids)?;
             if round > 0 {
                 samples.push(tokens as f64 / seconds);
@@ -105,6 +106,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     print(if options.json { Output::Json } else { options.output }, &rows)?;
     if options.profile {
         for (kind, tokens) in tests(options) {
+            reset(&mut decoder)?;
             decoder.executor_mut().start_profile();
             time(&mut decoder, kind, &token_ids(tokens, vocabulary))?;
             let times = decoder.executor_mut().end_profile().unwrap_or_default();
@@ -148,10 +150,15 @@ fn profile(program: &Program, times: &[KernelTime]) -> Table {
     table
 }
 
-/// Seconds of one round. One token is in the cache before, as in llama-bench.
-fn time(decoder: &mut Decoder, kind: &str, ids: &[u32]) -> Result<f64> {
+/// Leaves one token in the cache, as llama-bench does.
+fn reset(decoder: &mut Decoder) -> Result<()> {
     decoder.rewind(0);
     decoder.decode(1)?;
+    Ok(())
+}
+
+/// Seconds of one round.
+fn time(decoder: &mut Decoder, kind: &str, ids: &[u32]) -> Result<f64> {
     let begin = Instant::now();
     if kind == "pp" {
         decoder.prefill(ids)?;

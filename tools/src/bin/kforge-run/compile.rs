@@ -30,6 +30,7 @@ pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
         &pipeline,
         kforge_lowering::LLVM,
         kforge_lowering::BUILD_ID,
+        &compile::llvm_version(),
         &target.triple,
         &target.cpu,
         &target.features,

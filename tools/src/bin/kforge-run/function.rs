@@ -3,14 +3,14 @@
 //! The CPU target runs the compiled module, the reference target interprets it; both take the same inputs and globals,
 //! so that `--compare reference` can set one against the other.
 
-use crate::{Common, Target, compile, npy, npy::Array, print};
+use crate::{Common, Target, aot::read_source, compile, npy, npy::Array, print};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use kforge_dialect::Interpreter;
 use kforge_program::Element;
 use kforge_reference::{Tensor, Tolerance, compare, random};
 use kforge_runtime::{Executor, View};
-use std::{fs, io, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -45,10 +45,7 @@ pub struct Options {
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let file = options.file.as_ref().context("no file was given")?;
-    let source = match file.to_str() {
-        Some("-") => io::read_to_string(io::stdin())?,
-        _ => fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?,
-    };
+    let source = read_source(file)?;
     let plan = Plan::new(&source, options)?;
     let results = plan.run(common, common.target)?;
     if options.outputs.len() > results.len() {
@@ -93,7 +90,8 @@ struct Plan<'s> {
 impl<'s> Plan<'s> {
     fn new(source: &'s str, options: &'s Options) -> Result<Self> {
         let context = kforge_lowering::compile::context();
-        let module = kforge_lowering::compile::parse(&context, source)?;
+        let name = options.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
+        let module = kforge_lowering::compile::parse(&context, source, &name)?;
         let interpreter = Interpreter::new(&module)?;
         let functions = interpreter.functions();
         let Some(function) = functions.iter().find(|f| f.name == options.entry) else {
@@ -155,7 +153,7 @@ impl<'s> Plan<'s> {
 
     fn interpreted(&self) -> Result<Vec<Tensor>> {
         let context = kforge_lowering::compile::context();
-        let module = kforge_lowering::compile::parse(&context, self.source)?;
+        let module = kforge_lowering::compile::parse(&context, self.source, "module")?;
         let mut interpreter = Interpreter::new(&module)?;
         for (name, value) in &self.globals {
             interpreter.set_global(name, value.clone())?;

@@ -1,5 +1,6 @@
 //! Runs what `kforge-opt` compiles: single functions, a decoder of real checkpoints, benchmarks.
 
+mod aot;
 mod bench;
 mod compile;
 mod emit;
@@ -20,7 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 #[command(
     name = "kforge-run",
     version,
-    subcommand_negates_reqs = true,
+    override_usage = "kforge-run [OPTIONS] <FILE>\n       kforge-run [OPTIONS] <COMMAND>", subcommand_negates_reqs = true,
     subcommand_precedence_over_arg = true,
     arg_required_else_help = true
 )]
@@ -83,6 +84,8 @@ enum Command {
     EmitMlir(emit::Options),
     /// Show a launch program, or a checkpoint's metadata and tensors
     Inspect(inspect::Options),
+    /// Compile a module's kernels to an object, assembly or LLVM IR, for any target
+    Compile(aot::Options),
     /// Compare a model with a file of reference results
     Verify(verify::Options),
     /// Measure
@@ -110,6 +113,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::LlmInference(options)) => generate::run(common, &options, model::RANDOM),
         Some(Command::EmitMlir(options)) => emit::run(&options),
         Some(Command::Inspect(options)) => inspect::run(common, &options),
+        Some(Command::Compile(options)) => aot::run(common, &options),
         Some(Command::Verify(options)) => verify::run(common, &options),
         Some(Command::Bench(command)) => bench::run(common, &command),
     }

@@ -17,7 +17,8 @@ pub struct Array {
 
 /// Reads f32, f16, i32 and (where they fit i32) i64 arrays; f64 is refused rather than rounded.
 pub fn read(path: &Path) -> Result<Array> {
-    let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let bytes = fs::read(path)
+        .with_context(|| format!("{} cannot be read; give an .npy file, or random:SEED", path.display()))?;
     parse(&bytes).with_context(|| format!("{} is not an array that can be used here", path.display()))
 }
 
