@@ -23,7 +23,7 @@ impl Program {
                 DimSource::Input { input, axis } => f.inputs.get(input).map(|i| (i.ty.dims.len(), axis)),
                 DimSource::Global { global, axis } => self.globals.get(global).map(|g| (g.ty.dims.len(), axis)),
             };
-            if !rank.is_some_and(|(rank, axis)| axis < rank) {
+            if rank.is_none_or(|(rank, axis)| axis >= rank) {
                 return Err(format!("symbol '{}' has no source", symbol.name));
             }
         }
