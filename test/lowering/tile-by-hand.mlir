@@ -22,19 +22,28 @@
 // GEMV32-NOT: math.fma
 // GEMV32: return
 
-// Four rows in registers: the row loop steps by four, sixteen products a step of four k, in a full tile and at the edge.
+// Four rows in registers: the row loop steps by four, sixteen products a step of four k, once for full tiles and once for
+// the edge.
 // GEMM8: func.func private @gemm_0
 // GEMM8: scf.for %{{.*}} step %c4 {
+// GEMM8: scf.if
 // GEMM8: scf.for %{{.*}} = %c0 to %c64 step %c4 iter_args({{.*}}) -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
-// GEMM8-COUNT-32: math.fma
+// GEMM8-COUNT-16: math.fma
+// GEMM8: scf.if
+// GEMM8: scf.for %{{.*}} = %c0 to %c64 step %c4 iter_args({{.*}}) -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
+// GEMM8-COUNT-16: math.fma
 // GEMM8-NOT: math.fma
 // GEMM8: return
 
-// Two rows of two column groups.
+// Two rows of two column groups, the same again.
 // GEMM6: func.func private @gemm_0
 // GEMM6: scf.for %{{.*}} step %c2 {
+// GEMM6: scf.if
 // GEMM6: scf.for %{{.*}} = %c0 to %c64 step %c4 iter_args({{.*}}) -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
-// GEMM6-COUNT-32: math.fma
+// GEMM6-COUNT-16: math.fma
+// GEMM6: scf.if
+// GEMM6: scf.for %{{.*}} = %c0 to %c64 step %c4 iter_args({{.*}}) -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
+// GEMM6-COUNT-16: math.fma
 // GEMM6-NOT: math.fma
 // GEMM6: return
 

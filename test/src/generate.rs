@@ -358,7 +358,7 @@ impl Generator {
         let (heads, kv_heads) = self.random.pick(&HEADS);
         let depth = self.random.pick(&DEPTHS);
         let (batch, rows) = (x.dims[0], x.dims[1]);
-        let rotated = depth % 2 == 0 && !self.random.once_in(4);
+        let rotated = depth.is_multiple_of(2) && !self.random.once_in(4);
         let positions = rotated.then(|| (self.input(&[batch], "i32"), tensor(&[batch], "i32")));
         let mode = self.random.pick(&["interleaved", "half"]);
         let mut base = format!("mode = \"{mode}\", base = 1.0e4 : f32");

@@ -80,13 +80,9 @@ fn outline<'c>(block: BlockRef<'c, '_>, group: &[OperationRef<'c, '_>]) -> Resul
     let (mut inputs, mut constants): (Vec<Value>, Vec<OperationRef>) = (vec![], vec![]);
     for value in group.iter().flat_map(|op| op.operands()).filter(|v| !inside(*v)) {
         match defining_op(value).filter(|def| op_name(def) == "arith.constant") {
-            Some(constant) => {
-                if !constants.contains(&constant) {
-                    constants.push(constant);
-                }
-            }
+            Some(constant) if !constants.contains(&constant) => constants.push(constant),
             None if !inputs.contains(&value) => inputs.push(value),
-            None => {}
+            _ => {}
         }
     }
     for input in &inputs {
