@@ -2,7 +2,15 @@
 
 use std::{env, fs, path::Path};
 
-const SOURCES: [&str; 7] = ["src", "program/src", "../lib/src", "../dialect/src", "../dialect/cpp", "../dialect/include", "../dialect/quant/src"];
+const SOURCES: [&str; 7] = [
+    "src",
+    "program/src",
+    "../lib/src",
+    "../dialect/src",
+    "../dialect/cpp",
+    "../dialect/include",
+    "../dialect/quant/src",
+];
 
 fn main() {
     let mut hasher = blake3::Hasher::new();

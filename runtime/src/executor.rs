@@ -33,11 +33,18 @@ impl<'a> View<'a> {
     }
 }
 
+/// Every weight begins on a cache line.
+const ALIGNMENT: usize = 64;
+
 /// A program with its object, weights and state, ready to be called.
 pub struct Executor {
     program: Program,
     kernels: Vec<KernelFn>,
     globals: Vec<Option<Global>>,
+    /// All packed weights, one after another: large enough for huge pages, which a layer's alone would not be.
+    weights: Memory,
+    /// Where each weight goes.
+    offsets: Vec<usize>,
     functions: Vec<Bound>,
     arena: Memory,
     pool: Pool,
@@ -61,9 +68,16 @@ impl KernelTime {
     }
 }
 
+/// A global with a value.
 struct Global {
     dims: Vec<usize>,
-    memory: Memory,
+    place: Place,
+}
+
+enum Place {
+    /// At an offset of the weights.
+    Weight(std::ops::Range<usize>),
+    State(Memory),
 }
 
 /// What a function's last call bound.
@@ -93,6 +107,16 @@ impl Executor {
         let kernels = program.kernels.iter().map(|k| object.kernel(&k.name)).collect::<Result<_>>()?;
         let pool = Pool::new(threads).map_err(|source| Error::Memory { bytes: 0, source })?;
         let globals = program.globals.iter().map(|_| None).collect();
+        let (mut offsets, mut end) = (vec![], 0usize);
+        for global in &program.globals {
+            offsets.push(end);
+            if !global.mutable {
+                let bytes = layout_bytes(&global.ty.bytes(global.layout), &[]).unwrap_or(0);
+                let next = bytes.checked_next_multiple_of(ALIGNMENT).and_then(|bytes| end.checked_add(bytes));
+                end = next.ok_or_else(|| Error::Program(format!("the size of '{}' overflows", global.name)))?;
+            }
+        }
+        let weights = Memory::streamed(end)?;
         let functions = program.functions.iter().map(|_| Bound::default()).collect();
         Ok(Executor {
             program,
@@ -101,6 +125,8 @@ impl Executor {
             functions,
             arena: Memory::zeroed(0)?,
             pool,
+            weights,
+            offsets,
             profile: None,
             _object: object,
         })
@@ -138,9 +164,12 @@ impl Executor {
             return Err(fail(format!("the program wants {wanted}, but the checkpoint has {given}")));
         }
         let bytes = layout_bytes(&global.ty.bytes(global.layout), &[]).map_err(&fail)?;
-        let mut memory = Memory::streamed(bytes)?;
-        pack(global.layout, weight, memory.as_mut_slice()).map_err(fail)?;
-        self.globals[index] = Some(Global { dims, memory });
+        if global.mutable {
+            return Err(fail("is state, which begins as zeros".into()));
+        }
+        let range = self.offsets[index]..self.offsets[index] + bytes;
+        pack(global.layout, weight, &mut self.weights.as_mut_slice()[range.clone()]).map_err(fail)?;
+        self.globals[index] = Some(Global { dims, place: Place::Weight(range) });
         Ok(())
     }
 
@@ -160,14 +189,21 @@ impl Executor {
         let mut ty = global.ty.clone();
         ty.dims = dims.iter().map(|d| kforge_program::Expr::Const(*d as i64)).collect();
         let bytes = layout_bytes(&ty.bytes(global.layout), &[]).map_err(fail)?;
-        self.globals[index] = Some(Global { dims: dims.to_vec(), memory: Memory::zeroed(bytes)? });
+        self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::zeroed(bytes)?) });
         Ok(())
     }
 
     /// The bytes of a mutable global in its layout, once it is made.
     pub fn state(&self, name: &str) -> Option<&[u8]> {
         let index = self.program.globals.iter().position(|g| g.name == name && g.mutable)?;
-        self.globals[index].as_ref().map(|g| g.memory.as_slice())
+        self.globals[index].as_ref().map(|g| self.bytes(g))
+    }
+
+    fn bytes<'e>(&'e self, global: &'e Global) -> &'e [u8] {
+        match &global.place {
+            Place::Weight(range) => &self.weights.as_slice()[range.clone()],
+            Place::State(memory) => memory.as_slice(),
+        }
     }
 
     fn global(&self, name: &str) -> Result<usize> {
@@ -215,7 +251,7 @@ impl Executor {
         }
         let mut addresses = vec![self.arena.address()];
         for (global, bound) in self.program.globals.iter().zip(&self.globals) {
-            let used = bound.as_ref().map_or(0, |g| g.memory.address());
+            let used = bound.as_ref().map_or(0, |g| self.bytes(g).as_ptr() as u64);
             if used == 0 && function.launches.iter().any(|l| l.buffers.iter().any(|b| self.is_global(*b, &global.name)))
             {
                 return Err(CallError::Message(format!("the global '{}' has no value", global.name)));
@@ -304,19 +340,16 @@ impl<'e> Outputs<'e> {
         let output = function.outputs.get(index)?;
         let dims = bound.shapes.get(index)?;
         let (memory, layout) = match output.buffer {
-            Buffer::Output(o) => (bound.outputs.get(o)?, Layout::RowMajor),
-            Buffer::Input(i) => (bound.inputs.get(i)?, function.inputs.get(i)?.layout),
+            Buffer::Output(o) => (bound.outputs.get(o)?.as_slice(), Layout::RowMajor),
+            Buffer::Input(i) => (bound.inputs.get(i)?.as_slice(), function.inputs.get(i)?.layout),
             Buffer::Global(g) => {
-                (&self.executor.globals.get(g)?.as_ref()?.memory, self.executor.program.globals.get(g)?.layout)
+                let global = self.executor.globals.get(g)?.as_ref()?;
+                (self.executor.bytes(global), self.executor.program.globals.get(g)?.layout)
             }
             Buffer::Local(_) => return None,
         };
         let bytes = output.ty.element.tensor_bytes(dims)?;
-        (layout == Layout::RowMajor).then(|| View {
-            dims,
-            element: output.ty.element,
-            bytes: &memory.as_slice()[..bytes],
-        })
+        (layout == Layout::RowMajor).then(|| View { dims, element: output.ty.element, bytes: &memory[..bytes] })
     }
 }
 

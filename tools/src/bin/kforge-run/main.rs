@@ -21,7 +21,8 @@ use std::{path::PathBuf, process::ExitCode};
 #[command(
     name = "kforge-run",
     version,
-    override_usage = "kforge-run [OPTIONS] <FILE>\n       kforge-run [OPTIONS] <COMMAND>", subcommand_negates_reqs = true,
+    override_usage = "kforge-run [OPTIONS] <FILE>\n       kforge-run [OPTIONS] <COMMAND>",
+    subcommand_negates_reqs = true,
     subcommand_precedence_over_arg = true,
     arg_required_else_help = true
 )]
