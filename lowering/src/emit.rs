@@ -243,6 +243,16 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn fma(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
         if self.isa.has_fma() { self.same("math.fma", &[a, b, c]) } else { self.addf(self.mulf(a, b), c) }
     }
+    /// Asks for the cache line of an element, which need not exist.
+    pub fn prefetch(&self, memref: V<'c, 'a>, at: &[V<'c, 'a>]) {
+        let bool = |value: i64| IntegerAttribute::new(self.int(1), value).into();
+        let attributes = [
+            ("isWrite", bool(0)),
+            ("localityHint", IntegerAttribute::new(self.int(32), 3).into()),
+            ("isDataCache", bool(1)),
+        ];
+        self.op("memref.prefetch", &prepend(memref, at), &[], &attributes);
+    }
     pub fn splat(&self, scalar: V<'c, 'a>) -> V<'c, 'a> {
         self.splat_to(scalar, LANES)
     }

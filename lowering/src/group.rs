@@ -31,14 +31,14 @@ pub enum Size {
 }
 
 impl Size {
-    pub fn mul(self, other: Size) -> Size {
+    pub fn times(self, other: Size) -> Size {
         match (self, other) {
             (Size::Const(a), Size::Const(b)) => Size::Const(a * b),
             (Size::Const(1), s) | (s, Size::Const(1)) => s,
             (a, b) => Size::Mul(Box::new(a), Box::new(b)),
         }
     }
-    pub fn add(self, other: Size) -> Size {
+    pub fn plus(self, other: Size) -> Size {
         match (self, other) {
             (Size::Const(a), Size::Const(b)) => Size::Const(a + b),
             (Size::Const(0), s) | (s, Size::Const(0)) => s,
@@ -154,7 +154,7 @@ impl<'c, 'a> Group<'c, 'a> {
     /// Product of axes `axes` of operand `operand`.
     pub fn size(&self, operand: usize, axes: std::ops::Range<usize>) -> Size {
         let dims = dims(self.arguments[operand].r#type());
-        axes.fold(Size::Const(1), |size, axis| size.mul(dims[axis].map_or(Size::Dim(operand, axis), Size::Const)))
+        axes.fold(Size::Const(1), |size, axis| size.times(dims[axis].map_or(Size::Dim(operand, axis), Size::Const)))
     }
 
     /// An error that points at the op of `value`, or at the group.

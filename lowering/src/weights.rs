@@ -27,6 +27,9 @@ pub struct Weight<'c, 'a> {
     pub memref: V<'c, 'a>,
 }
 
+/// Blocks between a load and its prefetch: about 300 ns of work, a little more than memory takes.
+const AHEAD: usize = 6;
+
 /// Bytes of a packed block: sixteen rows of 32 columns.
 pub fn packed_block_bytes(format: BlockFormat) -> usize {
     LANES * format.block_bytes()
@@ -85,6 +88,7 @@ impl<'c, 'a> Block<'c, 'a> {
             word: None,
             scales: vec![],
         };
+        new.prefetch(e);
         new.scale = new.halves(e, 0);
         new.offset = match format {
             BlockFormat::Q4_0 => Some(e.mulf(new.scale, e.vf(-8.0))),
@@ -100,6 +104,13 @@ impl<'c, 'a> Block<'c, 'a> {
 
     fn bytes(&self, e: &Emitter<'c, 'a>, offset: usize, count: usize) -> V<'c, 'a> {
         e.vload(self.memref, &[self.group, self.block, e.ci(offset)], count)
+    }
+
+    /// Asks for the block that is `AHEAD` further on: rows end and pages change before a hardware prefetcher has caught on.
+    fn prefetch(&self, e: &Emitter<'c, 'a>) {
+        for line in (0..packed_block_bytes(self.format)).step_by(64) {
+            e.prefetch(self.memref, &[self.group, e.add_c(self.block, AHEAD), e.ci(line)]);
+        }
     }
 
     /// Sixteen f16 at a byte offset, widened.

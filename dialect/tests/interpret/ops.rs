@@ -304,12 +304,10 @@ fn shape_ops() {
     let t = "tensor<?x?xf32>";
     check(&[t], &format!("{one}%r = tensor.dim %a0, %one : {t}"), "index", &[&x], &index(3));
     let grown = f32s(&[2, 1, 3], &x.to_f32());
-    let expand = format!(
-        "%zero = arith.constant 0 : index
+    let expand = "%zero = arith.constant 0 : index
         %d = tensor.dim %a0, %zero : tensor<?x3xf32>
-        %r = tensor.expand_shape %a0 [[0, 1], [2]] output_shape [%d, 1, 3] : tensor<?x3xf32> into tensor<?x1x3xf32>"
-    );
-    check(&["tensor<?x3xf32>"], &expand, "tensor<?x1x3xf32>", &[&x], &grown);
+        %r = tensor.expand_shape %a0 [[0, 1], [2]] output_shape [%d, 1, 3] : tensor<?x3xf32> into tensor<?x1x3xf32>";
+    check(&["tensor<?x3xf32>"], expand, "tensor<?x1x3xf32>", &[&x], &grown);
     let collapse = "%r = tensor.collapse_shape %a0 [[0, 1], [2]] : tensor<?x1x3xf32> into tensor<?x3xf32>";
     check(&["tensor<?x1x3xf32>"], collapse, "tensor<?x3xf32>", &[&grown], &x);
     let scalar = "%r = tensor.collapse_shape %a0 [] : tensor<1x1xf32> into tensor<f32>";

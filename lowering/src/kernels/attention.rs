@@ -68,7 +68,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
     let tiles = group.size(attention.query, 1..2).ceil_div(attention.height);
-    let tasks = group.size(attention.query, 0..1).mul(group.size(attention.query, 2..3)).mul(tiles);
+    let tasks = group.size(attention.query, 0..1).times(group.size(attention.query, 2..3)).times(tiles);
     Ok(Signature { access, in_place: vec![None], scalars: scalars.into_sizes(), tasks, summary: "attention".into() })
 }
 

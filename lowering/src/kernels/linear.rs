@@ -187,7 +187,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         sums: &[V<'c, 'a>],
     ) -> Result<'c, 'a, ()> {
         let group = self.group;
-        let mask = (section.columns % LANES != 0).then(|| {
+        let mask = (!section.columns.is_multiple_of(LANES)).then(|| {
             let left = e.sub(e.ci(section.columns), column);
             e.mask(e.min(left, e.ci(LANES)))
         });
@@ -341,7 +341,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             });
             outcome
         })?;
-        Ok(Size::Const(column_tiles).mul(self.rows.clone().ceil_div(block)))
+        Ok(Size::Const(column_tiles).times(self.rows.clone().ceil_div(block)))
     }
 
     /// `height` rows from `row` on against the panels: one loop over K for each linear op, so that all registers are its
@@ -405,7 +405,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         at: &[V<'c, 'a>],
     ) -> Vec<V<'c, 'a>> {
         let height = at.len();
-        let step = if self.depth % 4 == 0 { 4 } else { 1 };
+        let step = if self.depth.is_multiple_of(4) { 4 } else { 1 };
         e.for_(e.ci(0), e.ci(self.depth), step, &vec![e.vf(0.0); indices.len() * height], |e, k, carried| {
             let mut sums = carried.to_vec();
             for i in 0..step {
@@ -425,7 +425,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
 
     /// Row groups of a tile of `width` columns.
     fn groups(&self, width: usize) -> Result<'c, 'a, usize> {
-        if width == 0 || width % LANES != 0 {
+        if width == 0 || !width.is_multiple_of(LANES) {
             return Err(self
                 .group
                 .unsupported(None, format!("NR must be a positive multiple of {LANES}, got {width}")));

@@ -91,6 +91,6 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     e.ret();
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
-    let tasks = batch.mul(m.clone().ceil_div(height)).mul(n.clone().ceil_div(LANES));
+    let tasks = batch.times(m.clone().ceil_div(height)).times(n.clone().ceil_div(LANES));
     Ok(Signature { access, in_place: vec![None], scalars: vec![m, k, n], tasks, summary: "matmul".into() })
 }

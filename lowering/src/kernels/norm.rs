@@ -37,6 +37,11 @@ pub fn is_norm(name: &str) -> bool {
     matches!(name, "transformer.rms_norm" | "transformer.layer_norm" | "transformer.softmax")
 }
 
+/// Loads sixteen lanes of a row from an element on, under a mask.
+pub type Load<'f, 'c, 'a> = &'f dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>;
+/// Stores sixteen lanes of a row from an element on, under a mask.
+pub type Store<'f, 'c, 'a> = &'f dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>, V<'c, 'a>);
+
 impl<'c, 'a> Norm<'c, 'a> {
     /// `buffers` are the memrefs of the group's operands.
     pub fn new(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Self> {
@@ -63,12 +68,7 @@ impl<'c, 'a> Norm<'c, 'a> {
     }
 
     /// Normalises one row: `load` reads lanes of it as f32, `store` takes the result's.
-    pub fn emit(
-        &self,
-        e: &Emitter<'c, 'a>,
-        load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>,
-        store: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>, V<'c, 'a>),
-    ) {
+    pub fn emit(&self, e: &Emitter<'c, 'a>, load: Load<'_, 'c, 'a>, store: Store<'_, 'c, 'a>) {
         if self.kind == Kind::Softmax {
             return self.softmax(e, load, store);
         }
@@ -113,12 +113,7 @@ impl<'c, 'a> Norm<'c, 'a> {
         e.reduce("add", sum)
     }
 
-    fn softmax(
-        &self,
-        e: &Emitter<'c, 'a>,
-        load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>,
-        store: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>, V<'c, 'a>),
-    ) {
+    fn softmax(&self, e: &Emitter<'c, 'a>, load: Load<'_, 'c, 'a>, store: Store<'_, 'c, 'a>) {
         let lowest = e.vf(f32::NEG_INFINITY);
         let outside =
             |e: &Emitter<'c, 'a>, mask: Option<V<'c, 'a>>, x, other| mask.map_or(x, |m| e.select(m, x, other));

@@ -84,7 +84,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let mut access = vec![Access::Read; group.arguments.len()];
     let in_place: Vec<Option<usize>> = (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
     access.extend(in_place.iter().map(|cache| if cache.is_some() { Access::ReadWrite } else { Access::Write }));
-    let tasks = sections.iter().fold(Size::Const(0), |sum, section| sum.add(group.size(section.input, 0..2)));
+    let tasks = sections.iter().fold(Size::Const(0), |sum, section| sum.plus(group.size(section.input, 0..2)));
     Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group) })
 }
 
@@ -270,7 +270,7 @@ impl Rotation {
         };
         let base = f64::from(float_attribute(&op, "base").ok_or_else(|| missing("base"))?);
         let divisors = f32_array_attribute(&op, "freq_divisors").unwrap_or_else(|| vec![1.0; depth / 2]);
-        if depth % 2 != 0 || divisors.len() != depth / 2 {
+        if !depth.is_multiple_of(2) || divisors.len() != depth / 2 {
             return Err(group.unsupported(Some(op), "needs an even head size and a divisor for each pair"));
         }
         let frequency =

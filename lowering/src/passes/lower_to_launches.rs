@@ -138,13 +138,16 @@ struct Tensor<'c, 'a> {
     dims: Vec<Extent<'c, 'a>>,
 }
 
+/// What tells one check from another: kind, buffers, sizes.
+type Checked = (&'static str, Vec<usize>, Vec<Result<usize, usize>>);
+
 struct Lowering<'c, 'a> {
     e: Emitter<'c, 'a>,
     tensors: HashMap<usize, Tensor<'c, 'a>>,
     /// Index values of the old function in the new one.
     indices: HashMap<usize, Value<'c, 'a>>,
-    /// Checks emitted so far: kind, buffers, sizes.
-    checked: Vec<(&'static str, Vec<usize>, Vec<Result<usize, usize>>)>,
+    /// Checks emitted so far.
+    checked: Vec<Checked>,
     launches: usize,
 }
 

@@ -54,7 +54,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let returned: Vec<usize> =
         ops.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).map(key).collect();
     // Classes by their dynamic sizes.
-    let mut classes: Vec<(Vec<usize>, Vec<(OperationRef, Lifetime)>)> = vec![];
+    let mut classes: Vec<(Vec<usize>, Vec<Planned>)> = vec![];
     for op in ops.iter().filter(|op| op_name(*op) == "memref.alloc") {
         let buffer: Value = op.result(0).expect("an alloc has a result").into();
         let Some((first, last)) = lives.get(&key(buffer)).copied().filter(|_| !returned.contains(&key(buffer))) else {
@@ -87,6 +87,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     }
     Ok(())
 }
+
+/// An alloc and when it is needed.
+type Planned<'c, 'a> = (OperationRef<'c, 'a>, Lifetime);
 
 fn key(value: Value<'_, '_>) -> usize {
     value.to_raw().ptr as usize
