@@ -137,9 +137,13 @@ impl Operands {
 
     /// An operand that is a size: a non-negative scalar.
     pub fn size(&self, index: usize) -> Result<usize, Failure> {
-        let value = self.get(index)?.to_i64().and_then(|values| values.first().copied());
-        let size = value.and_then(|value| usize::try_from(value).ok());
-        size.ok_or_else(|| format!("takes a non-negative integer as operand {index}, but got {value:?}").into())
+        let tensor = self.get(index)?;
+        match tensor.to_i64().as_deref() {
+            Some(&[value]) => {
+                usize::try_from(value).map_err(|_| format!("takes a size as operand {index}, but got {value}").into())
+            }
+            _ => Err(format!("takes a size as operand {index}, but got {}", tensor.type_name()).into()),
+        }
     }
 
     pub fn all(&self) -> Vec<&Tensor> {

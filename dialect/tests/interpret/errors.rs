@@ -82,3 +82,38 @@ fn errors_of_ops() {
     let error = Interpreter::new(&module).err().unwrap();
     assert!(error.to_string().starts_with("-:1:1: error: 'ml_program.global' op has a value of type tensor<2xf64>"));
 }
+
+#[test]
+fn odd_modules_do_not_panic() {
+    let huge = "tensor<9223372036854775807x9223372036854775807xf32>";
+    for text in [
+        "ml_program.global private mutable @g : tensor<9223372036854775807x2xf32>".to_owned(),
+        "ml_program.global private mutable @g : !transformer.quant<q4_0, 9999999999999x32>".to_owned(),
+        "ml_program.global private @g(\"text\") : tensor<2xf32>".to_owned(),
+        "ml_program.global private @g(dense<1.0> : tensor<3xf32>) : tensor<?x?xf32>".to_owned(),
+        "ml_program.global private @g(dense<\"a\"> : tensor<3x!transformer.quant<q4_0, 1x32>>) : i32".to_owned(),
+        "ml_program.global private @g(dense_resource<x> : tensor<3xf32>) : tensor<3xf32>".to_owned(),
+        format!("func.func @main() {{ %0 = tensor.empty() : {huge} return }}"),
+        "func.func @main() { %0 = arith.constant 1 : i8 return }".to_owned(),
+        "func.func @main() { %0 = arith.constant dense<1.0> : vector<4xf32> return }".to_owned(),
+        "func.func @main() { %0 = arith.constant -1 : index %1 = tensor.empty(%0) : tensor<?xf32> return }".to_owned(),
+        "func.func @main() { %0 = arith.constant 4611686018427387904 : index
+           %1 = tensor.empty(%0, %0) : tensor<?x?x2xf32> return }"
+            .to_owned(),
+        "func.func @main() { %0 = tensor.empty() : tensor<99999999x0xf32> %1 = tensor.empty() : tensor<99999999x0xf32>
+           %2 = transformer.linear %0, %1 : tensor<99999999x0xf32>, tensor<99999999x0xf32> -> tensor<99999999x99999999xf32>
+           return }"
+            .to_owned(),
+        "func.func @main() { %0 = arith.constant dense<1> : tensor<2xi64>
+           %1 = arith.sitofp %0 : tensor<2xi64> to tensor<2xf64> return }"
+            .to_owned(),
+        "module @inner { ml_program.global private @g(dense<1> : tensor<2xi64>) : tensor<2xi64> }
+         func.func @main() { %0 = ml_program.global_load @inner::@g : tensor<2xi64> return }"
+            .to_owned(),
+    ] {
+        let context = new_context();
+        let module = parse(&context, &text);
+        let result = Interpreter::new(&module).and_then(|mut interpreter| interpreter.call("main", vec![]));
+        result.expect_err(&text);
+    }
+}
