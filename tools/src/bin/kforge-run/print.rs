@@ -99,7 +99,7 @@ mod tests {
         let mut out = vec![];
         tensor(&mut out, View { dims: &[2, 2], element: Element::F32, bytes: &bytes }).unwrap();
         let text = String::from_utf8(out).unwrap();
-        let (_, rest) = text.split_once("rank").unwrap();
+        let (_, rest) = text.split_once(" rank").unwrap();
         assert_eq!(rest, " = 2 offset = 0 sizes = [2, 2] strides = [2, 1] data = \n[[0,  1], \n [2,  3]]\n");
     }
 }
