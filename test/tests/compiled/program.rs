@@ -13,7 +13,7 @@ use kforge_passes::{
     },
 };
 use kforge_program::{DimSource, Element, Function, Program, layout};
-use kforge_reference::{Element as ReferenceElement, Tensor, random};
+use kforge_reference::{Element as ReferenceElement, random};
 use kforge_runtime::Executor;
 use kforge_test::run::call;
 use object::{Object, ObjectSymbol};
@@ -61,7 +61,7 @@ fn program(source: &str, isa: Isa, fuse: bool) -> Program {
     let context = compile::context();
     let mut module = compile::parse(&context, source).expect("the module parses");
     compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(isa, fuse)).expect("the module lowers");
-    extract::program(melior::ir::operation::OperationLike::to_ref(&module)).unwrap_or_else(|e| panic!("{}", e.message))
+    extract::program(module.as_operation()).unwrap_or_else(|e| panic!("{}", e.message))
 }
 
 fn function<'p>(program: &'p Program, name: &str) -> &'p Function {
