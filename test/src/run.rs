@@ -121,7 +121,8 @@ impl Suite {
     /// The inputs of every call of every case.
     pub fn inputs(&self) -> Vec<Vec<Vec<Tensor>>> {
         let context = compile::context();
-        let module = compile::parse(&context, &self.text()).unwrap_or_else(|e| panic!("{e}\n{}", self.text()));
+        let text = self.text();
+        let module = compile::parse(&context, &text).unwrap_or_else(|e| panic!("{e}\n{}", line_of(&text, &e.0)));
         let interpreter = Interpreter::new(&module).expect("the module can be interpreted");
         let functions = interpreter.functions();
         let inputs = |(i, case): (usize, &Case)| {
@@ -183,29 +184,68 @@ impl Suite {
         self.cases.iter().enumerate().map(outcome).collect()
     }
 
-    /// Compares compiled code with the reference on every instruction set and thread count.
+    /// Compares fused kernels with the reference on every instruction set and thread count.
     ///
     /// # Panics
     /// If a result is outside its tolerance, or depends on the number of threads.
-    pub fn check(&self, fuse: bool) {
+    pub fn check(&self) {
+        self.check_each(|_, _, _, _| String::new());
+    }
+
+    /// The same, and the ops as kernels of their own must give the same bits: fusing leaves the order of every sum.
+    ///
+    /// # Panics
+    /// As [`Suite::check`], or if fusing changes a bit.
+    pub fn check_fusion(&self) {
+        self.check_each(|isa, inputs, _, fused| {
+            let unfused = self.run(&self.compile(isa, false), 2, inputs);
+            self.each_case(isa, |i| {
+                same_bytes(&fused[i], &unfused[i]).then_some(()).ok_or("fusing changes the bits of the result".to_owned())
+            })
+        });
+    }
+
+    /// The same, and the ops as kernels of their own must be as close to the reference.
+    ///
+    /// # Panics
+    /// As [`Suite::check`], for either.
+    pub fn check_fusion_within_tolerance(&self) {
+        self.check_each(|isa, inputs, expected, _| {
+            let unfused = self.run(&self.compile(isa, false), 2, inputs);
+            let agree = |i| agree(&self.cases[i], &unfused[i], &expected[i]);
+            self.each_case(isa, |i| agree(i).map_err(|message| format!("unfused: {message}")))
+        });
+    }
+
+    /// Checks fused kernels, and what else `more` says of an instruction set, the inputs, and what is expected and given.
+    fn check_each(&self, more: impl Fn(Isa, &[Vec<Vec<Tensor>>], &[Outcome], &[Outcome]) -> String) {
         let inputs = self.inputs();
         let expected = self.reference(&inputs);
         let mut failures = String::new();
         for isa in isas() {
-            let compiled = self.compile(isa, fuse);
-            let outcomes = THREADS.map(|threads| self.run(&compiled, threads, &inputs));
-            for (i, case) in self.cases.iter().enumerate() {
-                let [one, rest @ ..] = outcomes.each_ref().map(|outcome| &outcome[i]);
-                if let Err(message) = agree(case, one, &expected[i]) {
-                    let _ = writeln!(failures, "{isa}, {}: {message}", case.name);
-                }
-                if !rest.iter().all(|other| same_bytes(one, other)) {
-                    let _ = writeln!(failures, "{isa}, {}: the result depends on the number of threads", case.name);
-                }
-            }
+            let compiled = self.compile(isa, true);
+            let [one, rest @ ..] = THREADS.map(|threads| self.run(&compiled, threads, &inputs));
+            failures += &self.each_case(isa, |i| agree(&self.cases[i], &one[i], &expected[i]));
+            failures += &self.each_case(isa, |i| {
+                let same = rest.iter().all(|other| same_bytes(&one[i], &other[i]));
+                same.then_some(()).ok_or("the result depends on the number of threads".to_owned())
+            });
+            failures += &more(isa, &inputs, &expected, &one);
         }
-        assert!(failures.is_empty(), "compiled code differs from the reference\n{failures}");
+        assert!(failures.is_empty(), "compiled code is wrong\n{failures}");
     }
+
+    /// The failures of a check of each case, one a line.
+    fn each_case(&self, isa: Isa, check: impl Fn(usize) -> Result<(), String>) -> String {
+        let failure = |i: usize| check(i).err().map(|message| format!("{isa}, {}: {message}\n", self.cases[i].name));
+        (0..self.cases.len()).filter_map(failure).collect()
+    }
+}
+
+/// The line of a text that a diagnostic `loc("-":LINE:COLUMN)` points at.
+fn line_of<'t>(text: &'t str, diagnostic: &str) -> &'t str {
+    let number = diagnostic.split(':').nth(1).and_then(|line| line.parse::<usize>().ok());
+    number.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default()
 }
 
 /// Whether a global belongs to case `index`.

@@ -2,7 +2,6 @@
 
 use crate::text::ELEMENTS;
 use kforge_test::run::{Case, Suite};
-use std::fmt::Write;
 
 /// An attention over keys and values of the caller.
 struct Plain {
@@ -50,7 +49,7 @@ fn attention_over_tensors() {
         let case = Case::new(format!("attention of one row, {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
         cases.push([1, 63, 64, 65, 129].iter().fold(case, |case, keys| case.sizes(&[*keys, *keys])));
     }
-    Suite::new(cases).check(true);
+    Suite::new(cases).check();
 }
 
 /// Where the sequences of a call begin and how many rows of each are real, for two sequences.
@@ -103,16 +102,16 @@ impl Cached {
     /// Parameters, operands and types of positions, lengths and block table.
     fn sequences(&self) -> (String, String, String) {
         let (mut parameters, mut operands, mut types) = (", %p: tensor<2xi32>".to_owned(), " at %p".to_owned(), ", tensor<2xi32>".to_owned());
-        let mut add = |name: &str, keyword: &str, ty: &str| {
-            let _ = write!(parameters, ", %{name}: {ty}");
-            let _ = write!(operands, " {keyword} %{name}");
-            let _ = write!(types, ", {ty}");
-        };
         if self.lengths {
-            add("l", "lengths", "tensor<2xi32>");
+            parameters += ", %l: tensor<2xi32>";
+            operands += " lengths %l";
+            types += ", tensor<2xi32>";
         }
         if let Some((_, _, pages)) = self.pages {
-            add("t", "blocks", &format!("tensor<2x{}xi32>", pages.len() / 2));
+            let ty = format!("tensor<2x{}xi32>", pages.len() / 2);
+            parameters += &format!(", %t: {ty}");
+            operands += " blocks %t";
+            types += &format!(" blocks {ty}");
         }
         (parameters, operands, types)
     }
@@ -188,7 +187,7 @@ fn attention_over_caches() {
         Cached { pages: Some((6, 24, PAGES_OF_24)), element: "f16", heads: (2, 1, 17), ..plain },
         Cached { pages: Some((8, 16, ALL_PAGES_OF_16)), lengths: false, attributes: "causal, window = 20 : i64", ..plain },
     ];
-    Suite::new(cached.iter().flat_map(|cached| [cached.state(), cached.argument()])).check(true);
+    Suite::new(cached.iter().flat_map(|cached| [cached.state(), cached.argument()])).check();
 }
 
 #[test]
@@ -216,5 +215,5 @@ fn updates_alone_keep_the_callers_order() {
         let case = Case::new(format!("kv_update of a state {element}"), function).slack(0.0);
         cases.push(case.state("cache", &cache, &[2, 19 + i, 3, 5]).call(&[3], &[&[0, 16]]).call(&[17], &[&[2, 0]]));
     }
-    Suite::new(cases).check(true);
+    Suite::new(cases).check();
 }

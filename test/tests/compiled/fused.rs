@@ -1,7 +1,7 @@
 //! Every fused kernel against the reference, and against the same ops as kernels of their own.
 
 use crate::text::{FORMATS, tensor, weight};
-use kforge_test::run::{Case, Suite, isas, same_bytes};
+use kforge_test::run::{Case, Suite};
 
 const ROWS: [usize; 5] = [1, 3, 33, 127, 0];
 
@@ -103,39 +103,22 @@ fn shared_inputs() -> Vec<Case> {
     ]
 }
 
-/// Fusing leaves the order of every sum as it is, so that f32 results are the same bits.
-fn check_equal_unfused(suite: &Suite) {
-    let inputs = suite.inputs();
-    for isa in isas() {
-        let [fused, unfused] = [true, false].map(|fuse| suite.run(&suite.compile(isa, fuse), 2, &inputs));
-        for ((case, fused), unfused) in suite.cases.iter().zip(&fused).zip(&unfused) {
-            assert!(same_bytes(fused, unfused), "{isa}, {}: fusing changes bits", case.name);
-        }
-    }
-}
-
 #[test]
 fn epilogues_of_linear_layers() {
-    let suite = Suite::new(epilogues("f32"));
-    suite.check(true);
-    check_equal_unfused(&suite);
+    Suite::new(epilogues("f32")).check_fusion();
 }
 
 #[test]
 fn epilogues_in_half_precision_round_once() {
     // The reference rounds after each op, the fused kernel at the end.
     let cases = epilogues("f16").into_iter().step_by(2).chain(epilogues("bf16").into_iter().skip(1).step_by(2));
-    let suite = Suite::new(cases.map(|case| case.slack(2.0)));
-    suite.check(true);
-    suite.check(false);
+    Suite::new(cases.map(|case| case.slack(2.0))).check_fusion_within_tolerance();
 }
 
 #[test]
 fn layers_that_share_an_input() {
-    let suite = Suite::new(shared_inputs());
-    suite.check(true);
-    check_equal_unfused(&suite);
-    Suite::new(FORMATS.map(|format| mlp("?", "silu", "f16", format).slack(2.0))).check(true);
+    Suite::new(shared_inputs()).check_fusion();
+    Suite::new(FORMATS.map(|format| mlp("?", "silu", "f16", format).slack(2.0))).check();
 }
 
 #[test]
@@ -150,9 +133,7 @@ fn epilogues_of_matrix_products() {
         }}"
     );
     let case = Case::new("matmul, mulf, gelu", function).sizes(&[3, 17, 33, 17, 3, 33]).sizes(&[1, 1, 1, 1, 1, 1]);
-    let suite = Suite::new([case]);
-    suite.check(true);
-    check_equal_unfused(&suite);
+    Suite::new([case]).check_fusion();
 }
 
 /// One layer of a decoder; its caches are arguments, or state.
@@ -163,7 +144,7 @@ fn decoder_block(rows: &str, state: bool, attributes: &str, formats: [&str; 4], 
     let (wq, wk, wv) = (weight(width, width, q), weight(kv, width, q), weight(kv, width, v));
     let (gate, wd, g) = (weight(inner, width, q), weight(width, inner, down), format!("tensor<{width}x{norm}>"));
     let cache = if state { "tensor<2x?x2x16xf32>" } else { "tensor<2x67x2x16xf32>" };
-    let (parameter, operand, ty) = if lengths { (", %l: tensor<2xi32>", " lengths %l", ", tensor<2xi32>") } else { Default::default() };
+    let (parameter, operand, ty) = if lengths { (", %l: tensor<2xi32>", " lengths %l", " lengths tensor<2xi32>") } else { Default::default() };
     let (caches, results, loads, stores, returned) = if state {
         let load = |name: &str| format!("%{name} = ml_program.global_load @{name}$ : {cache}\n");
         let store = |name: &str| format!("ml_program.global_store @{name}$ = %{name}n : {cache}\n");
@@ -202,12 +183,10 @@ fn decoder_block(rows: &str, state: bool, attributes: &str, formats: [&str; 4], 
 
 #[test]
 fn decoder_blocks() {
-    let suite = Suite::new([
+    Suite::new([
         decoder_block("?", true, "rope_mode = \"interleaved\"", ["q4_1", "q8_0", "q4_1", "f32"], true),
         decoder_block("1", true, "rope_mode = \"interleaved\"", ["q4_1", "q8_0", "q4_1", "f32"], false),
         decoder_block("?", false, "rope_mode = \"half\", window = 5 : i64", ["f16", "f32", "q5_0", "f16"], false),
         decoder_block("1", false, "rope_mode = \"half\", activation = \"gelu\"", ["q5_1", "q4_0", "bf16", "f32"], true),
-    ]);
-    suite.check(true);
-    check_equal_unfused(&suite);
+    ]).check_fusion();
 }

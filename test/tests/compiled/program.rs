@@ -85,16 +85,18 @@ fn the_arena_is_close_to_what_lives_at_once() {
         let program = program(&default_shapes(2), Isa::Avx2, fuse);
         for (name, tokens, rows) in [("decode", 1, 1), ("prefill", 1, 1), ("prefill", 7, 1), ("prefill", 128, 1), ("prefill", 128, 128), ("prefill", 2048, 1), ("prefill", 0, 0)] {
             let function = function(&program, name);
-            let symbols: Vec<i64> = function
-                .symbols
-                .iter()
-                .map(|symbol| match symbol.source {
+            let symbols = |tokens: i64, rows: i64| -> Vec<i64> {
+                let size = |symbol: &kforge_program::Symbol| match symbol.source {
                     DimSource::Input { input: 0, .. } => tokens,
                     DimSource::Input { .. } => rows,
                     DimSource::Global { .. } => 2048,
-                })
-                .collect();
-            let (arena, live) = (function.arena.eval(&symbols).expect("a size"), function.live_bytes(&symbols).expect("a size"));
+                };
+                function.symbols.iter().map(size).collect()
+            };
+            let arena = function.arena.eval(&symbols(tokens, rows)).expect("a size");
+            let live = |tokens, rows| function.live_bytes(&symbols(tokens, rows)).expect("a size");
+            // What depends on the rows of the head is planned by itself: one plan is right for any two numbers.
+            let live = live(tokens, 0) + if name == "decode" { 0 } else { live(0, rows) };
             assert!(arena as f64 <= 1.1 * live as f64, "{name} of {tokens} tokens, {rows} rows, fused {fuse}: {arena} bytes for {live}");
         }
     }
