@@ -120,7 +120,11 @@ LogicalResult CheckOp::verify() {
     return buffers == 1 && sizes == 1 ? success() : emitOpError("of kind \"index\" takes one buffer and one size");
   if (getKind() == "position")
     return (buffers == 1 || buffers == 2) && sizes == 2 ? success() : emitOpError("of kind \"position\" takes one or two buffers and two sizes");
-  return emitOpError("kind must be \"index\" or \"position\", got \"") << getKind() << "\"";
+  if (getKind() == "blocks")
+    return (buffers == 2 || buffers == 3) && (sizes == 3 || sizes == 4) ? success() : emitOpError("of kind \"blocks\" takes two or three buffers and three or four sizes");
+  if (getKind() == "same")
+    return buffers == 0 && sizes == 2 ? success() : emitOpError("of kind \"same\" takes two sizes");
+  return emitOpError("kind must be \"same\", \"index\", \"position\" or \"blocks\", got \"") << getKind() << "\"";
 }
 
 } // namespace kforge::transformer

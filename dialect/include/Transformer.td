@@ -394,20 +394,25 @@ def Transformer_LaunchOp : Transformer_Op<"launch", [AttrSizedOperandSegments]> 
 }
 
 def Transformer_CheckOp : Transformer_Op<"check", [AttrSizedOperandSegments]> {
-  let summary = "a condition on a function's integers";
+  let summary = "a condition on what a function is called with";
   let description = [{
-    What the caller's integers must satisfy before any launch. `index`: every
-    element of the buffer is at least 0 and below the one size. `position`:
-    sequence b writes lengths[b] rows (the second buffer; without one, and at
-    most, the first size) from position positions[b] on (the first buffer) into a
-    cache of as many positions as the second size says.
+    What sizes and integers of the caller must satisfy before any launch.
+    `same`: the two sizes are equal. `index`: every element of the buffer is at
+    least 0 and below the one size. `position`: sequence b has lengths[b] rows
+    (the second buffer; without one, and at most, the first size) from position
+    positions[b] on (the first buffer) in a cache of as many positions as the
+    second size says. `blocks`: the block table (the first buffer; positions and
+    lengths follow) names an existing block for each page that a sequence reads
+    or writes. The sizes are rows, positions of a block, blocks, and the window
+    if there is one.
 
     ```mlir
     transformer.check "index" buffers(%ids : memref<1x?xi32>) sizes(%vocabulary)
+    transformer.check "same" sizes(%m, %n)
     ```
   }];
   let arguments = (ins StrAttr:$kind, Variadic<AnyType>:$buffers, Variadic<Index>:$sizes);
-  let assemblyFormat = "$kind `buffers` `(` $buffers `:` type($buffers) `)` `sizes` `(` $sizes `)` attr-dict";
+  let assemblyFormat = "$kind (`buffers` `(` $buffers^ `:` type($buffers) `)`)? `sizes` `(` $sizes `)` attr-dict";
   let hasVerifier = 1;
 }
 

@@ -76,8 +76,10 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn vi32(&self) -> Type<'c> {
         self.vector(LANES, self.int(32))
     }
-    /// A contiguous memref; `None` is a dynamic leading dimension, which addressing never needs.
+    /// A contiguous memref; `None` is a dynamic leading dimension, which addressing never needs. A bf16 is kept as the
+    /// i16 of its bits: where LLVM has no bf16 registers it would move one through f32 and call a library to get back.
     pub fn memref(&self, dims: &[Option<usize>], element: Type<'c>) -> Type<'c> {
+        let element = if element == Type::bfloat16(self.context) { self.int(16) } else { element };
         let dims: Vec<i64> = dims.iter().map(|d| d.map_or(i64::MIN, |d| d as i64)).collect();
         MemRefType::new(element, &dims, None, None).into()
     }
@@ -313,7 +315,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn masked_load(&self, memref: V<'c, 'a>, indices: &[V<'c, 'a>], mask: V<'c, 'a>) -> V<'c, 'a> {
         let element = memref_element(memref);
         let ty = self.vector(LANES, element);
-        let zero = if element == self.f32() || element == self.f16() || element == Type::bfloat16(self.context) {
+        let zero = if element == self.f32() || element == self.f16() {
             let zero = FloatAttribute::new(self.context, element, 0.0).into();
             self.constant(DenseElementsAttribute::splat(ty, zero).into(), ty)
         } else {

@@ -211,7 +211,14 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     let launch = self.launch(*op)?;
                     launches.push(launch);
                 }
-                ("transformer.check", _) => checks.push(self.check(*op)?),
+                ("transformer.check", _) => {
+                    let check = self.check(*op)?;
+                    // Sizes that are one expression need no comparison at every call.
+                    let holds = matches!(&check, Check::Same { left, right } if left == right);
+                    if !holds && !checks.contains(&check) {
+                        checks.push(check);
+                    }
+                }
                 ("func.return" | "ml_program.global_store", _) => {}
                 (other, _) => return Err(PassError::at(op, format!("is no part of a lowered function ('{other}')"))),
             }
@@ -274,13 +281,23 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             Some(value) => self.size(op, *value),
             None => Err(PassError::at(&op, "lacks a size")),
         };
-        let first = buffers.first().ok_or_else(|| PassError::at(&op, "lacks a buffer")).and_then(input)?;
+        let buffer = |i: usize| buffers.get(i).ok_or_else(|| PassError::at(&op, "lacks a buffer")).and_then(input);
+        let lengths = |i: usize| buffers.get(i).map(input).transpose();
         Ok(match string_attribute(&op, "kind").as_deref() {
+            Some("same") => Check::Same { left: size(0)?, right: size(1)? },
             Some("position") => {
-                let lengths = buffers.get(1).map(input).transpose()?;
-                Check::Position { input: first, lengths, rows: size(0)?, capacity: size(1)? }
+                Check::Position { input: buffer(0)?, lengths: lengths(1)?, rows: size(0)?, capacity: size(1)? }
             }
-            _ => Check::Index { input: first, limit: size(0)? },
+            Some("blocks") => Check::Blocks {
+                input: buffer(0)?,
+                positions: buffer(1)?,
+                lengths: lengths(2)?,
+                rows: size(0)?,
+                size: size(1)?,
+                blocks: size(2)?,
+                window: sizes.get(3).map(|window| self.size(op, *window)).transpose()?,
+            },
+            _ => Check::Index { input: buffer(0)?, limit: size(0)? },
         })
     }
 

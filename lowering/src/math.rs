@@ -122,7 +122,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         (s, c2)
     }
 
-    /// A value of any float element as f32, exactly.
+    /// A value of any float element as f32, exactly. An i16 is the bits of a bf16.
     pub fn widen(&self, x: V<'c, 'a>) -> V<'c, 'a> {
         let ty = x.r#type();
         let element = if ty.is_vector() { VectorType(ty).element() } else { ty };
@@ -135,7 +135,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
             self.widen_f16_bits(x, to)
         } else {
             let int = self.retyped(ty, self.int(32));
-            let bits = self.cast("arith.extui", self.bitcast(x, self.retyped(ty, self.int(16))), int);
+            let bits = self.cast("arith.extui", x, int);
             self.bitcast(self.same("arith.shli", &[bits, self.ci_like(16, int)]), to)
         }
     }
@@ -155,7 +155,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.bitcast(self.same("arith.ori", &[value, sign]), to)
     }
 
-    /// An f32 as `element`, rounded to nearest even.
+    /// An f32 as `element`, rounded to nearest even; as bf16 it is the i16 of the bits.
     pub fn narrow(&self, x: V<'c, 'a>, element: Type<'c>) -> V<'c, 'a> {
         let ty = x.r#type();
         let to = self.retyped(ty, element);
@@ -167,9 +167,11 @@ impl<'c, 'a> Emitter<'c, 'a> {
         }
         let int = self.retyped(ty, self.int(32));
         let bits = self.bitcast(x, int);
-        let half =
-            if element == self.f16() { self.narrow_f16_bits(bits, int, ty) } else { self.narrow_bf16_bits(bits, int) };
-        self.bitcast(self.cast("arith.trunci", half, self.retyped(ty, self.int(16))), to)
+        let half = self.retyped(ty, self.int(16));
+        match element == self.f16() {
+            true => self.bitcast(self.cast("arith.trunci", self.narrow_f16_bits(bits, int, ty), half), to),
+            false => self.cast("arith.trunci", self.narrow_bf16_bits(bits, int), half),
+        }
     }
 
     fn narrow_bf16_bits(&self, bits: V<'c, 'a>, int: Type<'c>) -> V<'c, 'a> {

@@ -6,11 +6,12 @@
 
 use crate::{
     Error, Result,
+    check::check_values,
     memory::Memory,
     object::{KernelFn, Object},
     pool::{BoundLaunch, Pool},
 };
-use kforge_program::{Buffer, Check, DimSource, Element, Function, Layout, Program, layout};
+use kforge_program::{Buffer, DimSource, Element, Function, Layout, Program, layout};
 use std::time::{Duration, Instant};
 
 /// A tensor borrowed from whoever has it: row-major, little-endian.
@@ -243,7 +244,7 @@ impl Executor {
     fn prepare(&mut self, index: usize, inputs: &[View]) -> Result<(), CallError> {
         let function = &self.program.functions[index];
         let symbols = self.symbols(function, inputs)?;
-        check_values(function, inputs, &symbols)?;
+        check_values(&self.program, function, inputs, &symbols)?;
         let arena =
             usize::try_from(function.arena.eval(&symbols)?).map_err(|_| "the arena's size is negative".to_owned())?;
         if arena > self.arena.as_slice().len() {
@@ -444,40 +445,6 @@ fn bind(
         });
     }
     debug_assert!(function.launches.iter().all(|l| l.kernel < program.kernels.len()));
-    Ok(())
-}
-
-/// Refuses inputs whose values would lead a kernel outside its buffers.
-fn check_values(function: &Function, inputs: &[View], symbols: &[i64]) -> Result<(), CallError> {
-    let integers = |input: usize| -> Vec<i64> {
-        inputs[input].bytes.as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect()
-    };
-    for check in &function.checks {
-        match check {
-            Check::Index { input, limit } => {
-                let limit = limit.eval(symbols)?;
-                if let Some((at, id)) =
-                    integers(*input).into_iter().enumerate().find(|(_, id)| !(0..limit).contains(id))
-                {
-                    return Err(CallError::Message(format!(
-                        "input {input} has {id} at element {at}, but must be in 0..{limit}"
-                    )));
-                }
-            }
-            Check::Position { input, lengths, rows, capacity } => {
-                let (rows, capacity) = (rows.eval(symbols)?, capacity.eval(symbols)?);
-                let lengths = lengths.map(integers);
-                for (sequence, position) in integers(*input).into_iter().enumerate() {
-                    let length = lengths.as_ref().and_then(|l| l.get(sequence)).map_or(rows, |l| (*l).clamp(0, rows));
-                    if position < 0 || position + length > capacity {
-                        return Err(CallError::Message(format!(
-                            "sequence {sequence} writes {length} rows at position {position}, but the cache holds {capacity}"
-                        )));
-                    }
-                }
-            }
-        }
-    }
     Ok(())
 }
 

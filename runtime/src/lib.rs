@@ -1,6 +1,7 @@
 //! Runs launch programs: memory, threads, compiled objects, and the decoder on top. Links no MLIR.
 
 pub mod cache;
+mod check;
 pub mod decoder;
 pub mod executor;
 pub mod memory;

@@ -85,7 +85,7 @@ pub struct Function {
     pub symbols: Vec<Symbol>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Output>,
-    /// What the caller's integers must satisfy, or a kernel would leave its buffers.
+    /// What the caller's sizes and integers must satisfy, or a kernel would leave its buffers.
     pub checks: Vec<Check>,
     /// Intermediate buffers in the arena.
     pub locals: Vec<Local>,
@@ -109,14 +109,27 @@ pub enum DimSource {
     Global { global: usize, axis: usize },
 }
 
-/// A condition on the values of an i32 input.
+/// A condition on sizes, or on the values of an i32 input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Check {
-    /// Every element is in 0..limit: ids of an embedding, blocks of a table.
+    /// Two sizes are equal.
+    Same { left: Expr, right: Expr },
+    /// Every element is in 0..limit: ids of an embedding.
     Index { input: usize, limit: Expr },
-    /// Sequence b writes `lengths[b]` (at most, and by default, `rows`) rows from position `input[b]` on into a cache of
+    /// Sequence b has `lengths[b]` (at most, and by default, `rows`) rows from position `input[b]` on in a cache of
     /// `capacity` positions.
     Position { input: usize, lengths: Option<usize>, rows: Expr, capacity: Expr },
+    /// The block table `input` [B, P] names one of `blocks` for each page of `size` positions that a sequence uses: those
+    /// of its rows, and of the positions before, of which a window hides all but the last `window - 1`.
+    Blocks {
+        input: usize,
+        positions: usize,
+        lengths: Option<usize>,
+        rows: Expr,
+        size: Expr,
+        blocks: Expr,
+        window: Option<Expr>,
+    },
 }
 
 /// An input: the caller hands a row-major tensor; the executor packs it into `layout` when that differs.

@@ -30,8 +30,13 @@ impl Program {
         let integers = |input: &usize| f.inputs.get(*input).is_some_and(|i| i.ty.element == Element::I32);
         for check in &f.checks {
             let sound = match check {
+                Check::Same { .. } => true,
                 Check::Index { input, .. } => integers(input),
                 Check::Position { input, lengths, .. } => integers(input) && lengths.iter().all(integers),
+                Check::Blocks { input, positions, lengths, .. } => {
+                    let is_table = f.inputs.get(*input).is_some_and(|i| i.ty.dims.len() == 2);
+                    is_table && integers(input) && integers(positions) && lengths.iter().all(integers)
+                }
             };
             if !sound {
                 return Err("a check names no i32 input".into());

@@ -245,6 +245,9 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             return Err(group.unsupported(None, "gemv's tile is [NR]: columns of a task"));
         };
         let groups = self.groups(width)?;
+        if rows == 0 {
+            return Ok(Size::Const(0));
+        }
         let x = self.prologue(e, buffers, rows)?;
         let tiles = self.each_section(e, task, width, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
@@ -286,7 +289,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             }
             Ok(())
         })?;
-        Ok(Size::Const(if rows == 0 { 0 } else { tiles }))
+        Ok(Size::Const(tiles))
     }
 
     fn gemm(

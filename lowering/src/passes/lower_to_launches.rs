@@ -19,14 +19,16 @@
 //! writes into its cache; where the old cache is still needed afterwards that would take a copy, which is an error at
 //! the op that needs it.
 
+mod checks;
+
 use crate::{
     emit::Emitter,
-    group::{self, Definition, Group, Signature, Size, dims, element, op_name},
+    group::{Definition, Group, Signature, Size, dims, element, op_name},
     kernels,
 };
 use kforge_dialect::{
     KernelAttribute,
-    ir::{body, erase, ops, optional_operand, string_attribute, users},
+    ir::{body, erase, ops, string_attribute, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{fusion::functions, isa::Isa};
@@ -261,15 +263,22 @@ impl<'c, 'a> Lowering<'c, 'a> {
                         }
                     });
                 }
+                let back = self.collapsed(op, &extents, source.dims.len())?;
+                source.dims.iter().zip(back).for_each(|(have, want)| self.check_same(*have, want));
                 self.tensors.insert(key(result()?), Tensor { buffer: source.buffer, dims: extents });
             }
             "tensor.collapse_shape" => {
                 let source = self.tensor(op, operands[0])?;
-                let extents = self.collapsed(op, &source, dims(result()?.r#type()).len())?;
+                let extents = self.collapsed(op, &source.dims, dims(result()?.r#type()).len())?;
                 self.tensors.insert(key(result()?), Tensor { buffer: source.buffer, dims: extents });
             }
             "tensor.cast" => {
                 let source = self.tensor(op, operands[0])?;
+                for (have, want) in source.dims.iter().zip(dims(result()?.r#type())) {
+                    if let Some(want) = want {
+                        self.check_same(*have, Extent::Const(want));
+                    }
+                }
                 self.tensors.insert(key(result()?), source);
             }
             "tensor.dim" => {
@@ -307,11 +316,11 @@ impl<'c, 'a> Lowering<'c, 'a> {
         Ok(None)
     }
 
-    /// Extents of a tensor collapsed to `rank` dimensions, leading ones merged as the static sizes tell.
+    /// Extents collapsed to `rank` dimensions by an op's reassociation.
     fn collapsed(
         &self,
         op: OperationRef<'c, 'a>,
-        source: &Tensor<'c, 'a>,
+        source: &[Extent<'c, 'a>],
         rank: usize,
     ) -> Result<Vec<Extent<'c, 'a>>, PassError<'c>> {
         let text = op.attribute("reassociation").map(|a| a.to_string()).unwrap_or_default();
@@ -324,7 +333,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         if groups.len() != rank || (rank > 0 && lengths.len() != rank) {
             return Err(PassError::at(&op, "has an unreadable reassociation"));
         }
-        let mut axes = source.dims.iter();
+        let mut axes = source.iter();
         Ok((0..rank)
             .map(|i| {
                 axes.by_ref().take(lengths[i]).copied().fold(Extent::Const(1), |product, d| match (product, d) {
@@ -380,7 +389,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let group = Group::new(op, kernel.name, kernel.tile).map_err(|e| PassError::at(&e.op, e.message))?;
         let (name, signature) = made.kernel(&group)?;
         let operands = op.operands().map(|v| self.tensor(op, v)).collect::<Result<Vec<_>, _>>()?;
-        self.checks(&group, &operands);
+        self.checks(&group, &operands)?;
         let mut buffers: Vec<Value> = operands.iter().map(|t| t.buffer).collect();
         for (i, result) in op.results().enumerate() {
             let value: Value = result.into();
@@ -413,54 +422,6 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let tasks = self.index(self.size(&signature.tasks, &operands));
         self.launch(&name, &signature, tasks, &scalars, &buffers);
         Ok(())
-    }
-
-    /// Emits what the group's ops ask of the caller's integers, once for each condition.
-    fn checks(&mut self, group: &Group<'c, 'a>, operands: &[Tensor<'c, 'a>]) {
-        for op in &group.body {
-            let operand = |i: usize| op.operand(i).ok().and_then(|v| group.argument(v));
-            let optional = |i: usize| optional_operand(op, i).and_then(|v| group.argument(v));
-            let found = match op_name(op).as_str() {
-                "transformer.embedding" => operand(0).zip(operand(1)).map(|(ids, table)| {
-                    let rows = match group::quant(group.arguments[table].r#type()) {
-                        Some((_, rows, _)) => Extent::Const(rows),
-                        None => operands[table].dims[0],
-                    };
-                    ("index", vec![ids], vec![rows])
-                }),
-                // A paged cache's capacity is its table's; pages that do not exist are not written.
-                "transformer.kv_update" if optional(4).is_none() => {
-                    operand(0).zip(operand(2)).and_then(|(cache, positions)| {
-                        let rows = value_dims(group, op.operand(1).ok()?)?.into_iter().nth(1)?;
-                        let buffers = std::iter::once(positions).chain(optional(3)).collect();
-                        Some(("position", buffers, vec![self.size(&rows, operands), operands[cache].dims[1]]))
-                    })
-                }
-                _ => None,
-            };
-            let Some((kind, buffers, sizes)) = found else { continue };
-            let buffers: Vec<Value> = buffers.into_iter().map(|i| operands[i].buffer).collect();
-            // Only the caller's own integers can be refused before anything runs.
-            if !buffers.iter().all(|b| b.is_block_argument()) {
-                continue;
-            }
-            let known = (
-                kind,
-                buffers.iter().map(|b| key(*b)).collect::<Vec<_>>(),
-                sizes.iter().map(Extent::identity).collect::<Vec<_>>(),
-            );
-            if self.checked.contains(&known) {
-                continue;
-            }
-            self.checked.push(known);
-            let sizes: Vec<Value> = sizes.into_iter().map(|s| self.index(s)).collect();
-            let segments = format!("array<i32: {}, {}>", buffers.len(), sizes.len());
-            let attributes = [
-                ("kind", StringAttribute::new(self.e.context, kind).into()),
-                ("operandSegmentSizes", kforge_dialect::ir::parse_attribute(self.e.context, &segments)),
-            ];
-            self.e.op("transformer.check", &[buffers, sizes].concat(), &[], &attributes);
-        }
     }
 
     fn launch(

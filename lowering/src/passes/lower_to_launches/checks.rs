@@ -1,0 +1,156 @@
+//! What a group asks of the sizes and integers that a caller hands in, or its kernel would leave its buffers.
+//!
+//! ```mlir
+//! transformer.check "same" sizes(%rows, %other)
+//! transformer.check "position" buffers(%positions) sizes(%rows, %capacity)
+//! ```
+//! Each condition stands once in a function. Integers that the program computes are not checked: an embedding takes the
+//! nearest row for an id outside its table, a cache update skips rows that its cache does not have, and an attention
+//! whose block table is no argument is an error.
+
+use super::{Extent, Lowering, Tensor, key, value_dims};
+use crate::group::{self, Group, dims, op_name};
+use kforge_dialect::{
+    ir::{integer_attribute, optional_operand, parse_attribute},
+    pass::PassError,
+};
+use melior::ir::{
+    Value, ValueLike,
+    attribute::StringAttribute,
+    operation::{OperationLike, OperationRef},
+};
+
+impl<'c, 'a> Lowering<'c, 'a> {
+    /// Emits the conditions of a group's ops.
+    pub(super) fn checks(&mut self, group: &Group<'c, 'a>, operands: &[Tensor<'c, 'a>]) -> Result<(), PassError<'c>> {
+        for op in &group.body {
+            for (left, right) in equal_axes(*op) {
+                let size = |(value, axis): (Value<'c, 'a>, usize)| value_dims(group, value)?.into_iter().nth(axis);
+                if let (Some(left), Some(right)) = (size(left), size(right)) {
+                    self.check_same(self.size(&left, operands), self.size(&right, operands));
+                }
+            }
+            self.check_integers(group, *op, operands)?;
+        }
+        Ok(())
+    }
+
+    /// Emits that two extents are equal, unless they are known to be; the verifiers have compared static ones.
+    pub(super) fn check_same(&mut self, left: Extent<'c, 'a>, right: Extent<'c, 'a>) {
+        let is_static = matches!((left, right), (Extent::Const(_), Extent::Const(_)));
+        if !is_static && left.identity() != right.identity() {
+            self.check("same", &[], &[left, right]);
+        }
+    }
+
+    fn check_integers(
+        &mut self,
+        group: &Group<'c, 'a>,
+        op: OperationRef<'c, 'a>,
+        operands: &[Tensor<'c, 'a>],
+    ) -> Result<(), PassError<'c>> {
+        let operand = |i: usize| op.operand(i).ok().and_then(|v| group.argument(v));
+        let optional = |i: usize| optional_operand(&op, i).and_then(|v| group.argument(v));
+        let buffer = |i: usize| operands[i].buffer;
+        match op_name(&op).as_str() {
+            "transformer.embedding" => {
+                let (Some(ids), Some(table)) = (operand(0), operand(1)) else { return Ok(()) };
+                let rows = match group::quant(group.arguments[table].r#type()) {
+                    Some((_, rows, _)) => Extent::Const(rows),
+                    None => operands[table].dims[0],
+                };
+                self.check("index", &[buffer(ids)], &[rows]);
+            }
+            name @ ("transformer.kv_update" | "transformer.attention") => {
+                let is_update = name == "transformer.kv_update";
+                // Operands: cache, rows, positions, lengths, table, or query, key, value, positions, lengths, table.
+                let first = if is_update { 2 } else { 3 };
+                let (cache, new) = if is_update { (0, 1) } else { (1, 0) };
+                let (Some(cache), Some(positions)) = (operand(cache), optional(first)) else { return Ok(()) };
+                let rows = op.operand(new).ok().and_then(|new| value_dims(group, new)?.into_iter().nth(1));
+                let Some(rows) = rows.map(|rows| self.size(&rows, operands)) else { return Ok(()) };
+                let sequences = [Some(positions), optional(first + 1)].into_iter().flatten().map(buffer);
+                let Some(table) = optional(first + 2) else {
+                    let sequences: Vec<Value> = sequences.collect();
+                    self.check("position", &sequences, &[rows, operands[cache].dims[1]]);
+                    return Ok(());
+                };
+                let buffers: Vec<Value> = std::iter::once(buffer(table)).chain(sequences).collect();
+                if !is_update && !buffers.iter().all(|b| b.is_block_argument()) {
+                    let message = "needs block table, positions and lengths to be arguments of the function, where they \
+                                   are checked before a call";
+                    return Err(PassError::at(&op, message));
+                }
+                // An update touches new rows only, as a window of one position would.
+                let window = if is_update { Some(1) } else { integer_attribute(&op, "window") };
+                let window = window.and_then(|w| usize::try_from(w).ok()).map(Extent::Const);
+                let sizes = [rows, operands[cache].dims[1], operands[cache].dims[0]];
+                self.check("blocks", &buffers, &sizes.into_iter().chain(window).collect::<Vec<_>>());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Emits a condition on arguments of the function, once.
+    fn check(&mut self, kind: &'static str, buffers: &[Value<'c, 'a>], sizes: &[Extent<'c, 'a>]) {
+        if !buffers.iter().all(|b| b.is_block_argument()) {
+            return;
+        }
+        let known = (
+            kind,
+            buffers.iter().map(|b| key(*b)).collect::<Vec<_>>(),
+            sizes.iter().map(Extent::identity).collect::<Vec<_>>(),
+        );
+        if self.checked.contains(&known) {
+            return;
+        }
+        self.checked.push(known);
+        let segments = format!("array<i32: {}, {}>", buffers.len(), sizes.len());
+        let attributes = [
+            ("kind", StringAttribute::new(self.e.context, kind).into()),
+            ("operandSegmentSizes", parse_attribute(self.e.context, &segments)),
+        ];
+        let sizes = sizes.iter().map(|s| self.index(*s));
+        let operands: Vec<Value> = buffers.iter().copied().chain(sizes).collect();
+        self.e.op("transformer.check", &operands, &[], &attributes);
+    }
+}
+
+/// A value of the group and an axis of it.
+type Axis<'c, 'a> = (Value<'c, 'a>, usize);
+
+/// Axes of an op's operands that must be equally long.
+fn equal_axes<'c, 'a>(op: OperationRef<'c, 'a>) -> Vec<(Axis<'c, 'a>, Axis<'c, 'a>)> {
+    let operands: Vec<Value> = op.operands().collect();
+    let rank = |value: Value| dims(value.r#type()).len();
+    let optional = |i: usize| optional_operand(&op, i);
+    let mut equal = vec![];
+    match (op_name(&op).as_str(), &operands[..]) {
+        ("transformer.matmul", [a, b, ..]) if rank(*a) >= 2 && rank(*a) == rank(*b) => {
+            let last = rank(*a) - 1;
+            equal.extend((0..last - 1).map(|axis| ((*a, axis), (*b, axis))));
+            let inner = |flag, plain, swapped| if op.has_attribute(flag) { swapped } else { plain };
+            equal.push(((*a, inner("transpose_a", last, last - 1)), (*b, inner("transpose_b", last - 1, last))));
+        }
+        ("transformer.rope", [x, sequences @ ..]) => equal.extend(sequences.iter().map(|s| ((*x, 0), (*s, 0)))),
+        ("transformer.kv_update", [cache, new, ..]) => {
+            equal.extend((2..5).filter_map(optional).map(|s| ((*new, 0), (s, 0))));
+            if optional(4).is_none() {
+                equal.push(((*new, 0), (*cache, 0)));
+            }
+        }
+        ("transformer.attention", [query, key, value, ..]) => {
+            equal.extend((0..2).map(|axis| ((*key, axis), (*value, axis))));
+            equal.extend((3..6).filter_map(optional).map(|s| ((*query, 0), (s, 0))));
+            if optional(5).is_none() {
+                equal.push(((*query, 0), (*key, 0)));
+            }
+        }
+        (name, [x, rest @ ..]) if name.starts_with("arith.") || name == "transformer.swiglu" => {
+            equal.extend(rest.iter().flat_map(|y| (0..rank(*x)).map(|axis| ((*x, axis), (*y, axis)))));
+        }
+        _ => {}
+    }
+    equal
+}

@@ -1,0 +1,392 @@
+//! Runs functions on the reference and compiled, and sets one against the other.
+//!
+//! A [`Case`] is a function without its name and the calls to make, in order; a [`Suite`] puts many into one module, so
+//! that they are compiled together. Inputs are random, but for integers, which the case gives. On every instruction set
+//! of this machine the results must be the reference's within a tolerance, and the same bytes on 1, 2 and 4 threads.
+
+use kforge_dialect::Interpreter;
+use kforge_lowering::compile::{self, Compiled, Target};
+use kforge_passes::isa::Isa;
+use kforge_program::{Element, Layout};
+use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
+use kforge_runtime::{Executor, View};
+use std::fmt::Write;
+
+/// Thread counts that must agree on every byte.
+pub const THREADS: [usize; 3] = [1, 2, 4];
+
+/// Instruction sets of this machine, the widest first. The last is the plain path, without FMA and half precision.
+pub fn isas() -> Vec<Isa> {
+    Isa::ALL.into_iter().filter(|isa| Target::host(Some(*isa)).is_ok()).collect()
+}
+
+/// One call of a function.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Sizes of the dynamic dimensions of the inputs, in order.
+    pub sizes: Vec<usize>,
+    /// Values of the i32 inputs, in order.
+    pub integers: Vec<Vec<i32>>,
+}
+
+/// A function and what to do with it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// For people.
+    pub name: String,
+    /// Globals of the function's own: each name contains `$`, which becomes the case's number.
+    pub globals: String,
+    /// Signature and body: `(%x: tensor<?x3xf32>) -> tensor<?x3xf32> { ... }`.
+    pub function: String,
+    pub calls: Vec<Call>,
+    /// Shapes of the mutable globals, in order.
+    pub states: Vec<Vec<usize>>,
+    /// How many units of the tolerance it may be off: roundings of the result's type that fusion leaves out.
+    pub slack: f64,
+}
+
+impl Case {
+    pub fn new(name: impl Into<String>, function: impl Into<String>) -> Case {
+        Case {
+            name: name.into(),
+            globals: String::new(),
+            function: function.into(),
+            calls: vec![],
+            states: vec![],
+            slack: 1.0,
+        }
+    }
+
+    /// A call without integers.
+    pub fn sizes(self, sizes: &[usize]) -> Case {
+        self.call(sizes, &[])
+    }
+
+    pub fn call(mut self, sizes: &[usize], integers: &[&[i32]]) -> Case {
+        let integers = integers.iter().map(|values| values.to_vec()).collect();
+        self.calls.push(Call { sizes: sizes.to_vec(), integers });
+        self
+    }
+
+    /// One call for each size of the only dynamic dimension.
+    pub fn rows(self, rows: &[usize]) -> Case {
+        rows.iter().fold(self, |case, rows| case.sizes(&[*rows]))
+    }
+
+    pub fn slack(mut self, slack: f64) -> Case {
+        self.slack = slack;
+        self
+    }
+
+    /// A mutable global `NAME$` of a type, with its shape where that is dynamic.
+    pub fn state(mut self, name: &str, ty: &str, dims: &[usize]) -> Case {
+        let _ = writeln!(self.globals, "ml_program.global private mutable @{name}$ : {ty}");
+        self.states.push(dims.to_vec());
+        self
+    }
+}
+
+/// What a case's calls gave: the results of each, and the state after the last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub results: Vec<Vec<Tensor>>,
+    pub states: Vec<Tensor>,
+}
+
+/// Cases that are compiled as one module.
+#[derive(Default)]
+pub struct Suite {
+    pub cases: Vec<Case>,
+}
+
+impl Suite {
+    pub fn new(cases: impl IntoIterator<Item = Case>) -> Suite {
+        Suite { cases: cases.into_iter().collect() }
+    }
+
+    /// Name of case `index`'s function.
+    pub fn entry(index: usize) -> String {
+        format!("case{index}")
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (i, case) in self.cases.iter().enumerate() {
+            let number = |text: &str| text.replace('$', &i.to_string());
+            let _ = writeln!(text, "{}func.func @{}{}", number(&case.globals), Self::entry(i), number(&case.function));
+        }
+        text
+    }
+
+    /// The inputs of every call of every case.
+    pub fn inputs(&self) -> Vec<Vec<Vec<Tensor>>> {
+        let context = compile::context();
+        let text = self.text();
+        let module = compile::parse(&context, &text).unwrap_or_else(|e| panic!("{e}\n{}", line_of(&text, &e.0)));
+        let interpreter = Interpreter::new(&module).expect("the module can be interpreted");
+        let functions = interpreter.functions();
+        let inputs = |(i, case): (usize, &Case)| {
+            let name = Self::entry(i);
+            let function = functions.iter().find(|f| f.name == name).expect("a function for each case");
+            case.calls.iter().map(|call| inputs(&case.name, &function.inputs, call, 1000 * i as u64)).collect()
+        };
+        self.cases.iter().enumerate().map(inputs).collect()
+    }
+
+    /// What the reference gives.
+    pub fn reference(&self, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
+        let context = compile::context();
+        let module = compile::parse(&context, &self.text()).expect("the module parses");
+        let mut interpreter = Interpreter::new(&module).expect("the module can be interpreted");
+        let outcome = |(i, case): (usize, &Case)| {
+            let states: Vec<_> = interpreter.globals().into_iter().filter(|g| g.mutable && is_of(&g.name, i)).collect();
+            for (global, dims) in states.iter().zip(&case.states) {
+                let zeros = Tensor::zeros(dims.clone(), global.element).expect("a state's shape");
+                interpreter.set_global(&global.name, zeros).expect("a state's type");
+            }
+            let call = |inputs: &Vec<Tensor>| {
+                let results = interpreter.call(&Self::entry(i), inputs.clone());
+                results.unwrap_or_else(|e| panic!("{}: {e}", case.name))
+            };
+            let results = inputs[i].iter().map(call).collect();
+            let states = states.iter().filter_map(|g| interpreter.global(&g.name).cloned()).collect();
+            Outcome { results, states }
+        };
+        self.cases.iter().enumerate().map(outcome).collect()
+    }
+
+    pub fn compile(&self, isa: Isa, fuse: bool) -> Compiled {
+        let target = Target::host(Some(isa)).expect("an instruction set of this machine");
+        compile::compile(&self.text(), &target, fuse).unwrap_or_else(|e| panic!("{isa}: {e}"))
+    }
+
+    /// What compiled code gives.
+    pub fn run(&self, compiled: &Compiled, threads: usize, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
+        let executor = Executor::new(compiled.program.clone(), &compiled.object, threads);
+        let mut executor = executor.expect("the object loads");
+        let outcome = |(i, case): (usize, &Case)| {
+            let globals = executor.program().globals.iter();
+            let states: Vec<_> = globals.filter(|g| g.mutable && is_of(&g.name, i)).cloned().collect();
+            for (global, dims) in states.iter().zip(&case.states) {
+                executor.make_state(&global.name, dims).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            }
+            let call = |inputs: &Vec<Tensor>| {
+                call(&mut executor, &Self::entry(i), inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name))
+            };
+            let results = inputs[i].iter().map(call).collect();
+            let state = |(global, dims): (&kforge_program::Global, &Vec<usize>)| {
+                let bytes = executor.state(&global.name).expect("the state was made");
+                unpacked(global.layout, global.ty.element, dims, bytes)
+            };
+            let states = states.iter().zip(&case.states).map(state).collect();
+            Outcome { results, states }
+        };
+        self.cases.iter().enumerate().map(outcome).collect()
+    }
+
+    /// Compares fused kernels with the reference on every instruction set and thread count.
+    ///
+    /// # Panics
+    /// If a result is outside its tolerance, or depends on the number of threads.
+    pub fn check(&self) {
+        self.check_each(|_, _, _, _| String::new());
+    }
+
+    /// The same, and the ops as kernels of their own must give the same bits: fusing leaves the order of every sum.
+    ///
+    /// # Panics
+    /// As [`Suite::check`], or if fusing changes a bit.
+    pub fn check_fusion(&self) {
+        self.check_each(|isa, inputs, _, fused| {
+            let unfused = self.run(&self.compile(isa, false), 2, inputs);
+            self.each_case(isa, |i| {
+                same_bytes(&fused[i], &unfused[i]).then_some(()).ok_or("fusing changes the bits of the result".to_owned())
+            })
+        });
+    }
+
+    /// The same, and the ops as kernels of their own must be as close to the reference.
+    ///
+    /// # Panics
+    /// As [`Suite::check`], for either.
+    pub fn check_fusion_within_tolerance(&self) {
+        self.check_each(|isa, inputs, expected, _| {
+            let unfused = self.run(&self.compile(isa, false), 2, inputs);
+            let agree = |i| agree(&self.cases[i], &unfused[i], &expected[i]);
+            self.each_case(isa, |i| agree(i).map_err(|message| format!("unfused: {message}")))
+        });
+    }
+
+    /// Checks fused kernels, and what else `more` says of an instruction set, the inputs, and what is expected and given.
+    fn check_each(&self, more: impl Fn(Isa, &[Vec<Vec<Tensor>>], &[Outcome], &[Outcome]) -> String) {
+        let inputs = self.inputs();
+        let expected = self.reference(&inputs);
+        let mut failures = String::new();
+        for isa in isas() {
+            let compiled = self.compile(isa, true);
+            let [one, rest @ ..] = THREADS.map(|threads| self.run(&compiled, threads, &inputs));
+            failures += &self.each_case(isa, |i| agree(&self.cases[i], &one[i], &expected[i]));
+            failures += &self.each_case(isa, |i| {
+                let same = rest.iter().all(|other| same_bytes(&one[i], &other[i]));
+                same.then_some(()).ok_or("the result depends on the number of threads".to_owned())
+            });
+            failures += &more(isa, &inputs, &expected, &one);
+        }
+        assert!(failures.is_empty(), "compiled code is wrong\n{failures}");
+    }
+
+    /// The failures of a check of each case, one a line.
+    fn each_case(&self, isa: Isa, check: impl Fn(usize) -> Result<(), String>) -> String {
+        let failure = |i: usize| check(i).err().map(|message| format!("{isa}, {}: {message}\n", self.cases[i].name));
+        (0..self.cases.len()).filter_map(failure).collect()
+    }
+}
+
+/// The line of a text that a diagnostic `loc("-":LINE:COLUMN)` points at.
+fn line_of<'t>(text: &'t str, diagnostic: &str) -> &'t str {
+    let number = diagnostic.split(':').nth(1).and_then(|line| line.parse::<usize>().ok());
+    number.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default()
+}
+
+/// Whether a global belongs to case `index`.
+fn is_of(name: &str, index: usize) -> bool {
+    let number = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+    number.parse() == Ok(index)
+}
+
+/// Random floats and the call's integers for a signature.
+fn inputs(name: &str, signature: &kforge_dialect::interpret::Signature, call: &Call, seed: u64) -> Vec<Tensor> {
+    let (mut sizes, mut integers) = (call.sizes.iter(), call.integers.iter());
+    let input = |(i, (dims, element)): (usize, &(Vec<Option<usize>>, ReferenceElement))| {
+        let size = |d: &Option<usize>| d.or_else(|| sizes.next().copied()).unwrap_or_else(|| panic!("{name}: too few sizes"));
+        let shape: Vec<usize> = dims.iter().map(size).collect();
+        if element.is_integer() {
+            let values = integers.next().unwrap_or_else(|| panic!("{name}: too few integers"));
+            return Tensor::i32(shape, values.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        random::uniform(seed + i as u64, &shape, *element).unwrap_or_else(|e| panic!("{name}: {e}"))
+    };
+    let inputs = signature.iter().enumerate().map(input).collect();
+    assert!(sizes.next().is_none() && integers.next().is_none(), "{name}: too many sizes or integers");
+    inputs
+}
+
+/// Calls a function of an executor with tensors.
+///
+/// # Errors
+/// The executor's.
+pub fn call(executor: &mut Executor, function: &str, inputs: &[Tensor]) -> kforge_runtime::Result<Vec<Tensor>> {
+    let bytes: Vec<Vec<u8>> = inputs.iter().map(Tensor::to_bytes).collect();
+    let views: Vec<View> = inputs
+        .iter()
+        .zip(&bytes)
+        .map(|(t, bytes)| View { dims: t.shape(), element: program_element(t.element()), bytes })
+        .collect();
+    let outputs = executor.call(function, &views)?;
+    let tensor = |i| {
+        let view = outputs.get(i).expect("results of tests are row-major");
+        Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes).expect("a result of its shape's size")
+    };
+    Ok((0..outputs.len()).map(tensor).collect())
+}
+
+/// Sets a weight of an executor to a tensor.
+///
+/// # Errors
+/// The executor's.
+pub fn set_weight(executor: &mut Executor, name: &str, weight: &Tensor) -> kforge_runtime::Result<()> {
+    let (element, bytes) = (program_element(weight.element()), weight.to_bytes());
+    executor.set_weight(name, View { dims: weight.shape(), element, bytes: &bytes })
+}
+
+/// Whether results and states are the reference's.
+///
+/// # Errors
+/// Says which is not, and by how much.
+pub fn agree(case: &Case, actual: &Outcome, expected: &Outcome) -> Result<(), String> {
+    for (c, (actual, expected)) in actual.results.iter().zip(&expected.results).enumerate() {
+        let place = |i| format!("call {c} {:?}, result {i}", case.calls.get(c).map(|call| &call.sizes));
+        all_near(actual, expected, case.slack).map_err(|(i, message)| format!("{}: {message}", place(i)))?;
+    }
+    all_near(&actual.states, &expected.states, case.slack).map_err(|(i, message)| format!("state {i}: {message}"))
+}
+
+fn all_near(actual: &[Tensor], expected: &[Tensor], slack: f64) -> Result<(), (usize, String)> {
+    for (i, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        near(actual, expected, slack).map_err(|message| (i, message))?;
+    }
+    (actual.len() == expected.len()).then_some(()).ok_or((0, "another number of tensors".into()))
+}
+
+/// Whether a tensor is another within `slack` units: of f32 a hundred-thousandth, of f16 and bf16 one in the last place,
+/// of the largest element (at least of 1, as inputs are).
+///
+/// # Errors
+/// Says by how much it is not.
+pub fn near(actual: &Tensor, expected: &Tensor, slack: f64) -> Result<Comparison, String> {
+    let unit = match expected.element() {
+        ReferenceElement::F16 => 2f64.powi(-10),
+        ReferenceElement::BF16 => 2f64.powi(-7),
+        _ => 1e-5,
+    };
+    let largest = expected.to_f32().into_iter().map(|x| f64::from(x.abs())).fold(1.0, f64::max);
+    let tolerance = Tolerance { abs: slack * unit * largest, rel: 0.0 };
+    let comparison = compare(actual, expected, tolerance).map_err(|e| e.to_string())?;
+    if comparison.within_tolerance() { Ok(comparison) } else { Err(comparison.to_string()) }
+}
+
+/// Whether two outcomes are the same bits.
+pub fn same_bytes(a: &Outcome, b: &Outcome) -> bool {
+    let bytes = |outcome: &Outcome| -> Vec<Vec<u8>> {
+        outcome.results.iter().flatten().chain(&outcome.states).map(Tensor::to_bytes).collect()
+    };
+    bytes(a) == bytes(b)
+}
+
+/// A state as a row-major tensor, whatever its layout.
+fn unpacked(layout: Layout, element: Element, dims: &[usize], bytes: &[u8]) -> Tensor {
+    let width = element.bytes().expect("state is no quantised weight");
+    let [batch, rows, heads, depth] = dims[..] else { panic!("a state of rank {}", dims.len()) };
+    let padded = rows.next_multiple_of(16);
+    let mut out = vec![];
+    for (b, row, head, d) in each(batch, rows, heads, depth) {
+        let first = (b * heads + head) * padded;
+        let at = match layout {
+            Layout::HeadMajor => (first + row) * depth + d,
+            Layout::Keys16 => (first + row / 16 * 16) * depth + d * 16 + row % 16,
+            _ => ((b * rows + row) * heads + head) * depth + d,
+        };
+        out.extend(&bytes[at * width..(at + 1) * width]);
+    }
+    Tensor::from_bytes(dims, reference_element(element), &out).expect("a state of its shape's size")
+}
+
+fn each(batch: usize, rows: usize, heads: usize, depth: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    let inner = move |b| (0..rows).flat_map(move |r| (0..heads).flat_map(move |h| (0..depth).map(move |d| (b, r, h, d))));
+    (0..batch).flat_map(inner)
+}
+
+/// A reference element as the program has it.
+///
+/// # Panics
+/// For i64 and i1, which are not passed in or out.
+pub fn program_element(element: ReferenceElement) -> Element {
+    match element {
+        ReferenceElement::F32 => Element::F32,
+        ReferenceElement::F16 => Element::F16,
+        ReferenceElement::BF16 => Element::BF16,
+        ReferenceElement::I32 => Element::I32,
+        ReferenceElement::Quant(format) => Element::Quant(format),
+        ReferenceElement::I64 | ReferenceElement::Bool => panic!("tensors of {element} are not passed in or out"),
+    }
+}
+
+pub fn reference_element(element: Element) -> ReferenceElement {
+    match element {
+        Element::F32 => ReferenceElement::F32,
+        Element::F16 => ReferenceElement::F16,
+        Element::BF16 => ReferenceElement::BF16,
+        Element::I32 => ReferenceElement::I32,
+        Element::Quant(format) => ReferenceElement::Quant(format),
+    }
+}

@@ -1,0 +1,21 @@
+//! Compiled code against the reference: every op and fused kernel, exactness, the decoder, whole programs, random modules
+//! and hostile callers. See `kforge_test::run` for how a case is run.
+
+#[path = "compiled/caches.rs"]
+mod caches;
+#[path = "compiled/decoder.rs"]
+mod decoder;
+#[path = "compiled/exactness.rs"]
+mod exactness;
+#[path = "compiled/executor.rs"]
+mod executor;
+#[path = "compiled/fused.rs"]
+mod fused;
+#[path = "compiled/ops.rs"]
+mod ops;
+#[path = "compiled/program.rs"]
+mod program;
+#[path = "compiled/random.rs"]
+mod random;
+#[path = "compiled/text.rs"]
+mod text;

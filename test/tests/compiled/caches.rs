@@ -1,0 +1,219 @@
+//! Attention and cache updates against the reference, over tensors and over caches in every layout.
+
+use crate::text::ELEMENTS;
+use kforge_test::run::{Case, Suite};
+
+/// An attention over keys and values of the caller.
+struct Plain {
+    /// Query heads, heads of keys and values, size of a head.
+    heads: (usize, usize, usize),
+    element: &'static str,
+    attributes: &'static str,
+    /// Query rows and keys of a call.
+    lengths: &'static [(usize, usize)],
+}
+
+/// Around tiles of 4 rows, vectors of 16 and blocks of 64 keys; more rows than keys; no rows; no keys.
+const LENGTHS: [(usize, usize); 8] = [(1, 1), (3, 17), (17, 3), (33, 65), (1, 130), (20, 200), (0, 5), (3, 0)];
+
+#[test]
+fn attention_over_tensors() {
+    let mut cases = vec![];
+    for Plain { heads: (heads, kv_heads, depth), element, attributes, lengths } in [
+        Plain { heads: (1, 1, 16), element: "f32", attributes: "", lengths: &LENGTHS },
+        Plain { heads: (4, 2, 16), element: "f32", attributes: "causal", lengths: &LENGTHS },
+        Plain { heads: (9, 3, 64), element: "f32", attributes: "causal", lengths: &[(1, 100), (20, 70)] },
+        Plain { heads: (2, 1, 3), element: "f32", attributes: "causal, window = 5 : i64", lengths: &LENGTHS },
+        Plain { heads: (2, 2, 33), element: "f16", attributes: "causal, window = 70 : i64", lengths: &LENGTHS },
+        Plain { heads: (3, 1, 20), element: "bf16", attributes: "window = 1 : i64", lengths: &[(1, 1), (5, 70)] },
+        Plain { heads: (2, 1, 32), element: "f32", attributes: "causal, softcap = 2.0 : f32, scale = 3.0 : f32", lengths: &LENGTHS },
+        Plain { heads: (1, 1, 1), element: "f16", attributes: "scale = 0.5 : f32", lengths: &[(7, 66)] },
+    ] {
+        let (q, k) = (format!("tensor<2x?x{heads}x{depth}x{element}>"), format!("tensor<2x?x{kv_heads}x{depth}x{element}>"));
+        let function = format!(
+            "(%q: {q}, %k: {k}, %v: {k}) -> {q} {{
+              %y = transformer.attention %q, %k, %v {{{attributes}}} : {q}, {k}, {k}
+              return %y : {q}
+            }}"
+        );
+        let case = Case::new(format!("attention {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
+        cases.push(lengths.iter().fold(case, |case, (rows, keys)| case.sizes(&[*rows, *keys, *keys])));
+        // One row has a kernel of its own.
+        let q = q.replace("x?x", "x1x");
+        let function = format!(
+            "(%q: {q}, %k: {k}, %v: {k}) -> {q} {{
+              %y = transformer.attention %q, %k, %v {{{attributes}}} : {q}, {k}, {k}
+              return %y : {q}
+            }}"
+        );
+        let case = Case::new(format!("attention of one row, {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
+        cases.push([1, 63, 64, 65, 129].iter().fold(case, |case, keys| case.sizes(&[*keys, *keys])));
+    }
+    Suite::new(cases).check();
+}
+
+/// Where the sequences of a call begin and how many rows of each are real, for two sequences.
+struct Step {
+    rows: usize,
+    positions: [i32; 2],
+    lengths: [i32; 2],
+}
+
+/// A prompt of unequal lengths, one row, a few, and some past a block of 64.
+const STEPS: [Step; 5] = [
+    Step { rows: 17, positions: [0, 0], lengths: [17, 5] },
+    Step { rows: 1, positions: [17, 5], lengths: [1, 1] },
+    Step { rows: 5, positions: [18, 6], lengths: [0, 5] },
+    Step { rows: 40, positions: [18, 11], lengths: [40, 33] },
+    Step { rows: 3, positions: [58, 44], lengths: [3, 2] },
+];
+
+/// A cache update and an attention that reads the cache.
+struct Cached {
+    element: &'static str,
+    heads: (usize, usize, usize),
+    attributes: &'static str,
+    lengths: bool,
+    /// Capacity without a block table; blocks, their size, and the pages of each sequence with one.
+    capacity: usize,
+    pages: Option<(usize, usize, &'static [i32])>,
+}
+
+/// The block tables of two sequences, interleaved and out of order; pages that are never touched are nowhere.
+const PAGES_OF_16: &[i32] = &[3, 0, 7, 2, 1, 4, 6, -1];
+const ALL_PAGES_OF_16: &[i32] = &[3, 0, 7, 2, 1, 4, 6, 5];
+const PAGES_OF_24: &[i32] = &[5, 1, 4, 0, 2, 99];
+
+impl Cached {
+    /// Types of query, rows and cache.
+    fn types(&self) -> (String, String, String) {
+        let Cached { element, heads: (heads, kv_heads, depth), .. } = self;
+        let cache = match self.pages {
+            None => format!("2x{}", self.capacity),
+            Some((blocks, size, _)) => format!("{blocks}x{size}"),
+        };
+        (
+            format!("tensor<2x?x{heads}x{depth}x{element}>"),
+            format!("tensor<2x?x{kv_heads}x{depth}x{element}>"),
+            format!("tensor<{cache}x{kv_heads}x{depth}x{element}>"),
+        )
+    }
+
+    /// Parameters, operands and types of positions, lengths and block table.
+    fn sequences(&self) -> (String, String, String) {
+        let (mut parameters, mut operands, mut types) = (", %p: tensor<2xi32>".to_owned(), " at %p".to_owned(), ", tensor<2xi32>".to_owned());
+        if self.lengths {
+            parameters += ", %l: tensor<2xi32>";
+            operands += " lengths %l";
+            types += ", tensor<2xi32>";
+        }
+        if let Some((_, _, pages)) = self.pages {
+            let ty = format!("tensor<2x{}xi32>", pages.len() / 2);
+            parameters += &format!(", %t: {ty}");
+            operands += " blocks %t";
+            types += &format!(" blocks {ty}");
+        }
+        (parameters, operands, types)
+    }
+
+    fn calls(&self, case: Case, sizes: impl Fn(usize) -> Vec<usize>) -> Case {
+        STEPS.iter().fold(case, |case, step| {
+            let mut integers: Vec<&[i32]> = vec![&step.positions];
+            if self.lengths {
+                integers.push(&step.lengths);
+            }
+            if let Some((_, _, pages)) = self.pages {
+                integers.push(pages);
+            }
+            case.call(&sizes(step.rows), &integers)
+        })
+    }
+
+    fn name(&self) -> String {
+        let Cached { element, heads, attributes, lengths, capacity, pages } = self;
+        let pages = pages.map_or(format!("of {capacity}"), |(blocks, size, _)| format!("of {blocks} pages of {size}"));
+        format!("{heads:?} {element} {attributes} lengths {lengths}, cache {pages}")
+    }
+
+    /// The caches are state: keys interleaved, values by head.
+    fn state(&self) -> Case {
+        let ((q, k, cache), (parameters, operands, types)) = (self.types(), self.sequences());
+        let function = format!(
+            "(%q: {q}, %k: {k}, %v: {k}{parameters}) -> {q} {{
+              %kc = ml_program.global_load @keys$ : {cache}
+              %vc = ml_program.global_load @values$ : {cache}
+              %kn = transformer.kv_update %kc, %k{operands} : {cache}, {k}{types}
+              %vn = transformer.kv_update %vc, %v{operands} : {cache}, {k}{types}
+              ml_program.global_store @keys$ = %kn : {cache}
+              ml_program.global_store @values$ = %vn : {cache}
+              %y = transformer.attention %q, %kn, %vn{operands} {{{}}} : {q}, {cache}, {cache}{types}
+              return %y : {q}
+            }}",
+            self.attributes
+        );
+        let (_, kv_heads, depth) = self.heads;
+        let dims = match self.pages {
+            None => [2, self.capacity, kv_heads, depth],
+            Some((blocks, size, _)) => [blocks, size, kv_heads, depth],
+        };
+        let case = Case::new(format!("state, {}", self.name()), function);
+        self.calls(case.state("keys", &cache, &dims).state("values", &cache, &dims), |rows| vec![rows; 3])
+    }
+
+    /// The caches are handed in and out, in the caller's order.
+    fn argument(&self) -> Case {
+        let ((q, k, cache), (parameters, operands, types)) = (self.types(), self.sequences());
+        let function = format!(
+            "(%q: {q}, %k: {k}, %kc: {cache}, %vc: {cache}{parameters}) -> ({q}, {cache}) {{
+              %kn = transformer.kv_update %kc, %k{operands} : {cache}, {k}{types}
+              %y = transformer.attention %q, %kn, %vc{operands} {{{}}} : {q}, {cache}, {cache}{types}
+              return %y, %kn : {q}, {cache}
+            }}",
+            self.attributes
+        );
+        self.calls(Case::new(format!("arguments, {}", self.name()), function), |rows| vec![rows; 2])
+    }
+}
+
+#[test]
+fn attention_over_caches() {
+    let plain = Cached { element: "f32", heads: (4, 2, 16), attributes: "causal", lengths: true, capacity: 67, pages: None };
+    let cached = [
+        Cached { ..plain },
+        Cached { lengths: false, heads: (3, 1, 33), capacity: 80, attributes: "causal, window = 9 : i64", ..plain },
+        Cached { element: "f16", heads: (2, 2, 64), attributes: "softcap = 5.0 : f32", capacity: 64, ..plain },
+        Cached { element: "bf16", heads: (2, 1, 8), lengths: false, ..plain },
+        Cached { pages: Some((8, 16, PAGES_OF_16)), ..plain },
+        Cached { pages: Some((6, 24, PAGES_OF_24)), element: "f16", heads: (2, 1, 17), ..plain },
+        Cached { pages: Some((8, 16, ALL_PAGES_OF_16)), lengths: false, attributes: "causal, window = 20 : i64", ..plain },
+    ];
+    Suite::new(cached.iter().flat_map(|cached| [cached.state(), cached.argument()])).check();
+}
+
+#[test]
+fn updates_alone_keep_the_callers_order() {
+    let mut cases = vec![];
+    for (i, element) in ELEMENTS.into_iter().enumerate() {
+        let (cache, k) = (format!("tensor<2x?x3x5x{element}>"), format!("tensor<2x?x3x5x{element}>"));
+        let function = format!(
+            "(%c: {cache}, %k: {k}, %p: tensor<2xi32>, %l: tensor<2xi32>) -> {cache} {{
+              %n = transformer.kv_update %c, %k at %p lengths %l : {cache}, {k}, tensor<2xi32>, tensor<2xi32>
+              return %n : {cache}
+            }}"
+        );
+        let case = Case::new(format!("kv_update {element}"), function).slack(0.0);
+        cases.push(case.call(&[20, 3], &[&[17, 0], &[3, 2]]).call(&[5, 0], &[&[5, 0], &[0, 0]]).call(&[1, 1], &[&[0, 1], &[1, 0]]));
+        // The capacity of a state is known when it is made.
+        let function = format!(
+            "(%k: {k}, %p: tensor<2xi32>) -> {k} {{
+              %c = ml_program.global_load @cache$ : {cache}
+              %n = transformer.kv_update %c, %k at %p : {cache}, {k}, tensor<2xi32>
+              ml_program.global_store @cache$ = %n : {cache}
+              return %k : {k}
+            }}"
+        );
+        let case = Case::new(format!("kv_update of a state {element}"), function).slack(0.0);
+        cases.push(case.state("cache", &cache, &[2, 19 + i, 3, 5]).call(&[3], &[&[0, 16]]).call(&[17], &[&[2, 0]]));
+    }
+    Suite::new(cases).check();
+}

@@ -1,0 +1,244 @@
+//! Decoding: token by token through the caches gives what one pass over all tokens gives.
+
+use kforge_checkpoint::Checkpoint;
+use kforge_dialect::Interpreter;
+use kforge_lowering::compile::{self, Compiled, Target};
+use kforge_passes::{
+    isa::Isa,
+    models::{
+        Llama, RopeMode,
+        llama::{self, Phase},
+    },
+};
+use kforge_program::Element;
+use kforge_reference::Tensor;
+use kforge_runtime::{Decoder, Executor, View, cache};
+use kforge_test::run::{THREADS, isas, near, reference_element};
+use std::path::PathBuf;
+
+/// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
+const TOLERANCE: f32 = 1e-3;
+
+/// A model's module, and its weights to set.
+struct Model {
+    checkpoint: Checkpoint,
+    source: String,
+}
+
+impl Model {
+    fn new(checkpoint: Checkpoint) -> Model {
+        let config = checkpoint.config();
+        let model = Llama {
+            layers: config.layers,
+            hidden: config.hidden,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            vocab: config.vocab,
+            norm_eps: config.norm_eps,
+            rope_mode: match config.rope_mode {
+                kforge_checkpoint::RopeMode::Interleaved => RopeMode::Interleaved,
+                kforge_checkpoint::RopeMode::Half => RopeMode::Half,
+            },
+            rope_base: config.rope_base,
+            rope_divisors: config.rope_divisors.clone(),
+            window: config.window,
+        };
+        let types: Vec<(String, String)> = checkpoint
+            .names()
+            .into_iter()
+            .map(|name| {
+                let weight = checkpoint.weight(&name).expect("a weight that is listed");
+                let dims: String = weight.dims.iter().map(|d| format!("{d}x")).collect();
+                let ty = match element(weight.element) {
+                    Element::Quant(format) => format!("!transformer.quant<{format}, {}>", dims.trim_end_matches('x')),
+                    element => format!("tensor<{dims}{element}>"),
+                };
+                (name, ty)
+            })
+            .collect();
+        let source = llama::module(&model, &types, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+        Model { checkpoint, source }
+    }
+
+    fn tiny() -> Model {
+        Model::new(Checkpoint::random("tiny", 1).expect("random weights"))
+    }
+
+    fn compile(&self, isa: Isa) -> Compiled {
+        compile::compile(&self.source, &Target::host(Some(isa)).expect("of this machine"), true).expect("the model compiles")
+    }
+
+    fn decoder(&self, compiled: &Compiled, threads: usize, context: usize) -> Decoder {
+        let mut executor = Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
+        for name in self.checkpoint.names() {
+            let weight = self.checkpoint.weight(&name).expect("a weight that is listed");
+            let view = View { dims: weight.dims, element: element(weight.element), bytes: weight.bytes };
+            executor.set_weight(&name, view).expect("the weight fits");
+        }
+        Decoder::new(executor, context).expect("memory for the caches")
+    }
+}
+
+fn element(element: kforge_checkpoint::Element) -> Element {
+    match element {
+        kforge_checkpoint::Element::F32 => Element::F32,
+        kforge_checkpoint::Element::F16 => Element::F16,
+        kforge_checkpoint::Element::BF16 => Element::BF16,
+        kforge_checkpoint::Element::Quant(format) => Element::Quant(format),
+    }
+}
+
+/// Some tokens of a vocabulary.
+fn tokens(count: usize, vocabulary: usize) -> Vec<u32> {
+    (0..count).map(|i| ((i * 7919 + 13) % vocabulary) as u32).collect()
+}
+
+fn same_logits(actual: &[f32], expected: &[f32], what: &str) {
+    let error = actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
+    assert!(actual.len() == expected.len() && error <= TOLERANCE, "{what}: a logit is off by {error}");
+    assert!(actual.iter().zip(expected).all(|(a, e)| a.to_bits() == e.to_bits()), "{what}: a logit is off by {error}, not the same bits");
+}
+
+#[test]
+fn a_tiny_model_token_by_token() {
+    let model = Model::tiny();
+    let ids = tokens(64, model.checkpoint.config().vocab);
+    for isa in isas() {
+        let compiled = model.compile(isa);
+        let mut by_threads: Vec<Vec<f32>> = vec![];
+        for threads in THREADS {
+            let (mut step, mut whole) = (model.decoder(&compiled, threads, 64), model.decoder(&compiled, threads, 64));
+            let mut all = vec![];
+            for n in 1..=ids.len() {
+                let logits = step.decode(ids[n - 1]).expect("one token").to_vec();
+                whole.rewind(0);
+                let rows = whole.score(&ids[..n]).expect("a pass over all");
+                let last = &rows[rows.len() - logits.len()..];
+                same_logits(&logits, last, &format!("{isa}, {threads} threads, length {n}"));
+                all.extend(logits);
+            }
+            // A prompt in two parts, and again after a rewind.
+            whole.rewind(20);
+            let last = whole.prefill(&ids[20..]).expect("the rest of the prompt");
+            same_logits(last, &all[all.len() - last.len()..], &format!("{isa}, {threads} threads, in two parts"));
+            by_threads.push(all);
+        }
+        let bits: Vec<Vec<u32>> = by_threads.iter().map(|l| l.iter().map(|x| x.to_bits()).collect()).collect();
+        assert!(bits.iter().all(|b| *b == bits[0]), "{isa}: the logits depend on the number of threads");
+    }
+}
+
+#[test]
+fn a_tiny_model_on_the_reference() {
+    let model = Model::tiny();
+    let ids = tokens(12, model.checkpoint.config().vocab);
+    let context = compile::context();
+    let module = compile::parse(&context, &model.source).expect("the module parses");
+    let mut interpreter = Interpreter::new(&module).expect("the module can be interpreted");
+    for global in interpreter.globals() {
+        let value = match global.mutable {
+            true => Tensor::zeros(global.dims.iter().map(|d| d.unwrap_or(16)).collect::<Vec<_>>(), global.element),
+            false => {
+                let weight = model.checkpoint.weight(&global.name).expect("a weight of the model");
+                Tensor::from_bytes(weight.dims, reference_element(element(weight.element)), weight.bytes)
+            }
+        };
+        interpreter.set_global(&global.name, value.expect("a tensor")).expect("of the global's type");
+    }
+    let i32s = |shape: &[usize], values: &[u32]| Tensor::i32(shape, values.iter().map(|v| *v as i32).collect::<Vec<_>>()).expect("i32");
+    let rows: Vec<u32> = (0..10).collect();
+    let inputs = vec![i32s(&[1, 10], &ids[..10]), i32s(&[1], &[0]), i32s(&[10], &rows)];
+    let mut expected = interpreter.call("prefill", inputs).expect("prefill")[0].to_f32();
+    for (position, id) in ids.iter().enumerate().skip(10) {
+        let inputs = vec![i32s(&[1, 1], &[*id]), i32s(&[1], &[position as u32])];
+        expected.extend(interpreter.call("decode", inputs).expect("decode")[0].to_f32());
+    }
+    let length = expected.len();
+    let expected = Tensor::f32([length], expected).expect("logits");
+    for isa in isas() {
+        let mut decoder = model.decoder(&model.compile(isa), 2, 16);
+        let mut actual = decoder.score(&ids[..10]).expect("prefill").to_vec();
+        for id in &ids[10..] {
+            actual.extend(decoder.decode(*id).expect("decode"));
+        }
+        let actual = Tensor::f32([length], actual).expect("logits");
+        near(&actual, &expected, 10.0).unwrap_or_else(|e| panic!("{isa}: {e}"));
+    }
+}
+
+#[test]
+fn tokens_and_positions_are_checked() {
+    let model = Model::tiny();
+    let vocabulary = model.checkpoint.config().vocab as u32;
+    let mut decoder = model.decoder(&model.compile(Isa::host()), 1, 5);
+    let error = |result: kforge_runtime::Result<&[f32]>| result.err().map(|e| e.to_string()).unwrap_or_default();
+    assert_eq!(error(decoder.prefill(&[])), "there are no tokens to start from: the prompt is empty");
+    let outside = |function: &str, at| format!("{function}: input 0 has {vocabulary} at element {at}, but must be in 0..{vocabulary}");
+    assert_eq!(error(decoder.decode(vocabulary)), outside("decode", 0));
+    assert_eq!(error(decoder.prefill(&[0, vocabulary, 1])), outside("prefill", 1));
+    assert_eq!(error(decoder.decode(u32::MAX)), outside("decode", 0).replace(&format!("has {vocabulary}"), "has -1"));
+    // What was refused left nothing behind.
+    assert_eq!(decoder.position(), 0);
+    let full = |held, more| format!("the context of 5 tokens is full: {held} are in it and {more} more were asked for; raise --ctx");
+    assert_eq!(error(decoder.score(&[1; 6])), full(0, 6));
+    let four = decoder.prefill(&[1, 2, 3, 4]).expect("four of five").to_vec();
+    assert_eq!(error(decoder.prefill(&[5, 6])), full(4, 2));
+    decoder.decode(5).expect("the fifth");
+    assert_eq!(error(decoder.decode(6)), full(5, 1));
+    decoder.rewind(0);
+    same_logits(decoder.prefill(&[1, 2, 3, 4]).expect("again"), &four, "after errors");
+}
+
+/// The file that `make model` fetches, if it is there.
+fn default_model() -> Option<PathBuf> {
+    let path = cache::directory()?.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    if !path.exists() {
+        eprintln!("SKIPPED: the default model is not at {}; run 'make model'", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn the_default_model_token_by_token() {
+    let Some(path) = default_model() else { return };
+    let model = Model::new(Checkpoint::open(&path).expect("the file that was fetched"));
+    let ids = tokens(40, model.checkpoint.config().vocab);
+    let compiled = model.compile(Isa::host());
+    let mut decoders = THREADS.map(|threads| model.decoder(&compiled, threads, 64));
+    let mut stepped: Vec<Vec<f32>> = vec![];
+    for id in &ids {
+        let [one, rest @ ..] = &mut decoders;
+        let logits = one.decode(*id).expect("one token").to_vec();
+        for other in rest {
+            let threads = other.executor().threads();
+            same_logits(other.decode(*id).expect("one token"), &logits, &format!("{threads} threads"));
+        }
+        stepped.push(logits);
+    }
+    let [_, decoder, _] = &mut decoders;
+    for n in [2, 17, 40] {
+        decoder.rewind(0);
+        let last = decoder.prefill(&ids[..n]).expect("a pass over all");
+        same_logits(last, &stepped[n - 1], &format!("length {n}"));
+    }
+}
+
+/// Exact ids, logits and greedy tokens of the default model, from an implementation of its own (see the file).
+#[test]
+fn the_default_model_is_the_reference_s() {
+    if default_model().is_none() {
+        return;
+    }
+    // The tools of this workspace lie beside the test, once they are built.
+    let test = std::env::current_exe().expect("the test's path");
+    let tool = test.ancestors().nth(2).expect("target/PROFILE/deps/test").join("kforge-run");
+    if !tool.exists() {
+        eprintln!("SKIPPED: {} is not built; run 'cargo build -p kforge-tools'", tool.display());
+        return;
+    }
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/data/smollm2.json");
+    let output = std::process::Command::new(&tool).args(["verify", "--no-cache", "--reference", reference]).output().expect("the tool starts");
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,174 @@
+//! What may not change a bit of a result: how many rows are computed together, the tile, the width of the vectors.
+//!
+//! That the number of threads does not is part of every [`Suite::check`].
+
+use crate::text::{tensor, weight};
+use kforge_reference::{Element, Tensor, random};
+use kforge_test::run::{Case, Suite, isas, same_bytes};
+use std::ops::Range;
+
+/// Some rows of a tensor's first axis.
+fn rows(t: &Tensor, range: Range<usize>) -> Tensor {
+    let bytes = t.to_bytes();
+    let row = bytes.len() / t.shape()[0];
+    let shape = [&[range.len()], &t.shape()[1..]].concat();
+    Tensor::from_bytes(shape, t.element(), &bytes[range.start * row..range.end * row]).expect("whole rows")
+}
+
+/// A linear layer, its kernel chosen by the passes, or by hand.
+fn linear(count: &str, (n, k): (usize, usize), element: &str, stored: &str, kernel: &str) -> Case {
+    let (x, w, y) = (tensor(count, k, element), weight(n, k, stored), tensor(count, n, element));
+    let op = "transformer.linear %a, %b";
+    let function = match kernel {
+        "" => format!("(%a: {x}, %b: {w}) -> {y} {{\n %y = {op} : {x}, {w} -> {y}\n return %y : {y}\n}}"),
+        kernel => format!(
+            "(%x: {x}, %w: {w}) -> {y} {{
+              %y = transformer.fused(%a = %x : {x}, %b = %w : {w}) -> {y} kernel #transformer.kernel<{kernel}> {{
+                %0 = {op} : {x}, {w} -> {y}
+                transformer.yield %0 : {y}
+              }}
+              return %y : {y}
+            }}"
+        ),
+    };
+    Case::new(format!("{count} rows of {n} x {k}, {element} by {stored} {kernel}"), function)
+}
+
+const GEMM_TILES: [&str; 5] = ["[6, 6, 16]", "[8, 4, 32]", "[128, 1, 16]", "[5, 5, 48]", "[130, 2, 16]"];
+const GEMV_TILES: [&str; 3] = ["[16]", "[48]", "[64]"];
+
+/// Rows of 127, each also alone, in threes and under every tile.
+#[test]
+fn a_row_is_the_same_alone_and_in_a_batch() {
+    let (mut suite, mut inputs, mut expected) = (Suite::default(), vec![], vec![]);
+    let weights = [((33, 64), "f32", "f32"), ((48, 96), "f32", "q4_1"), ((17, 32), "f16", "f16"), ((33, 64), "f32", "q5_0"), ((40, 64), "bf16", "q8_0")];
+    for (i, (shape, element, stored)) in weights.into_iter().enumerate() {
+        let of = |name: &str| match name.parse() {
+            Ok(format) => Element::Quant(format),
+            Err(_) => ["f32", "f16", "bf16"].iter().position(|e| *e == name).map(|i| [Element::F32, Element::F16, Element::BF16][i]).expect("an element"),
+        };
+        let x = random::uniform(i as u64, &[127, shape.1], of(element)).expect("a matrix");
+        let w = random::uniform(7 + i as u64, &[shape.0, shape.1], of(stored)).expect("a weight");
+        let mut add = |case: Case, ranges: &[Range<usize>]| {
+            suite.cases.push(case);
+            inputs.push(ranges.iter().map(|range| vec![rows(&x, range.clone()), w.clone()]).collect());
+            expected.push((i, ranges.to_vec()));
+        };
+        add(linear("?", shape, element, stored, ""), &[0..127, 0..126, 60..61, 5..22]);
+        add(linear("1", shape, element, stored, ""), &[0..1, 1..2, 63..64, 126..127]);
+        add(linear("3", shape, element, stored, ""), &[0..3, 100..103]);
+        // Every kind of weight under one other tile, one kind under all.
+        let tiles = if i == 1 { 0..GEMM_TILES.len() } else { i % GEMM_TILES.len()..i % GEMM_TILES.len() + 1 };
+        for tile in &GEMM_TILES[tiles] {
+            add(linear("?", shape, element, stored, &format!("\"gemm\", tile = {tile}")), &[0..127, 3..4]);
+        }
+        let tiles = if i == 1 { 0..GEMV_TILES.len() } else { i % GEMV_TILES.len()..i % GEMV_TILES.len() + 1 };
+        for tile in &GEMV_TILES[tiles] {
+            add(linear("3", shape, element, stored, &format!("\"gemv\", tile = {tile}")), &[0..3, 100..103]);
+        }
+    }
+    let mut by_isa: Vec<(_, Vec<Vec<u8>>)> = vec![];
+    for isa in isas() {
+        let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);
+        let whole: Vec<&Tensor> =
+            outcomes.iter().zip(&expected).filter(|(_, (_, ranges))| ranges.len() == 4 && ranges[0] == (0..127)).map(|(o, _)| &o.results[0][0]).collect();
+        for ((case, outcome), (weight, ranges)) in suite.cases.iter().zip(&outcomes).zip(&expected) {
+            for (range, results) in ranges.iter().zip(&outcome.results) {
+                let expected = rows(whole[*weight], range.clone());
+                assert_eq!(results[0].to_bytes(), expected.to_bytes(), "{isa}, {}, rows {range:?}", case.name);
+            }
+        }
+        by_isa.push((isa, whole.iter().map(|t| t.to_bytes()).collect()));
+    }
+    // With FMA, the width of the vectors does not matter either.
+    by_isa.retain(|(isa, _)| isa.has_fma());
+    for pair in by_isa.windows(2) {
+        assert_eq!(pair[0].1, pair[1].1, "{} and {}", pair[0].0, pair[1].0);
+    }
+}
+
+const HEADS: &str = "4x16xf32";
+const KEYS: &str = "tensor<2x150x2x16xf32>";
+
+/// An attention over a cache, its tile chosen by the passes, or by hand.
+fn attention(count: &str, batch: usize, tile: &str) -> Case {
+    let (q, k, p) = (format!("tensor<{batch}x{count}x{HEADS}>"), KEYS.replace("<2x", &format!("<{batch}x")), format!("tensor<{batch}xi32>"));
+    let types = format!("{q}, {k}, {k}, {p}");
+    let op = format!("transformer.attention %a, %b, %c at %d {{causal, window = 100 : i64}} : {types}");
+    let function = match tile {
+        "" => format!("(%a: {q}, %b: {k}, %c: {k}, %d: {p}) -> {q} {{\n %y = {op}\n return %y : {q}\n}}"),
+        tile => format!(
+            "(%q: {q}, %k: {k}, %v: {k}, %p: {p}) -> {q} {{
+              %y = transformer.fused(%a = %q : {q}, %b = %k : {k}, %c = %v : {k}, %d = %p : {p}) -> {q}
+                kernel #transformer.kernel<\"attention\", tile = {tile}> {{
+                %0 = {op}
+                transformer.yield %0 : {q}
+              }}
+              return %y : {q}
+            }}"
+        ),
+    };
+    Case::new(format!("attention of {count} rows, batch {batch}, tile {tile}"), function)
+}
+
+#[test]
+fn an_attention_row_is_the_same_alone_and_in_a_batch() {
+    let (rows_of, batch) = (37, 2);
+    let q = random::uniform(1, &[batch, rows_of, 4, 16], Element::F32).expect("queries");
+    let [k, v] = [2, 3].map(|seed| random::uniform(seed, &[batch, 150, 2, 16], Element::F32).expect("a cache"));
+    let positions = [3, 90];
+    let p = |values: &[i32]| Tensor::i32([values.len()], values).expect("positions");
+    let (mut suite, mut inputs) = (Suite::default(), vec![]);
+    for tile in ["", "[1]", "[3]", "[16]"] {
+        suite.cases.push(attention("?", batch, tile));
+        inputs.push(vec![vec![q.clone(), k.clone(), v.clone(), p(&positions)]]);
+    }
+    // Each row of the second sequence by itself, at its own position.
+    let second = |t: &Tensor| rows(t, 1..2);
+    let flat = second(&q).reshape([rows_of, 4, 16]).expect("the rows of one sequence");
+    let row = |row: usize| {
+        let q = rows(&flat, row..row + 1).reshape([1, 1, 4, 16]).expect("one row");
+        vec![q, second(&k), second(&v), p(&[positions[1] + row as i32])]
+    };
+    for tile in ["", "[4]"] {
+        suite.cases.push(attention("1", 1, tile));
+        inputs.push((0..rows_of).map(row).collect());
+    }
+    for isa in isas() {
+        let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);
+        for i in 1..4 {
+            assert!(same_bytes(&outcomes[0], &outcomes[i]), "{isa}, {}", suite.cases[i].name);
+        }
+        let whole = second(&outcomes[0].results[0][0]).reshape([rows_of, 4, 16]).expect("the rows of one sequence");
+        for i in 4..6 {
+            for (row, results) in outcomes[i].results.iter().enumerate() {
+                assert_eq!(results[0].to_bytes(), rows(&whole, row..row + 1).to_bytes(), "{isa}, {}, row {row}", suite.cases[i].name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_matrix_product_does_not_depend_on_its_tile() {
+    let ty = "tensor<2x?x?xf32>";
+    let types = format!("{ty}, {ty} -> {ty}");
+    let by_hand = |tile: &str| {
+        format!(
+            "(%x: {ty}, %w: {ty}) -> {ty} {{
+              %y = transformer.fused(%a = %x : {ty}, %b = %w : {ty}) -> {ty} kernel #transformer.kernel<\"matmul\", tile = {tile}> {{
+                %0 = transformer.matmul %a, %b : {types}
+                transformer.yield %0 : {ty}
+              }}
+              return %y : {ty}
+            }}"
+        )
+    };
+    let chosen = format!("(%a: {ty}, %b: {ty}) -> {ty} {{\n %y = transformer.matmul %a, %b : {types}\n return %y : {ty}\n}}");
+    let suite = Suite::new([chosen, by_hand("[1, 16]"), by_hand("[7, 16]")].map(|f| Case::new("matmul", f)));
+    let [a, b] = [(1, 33, 17), (2, 17, 31)].map(|(s, m, n)| random::uniform(s, &[2, m, n], Element::F32).expect("a matrix"));
+    let inputs = vec![vec![vec![a, b]]; 3];
+    for isa in isas() {
+        let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);
+        assert!(outcomes.iter().all(|outcome| same_bytes(outcome, &outcomes[0])), "{isa}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Properties of whole programs: launches, memory, what objects need, and other machines.
+
+use crate::text::weight;
+use kforge_lowering::{
+    compile::{self, Compiled, Target},
+    extract,
+};
+use kforge_passes::{
+    isa::Isa,
+    models::{
+        Llama, RopeMode,
+        llama::{self, Phase},
+    },
+};
+use kforge_program::{DimSource, Element, Function, Program, layout};
+use kforge_reference::{Element as ReferenceElement, random};
+use kforge_runtime::Executor;
+use kforge_test::run::call;
+use object::{Object, ObjectSymbol};
+use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
+
+/// The default model's shapes, with fewer layers.
+fn default_shapes(layers: usize) -> String {
+    let (hidden, heads, kv_heads, head_dim, inner, vocab) = (576, 9, 3, 64, 1536, 49152);
+    let model = Llama {
+        layers,
+        hidden,
+        heads,
+        kv_heads,
+        head_dim,
+        vocab,
+        norm_eps: 1e-5,
+        rope_mode: RopeMode::Interleaved,
+        rope_base: 1e5,
+        rope_divisors: None,
+        window: None,
+    };
+    let norm = format!("tensor<{hidden}xf32>");
+    let mut types = vec![("token_embd.weight".to_owned(), weight(vocab, hidden, "q8_0")), ("output_norm.weight".to_owned(), norm.clone())];
+    for i in 0..layers {
+        let mut add = |name: &str, ty: String| types.push((format!("blk.{i}.{name}.weight"), ty));
+        add("attn_norm", norm.clone());
+        add("ffn_norm", norm.clone());
+        for (name, n, k) in [
+            ("attn_q", hidden, hidden),
+            ("attn_k", kv_heads * head_dim, hidden),
+            ("attn_v", kv_heads * head_dim, hidden),
+            ("attn_output", hidden, hidden),
+            ("ffn_gate", inner, hidden),
+            ("ffn_up", inner, hidden),
+            ("ffn_down", hidden, inner),
+        ] {
+            add(name, weight(n, k, "q4_1"));
+        }
+    }
+    llama::module(&model, &types, &[Phase::Prefill, Phase::Decode]).expect("all weights are there")
+}
+
+/// The launch program alone, without the time that its object would take.
+fn program(source: &str, isa: Isa, fuse: bool) -> Program {
+    let context = compile::context();
+    let mut module = compile::parse(&context, source).expect("the module parses");
+    compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(isa, fuse)).expect("the module lowers");
+    extract::program(module.as_operation()).unwrap_or_else(|e| panic!("{}", e.message))
+}
+
+fn function<'p>(program: &'p Program, name: &str) -> &'p Function {
+    program.function(name).expect("a function of the module")
+}
+
+#[test]
+fn a_decode_layer_is_at_most_six_launches() {
+    let launches = |fuse: bool| {
+        let [two, three] = [2, 3].map(|layers| function(&program(&default_shapes(layers), Isa::Avx2, fuse), "decode").launches.len());
+        three - two
+    };
+    let (fused, unfused) = (launches(true), launches(false));
+    assert!(fused <= 6, "{fused} launches");
+    assert!(unfused > fused, "{unfused} launches unfused, {fused} fused");
+}
+
+#[test]
+fn the_arena_is_close_to_what_lives_at_once() {
+    for fuse in [true, false] {
+        let program = program(&default_shapes(2), Isa::Avx2, fuse);
+        for (name, tokens, rows) in [("decode", 1, 1), ("prefill", 1, 1), ("prefill", 7, 1), ("prefill", 128, 1), ("prefill", 128, 128), ("prefill", 2048, 1), ("prefill", 0, 0)] {
+            let function = function(&program, name);
+            let symbols = |tokens: i64, rows: i64| -> Vec<i64> {
+                let size = |symbol: &kforge_program::Symbol| match symbol.source {
+                    DimSource::Input { input: 0, .. } => tokens,
+                    DimSource::Input { .. } => rows,
+                    DimSource::Global { .. } => 2048,
+                };
+                function.symbols.iter().map(size).collect()
+            };
+            let arena = function.arena.eval(&symbols(tokens, rows)).expect("a size");
+            let live = |tokens, rows| function.live_bytes(&symbols(tokens, rows)).expect("a size");
+            // What depends on the rows of the head is planned by itself: one plan is right for any two numbers.
+            let live = live(tokens, 0) + if name == "decode" { 0 } else { live(0, rows) };
+            assert!(arena as f64 <= 1.1 * live as f64, "{name} of {tokens} tokens, {rows} rows, fused {fuse}: {arena} bytes for {live}");
+        }
+    }
+}
+
+/// A few kernels of every family, of every kind of weight and element.
+const SPREAD: &str = include_str!("spread.mlir");
+
+fn targets() -> Vec<Target> {
+    let host = Target::host(None).expect("this machine").triple;
+    let mut targets: Vec<Target> = ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"].iter().map(|t| Target::of_triple(t).expect("a triple")).collect();
+    if cfg!(target_arch = "x86_64") {
+        // Compiling for AVX-512 needs no machine that has it.
+        let of = |isa, cpu: &str, features: &str| Target { triple: host.clone(), cpu: cpu.into(), features: features.into(), isa };
+        targets.push(of(Isa::Avx512, "x86-64-v4", "-prefer-256-bit"));
+        targets.push(of(Isa::Avx2, "x86-64-v3", ""));
+        targets.push(of(Isa::Sse2, "x86-64", ""));
+    }
+    targets
+}
+
+#[test]
+fn objects_need_nothing_but_memcpy_memmove_and_memset() {
+    for target in targets() {
+        let compiled = compile::compile(SPREAD, &target, true).unwrap_or_else(|e| panic!("{target:?}: {e}"));
+        let file = object::File::parse(&*compiled.object).unwrap_or_else(|e| panic!("{target:?}: {e}"));
+        let undefined: Vec<&str> = file.symbols().filter(|s| s.is_undefined()).filter_map(|s| s.name().ok()).collect();
+        let allowed = ["", "memcpy", "memmove", "memset", "_memcpy", "_memmove", "_memset", "_bzero"];
+        let others: Vec<&&str> = undefined.iter().filter(|name| !allowed.contains(name)).collect();
+        assert!(others.is_empty(), "{target:?}: {others:?}");
+        let defined: Vec<&str> = file.symbols().filter(|s| s.is_definition()).filter_map(|s| s.name().ok()).collect();
+        for kernel in &compiled.program.kernels {
+            assert!(defined.iter().any(|name| name.trim_start_matches('_') == kernel.name), "{target:?}: no {}", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn aarch64_multiplies_and_adds_in_one_instruction() {
+    for triple in ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"] {
+        let target = Target::of_triple(triple).expect("a triple");
+        let context = compile::context();
+        let mut module = compile::parse(&context, GEMV).expect("the module parses");
+        compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(target.isa, true)).expect("the module lowers");
+        let assembly = compile::assembly(&context, &mut module, &target).expect("assembly");
+        assert!(assembly.contains("fmla"), "{triple}: no fmla in\n{assembly}");
+    }
+}
+
+/// A norm and a linear layer of blocks, one row.
+const GEMV: &str = r"
+func.func @main(%x: tensor<1x64xf32>, %g: tensor<64xf32>, %w: !transformer.quant<q4_1, 33x64>) -> tensor<1x33xf32> {
+  %n = transformer.rms_norm %x, %g {eps = 1.0e-5 : f32} : tensor<1x64xf32>, tensor<64xf32>
+  %l = transformer.linear %n, %w : tensor<1x64xf32>, !transformer.quant<q4_1, 33x64> -> tensor<1x33xf32>
+  %y = transformer.silu %l : tensor<1x33xf32>
+  return %y : tensor<1x33xf32>
+}
+";
+
+/// A program of LLVM, or of the system.
+fn tool(name: &str) -> Option<PathBuf> {
+    let prefix = env::var_os("LLVM_SYS_221_PREFIX").map(|prefix| PathBuf::from(prefix).join("bin"));
+    let path = env::var_os("PATH").unwrap_or_else(OsString::new);
+    prefix.into_iter().chain(env::split_paths(&path)).map(|directory| directory.join(name)).find(|path| path.exists())
+}
+
+fn array(name: &str, bytes: &[u8]) -> String {
+    let bytes: String = bytes.iter().map(|b| format!("{b},")).collect();
+    format!("static _Alignas(64) unsigned char {name}[] = {{{bytes}}};\n")
+}
+
+/// What a program without a library needs, and the launch. It exits with the number of the first wrong element, from 1.
+const MAIN: &str = r#"
+void *memcpy(void *to, const void *from, u64 n) {
+  for (u64 i = 0; i < n; i++) ((volatile char *)to)[i] = ((const char *)from)[i];
+  return to;
+}
+void *memmove(void *to, const void *from, u64 n) {
+  if (to < from) return memcpy(to, from, n);
+  while (n--) ((volatile char *)to)[n] = ((const char *)from)[n];
+  return to;
+}
+void *memset(void *to, int c, u64 n) {
+  for (u64 i = 0; i < n; i++) ((volatile char *)to)[i] = c;
+  return to;
+}
+void KERNEL(const u64 *arguments, u64 task);
+static void leave(long code) {
+  register long x0 __asm__("x0") = code;
+  register long x8 __asm__("x8") = 93;
+  __asm__ volatile("svc #0" : : "r"(x0), "r"(x8));
+  __builtin_unreachable();
+}
+void _start(void) {
+  const u64 arguments[] = { ARGUMENTS };
+  for (u64 task = 0; task < TASKS; task++) KERNEL(arguments, task);
+  for (int i = 0; i < 33; i++) {
+    float difference = o0[i] - ((const float *)expected)[i];
+    if (!(difference > -1e-5f && difference < 1e-5f)) leave(1 + i);
+  }
+  leave(0);
+}
+"#;
+
+/// Links one kernel into a program without a library, which exits with 0 if its result is this machine's.
+#[test]
+fn a_kernel_runs_on_aarch64() {
+    let tools = ["clang", "ld.lld", "qemu-aarch64"].map(|name| tool(name).ok_or(name));
+    let [clang, linker, emulator] = match tools {
+        [Ok(clang), Ok(linker), Ok(emulator)] => [clang, linker, emulator],
+        tools => {
+            let missing: Vec<&str> = tools.into_iter().filter_map(Result::err).collect();
+            return eprintln!("SKIPPED: running AArch64 code needs {}", missing.join(", "));
+        }
+    };
+    let q4_1 = "q4_1".parse().expect("a format");
+    let inputs = [
+        random::uniform(1, &[1, 64], ReferenceElement::F32),
+        random::uniform(2, &[64], ReferenceElement::F32),
+        random::uniform(3, &[33, 64], ReferenceElement::Quant(q4_1)),
+    ]
+    .map(|t| t.expect("a tensor"));
+    let host = compile::compile(GEMV, &Target::host(None).expect("this machine"), true).expect("the module compiles");
+    let mut executor = Executor::new(host.program, &host.object, 1).expect("the object loads");
+    let expected = call(&mut executor, "main", &inputs).expect("this machine's result").remove(0);
+
+    let target = Target::of_triple("aarch64-unknown-linux-gnu").expect("a triple");
+    let Compiled { program, object } = compile::compile(GEMV, &target, true).expect("the module compiles");
+    let [launch] = &function(&program, "main").launches[..] else { panic!("norm, linear and activation are one launch") };
+    let tasks = launch.tasks.eval(&[]).expect("a static size");
+    let kernel = &program.kernels[launch.kernel];
+    let mut source = "typedef unsigned long u64;\n".to_owned();
+    let mut packed = vec![0; 3 * 16 * 2 * 20];
+    layout::pack_rows16(Element::Quant(q4_1), 33, 64, &inputs[2].to_bytes(), &mut packed).expect("whole groups");
+    source += &array("i0", &inputs[0].to_bytes());
+    source += &array("i1", &inputs[1].to_bytes());
+    source += &array("i2", &packed);
+    source += &array("expected", &expected.to_bytes());
+    source += "static _Alignas(64) float o0[33];\n";
+    let mut arguments: Vec<String> = launch
+        .buffers
+        .iter()
+        .map(|buffer| match buffer {
+            kforge_program::Buffer::Input(i) => format!("(u64)i{i}"),
+            kforge_program::Buffer::Output(i) => format!("(u64)o{i}"),
+            other => panic!("one launch needs no {other:?}"),
+        })
+        .collect();
+    arguments.extend(launch.scalars.iter().map(|s| s.eval(&[]).expect("a static size").to_string()));
+    let (name, arguments) = (&kernel.name, arguments.join(", "));
+    source += &MAIN.replace("KERNEL", name).replace("ARGUMENTS", &arguments).replace("TASKS", &tasks.to_string());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("kernel.o"), object).expect("a file");
+    fs::write(path("main.c"), source).expect("a file");
+    let output = Command::new(clang)
+        .args(["--target=aarch64-linux-gnu", "-O1", "-nostdlib", "-static", "-ffreestanding", "-fno-stack-protector"])
+        .arg(format!("--ld-path={}", linker.display()))
+        .args([path("main.c"), path("kernel.o")])
+        .arg("-o")
+        .arg(path("main"))
+        .output()
+        .expect("clang starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let status = Command::new(emulator).arg(path("main")).status().expect("the emulator starts");
+    assert_eq!(status.code(), Some(0), "element {:?} differs", status.code().map(|code| code - 1));
+}
