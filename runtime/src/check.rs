@@ -73,7 +73,8 @@ fn each_fits(
     let end = |(sequence, position): (usize, &i64)| {
         let length = lengths.as_ref().and_then(|l| l.get(sequence)).map_or(rows, |l| (*l).clamp(0, rows));
         let end = position.checked_add(length).filter(|end| *position >= 0 && *end <= capacity);
-        let refused = || format!("sequence {sequence} has {length} rows at position {position}, but {holder} {capacity}");
+        let refused =
+            || format!("sequence {sequence} has {length} rows at position {position}, but {holder} {capacity}");
         end.ok_or_else(refused)
     };
     positions.iter().enumerate().map(end).collect()

@@ -122,7 +122,7 @@ impl Suite {
     pub fn inputs(&self) -> Vec<Vec<Vec<Tensor>>> {
         let context = compile::context();
         let text = self.text();
-        let module = compile::parse(&context, &text).unwrap_or_else(|e| panic!("{e}\n{}", line_of(&text, &e.0)));
+        let module = compile::parse(&context, &text, "-").unwrap_or_else(|e| panic!("{e}\n{}", line_of(&text, &e.0)));
         let interpreter = Interpreter::new(&module).expect("the module can be interpreted");
         let functions = interpreter.functions();
         let inputs = |(i, case): (usize, &Case)| {
@@ -136,7 +136,7 @@ impl Suite {
     /// What the reference gives.
     pub fn reference(&self, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
         let context = compile::context();
-        let module = compile::parse(&context, &self.text()).expect("the module parses");
+        let module = compile::parse(&context, &self.text(), "-").expect("the module parses");
         let mut interpreter = Interpreter::new(&module).expect("the module can be interpreted");
         let outcome = |(i, case): (usize, &Case)| {
             let states: Vec<_> = interpreter.globals().into_iter().filter(|g| g.mutable && is_of(&g.name, i)).collect();
@@ -200,7 +200,9 @@ impl Suite {
         self.check_each(|isa, inputs, _, fused| {
             let unfused = self.run(&self.compile(isa, false), 2, inputs);
             self.each_case(isa, |i| {
-                same_bytes(&fused[i], &unfused[i]).then_some(()).ok_or("fusing changes the bits of the result".to_owned())
+                same_bytes(&fused[i], &unfused[i])
+                    .then_some(())
+                    .ok_or("fusing changes the bits of the result".to_owned())
             })
         });
     }
@@ -258,7 +260,8 @@ fn is_of(name: &str, index: usize) -> bool {
 fn inputs(name: &str, signature: &kforge_dialect::interpret::Signature, call: &Call, seed: u64) -> Vec<Tensor> {
     let (mut sizes, mut integers) = (call.sizes.iter(), call.integers.iter());
     let input = |(i, (dims, element)): (usize, &(Vec<Option<usize>>, ReferenceElement))| {
-        let size = |d: &Option<usize>| d.or_else(|| sizes.next().copied()).unwrap_or_else(|| panic!("{name}: too few sizes"));
+        let size =
+            |d: &Option<usize>| d.or_else(|| sizes.next().copied()).unwrap_or_else(|| panic!("{name}: too few sizes"));
         let shape: Vec<usize> = dims.iter().map(size).collect();
         if element.is_integer() {
             let values = integers.next().unwrap_or_else(|| panic!("{name}: too few integers"));
@@ -285,7 +288,8 @@ pub fn call(executor: &mut Executor, function: &str, inputs: &[Tensor]) -> kforg
     let outputs = executor.call(function, &views)?;
     let tensor = |i| {
         let view = outputs.get(i).expect("results of tests are row-major");
-        Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes).expect("a result of its shape's size")
+        Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes)
+            .expect("a result of its shape's size")
     };
     Ok((0..outputs.len()).map(tensor).collect())
 }
@@ -362,7 +366,8 @@ fn unpacked(layout: Layout, element: Element, dims: &[usize], bytes: &[u8]) -> T
 }
 
 fn each(batch: usize, rows: usize, heads: usize, depth: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
-    let inner = move |b| (0..rows).flat_map(move |r| (0..heads).flat_map(move |h| (0..depth).map(move |d| (b, r, h, d))));
+    let inner =
+        move |b| (0..rows).flat_map(move |r| (0..heads).flat_map(move |h| (0..depth).map(move |d| (b, r, h, d))));
     (0..batch).flat_map(inner)
 }
 

@@ -26,10 +26,16 @@ fn attention_over_tensors() {
         Plain { heads: (2, 1, 3), element: "f32", attributes: "causal, window = 5 : i64", lengths: &LENGTHS },
         Plain { heads: (2, 2, 33), element: "f16", attributes: "causal, window = 70 : i64", lengths: &LENGTHS },
         Plain { heads: (3, 1, 20), element: "bf16", attributes: "window = 1 : i64", lengths: &[(1, 1), (5, 70)] },
-        Plain { heads: (2, 1, 32), element: "f32", attributes: "causal, softcap = 2.0 : f32, scale = 3.0 : f32", lengths: &LENGTHS },
+        Plain {
+            heads: (2, 1, 32),
+            element: "f32",
+            attributes: "causal, softcap = 2.0 : f32, scale = 3.0 : f32",
+            lengths: &LENGTHS,
+        },
         Plain { heads: (1, 1, 1), element: "f16", attributes: "scale = 0.5 : f32", lengths: &[(7, 66)] },
     ] {
-        let (q, k) = (format!("tensor<2x?x{heads}x{depth}x{element}>"), format!("tensor<2x?x{kv_heads}x{depth}x{element}>"));
+        let (q, k) =
+            (format!("tensor<2x?x{heads}x{depth}x{element}>"), format!("tensor<2x?x{kv_heads}x{depth}x{element}>"));
         let function = format!(
             "(%q: {q}, %k: {k}, %v: {k}) -> {q} {{
               %y = transformer.attention %q, %k, %v {{{attributes}}} : {q}, {k}, {k}
@@ -46,7 +52,8 @@ fn attention_over_tensors() {
               return %y : {q}
             }}"
         );
-        let case = Case::new(format!("attention of one row, {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
+        let case =
+            Case::new(format!("attention of one row, {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
         cases.push([1, 63, 64, 65, 129].iter().fold(case, |case, keys| case.sizes(&[*keys, *keys])));
     }
     Suite::new(cases).check();
@@ -101,7 +108,8 @@ impl Cached {
 
     /// Parameters, operands and types of positions, lengths and block table.
     fn sequences(&self) -> (String, String, String) {
-        let (mut parameters, mut operands, mut types) = (", %p: tensor<2xi32>".to_owned(), " at %p".to_owned(), ", tensor<2xi32>".to_owned());
+        let (mut parameters, mut operands, mut types) =
+            (", %p: tensor<2xi32>".to_owned(), " at %p".to_owned(), ", tensor<2xi32>".to_owned());
         if self.lengths {
             parameters += ", %l: tensor<2xi32>";
             operands += " lengths %l";
@@ -177,7 +185,8 @@ impl Cached {
 
 #[test]
 fn attention_over_caches() {
-    let plain = Cached { element: "f32", heads: (4, 2, 16), attributes: "causal", lengths: true, capacity: 67, pages: None };
+    let plain =
+        Cached { element: "f32", heads: (4, 2, 16), attributes: "causal", lengths: true, capacity: 67, pages: None };
     let cached = [
         Cached { ..plain },
         Cached { lengths: false, heads: (3, 1, 33), capacity: 80, attributes: "causal, window = 9 : i64", ..plain },
@@ -185,7 +194,12 @@ fn attention_over_caches() {
         Cached { element: "bf16", heads: (2, 1, 8), lengths: false, ..plain },
         Cached { pages: Some((8, 16, PAGES_OF_16)), ..plain },
         Cached { pages: Some((6, 24, PAGES_OF_24)), element: "f16", heads: (2, 1, 17), ..plain },
-        Cached { pages: Some((8, 16, ALL_PAGES_OF_16)), lengths: false, attributes: "causal, window = 20 : i64", ..plain },
+        Cached {
+            pages: Some((8, 16, ALL_PAGES_OF_16)),
+            lengths: false,
+            attributes: "causal, window = 20 : i64",
+            ..plain
+        },
     ];
     Suite::new(cached.iter().flat_map(|cached| [cached.state(), cached.argument()])).check();
 }
@@ -202,7 +216,11 @@ fn updates_alone_keep_the_callers_order() {
             }}"
         );
         let case = Case::new(format!("kv_update {element}"), function).slack(0.0);
-        cases.push(case.call(&[20, 3], &[&[17, 0], &[3, 2]]).call(&[5, 0], &[&[5, 0], &[0, 0]]).call(&[1, 1], &[&[0, 1], &[1, 0]]));
+        cases.push(
+            case.call(&[20, 3], &[&[17, 0], &[3, 2]])
+                .call(&[5, 0], &[&[5, 0], &[0, 0]])
+                .call(&[1, 1], &[&[0, 1], &[1, 0]]),
+        );
         // The capacity of a state is known when it is made.
         let function = format!(
             "(%k: {k}, %p: tensor<2xi32>) -> {k} {{

@@ -66,11 +66,13 @@ impl Model {
     }
 
     fn compile(&self, isa: Isa) -> Compiled {
-        compile::compile(&self.source, &Target::host(Some(isa)).expect("of this machine"), true).expect("the model compiles")
+        compile::compile(&self.source, &Target::host(Some(isa)).expect("of this machine"), true)
+            .expect("the model compiles")
     }
 
     fn decoder(&self, compiled: &Compiled, threads: usize, context: usize) -> Decoder {
-        let mut executor = Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
+        let mut executor =
+            Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
         for name in self.checkpoint.names() {
             let weight = self.checkpoint.weight(&name).expect("a weight that is listed");
             let view = View { dims: weight.dims, element: element(weight.element), bytes: weight.bytes };
@@ -97,7 +99,10 @@ fn tokens(count: usize, vocabulary: usize) -> Vec<u32> {
 fn same_logits(actual: &[f32], expected: &[f32], what: &str) {
     let error = actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
     assert!(actual.len() == expected.len() && error <= TOLERANCE, "{what}: a logit is off by {error}");
-    assert!(actual.iter().zip(expected).all(|(a, e)| a.to_bits() == e.to_bits()), "{what}: a logit is off by {error}, not the same bits");
+    assert!(
+        actual.iter().zip(expected).all(|(a, e)| a.to_bits() == e.to_bits()),
+        "{what}: a logit is off by {error}, not the same bits"
+    );
 }
 
 #[test]
@@ -134,7 +139,7 @@ fn a_tiny_model_on_the_reference() {
     let model = Model::tiny();
     let ids = tokens(12, model.checkpoint.config().vocab);
     let context = compile::context();
-    let module = compile::parse(&context, &model.source).expect("the module parses");
+    let module = compile::parse(&context, &model.source, "-").expect("the module parses");
     let mut interpreter = Interpreter::new(&module).expect("the module can be interpreted");
     for global in interpreter.globals() {
         let value = match global.mutable {
@@ -146,7 +151,9 @@ fn a_tiny_model_on_the_reference() {
         };
         interpreter.set_global(&global.name, value.expect("a tensor")).expect("of the global's type");
     }
-    let i32s = |shape: &[usize], values: &[u32]| Tensor::i32(shape, values.iter().map(|v| *v as i32).collect::<Vec<_>>()).expect("i32");
+    let i32s = |shape: &[usize], values: &[u32]| {
+        Tensor::i32(shape, values.iter().map(|v| *v as i32).collect::<Vec<_>>()).expect("i32")
+    };
     let rows: Vec<u32> = (0..10).collect();
     let inputs = vec![i32s(&[1, 10], &ids[..10]), i32s(&[1], &[0]), i32s(&[10], &rows)];
     let mut expected = interpreter.call("prefill", inputs).expect("prefill")[0].to_f32();
@@ -174,13 +181,17 @@ fn tokens_and_positions_are_checked() {
     let mut decoder = model.decoder(&model.compile(Isa::host()), 1, 5);
     let error = |result: kforge_runtime::Result<&[f32]>| result.err().map(|e| e.to_string()).unwrap_or_default();
     assert_eq!(error(decoder.prefill(&[])), "there are no tokens to start from: the prompt is empty");
-    let outside = |function: &str, at| format!("{function}: input 0 has {vocabulary} at element {at}, but must be in 0..{vocabulary}");
+    let outside = |function: &str, at| {
+        format!("{function}: input 0 has {vocabulary} at element {at}, but must be in 0..{vocabulary}")
+    };
     assert_eq!(error(decoder.decode(vocabulary)), outside("decode", 0));
     assert_eq!(error(decoder.prefill(&[0, vocabulary, 1])), outside("prefill", 1));
     assert_eq!(error(decoder.decode(u32::MAX)), outside("decode", 0).replace(&format!("has {vocabulary}"), "has -1"));
     // What was refused left nothing behind.
     assert_eq!(decoder.position(), 0);
-    let full = |held, more| format!("the context of 5 tokens is full: {held} are in it and {more} more were asked for; raise --ctx");
+    let full = |held, more| {
+        format!("the context of 5 tokens is full: {held} are in it and {more} more were asked for; raise --ctx")
+    };
     assert_eq!(error(decoder.score(&[1; 6])), full(0, 6));
     let four = decoder.prefill(&[1, 2, 3, 4]).expect("four of five").to_vec();
     assert_eq!(error(decoder.prefill(&[5, 6])), full(4, 2));
@@ -239,6 +250,14 @@ fn the_default_model_is_the_reference_s() {
         return;
     }
     let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/data/smollm2.json");
-    let output = std::process::Command::new(&tool).args(["verify", "--no-cache", "--reference", reference]).output().expect("the tool starts");
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = std::process::Command::new(&tool)
+        .args(["verify", "--no-cache", "--reference", reference])
+        .output()
+        .expect("the tool starts");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -41,11 +41,21 @@ const GEMV_TILES: [&str; 3] = ["[16]", "[48]", "[64]"];
 #[test]
 fn a_row_is_the_same_alone_and_in_a_batch() {
     let (mut suite, mut inputs, mut expected) = (Suite::default(), vec![], vec![]);
-    let weights = [((33, 64), "f32", "f32"), ((48, 96), "f32", "q4_1"), ((17, 32), "f16", "f16"), ((33, 64), "f32", "q5_0"), ((40, 64), "bf16", "q8_0")];
+    let weights = [
+        ((33, 64), "f32", "f32"),
+        ((48, 96), "f32", "q4_1"),
+        ((17, 32), "f16", "f16"),
+        ((33, 64), "f32", "q5_0"),
+        ((40, 64), "bf16", "q8_0"),
+    ];
     for (i, (shape, element, stored)) in weights.into_iter().enumerate() {
         let of = |name: &str| match name.parse() {
             Ok(format) => Element::Quant(format),
-            Err(_) => ["f32", "f16", "bf16"].iter().position(|e| *e == name).map(|i| [Element::F32, Element::F16, Element::BF16][i]).expect("an element"),
+            Err(_) => ["f32", "f16", "bf16"]
+                .iter()
+                .position(|e| *e == name)
+                .map(|i| [Element::F32, Element::F16, Element::BF16][i])
+                .expect("an element"),
         };
         let x = random::uniform(i as u64, &[127, shape.1], of(element)).expect("a matrix");
         let w = random::uniform(7 + i as u64, &[shape.0, shape.1], of(stored)).expect("a weight");
@@ -70,8 +80,12 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
     let mut by_isa: Vec<(_, Vec<Vec<u8>>)> = vec![];
     for isa in isas() {
         let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);
-        let whole: Vec<&Tensor> =
-            outcomes.iter().zip(&expected).filter(|(_, (_, ranges))| ranges.len() == 4 && ranges[0] == (0..127)).map(|(o, _)| &o.results[0][0]).collect();
+        let whole: Vec<&Tensor> = outcomes
+            .iter()
+            .zip(&expected)
+            .filter(|(_, (_, ranges))| ranges.len() == 4 && ranges[0] == (0..127))
+            .map(|(o, _)| &o.results[0][0])
+            .collect();
         for ((case, outcome), (weight, ranges)) in suite.cases.iter().zip(&outcomes).zip(&expected) {
             for (range, results) in ranges.iter().zip(&outcome.results) {
                 let expected = rows(whole[*weight], range.clone());
@@ -92,7 +106,11 @@ const KEYS: &str = "tensor<2x150x2x16xf32>";
 
 /// An attention over a cache, its tile chosen by the passes, or by hand.
 fn attention(count: &str, batch: usize, tile: &str) -> Case {
-    let (q, k, p) = (format!("tensor<{batch}x{count}x{HEADS}>"), KEYS.replace("<2x", &format!("<{batch}x")), format!("tensor<{batch}xi32>"));
+    let (q, k, p) = (
+        format!("tensor<{batch}x{count}x{HEADS}>"),
+        KEYS.replace("<2x", &format!("<{batch}x")),
+        format!("tensor<{batch}xi32>"),
+    );
     let types = format!("{q}, {k}, {k}, {p}");
     let op = format!("transformer.attention %a, %b, %c at %d {{causal, window = 100 : i64}} : {types}");
     let function = match tile {
@@ -140,9 +158,14 @@ fn an_attention_row_is_the_same_alone_and_in_a_batch() {
             assert!(same_bytes(&outcomes[0], &outcomes[i]), "{isa}, {}", suite.cases[i].name);
         }
         let whole = second(&outcomes[0].results[0][0]).reshape([rows_of, 4, 16]).expect("the rows of one sequence");
-        for i in 4..6 {
-            for (row, results) in outcomes[i].results.iter().enumerate() {
-                assert_eq!(results[0].to_bytes(), rows(&whole, row..row + 1).to_bytes(), "{isa}, {}, row {row}", suite.cases[i].name);
+        for (case, outcome) in suite.cases.iter().zip(&outcomes).skip(4).take(2) {
+            for (row, results) in outcome.results.iter().enumerate() {
+                assert_eq!(
+                    results[0].to_bytes(),
+                    rows(&whole, row..row + 1).to_bytes(),
+                    "{isa}, {}, row {row}",
+                    case.name
+                );
             }
         }
     }
@@ -163,9 +186,11 @@ fn a_matrix_product_does_not_depend_on_its_tile() {
             }}"
         )
     };
-    let chosen = format!("(%a: {ty}, %b: {ty}) -> {ty} {{\n %y = transformer.matmul %a, %b : {types}\n return %y : {ty}\n}}");
+    let chosen =
+        format!("(%a: {ty}, %b: {ty}) -> {ty} {{\n %y = transformer.matmul %a, %b : {types}\n return %y : {ty}\n}}");
     let suite = Suite::new([chosen, by_hand("[1, 16]"), by_hand("[7, 16]")].map(|f| Case::new("matmul", f)));
-    let [a, b] = [(1, 33, 17), (2, 17, 31)].map(|(s, m, n)| random::uniform(s, &[2, m, n], Element::F32).expect("a matrix"));
+    let [a, b] =
+        [(1, 33, 17), (2, 17, 31)].map(|(s, m, n)| random::uniform(s, &[2, m, n], Element::F32).expect("a matrix"));
     let inputs = vec![vec![vec![a, b]]; 3];
     for isa in isas() {
         let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);

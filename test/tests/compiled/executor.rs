@@ -77,7 +77,10 @@ fn globals_are_checked() {
     let format = "q4_1".parse().expect("a format");
     let message = error(executor.set_weight("q", weight));
     assert_eq!(message, "weight 'q': the program wants tensor<17x32xq4_1>, but the checkpoint has tensor<17x32xf32>");
-    assert_eq!(error(executor.set_weight("q", view(&[17, 32], Element::Quant(format), &zeros[..19]))), "weight 'q': 19 bytes are not 17 x 32 of q4_1");
+    assert_eq!(
+        error(executor.set_weight("q", view(&[17, 32], Element::Quant(format), &zeros[..19]))),
+        "weight 'q': 19 bytes are not 17 x 32 of q4_1"
+    );
     executor.set_weight("q", view(&[17, 32], Element::Quant(format), &zeros[..17 * 20])).expect("the right weight");
     executor.call("layer", &[x, r]).expect("all weights are set");
 
@@ -102,7 +105,9 @@ fn inputs_are_checked() {
     let mut executor = load(&compiled());
     let zeros = [0; 17 * 32 * 4];
     executor.set_weight("w", view(&[17, 32], Element::F32, &zeros)).expect("the weight");
-    executor.set_weight("q", view(&[17, 32], Element::Quant("q4_1".parse().expect("a format")), &zeros[..17 * 20])).expect("the weight");
+    executor
+        .set_weight("q", view(&[17, 32], Element::Quant("q4_1".parse().expect("a format")), &zeros[..17 * 20]))
+        .expect("the weight");
     executor.make_state("cache", &[2, 3, 1, 4]).expect("the state");
     let x = |rows: usize| &zeros[..rows * 128];
     let (two, one) = ([2, 32], [2, 17]);
@@ -111,13 +116,21 @@ fn inputs_are_checked() {
     assert_eq!(error(executor.call("main", &good)), "there is no function 'main'; the program has layer, append, pick");
     assert_eq!(error(executor.call("layer", &good[..1])), "layer: takes 2 inputs, but 1 were given");
     assert_eq!(error(executor.call("layer", &[])), "layer: takes 2 inputs, but 0 were given");
-    let wrong = |dims: &[usize], element, bytes: &[u8]| error(load_and(&mut executor, "layer", &[view(dims, element, bytes), good[1]]));
+    let wrong = |dims: &[usize], element, bytes: &[u8]| {
+        error(load_and(&mut executor, "layer", &[view(dims, element, bytes), good[1]]))
+    };
     let mut wrong = wrong;
     assert_eq!(wrong(&[64], Element::F32, x(2)), "layer: input 0 must be tensor<s0x32xf32>, but is tensor<64xf32>");
-    assert_eq!(wrong(&[2, 32], Element::F16, x(1)), "layer: input 0 must be tensor<s0x32xf32>, but is tensor<2x32xf16>");
+    assert_eq!(
+        wrong(&[2, 32], Element::F16, x(1)),
+        "layer: input 0 must be tensor<s0x32xf32>, but is tensor<2x32xf16>"
+    );
     assert_eq!(wrong(&[4, 16], Element::F32, x(2)), "layer: input 0 must be tensor<4x32xf32>, but is tensor<4x16xf32>");
     assert_eq!(wrong(&[2, 32], Element::F32, x(1)), "layer: input 0 has 128 bytes, which is not its shape's size");
-    assert_eq!(wrong(&[usize::MAX, 32], Element::F32, x(1)), "layer: input 0 has 128 bytes, which is not its shape's size");
+    assert_eq!(
+        wrong(&[usize::MAX, 32], Element::F32, x(1)),
+        "layer: input 0 has 128 bytes, which is not its shape's size"
+    );
     // The element-wise op takes two tensors of one number of rows, which only the call knows.
     let message = error(executor.call("layer", &[view(&[3, 32], Element::F32, x(3)), good[1]]));
     assert_eq!(message, "layer: axis 0 of input 0 must be axis 0 of input 1, but they are 3 and 2");
@@ -126,28 +139,53 @@ fn inputs_are_checked() {
     let pick = |executor: &mut Executor, ids: &[i32]| {
         let bytes = i32s(ids);
         let table = [0; 30];
-        executor.call("pick", &[view(&[ids.len()], Element::I32, &bytes), view(&[5, 3], Element::F16, &table)]).map(|_| ())
+        executor
+            .call("pick", &[view(&[ids.len()], Element::I32, &bytes), view(&[5, 3], Element::F16, &table)])
+            .map(|_| ())
     };
     assert_eq!(error(pick(&mut executor, &[0, 4, 5])), "pick: input 0 has 5 at element 2, but must be in 0..5");
     assert_eq!(error(pick(&mut executor, &[-1])), "pick: input 0 has -1 at element 0, but must be in 0..5");
-    assert_eq!(error(pick(&mut executor, &[i32::MIN])), format!("pick: input 0 has {} at element 0, but must be in 0..5", i32::MIN));
+    assert_eq!(
+        error(pick(&mut executor, &[i32::MIN])),
+        format!("pick: input 0 has {} at element 0, but must be in 0..5", i32::MIN)
+    );
     pick(&mut executor, &[]).expect("no ids");
 
     let append = |executor: &mut Executor, rows: usize, positions: [i32; 2], lengths: [i32; 2]| {
         let (p, l) = (i32s(&positions), i32s(&lengths));
         let dims = [2, rows, 1, 4];
         executor
-            .call("append", &[view(&dims, Element::F32, &zeros[..rows * 32]), view(&[2], Element::I32, &p), view(&[2], Element::I32, &l)])
+            .call(
+                "append",
+                &[
+                    view(&dims, Element::F32, &zeros[..rows * 32]),
+                    view(&[2], Element::I32, &p),
+                    view(&[2], Element::I32, &l),
+                ],
+            )
             .map(|_| ())
     };
     append(&mut executor, 2, [0, 1], [2, 2]).expect("just fits");
     append(&mut executor, 4, [0, 3], [3, 0]).expect("only real rows count");
-    assert_eq!(error(append(&mut executor, 2, [0, 2], [2, 2])), "append: sequence 1 has 2 rows at position 2, but the cache holds 3");
-    assert_eq!(error(append(&mut executor, 2, [-1, 0], [2, 2])), "append: sequence 0 has 2 rows at position -1, but the cache holds 3");
-    assert_eq!(error(append(&mut executor, 1, [i32::MAX, 0], [1, 1])), format!("append: sequence 0 has 1 rows at position {}, but the cache holds 3", i32::MAX));
+    assert_eq!(
+        error(append(&mut executor, 2, [0, 2], [2, 2])),
+        "append: sequence 1 has 2 rows at position 2, but the cache holds 3"
+    );
+    assert_eq!(
+        error(append(&mut executor, 2, [-1, 0], [2, 2])),
+        "append: sequence 0 has 2 rows at position -1, but the cache holds 3"
+    );
+    assert_eq!(
+        error(append(&mut executor, 1, [i32::MAX, 0], [1, 1])),
+        format!("append: sequence 0 has 1 rows at position {}, but the cache holds 3", i32::MAX)
+    );
 }
 
-fn load_and<'e>(executor: &'e mut Executor, function: &str, inputs: &[View]) -> kforge_runtime::Result<kforge_runtime::executor::Outputs<'e>> {
+fn load_and<'e>(
+    executor: &'e mut Executor,
+    function: &str,
+    inputs: &[View],
+) -> kforge_runtime::Result<kforge_runtime::executor::Outputs<'e>> {
     executor.call(function, inputs)
 }
 
@@ -168,9 +206,17 @@ fn objects_and_programs_are_checked() {
     assert!(message.contains(&program.kernels[0].name), "{message}");
     let mut newer = program.clone();
     newer.version += 1;
-    assert_eq!(fails(&newer, &object), format!("the program is not valid: the program has version {}, this executor runs {}", newer.version, Program::VERSION));
+    assert_eq!(
+        fails(&newer, &object),
+        format!(
+            "the program is not valid: the program has version {}, this executor runs {}",
+            newer.version,
+            Program::VERSION
+        )
+    );
     let mut racing = program.clone();
-    let function = racing.functions.iter_mut().find(|f| f.launches.iter().any(|l| l.barrier)).expect("a function of two steps");
+    let function =
+        racing.functions.iter_mut().find(|f| f.launches.iter().any(|l| l.barrier)).expect("a function of two steps");
     function.launches.iter_mut().for_each(|l| l.barrier = false);
     assert!(fails(&racing, &object).ends_with("needs a barrier before it"));
     // No thread is one thread.

@@ -69,7 +69,9 @@ fn siblings(rows: &str, norm: &str, weights: &[(usize, &str)]) -> Case {
     let (names, types) = (names.join(", "), types.join(", "));
     let case = Case::new(
         format!("{rows} rows of {norm}, linear {weights:?}"),
-        format!("(%x: {x}, %g: {vector}{parameters}) -> ({types}) {{\n %n = {norm}\n {body} return {names} : {types}\n}}"),
+        format!(
+            "(%x: {x}, %g: {vector}{parameters}) -> ({types}) {{\n %n = {norm}\n {body} return {names} : {types}\n}}"
+        ),
     );
     calls(case, rows, 1)
 }
@@ -144,14 +146,21 @@ fn decoder_block(rows: &str, state: bool, attributes: &str, formats: [&str; 4], 
     let (wq, wk, wv) = (weight(width, width, q), weight(kv, width, q), weight(kv, width, v));
     let (gate, wd, g) = (weight(inner, width, q), weight(width, inner, down), format!("tensor<{width}x{norm}>"));
     let cache = if state { "tensor<2x?x2x16xf32>" } else { "tensor<2x67x2x16xf32>" };
-    let (parameter, operand, ty) = if lengths { (", %l: tensor<2xi32>", " lengths %l", " lengths tensor<2xi32>") } else { Default::default() };
+    let (parameter, operand, ty) =
+        if lengths { (", %l: tensor<2xi32>", " lengths %l", " lengths tensor<2xi32>") } else { Default::default() };
     let (caches, results, loads, stores, returned) = if state {
         let load = |name: &str| format!("%{name} = ml_program.global_load @{name}$ : {cache}\n");
         let store = |name: &str| format!("ml_program.global_store @{name}$ = %{name}n : {cache}\n");
         (String::new(), x.clone(), load("kc") + &load("vc"), store("kc") + &store("vc"), format!("%y : {x}"))
     } else {
         let caches = format!(", %kc: {cache}, %vc: {cache}");
-        (caches, format!("({x}, {cache}, {cache})"), String::new(), String::new(), format!("%y, %kcn, %vcn : {x}, {cache}, {cache}"))
+        (
+            caches,
+            format!("({x}, {cache}, {cache})"),
+            String::new(),
+            String::new(),
+            format!("%y, %kcn, %vcn : {x}, {cache}, {cache}"),
+        )
     };
     let function = format!(
         "(%x: {x}, %g: {g}, %wq: {wq}, %wk: {wk}, %wv: {wv}, %wo: {wq}, %wg: {gate}, %wu: {gate}, %wd: {wd}{caches},
@@ -165,7 +174,8 @@ fn decoder_block(rows: &str, state: bool, attributes: &str, formats: [&str; 4], 
           return {returned}
         }}"
     );
-    let mut case = Case::new(format!("decoder_block {rows} state {state} {attributes} {formats:?}"), function).slack(4.0);
+    let mut case =
+        Case::new(format!("decoder_block {rows} state {state} {attributes} {formats:?}"), function).slack(4.0);
     if state {
         case = case.state("kc", cache, &[2, 48, 2, 16]).state("vc", cache, &[2, 48, 2, 16]);
     }
@@ -188,5 +198,6 @@ fn decoder_blocks() {
         decoder_block("1", true, "rope_mode = \"interleaved\"", ["q4_1", "q8_0", "q4_1", "f32"], false),
         decoder_block("?", false, "rope_mode = \"half\", window = 5 : i64", ["f16", "f32", "q5_0", "f16"], false),
         decoder_block("1", false, "rope_mode = \"half\", activation = \"gelu\"", ["q5_1", "q4_0", "bf16", "f32"], true),
-    ]).check_fusion();
+    ])
+    .check_fusion();
 }

@@ -33,7 +33,15 @@ fn linear_layers() {
         cases.push(linear(["1", "3", "8"][i % 3], shape, "f32", stored, i % 2 == 1).sizes(&[]));
     }
     // Depths and widths that no block format has.
-    for (rows, shape) in [("?", (31, 17)), ("1", (3, 1)), ("3", (33, 127)), ("?", (0, 32)), ("?", (17, 0)), ("1", (17, 0)), ("0", (17, 32))] {
+    for (rows, shape) in [
+        ("?", (31, 17)),
+        ("1", (3, 1)),
+        ("3", (33, 127)),
+        ("?", (0, 32)),
+        ("?", (17, 0)),
+        ("1", (17, 0)),
+        ("0", (17, 32)),
+    ] {
         let case = linear(rows, shape, "f32", "f32", true);
         cases.push(if rows == "?" { case.rows(&ROWS) } else { case.sizes(&[]) });
     }
@@ -65,7 +73,8 @@ fn matrix_products() {
     let mut cases = vec![];
     for (i, flags) in ["", "{transpose_a}", "{transpose_b}", "{transpose_a, transpose_b}"].into_iter().enumerate() {
         for (element, leading) in [(ELEMENTS[i % 3], ""), ("f32", "2x?x")] {
-            let swap = |flag, a: &str, b: &str| if flags.contains(flag) { format!("{b}x{a}") } else { format!("{a}x{b}") };
+            let swap =
+                |flag, a: &str, b: &str| if flags.contains(flag) { format!("{b}x{a}") } else { format!("{a}x{b}") };
             let ty = |dims: &str| format!("tensor<{leading}{dims}x{element}>");
             let (a, b, c) = (ty(&swap("transpose_a", "?", "?")), ty(&swap("transpose_b", "?", "?")), ty("?x?"));
             let function = format!(
@@ -75,7 +84,16 @@ fn matrix_products() {
                 }}"
             );
             let mut case = Case::new(format!("matmul {leading} {element} {flags}"), function);
-            for (batch, m, k, n) in [(1, 1, 1, 1), (3, 3, 17, 31), (2, 33, 5, 17), (1, 17, 127, 33), (2, 4, 0, 3), (0, 2, 2, 2), (1, 0, 3, 3), (1, 3, 3, 0)] {
+            for (batch, m, k, n) in [
+                (1, 1, 1, 1),
+                (3, 3, 17, 31),
+                (2, 33, 5, 17),
+                (1, 17, 127, 33),
+                (2, 4, 0, 3),
+                (0, 2, 2, 2),
+                (1, 0, 3, 3),
+                (1, 3, 3, 0),
+            ] {
                 if leading.is_empty() && batch != 1 && m != 33 {
                     continue;
                 }
@@ -140,7 +158,10 @@ fn element_wise_ops() {
         let elements: &[&str] = if op.starts_with("transformer") { &ELEMENTS } else { &ELEMENTS[i % 3..][..1] };
         cases.extend(elements.iter().map(|element| rowwise(op, 33, element, &[], attributes)));
     }
-    for (i, op) in ["transformer.swiglu", "arith.addf", "arith.subf", "arith.mulf", "arith.maximumf", "arith.minimumf"].into_iter().enumerate() {
+    for (i, op) in ["transformer.swiglu", "arith.addf", "arith.subf", "arith.mulf", "arith.maximumf", "arith.minimumf"]
+        .into_iter()
+        .enumerate()
+    {
         let elements: &[&str] = if i == 0 { &ELEMENTS } else { &ELEMENTS[i % 3..][..1] };
         cases.extend(elements.iter().map(|element| {
             let x = format!("tensor<?x33x{element}>");
@@ -155,7 +176,12 @@ fn element_wise_ops() {
         rows.iter().fold(case, |case, r| if two { case.sizes(&[*r, *r]) } else { case.sizes(&[*r]) })
     };
     let mut cases: Vec<Case> = cases.into_iter().map(twice).collect();
-    for (from, op, to) in [("f16", "arith.extf", "f32"), ("bf16", "arith.extf", "f32"), ("f32", "arith.truncf", "f16"), ("f32", "arith.truncf", "bf16")] {
+    for (from, op, to) in [
+        ("f16", "arith.extf", "f32"),
+        ("bf16", "arith.extf", "f32"),
+        ("f32", "arith.truncf", "f16"),
+        ("f32", "arith.truncf", "bf16"),
+    ] {
         let (x, y) = (tensor("?", 33, from), tensor("?", 33, to));
         let function = format!("(%x: {x}) -> {y} {{\n %y = {op} %x : {x} to {y}\n return %y : {y}\n}}");
         cases.push(Case::new(format!("{op} {from} to {to}"), function).rows(&[0, 1, 31]).slack(0.0));
@@ -168,7 +194,8 @@ fn embeddings() {
     let mut cases = vec![];
     for (i, stored) in ELEMENTS.into_iter().chain(FORMATS).enumerate() {
         let (vocabulary, width) = (37, [32, 64][i % 2]);
-        let (ids, table, y) = ("tensor<2x?xi32>", weight(vocabulary, width, stored), tensor("2x?", width, ELEMENTS[i % 3]));
+        let (ids, table, y) =
+            ("tensor<2x?xi32>", weight(vocabulary, width, stored), tensor("2x?", width, ELEMENTS[i % 3]));
         let function = format!(
             "(%ids: {ids}, %table: {table}) -> {y} {{
               %y = transformer.embedding %ids, %table : {ids}, {table} -> {y}
@@ -194,9 +221,17 @@ fn rotary_embeddings() {
         for mode in ["interleaved", "half"] {
             let x = format!("tensor<2x?x3x{depth}x{}>", if mode == "half" { "f32" } else { ELEMENTS[i % 3] });
             let divisors: Vec<String> = (0..depth / 2).map(|i| format!("{}.5", i % 7)).collect();
-            let divisors = if i % 2 == 0 { format!(", freq_divisors = array<f32: {}>", divisors.join(", ")) } else { String::new() };
+            let divisors = if i % 2 == 0 {
+                format!(", freq_divisors = array<f32: {}>", divisors.join(", "))
+            } else {
+                String::new()
+            };
             let has_lengths = i % 3 != 1;
-            let (parameter, operand, ty) = if has_lengths { (", %l: tensor<2xi32>", " lengths %l", ", tensor<2xi32>") } else { Default::default() };
+            let (parameter, operand, ty) = if has_lengths {
+                (", %l: tensor<2xi32>", " lengths %l", ", tensor<2xi32>")
+            } else {
+                Default::default()
+            };
             let function = format!(
                 "(%x: {x}, %p: tensor<2xi32>{parameter}) -> {x} {{
                   %y = transformer.rope %x at %p{operand} {{mode = \"{mode}\", base = 1.0e4 : f32{divisors}}} : {x}, tensor<2xi32>{ty}
@@ -204,13 +239,14 @@ fn rotary_embeddings() {
                 }}"
             );
             let case = Case::new(format!("rope {mode} of {depth}"), function);
-            cases.push([(1, [0, 5], [1, 0]), (17, [100, 3], [17, 4]), (3, [127, 90], [2, 3]), (0, [1, 1], [0, 0])].into_iter().fold(
-                case,
-                |case, (rows, positions, lengths)| {
-                    let integers: [&[i32]; 2] = [&positions, &lengths];
-                    case.call(&[rows], &integers[..1 + usize::from(has_lengths)])
-                },
-            ));
+            cases.push(
+                [(1, [0, 5], [1, 0]), (17, [100, 3], [17, 4]), (3, [127, 90], [2, 3]), (0, [1, 1], [0, 0])]
+                    .into_iter()
+                    .fold(case, |case, (rows, positions, lengths)| {
+                        let integers: [&[i32]; 2] = [&positions, &lengths];
+                        case.call(&[rows], &integers[..1 + usize::from(has_lengths)])
+                    }),
+            );
         }
     }
     // Far out the angle itself is off: position and frequency are f32, the reference's product is exact. Two roundings of

@@ -17,7 +17,7 @@ use kforge_reference::{Element as ReferenceElement, random};
 use kforge_runtime::Executor;
 use kforge_test::run::call;
 use object::{Object, ObjectSymbol};
-use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
+use std::{env, fs, path::PathBuf, process::Command};
 
 /// The default model's shapes, with fewer layers.
 fn default_shapes(layers: usize) -> String {
@@ -36,7 +36,10 @@ fn default_shapes(layers: usize) -> String {
         window: None,
     };
     let norm = format!("tensor<{hidden}xf32>");
-    let mut types = vec![("token_embd.weight".to_owned(), weight(vocab, hidden, "q8_0")), ("output_norm.weight".to_owned(), norm.clone())];
+    let mut types = vec![
+        ("token_embd.weight".to_owned(), weight(vocab, hidden, "q8_0")),
+        ("output_norm.weight".to_owned(), norm.clone()),
+    ];
     for i in 0..layers {
         let mut add = |name: &str, ty: String| types.push((format!("blk.{i}.{name}.weight"), ty));
         add("attn_norm", norm.clone());
@@ -59,7 +62,7 @@ fn default_shapes(layers: usize) -> String {
 /// The launch program alone, without the time that its object would take.
 fn program(source: &str, isa: Isa, fuse: bool) -> Program {
     let context = compile::context();
-    let mut module = compile::parse(&context, source).expect("the module parses");
+    let mut module = compile::parse(&context, source, "-").expect("the module parses");
     compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(isa, fuse)).expect("the module lowers");
     extract::program(module.as_operation()).unwrap_or_else(|e| panic!("{}", e.message))
 }
@@ -71,7 +74,8 @@ fn function<'p>(program: &'p Program, name: &str) -> &'p Function {
 #[test]
 fn a_decode_layer_is_at_most_six_launches() {
     let launches = |fuse: bool| {
-        let [two, three] = [2, 3].map(|layers| function(&program(&default_shapes(layers), Isa::Avx2, fuse), "decode").launches.len());
+        let [two, three] =
+            [2, 3].map(|layers| function(&program(&default_shapes(layers), Isa::Avx2, fuse), "decode").launches.len());
         three - two
     };
     let (fused, unfused) = (launches(true), launches(false));
@@ -83,7 +87,15 @@ fn a_decode_layer_is_at_most_six_launches() {
 fn the_arena_is_close_to_what_lives_at_once() {
     for fuse in [true, false] {
         let program = program(&default_shapes(2), Isa::Avx2, fuse);
-        for (name, tokens, rows) in [("decode", 1, 1), ("prefill", 1, 1), ("prefill", 7, 1), ("prefill", 128, 1), ("prefill", 128, 128), ("prefill", 2048, 1), ("prefill", 0, 0)] {
+        for (name, tokens, rows) in [
+            ("decode", 1, 1),
+            ("prefill", 1, 1),
+            ("prefill", 7, 1),
+            ("prefill", 128, 1),
+            ("prefill", 128, 128),
+            ("prefill", 2048, 1),
+            ("prefill", 0, 0),
+        ] {
             let function = function(&program, name);
             let symbols = |tokens: i64, rows: i64| -> Vec<i64> {
                 let size = |symbol: &kforge_program::Symbol| match symbol.source {
@@ -97,7 +109,10 @@ fn the_arena_is_close_to_what_lives_at_once() {
             let live = |tokens, rows| function.live_bytes(&symbols(tokens, rows)).expect("a size");
             // What depends on the rows of the head is planned by itself: one plan is right for any two numbers.
             let live = live(tokens, 0) + if name == "decode" { 0 } else { live(0, rows) };
-            assert!(arena as f64 <= 1.1 * live as f64, "{name} of {tokens} tokens, {rows} rows, fused {fuse}: {arena} bytes for {live}");
+            assert!(
+                arena as f64 <= 1.1 * live as f64,
+                "{name} of {tokens} tokens, {rows} rows, fused {fuse}: {arena} bytes for {live}"
+            );
         }
     }
 }
@@ -107,10 +122,18 @@ const SPREAD: &str = include_str!("spread.mlir");
 
 fn targets() -> Vec<Target> {
     let host = Target::host(None).expect("this machine").triple;
-    let mut targets: Vec<Target> = ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"].iter().map(|t| Target::of_triple(t).expect("a triple")).collect();
+    let mut targets: Vec<Target> = ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"]
+        .iter()
+        .map(|t| Target::of_triple(t).expect("a triple"))
+        .collect();
     if cfg!(target_arch = "x86_64") {
         // Compiling for AVX-512 needs no machine that has it.
-        let of = |isa, cpu: &str, features: &str| Target { triple: host.clone(), cpu: cpu.into(), features: features.into(), isa };
+        let of = |isa, cpu: &str, features: &str| Target {
+            triple: host.clone(),
+            cpu: cpu.into(),
+            features: features.into(),
+            isa,
+        };
         targets.push(of(Isa::Avx512, "x86-64-v4", "-prefer-256-bit"));
         targets.push(of(Isa::Avx2, "x86-64-v3", ""));
         targets.push(of(Isa::Sse2, "x86-64", ""));
@@ -129,7 +152,11 @@ fn objects_need_nothing_but_memcpy_memmove_and_memset() {
         assert!(others.is_empty(), "{target:?}: {others:?}");
         let defined: Vec<&str> = file.symbols().filter(|s| s.is_definition()).filter_map(|s| s.name().ok()).collect();
         for kernel in &compiled.program.kernels {
-            assert!(defined.iter().any(|name| name.trim_start_matches('_') == kernel.name), "{target:?}: no {}", kernel.name);
+            assert!(
+                defined.iter().any(|name| name.trim_start_matches('_') == kernel.name),
+                "{target:?}: no {}",
+                kernel.name
+            );
         }
     }
 }
@@ -138,10 +165,8 @@ fn objects_need_nothing_but_memcpy_memmove_and_memset() {
 fn aarch64_multiplies_and_adds_in_one_instruction() {
     for triple in ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"] {
         let target = Target::of_triple(triple).expect("a triple");
-        let context = compile::context();
-        let mut module = compile::parse(&context, GEMV).expect("the module parses");
-        compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(target.isa, true)).expect("the module lowers");
-        let assembly = compile::assembly(&context, &mut module, &target).expect("assembly");
+        let assembly = compile::lower(GEMV, "-", &target, true, compile::Output::Assembly).expect("assembly");
+        let assembly = String::from_utf8(assembly).expect("assembly is text");
         assert!(assembly.contains("fmla"), "{triple}: no fmla in\n{assembly}");
     }
 }
@@ -159,7 +184,7 @@ func.func @main(%x: tensor<1x64xf32>, %g: tensor<64xf32>, %w: !transformer.quant
 /// A program of LLVM, or of the system.
 fn tool(name: &str) -> Option<PathBuf> {
     let prefix = env::var_os("LLVM_SYS_221_PREFIX").map(|prefix| PathBuf::from(prefix).join("bin"));
-    let path = env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = env::var_os("PATH").unwrap_or_default();
     prefix.into_iter().chain(env::split_paths(&path)).map(|directory| directory.join(name)).find(|path| path.exists())
 }
 
@@ -225,7 +250,9 @@ fn a_kernel_runs_on_aarch64() {
 
     let target = Target::of_triple("aarch64-unknown-linux-gnu").expect("a triple");
     let Compiled { program, object } = compile::compile(GEMV, &target, true).expect("the module compiles");
-    let [launch] = &function(&program, "main").launches[..] else { panic!("norm, linear and activation are one launch") };
+    let [launch] = &function(&program, "main").launches[..] else {
+        panic!("norm, linear and activation are one launch")
+    };
     let tasks = launch.tasks.eval(&[]).expect("a static size");
     let kernel = &program.kernels[launch.kernel];
     let mut source = "typedef unsigned long u64;\n".to_owned();

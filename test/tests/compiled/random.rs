@@ -55,10 +55,11 @@ fn case(seed: u64, generated: &Generated) -> Case {
 /// as a rounding does to it, because a softmax of large numbers may turn one rounding into any difference.
 fn expected(generated: &Generated) -> (Vec<Tensor>, Vec<f64>) {
     let context = compile::context();
-    let module = compile::parse(&context, &generated.text).unwrap_or_else(|e| panic!("{e}\n{}", generated.text));
+    let module = compile::parse(&context, &generated.text, "-").unwrap_or_else(|e| panic!("{e}\n{}", generated.text));
     let half = generated.input_types[0].1 == "f16";
     let unit = if half { 2f64.powi(-10) } else { 1e-6 };
-    let run = |change| interpret(&module, inputs(generated, change)).unwrap_or_else(|e| panic!("{e}\n{}", generated.text));
+    let run =
+        |change| interpret(&module, inputs(generated, change)).unwrap_or_else(|e| panic!("{e}\n{}", generated.text));
     let (values, moved) = (run(0.0), run(unit as f32));
     let tolerance = |(value, moved): (&Tensor, &Tensor)| {
         let spread = compare(moved, value, Tolerance { abs: 0.0, rel: 0.0 }).expect("equal shapes").max_abs;
@@ -103,7 +104,9 @@ fn check_compiled(range: std::ops::Range<u64>, isa: Isa, fuse: bool) {
                 Err(_) => run_alone(generated, isa, fuse),
             };
             if let Err(message) = result {
-                fail(*seed, generated, &format!("{isa}, fused {fuse}: {message}"), &|smaller| run_alone(smaller, isa, fuse).is_err());
+                fail(*seed, generated, &format!("{isa}, fused {fuse}: {message}"), &|smaller| {
+                    run_alone(smaller, isa, fuse).is_err()
+                });
             }
         }
         if let Err(error) = outcomes {
@@ -118,7 +121,7 @@ fn passes_keep_what_a_module_means() {
     passes.extend(["select-kernels".to_owned(), "func.func(tile)".to_owned()]);
     let check = |generated: &Generated| -> Result<(), String> {
         let context = compile::context();
-        let mut module = compile::parse(&context, &generated.text).map_err(|e| e.to_string())?;
+        let mut module = compile::parse(&context, &generated.text, "-").map_err(|e| e.to_string())?;
         let before = interpret(&module, inputs(generated, 0.0))?;
         for pass in &passes {
             compile::run_pipeline(&context, &mut module, pass).map_err(|e| format!("{pass}: {e}"))?;
@@ -163,7 +166,7 @@ fn fail(seed: u64, generated: &Generated, message: &str, fails: &dyn Fn(&Generat
 fn shrink(generated: &Generated, fails: &dyn Fn(&Generated) -> bool) -> Generated {
     let lines: Vec<&str> = generated.text.lines().collect();
     let (header, body) = (lines[0], &lines[1..lines.len() - 2]);
-    let parses = |generated: &Generated| compile::parse(&compile::context(), &generated.text).is_ok();
+    let parses = |generated: &Generated| compile::parse(&compile::context(), &generated.text, "-").is_ok();
     let build = |body: &[&str]| {
         let last = body.last()?.trim();
         let (name, op) = last.split_once(" = ")?;
@@ -173,7 +176,9 @@ fn shrink(generated: &Generated, fails: &dyn Fn(&Generated) -> bool) -> Generate
         let smaller = Generated { text, input_types: generated.input_types.clone() };
         (parses(&smaller) && fails(&smaller)).then_some(smaller)
     };
-    let Some(length) = (1..=body.len()).find(|length| build(&body[..*length]).is_some()) else { return generated.clone() };
+    let Some(length) = (1..=body.len()).find(|length| build(&body[..*length]).is_some()) else {
+        return generated.clone();
+    };
     let mut body = body[..length].to_vec();
     for at in (0..length - 1).rev() {
         let mut fewer = body.clone();
