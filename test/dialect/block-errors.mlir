@@ -280,7 +280,7 @@ func.func @f(%n: index, %x: memref<4xi32>) {
 // -----
 
 func.func @f(%n: index, %x: memref<4xi32>) {
-  // expected-error @below {{'transformer.check' op kind must be "index" or "position", got "length"}}
+  // expected-error @below {{'transformer.check' op kind must be "same", "index", "position" or "blocks", got "length"}}
   transformer.check "length" buffers(%x : memref<4xi32>) sizes(%n)
   return
 }

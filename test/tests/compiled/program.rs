@@ -118,7 +118,7 @@ fn the_arena_is_close_to_what_lives_at_once() {
 }
 
 /// A few kernels of every family, of every kind of weight and element.
-const SPREAD: &str = include_str!("spread.mlir");
+const SPREAD: &str = include_str!("spread.txt");
 
 fn targets() -> Vec<Target> {
     let host = Target::host(None).expect("this machine").triple;
