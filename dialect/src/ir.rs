@@ -147,6 +147,17 @@ pub fn f32_array_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &s
     }
 }
 
+/// Operand `index`, of an op that may have fewer. melior's `operand` would verify and print the module around the op for
+/// its error message.
+pub fn operand<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, index: usize) -> Option<Value<'c, 'a>> {
+    (index < op.operand_count()).then(|| op.operand(index).ok()).flatten()
+}
+
+/// The first result, of an op that may have none; see [`operand`].
+pub fn first_result<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> Option<Value<'c, 'a>> {
+    (op.result_count() > 0).then(|| op.result(0).ok().map(Value::from)).flatten()
+}
+
 /// Sizes of an op's operand segments, for ops with optional operands: `segments[i]` operands belong to argument i.
 pub fn segments<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> Vec<usize> {
     let Ok(attribute) = op.attribute("operandSegmentSizes") else { return vec![] };

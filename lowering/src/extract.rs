@@ -3,7 +3,7 @@
 use crate::passes::kernel_entries::{entry_name, is_kernel};
 use kforge_dialect::{
     QuantType,
-    ir::{body, defining_op, dims, integer_attribute, op_name, ops, string_attribute},
+    ir::{body, defining_op, dims, first_result, integer_attribute, op_name, ops, string_attribute},
     pass::PassError,
 };
 use kforge_program::{
@@ -156,18 +156,18 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let mut types: HashMap<usize, TensorType> = HashMap::new();
         let mut classes: Vec<(Expr, Expr)> = vec![];
         for op in &all {
-            let result = op.result(0).map(Value::from);
+            let result = first_result(op);
             match (op_name(op).as_str(), result) {
-                ("arith.constant", Ok(result)) => {
+                ("arith.constant", Some(result)) => {
                     if let Some(value) = integer_attribute(op, "value") {
                         self.sizes.insert(key(result), Expr::Const(value));
                     }
                 }
-                ("memref.dim" | "tensor.dim", Ok(result)) => {
+                ("memref.dim" | "tensor.dim", Some(result)) => {
                     let expr = self.dim(*op)?;
                     self.sizes.insert(key(result), expr);
                 }
-                ("arith.muli" | "arith.addi" | "arith.ceildivui", Ok(result)) => {
+                ("arith.muli" | "arith.addi" | "arith.ceildivui", Some(result)) => {
                     let (a, b) = (
                         self.size(*op, op.operand(0).expect("binary"))?,
                         self.size(*op, op.operand(1).expect("binary"))?,
@@ -179,13 +179,13 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     };
                     self.sizes.insert(key(result), expr);
                 }
-                ("ml_program.global_load" | "ml_program.global_load_const", Ok(result)) => {
+                ("ml_program.global_load" | "ml_program.global_load_const", Some(result)) => {
                     let name = op.attribute("global").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
                     let index = name.and_then(|n| self.program.globals.iter().position(|g| g.name == n.value()));
                     let index = index.ok_or_else(|| PassError::at(op, "loads a global that is not there"))?;
                     self.buffers.insert(key(result), Buffer::Global(index));
                 }
-                ("memref.alloc", Ok(result)) => {
+                ("memref.alloc", Some(result)) => {
                     let mut sizes = op.operands();
                     let mut extents = vec![];
                     for d in dims(result.r#type()) {

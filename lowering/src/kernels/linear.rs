@@ -196,7 +196,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                 return Some(load_lanes(e, buffers[operand], &[row, column], mask));
             }
             let root = section.roots.iter().position(|r| r.result(0).is_ok_and(|r| Value::from(r) == value))?;
-            let bias = section.roots[root].operand(2).ok().and_then(|b| group.argument(b));
+            let bias = kforge_dialect::ir::operand(&section.roots[root], 2).and_then(|b| group.argument(b));
             Some(match bias {
                 Some(bias) => e.addf(sums[root], load_lanes(e, buffers[bias], &[column], mask)),
                 None => sums[root],

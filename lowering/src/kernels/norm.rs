@@ -58,7 +58,7 @@ impl<'c, 'a> Norm<'c, 'a> {
         let eps =
             op.attribute("eps").ok().and_then(|a| FloatAttribute::try_from(a).ok()).map_or(0.0, |f| f.value() as f32);
         let operand = |i| {
-            let Ok(value) = op.operand(i) else { return Ok(None) };
+            let Some(value) = kforge_dialect::ir::operand(&op, i) else { return Ok(None) };
             match group.argument(value) {
                 Some(argument) => Ok(Some(buffers[argument])),
                 None => Err(group.unsupported(Some(op), "a norm's weight must be an operand of the group")),

@@ -111,7 +111,7 @@ fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 
         match op_name(&op).as_str() {
             "transformer.rope" => {
                 let mut section = Section::new(group, op, value(0)?, scalars)?;
-                let sequences = Sequences::new(group, op, value(1)?, op.operand(2).ok())?;
+                let sequences = Sequences::new(group, op, value(1)?, kforge_dialect::ir::operand(&op, 2))?;
                 section.rotation = Some(Rotation::new(group, op, section.depth, sequences)?);
                 let turned = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
                 section.targets.extend(results(group, turned).map(|result| Target { result, cache: None }));
