@@ -10,7 +10,10 @@ use kforge_passes::isa::Isa;
 use kforge_program::{Element, Layout};
 use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
 use kforge_runtime::{Executor, View};
-use std::fmt::Write;
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
 
 /// Thread counts that must agree on every byte.
 pub const THREADS: [usize; 3] = [1, 2, 4];
@@ -122,7 +125,8 @@ impl Suite {
     pub fn inputs(&self) -> Vec<Vec<Vec<Tensor>>> {
         let context = compile::context();
         let text = self.text();
-        let module = compile::parse(&context, &text, "-").unwrap_or_else(|e| panic!("{e}\n{}", line_of(&text, &e.0)));
+        let module =
+            compile::parse(&context, &text, "suite").unwrap_or_else(|e| panic!("{e}\n{}", line_of(&text, &e.0)));
         let interpreter = Interpreter::new(&module).expect("the module can be interpreted");
         let functions = interpreter.functions();
         let inputs = |(i, case): (usize, &Case)| {
@@ -136,7 +140,7 @@ impl Suite {
     /// What the reference gives.
     pub fn reference(&self, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
         let context = compile::context();
-        let module = compile::parse(&context, &self.text(), "-").expect("the module parses");
+        let module = compile::parse(&context, &self.text(), "suite").expect("the module parses");
         let mut interpreter = Interpreter::new(&module).expect("the module can be interpreted");
         let outcome = |(i, case): (usize, &Case)| {
             let states: Vec<_> = interpreter.globals().into_iter().filter(|g| g.mutable && is_of(&g.name, i)).collect();
@@ -248,6 +252,12 @@ impl Suite {
 fn line_of<'t>(text: &'t str, diagnostic: &str) -> &'t str {
     let number = diagnostic.split(':').nth(1).and_then(|line| line.parse::<usize>().ok());
     number.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default()
+}
+
+/// Says on the terminal, which `eprintln` in a test does not reach, that a test did not run, and why.
+pub fn skip(why: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(io::stderr(), "SKIPPED {name}: {why}");
 }
 
 /// Whether a global belongs to case `index`.

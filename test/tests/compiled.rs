@@ -17,5 +17,7 @@ mod ops;
 mod program;
 #[path = "compiled/random.rs"]
 mod random;
+#[path = "compiled/spread.rs"]
+mod spread;
 #[path = "compiled/text.rs"]
 mod text;

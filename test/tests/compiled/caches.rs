@@ -45,6 +45,9 @@ fn attention_over_tensors() {
         let case = Case::new(format!("attention {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
         cases.push(lengths.iter().fold(case, |case, (rows, keys)| case.sizes(&[*rows, *keys, *keys])));
         // One row has a kernel of its own.
+        if element != "f32" {
+            continue;
+        }
         let q = q.replace("x?x", "x1x");
         let function = format!(
             "(%q: {q}, %k: {k}, %v: {k}) -> {q} {{
@@ -201,7 +204,9 @@ fn attention_over_caches() {
             ..plain
         },
     ];
-    Suite::new(cached.iter().flat_map(|cached| [cached.state(), cached.argument()])).check();
+    // State takes all, arguments every other.
+    let arguments = cached.iter().step_by(2).map(Cached::argument);
+    Suite::new(cached.iter().map(Cached::state).chain(arguments)).check();
 }
 
 #[test]

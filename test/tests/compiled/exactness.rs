@@ -158,14 +158,10 @@ fn an_attention_row_is_the_same_alone_and_in_a_batch() {
             assert!(same_bytes(&outcomes[0], &outcomes[i]), "{isa}, {}", suite.cases[i].name);
         }
         let whole = second(&outcomes[0].results[0][0]).reshape([rows_of, 4, 16]).expect("the rows of one sequence");
-        for (case, outcome) in suite.cases.iter().zip(&outcomes).skip(4).take(2) {
+        for (case, outcome) in suite.cases.iter().zip(&outcomes).skip(4) {
             for (row, results) in outcome.results.iter().enumerate() {
-                assert_eq!(
-                    results[0].to_bytes(),
-                    rows(&whole, row..row + 1).to_bytes(),
-                    "{isa}, {}, row {row}",
-                    case.name
-                );
+                let expected = rows(&whole, row..row + 1);
+                assert_eq!(results[0].to_bytes(), expected.to_bytes(), "{isa}, {}, row {row}", case.name);
             }
         }
     }

@@ -27,6 +27,11 @@ func.func @append(%k: tensor<2x?x1x4xf32>, %p: tensor<2xi32>, %l: tensor<2xi32>)
   return %y : tensor<2x?x1x4xf32>
 }
 
+func.func @paged(%q: tensor<?x1x1x4xf32>, %k: tensor<?x4x1x4xf32>, %v: tensor<?x4x1x4xf32>, %p: tensor<?xi32>, %t: tensor<?x2xi32>) -> tensor<?x1x1x4xf32> {
+  %y = transformer.attention %q, %k, %v at %p blocks %t {causal} : tensor<?x1x1x4xf32>, tensor<?x4x1x4xf32>, tensor<?x4x1x4xf32>, tensor<?xi32> blocks tensor<?x2xi32>
+  return %y : tensor<?x1x1x4xf32>
+}
+
 func.func @pick(%ids: tensor<?xi32>, %table: tensor<5x3xf16>) -> tensor<?x3xf16> {
   %y = transformer.embedding %ids, %table : tensor<?xi32>, tensor<5x3xf16> -> tensor<?x3xf16>
   return %y : tensor<?x3xf16>
@@ -113,13 +118,14 @@ fn inputs_are_checked() {
     let (two, one) = ([2, 32], [2, 17]);
     let good = [view(&two, Element::F32, x(2)), view(&one, Element::F32, &zeros[..136])];
 
-    assert_eq!(error(executor.call("main", &good)), "there is no function 'main'; the program has layer, append, pick");
+    assert_eq!(
+        error(executor.call("main", &good)),
+        "there is no function 'main'; the program has layer, append, paged, pick"
+    );
     assert_eq!(error(executor.call("layer", &good[..1])), "layer: takes 2 inputs, but 1 were given");
     assert_eq!(error(executor.call("layer", &[])), "layer: takes 2 inputs, but 0 were given");
-    let wrong = |dims: &[usize], element, bytes: &[u8]| {
-        error(load_and(&mut executor, "layer", &[view(dims, element, bytes), good[1]]))
-    };
-    let mut wrong = wrong;
+    let mut wrong =
+        |dims: &[usize], element, bytes: &[u8]| error(executor.call("layer", &[view(dims, element, bytes), good[1]]));
     assert_eq!(wrong(&[64], Element::F32, x(2)), "layer: input 0 must be tensor<s0x32xf32>, but is tensor<64xf32>");
     assert_eq!(
         wrong(&[2, 32], Element::F16, x(1)),
@@ -181,12 +187,41 @@ fn inputs_are_checked() {
     );
 }
 
-fn load_and<'e>(
-    executor: &'e mut Executor,
-    function: &str,
-    inputs: &[View],
-) -> kforge_runtime::Result<kforge_runtime::executor::Outputs<'e>> {
-    executor.call(function, inputs)
+/// A block that does not exist would be read wherever it lies.
+#[test]
+fn block_tables_are_checked() {
+    let mut executor = load(&compiled());
+    let zeros = [0; 3 * 64];
+    let mut call = |positions: &[i32], table: &[i32], blocks: [usize; 2]| {
+        let (p, t) = (i32s(positions), i32s(table));
+        let pages = blocks.map(|blocks| [blocks, 4, 1, 4]);
+        let [k, v] = pages.each_ref().map(|dims| view(dims, Element::F32, &zeros[..dims[0] * 64]));
+        let (q_dims, p_dims, t_dims) = ([2, 1, 1, 4], [positions.len()], [table.len() / 2, 2]);
+        let inputs = [
+            view(&q_dims, Element::F32, &zeros[..32]),
+            k,
+            v,
+            view(&p_dims, Element::I32, &p),
+            view(&t_dims, Element::I32, &t),
+        ];
+        executor.call("paged", &inputs).map(|_| ())
+    };
+    call(&[3, 7], &[2, -1, 0, 1], [3, 3]).expect("a page without tokens may be nowhere");
+    for (positions, table, message) in [
+        ([4, 7], [2, -1, 0, 1], "input 4 has block -1 for page 1 of sequence 0, but must be in 0..3"),
+        ([3, 7], [2, -1, 3, 1], "input 4 has block 3 for page 0 of sequence 1, but must be in 0..3"),
+        ([3, 7], [2, -1, i32::MIN, 1], "input 4 has block -2147483648 for page 0 of sequence 1, but must be in 0..3"),
+        ([3, 8], [2, -1, 0, 1], "sequence 1 has 1 rows at position 8, but its pages hold 8"),
+        ([-1, 7], [2, -1, 0, 1], "sequence 0 has 1 rows at position -1, but its pages hold 8"),
+        ([i32::MAX, 7], [2, -1, 0, 1], "sequence 0 has 1 rows at position 2147483647, but its pages hold 8"),
+    ] {
+        assert_eq!(error(call(&positions, &table, [3, 3])), format!("paged: {message}"));
+    }
+    // Keys and values, and the sequences of all inputs, must be as many.
+    let message = error(call(&[3, 7], &[2, -1, 0, 1], [3, 2]));
+    assert_eq!(message, "paged: axis 0 of input 1 must be axis 0 of input 2, but they are 3 and 2");
+    let message = error(call(&[3], &[2, 1], [3, 3]));
+    assert_eq!(message, "paged: axis 0 of input 0 must be axis 0 of input 3, but they are 2 and 1");
 }
 
 #[test]

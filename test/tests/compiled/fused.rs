@@ -1,6 +1,6 @@
 //! Every fused kernel against the reference, and against the same ops as kernels of their own.
 
-use crate::text::{FORMATS, tensor, weight};
+use crate::text::{tensor, weight};
 use kforge_test::run::{Case, Suite};
 
 const ROWS: [usize; 5] = [1, 3, 33, 127, 0];
@@ -120,7 +120,7 @@ fn epilogues_in_half_precision_round_once() {
 #[test]
 fn layers_that_share_an_input() {
     Suite::new(shared_inputs()).check_fusion();
-    Suite::new(FORMATS.map(|format| mlp("?", "silu", "f16", format).slack(2.0))).check();
+    Suite::new(["q4_0", "q8_0"].map(|format| mlp("?", "silu", "f16", format).slack(2.0))).check();
 }
 
 #[test]

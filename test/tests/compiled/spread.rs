@@ -1,5 +1,7 @@
-// Kernels of every family, over every element and several kinds of weights: what an object may need shows up in one of
-// them.
+//! A module with kernels of every family, over every element and several kinds of weights: what an object may need shows
+//! up in one of them.
+
+pub const SPREAD: &str = r#"
 ml_program.global private mutable @keys : tensor<1x?x2x17xf16>
 ml_program.global private mutable @values : tensor<1x?x2x17xf16>
 
@@ -44,3 +46,4 @@ func.func @matmul(%a: tensor<?x?xbf16>, %b: tensor<?x?xbf16>) -> tensor<?x?xbf16
   %f = math.erf %t : tensor<?x?xbf16>
   return %f : tensor<?x?xbf16>
 }
+"#;
