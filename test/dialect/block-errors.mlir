@@ -284,3 +284,19 @@ func.func @f(%n: index, %x: memref<4xi32>) {
   transformer.check "length" buffers(%x : memref<4xi32>) sizes(%n)
   return
 }
+
+// -----
+
+func.func @f(%n: index, %x: memref<4xi32>) {
+  // expected-error @below {{'transformer.check' op of kind "blocks" takes two or three buffers and three or four sizes}}
+  transformer.check "blocks" buffers(%x : memref<4xi32>) sizes(%n, %n, %n)
+  return
+}
+
+// -----
+
+func.func @f(%n: index) {
+  // expected-error @below {{'transformer.check' op of kind "same" takes two sizes}}
+  transformer.check "same" sizes(%n)
+  return
+}

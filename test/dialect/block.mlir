@@ -48,11 +48,15 @@ func.func @fused(%x: tensor<1x64xf32>, %w: tensor<128x64xf32>) -> tensor<1x128xf
 // CHECK-LABEL: @launch
 // CHECK: transformer.check "index" buffers(%{{.*}} : memref<1x?xi32>) sizes(%{{.*}})
 // CHECK: transformer.check "position" buffers(%{{.*}}, %{{.*}} : memref<1xi32>, memref<1xi32>) sizes(%{{.*}}, %{{.*}})
+// CHECK: transformer.check "blocks" buffers(%{{.*}}, %{{.*}} : memref<1x?xi32>, memref<1xi32>) sizes(%{{.*}}, %{{.*}}, %{{.*}})
+// CHECK: transformer.check "same" sizes(%{{.*}}, %{{.*}})
 // CHECK: transformer.launch @kernel tasks(%{{.*}}) scalars(%{{.*}}) buffers(%{{.*}}, %{{.*}} : memref<1x?xi32>, memref<1xi32>) access [0, 2]
 // CHECK: transformer.launch @kernel tasks(%{{.*}}) access []
 func.func @launch(%n: index, %ids: memref<1x?xi32>, %at: memref<1xi32>) {
   transformer.check "index" buffers(%ids : memref<1x?xi32>) sizes(%n)
   transformer.check "position" buffers(%at, %at : memref<1xi32>, memref<1xi32>) sizes(%n, %n)
+  transformer.check "blocks" buffers(%ids, %at : memref<1x?xi32>, memref<1xi32>) sizes(%n, %n, %n)
+  transformer.check "same" sizes(%n, %n)
   transformer.launch @kernel tasks(%n) scalars(%n) buffers(%ids, %at : memref<1x?xi32>, memref<1xi32>) access [0, 2]
   transformer.launch @kernel tasks(%n) access []
   return

@@ -2,8 +2,8 @@
 // RUN: kforge-opt %s --lower-to-launches --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: lower-to-launches
-// STATS-NEXT: (S) 6 kernels
-// STATS-NEXT: (S) 8 launches
+// STATS-NEXT: (S) 8 kernels
+// STATS-NEXT: (S) 10 launches
 
 module attributes {transformer.isa = "avx2"} {
 
@@ -94,6 +94,33 @@ func.func @matmul(%a: tensor<4x8xf32>, %b: tensor<8x32xf32>) -> tensor<4x32xf32>
     transformer.yield %2 : tensor<4x32xf32>
   }
   return %0 : tensor<4x32xf32>
+}
+
+// Sizes that only a call knows must be equal; equal ones are not compared.
+// CHECK-LABEL: func.func @sum
+// CHECK: transformer.check "same" sizes(%{{.*}}, %{{.*}})
+// CHECK-NOT: transformer.check
+// CHECK: return
+func.func @sum(%x: tensor<?x8xf32>, %y: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %0 = transformer.fused(%a = %x : tensor<?x8xf32>, %b = %y : tensor<?x8xf32>) -> tensor<?x8xf32> kernel #transformer.kernel<"elementwise"> {
+    %2 = arith.addf %a, %b : tensor<?x8xf32>
+    %3 = arith.mulf %2, %a : tensor<?x8xf32>
+    transformer.yield %3 : tensor<?x8xf32>
+  }
+  return %0 : tensor<?x8xf32>
+}
+
+// The pages that an attention reads must exist; a window leaves out the oldest.
+// CHECK-LABEL: func.func @paged
+// CHECK: transformer.check "blocks" buffers(%{{.*}}, %{{.*}} : memref<1x4xi32>, memref<1xi32>) sizes(%c1, %c16, %c8, %c5)
+// CHECK-NOT: transformer.check
+// CHECK: return
+func.func @paged(%q: tensor<1x1x4x16xf32>, %k: tensor<8x16x2x16xf32>, %at: tensor<1xi32>, %t: tensor<1x4xi32>) -> tensor<1x1x4x16xf32> {
+  %0 = transformer.fused(%a = %q : tensor<1x1x4x16xf32>, %b = %k : tensor<8x16x2x16xf32>, %p = %at : tensor<1xi32>, %u = %t : tensor<1x4xi32>) -> tensor<1x1x4x16xf32> kernel #transformer.kernel<"attention", tile = [1]> {
+    %2 = transformer.attention %a, %b, %b at %p blocks %u {causal, window = 5 : i64} : tensor<1x1x4x16xf32>, tensor<8x16x2x16xf32>, tensor<8x16x2x16xf32>, tensor<1xi32> blocks tensor<1x4xi32>
+    transformer.yield %2 : tensor<1x1x4x16xf32>
+  }
+  return %0 : tensor<1x1x4x16xf32>
 }
 
 // A declaration stays.
