@@ -11,6 +11,7 @@
 //! A module is a function of its seed alone. It verifies, and runs without error on any tensors of its input types: floats
 //! of [-1, 1) keep every value far from the largest f16, and integers are positions, of which any from 0 up will do.
 
+use kforge_reference::random::SplitMix64;
 use std::fmt::Write;
 
 /// Ops of `transformer` and `arith` in a module at most, constants not counted.
@@ -119,20 +120,12 @@ impl Step {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
+/// Choices from a stream of random bits.
+struct Random(SplitMix64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
     fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        (self.0.next_u64() % bound as u64) as usize
     }
 
     fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
@@ -159,7 +152,7 @@ struct Generator {
 
 impl Generator {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random(SplitMix64(seed));
         let element = random.pick(&["f32", "f32", "f16"]);
         let mut generator =
             Generator { random, element, inputs: vec![], body: String::new(), values: vec![], names: 0, ops: 0 };

@@ -5,10 +5,11 @@ use crate::{Element, Result, Tensor};
 use std::ops::Range;
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
-struct SplitMix64(u64);
+pub struct SplitMix64(pub u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    /// The next 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +22,7 @@ impl SplitMix64 {
 pub fn uniform(seed: u64, shape: &[usize], element: Element) -> Result<Tensor> {
     let mut state = SplitMix64(seed);
     // 24 bits are what an f32 holds.
-    let value = |_| (state.next() >> 40) as f32 / (1 << 23) as f32 - 1.0;
+    let value = |_| (state.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0;
     Tensor::from_f32(shape, element, (0..volume(shape, element)?).map(value).collect())
 }
 
@@ -32,7 +33,7 @@ pub fn integers(seed: u64, shape: &[usize], element: Element, range: Range<i64>)
     // The high half of the product: no division, and even but for 2^-64 * width.
     let value = |_| match width {
         0 => 0,
-        _ => range.start + ((u128::from(state.next()) * width) >> 64) as i64,
+        _ => range.start + ((u128::from(state.next_u64()) * width) >> 64) as i64,
     };
     Tensor::from_i64(shape, element, (0..volume(shape, element)?).map(value).collect())
 }
@@ -46,7 +47,7 @@ mod tests {
     fn the_generator_is_splitmix64() {
         // First values of the public-domain C program for seed 1234567.
         let mut state = SplitMix64(1234567);
-        assert_eq!([state.next(), state.next()], [6457827717110365317, 3203168211198807973]);
+        assert_eq!([state.next_u64(), state.next_u64()], [6457827717110365317, 3203168211198807973]);
     }
 
     #[test]
