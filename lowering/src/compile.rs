@@ -217,7 +217,7 @@ pub fn compile(source: &str, target: &Target, fuse: bool) -> Result<Compiled> {
     run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, fuse))?;
     let program = crate::extract::program(module.as_operation())
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
-    let object = object(&context, &mut module, target)?;
+    let object = emit(&context, &mut module, target, Output::Object)?;
     Ok(Compiled { program, object })
 }
 
@@ -240,14 +240,7 @@ pub fn lower(source: &str, name: &str, target: &Target, fuse: bool, output: Outp
     emit(&context, &mut module, target, output)
 }
 
-/// Lowers the kernels of a module of launches to an object.
-///
-/// # Errors
-/// Diagnostics of the passes or LLVM.
-pub fn object(context: &Context, module: &mut Module, target: &Target) -> Result<Vec<u8>> {
-    emit(context, module, target, Output::Object)
-}
-
+/// Lowers the kernels of a module of launches.
 fn emit(context: &Context, module: &mut Module, target: &Target, output: Output) -> Result<Vec<u8>> {
     run_pipeline(context, module, crate::LLVM)?;
     let llvm = LlvmContext::create();

@@ -11,7 +11,7 @@ use crate::{
     object::{KernelFn, Object},
     pool::{BoundLaunch, Pool},
 };
-use kforge_program::{Buffer, DimSource, Element, Function, Layout, Program, layout};
+use kforge_program::{Buffer, DimSource, Element, Function, Layout, Local, Program, layout};
 use std::time::{Duration, Instant};
 
 /// A tensor borrowed from whoever has it: row-major, little-endian.
@@ -262,7 +262,7 @@ impl Executor {
         let bound = &mut self.functions[index];
         if bound.symbols.as_ref() != Some(&symbols) || bound.addresses != addresses {
             bound.symbols = None;
-            bind(&self.program, function, &self.kernels, &symbols, &addresses, bound)?;
+            bind(function, &self.kernels, &symbols, &addresses, bound)?;
             bound.addresses = addresses;
             bound.symbols = Some(symbols);
         }
@@ -374,7 +374,6 @@ impl From<Error> for CallError {
 
 /// Gives every launch its addresses, scalars and number of tasks.
 fn bind(
-    program: &Program,
     function: &Function,
     kernels: &[KernelFn],
     symbols: &[i64],
@@ -410,6 +409,15 @@ fn bind(
             }
         })
         .collect::<Result<_, String>>()?;
+    let arena = size(&function.arena)?;
+    let local = |(i, local): (usize, &Local)| {
+        let (offset, bytes) = (size(&local.offset)?, size(&local.bytes)?);
+        if offset.checked_add(bytes).is_none_or(|end| end > arena) {
+            return Err(format!("intermediate {i} lies outside the arena"));
+        }
+        Ok(addresses[0] + offset as u64)
+    };
+    let locals = function.locals.iter().enumerate().map(local).collect::<Result<Vec<u64>, String>>()?;
     let mut starts = vec![];
     for launch in &function.launches {
         starts.push(bound.args.len());
@@ -418,17 +426,7 @@ fn bind(
                 Buffer::Input(i) => bound.inputs[i].address(),
                 Buffer::Output(i) => bound.outputs[i].address(),
                 Buffer::Global(i) => addresses[1 + i],
-                Buffer::Local(i) => {
-                    let local = &function.locals[i];
-                    let (offset, bytes) = (size(&local.offset)?, size(&local.bytes)?);
-                    if offset
-                        .checked_add(bytes)
-                        .is_none_or(|end| end as i64 > function.arena.eval(symbols).unwrap_or(0))
-                    {
-                        return Err(CallError::Message(format!("intermediate {i} lies outside the arena")));
-                    }
-                    addresses[0] + offset as u64
-                }
+                Buffer::Local(i) => locals[i],
             });
         }
         for scalar in &launch.scalars {
@@ -444,7 +442,6 @@ fn bind(
             barrier: launch.barrier,
         });
     }
-    debug_assert!(function.launches.iter().all(|l| l.kernel < program.kernels.len()));
     Ok(())
 }
 
