@@ -37,6 +37,35 @@ pub struct Llama {
     pub window: Option<usize>,
 }
 
+impl Llama {
+    /// Names and shapes, [rows, columns] or [n], of the weights of a model with a tied output head; `ffn` is the width
+    /// inside the feed-forward layer.
+    pub fn weights(&self, ffn: usize) -> Vec<(String, Vec<usize>)> {
+        let Llama { layers, hidden, heads, kv_heads, head_dim, vocab, .. } = *self;
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let mut weights = vec![
+            ("token_embd.weight".to_owned(), vec![vocab, hidden]),
+            ("output_norm.weight".to_owned(), vec![hidden]),
+        ];
+        for i in 0..layers {
+            let shapes = [
+                vec![hidden],
+                vec![q, hidden],
+                vec![kv, hidden],
+                vec![kv, hidden],
+                vec![hidden, q],
+                vec![hidden],
+                vec![ffn, hidden],
+                vec![ffn, hidden],
+                vec![hidden, ffn],
+            ];
+            let named = |(name, shape)| (format!("blk.{i}.{name}.weight"), shape);
+            weights.extend(LAYER_WEIGHTS.into_iter().zip(shapes).map(named));
+        }
+        weights
+    }
+}
+
 /// Which function to emit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -3,17 +3,14 @@
 use kforge_checkpoint::Checkpoint;
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Target};
-use kforge_passes::{
-    isa::Isa,
-    models::{
-        Llama, RopeMode,
-        llama::{self, Phase},
-    },
-};
-use kforge_program::Element;
+use kforge_passes::{isa::Isa, models::llama::Phase};
 use kforge_reference::Tensor;
-use kforge_runtime::{Decoder, Executor, View, cache};
+use kforge_runtime::{Decoder, Executor, cache};
 use kforge_test::run::{THREADS, isas, near, reference_element, skip};
+use kforge_tools::{
+    model::{element, module, set_weights},
+    reference::{self, Limits, Outcome},
+};
 use std::sync::OnceLock;
 
 /// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
@@ -27,37 +24,7 @@ struct Model {
 
 impl Model {
     fn new(checkpoint: Checkpoint) -> Model {
-        let config = checkpoint.config();
-        let model = Llama {
-            layers: config.layers,
-            hidden: config.hidden,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            vocab: config.vocab,
-            norm_eps: config.norm_eps,
-            rope_mode: match config.rope_mode {
-                kforge_checkpoint::RopeMode::Interleaved => RopeMode::Interleaved,
-                kforge_checkpoint::RopeMode::Half => RopeMode::Half,
-            },
-            rope_base: config.rope_base,
-            rope_divisors: config.rope_divisors.clone(),
-            window: config.window,
-        };
-        let types: Vec<(String, String)> = checkpoint
-            .names()
-            .into_iter()
-            .map(|name| {
-                let weight = checkpoint.weight(&name).expect("a weight that is listed");
-                let dims: String = weight.dims.iter().map(|d| format!("{d}x")).collect();
-                let ty = match element(weight.element) {
-                    Element::Quant(format) => format!("!transformer.quant<{format}, {}>", dims.trim_end_matches('x')),
-                    element => format!("tensor<{dims}{element}>"),
-                };
-                (name, ty)
-            })
-            .collect();
-        let source = llama::module(&model, &types, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+        let source = module(&checkpoint, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
         Model { checkpoint, source }
     }
 
@@ -69,11 +36,7 @@ impl Model {
     fn decoder(&self, compiled: &Compiled, threads: usize, context: usize) -> Decoder {
         let mut executor =
             Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
-        for name in self.checkpoint.names() {
-            let weight = self.checkpoint.weight(&name).expect("a weight that is listed");
-            let view = View { dims: weight.dims, element: element(weight.element), bytes: weight.bytes };
-            executor.set_weight(&name, view).expect("the weight fits");
-        }
+        set_weights(&mut executor, &self.checkpoint, |_| ()).expect("the weights fit");
         Decoder::new(executor, context).expect("memory for the caches")
     }
 }
@@ -101,15 +64,6 @@ fn default_model() -> Option<&'static (Model, Compiled)> {
         skip(&format!("the default model is not at {}; run 'make model'", path.display()));
     }
     model.as_ref()
-}
-
-fn element(element: kforge_checkpoint::Element) -> Element {
-    match element {
-        kforge_checkpoint::Element::F32 => Element::F32,
-        kforge_checkpoint::Element::F16 => Element::F16,
-        kforge_checkpoint::Element::BF16 => Element::BF16,
-        kforge_checkpoint::Element::Quant(format) => Element::Quant(format),
-    }
 }
 
 /// Some tokens of a vocabulary.
@@ -239,54 +193,20 @@ fn the_default_model_token_by_token() {
     }
 }
 
-/// A prompt and what an implementation of another kind, f32 activations on dequantised weights, says of it.
-#[derive(serde::Deserialize)]
-struct Row {
-    prompt: String,
-    ids: Vec<u32>,
-    /// Every `logit_stride`-th logit of the last prompt position.
-    logits: Vec<f32>,
-    logit_stride: usize,
-    greedy: Vec<u32>,
-    /// Best minus second-best logit of each greedy step.
-    gap: Vec<f32>,
-    /// Mean of -log p of `ids[1..]`.
-    nll: f64,
-}
-
 /// What `kforge-run verify` checks, with its tolerances.
 #[test]
 fn the_default_model_is_as_the_reference_says() {
     let Some((model, compiled)) = default_model() else { return };
-    let rows: Vec<Row> = serde_json::from_str(include_str!("../../data/smollm2.json")).expect("rows");
+    let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
     let tokenizer = model.checkpoint.tokenizer().expect("a tokenizer");
-    let context = rows.iter().map(|row| row.ids.len() + row.greedy.len()).max().expect("a row");
-    let mut decoder = model.decoder(compiled, 2, context);
-    for Row { prompt, ids, logits, logit_stride, greedy, gap, nll } in rows {
-        assert_eq!(tokenizer.encode(&prompt).expect("a prompt"), ids, "{prompt:?}");
-        decoder.rewind(0);
-        let scores = decoder.score(&ids).expect("a pass over all");
-        let vocabulary = scores.len() / ids.len();
-        let surprise: f64 =
-            scores.chunks_exact(vocabulary).zip(&ids[1..]).map(|(row, next)| surprise(row, *next)).sum();
-        let error = (surprise / (ids.len() - 1).max(1) as f64 - nll).abs();
-        assert!(error <= 1e-3, "{prompt:?}: the likelihood is off by {error}");
-
-        let mut next = scores[scores.len() - vocabulary..].to_vec();
-        let error = next.iter().step_by(logit_stride).zip(&logits).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
-        assert!(error <= 2e-3, "{prompt:?}: a logit is off by {error}");
+    let mut decoder = model.decoder(compiled, 2, reference::context(&rows));
+    for row in rows {
+        let outcome = reference::check(&Limits::default(), &tokenizer, &mut decoder, &row).expect("a comparison");
+        let Outcome { prompt, ids_match, logit_error, nll_error, greedy_equal, greedy_required, .. } = outcome;
+        assert!(ids_match, "{prompt:?}: other ids");
+        assert!(nll_error <= 1e-3, "{prompt:?}: the likelihood is off by {nll_error}");
+        assert!(logit_error <= 2e-3, "{prompt:?}: a logit is off by {logit_error}");
         // Where two tokens are as good as each other, either may follow.
-        for (step, (id, _)) in greedy.iter().zip(&gap).take_while(|(_, gap)| **gap >= 0.02).enumerate() {
-            let best = (0..vocabulary).max_by(|a, b| next[*a].total_cmp(&next[*b])).expect("a vocabulary");
-            assert_eq!(best as u32, *id, "{prompt:?}: token {step}");
-            next.copy_from_slice(decoder.decode(*id).expect("one token"));
-        }
+        assert!(greedy_equal >= greedy_required, "{prompt:?}: token {greedy_equal}");
     }
-}
-
-/// -log of the probability of a token.
-fn surprise(logits: &[f32], id: u32) -> f64 {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
-    total.ln() - f64::from(logits[id as usize] - max)
 }

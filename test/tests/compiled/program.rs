@@ -35,27 +35,18 @@ fn default_shapes(layers: usize) -> String {
         rope_divisors: None,
         window: None,
     };
-    let norm = format!("tensor<{hidden}xf32>");
-    let mut types = vec![
-        ("token_embd.weight".to_owned(), weight(vocab, hidden, "q8_0")),
-        ("output_norm.weight".to_owned(), norm.clone()),
-    ];
-    for i in 0..layers {
-        let mut add = |name: &str, ty: String| types.push((format!("blk.{i}.{name}.weight"), ty));
-        add("attn_norm", norm.clone());
-        add("ffn_norm", norm.clone());
-        for (name, n, k) in [
-            ("attn_q", hidden, hidden),
-            ("attn_k", kv_heads * head_dim, hidden),
-            ("attn_v", kv_heads * head_dim, hidden),
-            ("attn_output", hidden, hidden),
-            ("ffn_gate", inner, hidden),
-            ("ffn_up", inner, hidden),
-            ("ffn_down", hidden, inner),
-        ] {
-            add(name, weight(n, k, "q4_1"));
-        }
-    }
+    let types: Vec<(String, String)> = model
+        .weights(inner)
+        .into_iter()
+        .map(|(name, shape)| {
+            let ty = match shape[..] {
+                [rows, columns] if rows == vocab => weight(rows, columns, "q8_0"),
+                [rows, columns] => weight(rows, columns, "q4_1"),
+                _ => format!("tensor<{hidden}xf32>"),
+            };
+            (name, ty)
+        })
+        .collect();
     llama::module(&model, &types, &[Phase::Prefill, Phase::Decode]).expect("all weights are there")
 }
 

@@ -7,6 +7,8 @@ use kforge_passes::models::{
     Llama, RopeMode,
     llama::{self, Phase},
 };
+use kforge_program::Element;
+use kforge_tools::model::{module, weight_type};
 use std::process::ExitCode;
 
 #[derive(Args, Debug)]
@@ -46,7 +48,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         None => &[Phase::Prefill, Phase::Decode],
     };
     let text = match &options.model {
-        Some(name) => model::module(&model::open(name)?, phases)?,
+        Some(name) => module(&model::open(name)?, phases)?,
         None => from_sizes(options, phases)?,
     };
     print!("{text}");
@@ -77,25 +79,7 @@ fn from_sizes(options: &Options, phases: &[Phase]) -> Result<String> {
         rope_divisors: None,
         window: None,
     };
-    let matrix = |rows: usize, columns: usize| format!("tensor<{rows}x{columns}xf32>");
-    let vector = format!("tensor<{hidden}xf32>");
-    let mut types =
-        vec![("token_embd.weight".to_owned(), matrix(vocab, hidden)), ("output_norm.weight".into(), vector.clone())];
-    for i in 0..layers {
-        let kv = kv_heads * head_dim;
-        for (name, ty) in [
-            ("attn_norm", vector.clone()),
-            ("attn_q", matrix(hidden, hidden)),
-            ("attn_k", matrix(kv, hidden)),
-            ("attn_v", matrix(kv, hidden)),
-            ("attn_output", matrix(hidden, hidden)),
-            ("ffn_norm", vector.clone()),
-            ("ffn_gate", matrix(ffn, hidden)),
-            ("ffn_up", matrix(ffn, hidden)),
-            ("ffn_down", matrix(hidden, ffn)),
-        ] {
-            types.push((format!("blk.{i}.{name}.weight"), ty));
-        }
-    }
+    let types: Vec<(String, String)> =
+        model.weights(ffn).into_iter().map(|(name, shape)| (name, weight_type(&shape, Element::F32))).collect();
     llama::module(&model, &types, phases).map_err(anyhow::Error::msg)
 }

@@ -3,13 +3,10 @@
 use crate::{Common, Target, compile};
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use kforge_checkpoint::{Checkpoint, Config};
-use kforge_passes::models::{
-    Llama, RopeMode,
-    llama::{self, Phase},
-};
-use kforge_program::Element;
-use kforge_runtime::{Decoder, View, cache};
+use kforge_checkpoint::Checkpoint;
+use kforge_passes::models::llama::Phase;
+use kforge_runtime::{Decoder, cache};
+use kforge_tools::model::{module, set_weights};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -57,59 +54,6 @@ fn default_path() -> Option<PathBuf> {
     Some(cache::directory()?.join("models/SmolLM2-135M-Instruct.Q4_1.gguf"))
 }
 
-/// The program's element of a checkpoint's.
-fn element(element: kforge_checkpoint::Element) -> Element {
-    match element {
-        kforge_checkpoint::Element::F32 => Element::F32,
-        kforge_checkpoint::Element::F16 => Element::F16,
-        kforge_checkpoint::Element::BF16 => Element::BF16,
-        kforge_checkpoint::Element::Quant(format) => Element::Quant(format),
-    }
-}
-
-/// The type of a weight as MLIR spells it.
-fn weight_type(dims: &[usize], element: Element) -> String {
-    let dims: Vec<String> = dims.iter().map(usize::to_string).collect();
-    match element {
-        Element::Quant(format) => format!("!transformer.quant<{format}, {}>", dims.join("x")),
-        element => format!("tensor<{}x{element}>", dims.join("x")),
-    }
-}
-
-/// The sizes that the module is emitted from.
-pub fn llama(config: &Config) -> Llama {
-    Llama {
-        layers: config.layers,
-        hidden: config.hidden,
-        heads: config.heads,
-        kv_heads: config.kv_heads,
-        head_dim: config.head_dim,
-        vocab: config.vocab,
-        norm_eps: config.norm_eps,
-        rope_mode: match config.rope_mode {
-            kforge_checkpoint::RopeMode::Interleaved => RopeMode::Interleaved,
-            kforge_checkpoint::RopeMode::Half => RopeMode::Half,
-        },
-        rope_base: config.rope_base,
-        rope_divisors: config.rope_divisors.clone(),
-        window: config.window,
-    }
-}
-
-/// The module of a checkpoint.
-pub fn module(checkpoint: &Checkpoint, phases: &[Phase]) -> Result<String> {
-    let types = checkpoint
-        .names()
-        .into_iter()
-        .map(|name| {
-            let weight = checkpoint.weight(&name)?;
-            let ty = weight_type(weight.dims, element(weight.element));
-            Ok((name, ty))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    llama::module(&llama(checkpoint.config()), &types, phases).map_err(anyhow::Error::msg)
-}
-
 /// How long it took to get ready.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
@@ -132,15 +76,8 @@ pub fn decoder(common: &Common, checkpoint: &Checkpoint, context: usize) -> Resu
     let source = module(checkpoint, &[Phase::Prefill, Phase::Decode])?;
     let mut executor = compile::executor(common, &source)?;
     let compiled = begin.elapsed();
-    let names = checkpoint.names();
-    let progress = bar(names.len() as u64, "packing weights");
-    for name in names {
-        let weight = checkpoint.weight(&name)?;
-        executor
-            .set_weight(&name, View { dims: weight.dims, element: element(weight.element), bytes: weight.bytes })?;
-        checkpoint.release(&name);
-        progress.inc(1);
-    }
+    let progress = bar(checkpoint.names().len() as u64, "packing weights");
+    set_weights(&mut executor, checkpoint, |_| progress.inc(1))?;
     progress.finish_and_clear();
     let decoder = Decoder::new(executor, context)?;
     Ok((decoder, Timings { load: begin.elapsed() - compiled, compile: compiled }))

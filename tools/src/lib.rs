@@ -1,0 +1,4 @@
+//! What `kforge-run` shares with the tests: models from checkpoints, and their comparison with reference results.
+
+pub mod model;
+pub mod reference;
