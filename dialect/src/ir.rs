@@ -5,7 +5,7 @@ use melior::{
     ir::{
         Attribute, AttributeLike, BlockLike, BlockRef, Identifier, Location, RegionLike, Type, TypeLike, Value,
         ValueLike,
-        attribute::{FloatAttribute, IntegerAttribute, StringAttribute},
+        attribute::{ArrayAttribute, FloatAttribute, IntegerAttribute, StringAttribute},
         operation::{OperationBuilder, OperationLike, OperationRef},
         r#type::{RankedTensorType, ShapedTypeLike},
     },
@@ -48,6 +48,22 @@ pub fn ops<'c, 'a>(block: BlockRef<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
 /// The first block of an op's first region.
 pub fn body<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> Option<BlockRef<'c, 'a>> {
     op.region(0).ok().and_then(|r| r.first_block())
+}
+
+/// What tells a value from every other, to key maps by.
+pub fn key<'c>(value: impl ValueLike<'c>) -> usize {
+    value.to_raw().ptr as usize
+}
+
+/// The axes of each group of a reshape, from its `reassociation`.
+pub fn reassociation<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> Option<Vec<Vec<usize>>> {
+    let groups = ArrayAttribute::try_from(op.attribute("reassociation").ok()?).ok()?;
+    let group = |i| {
+        let group = ArrayAttribute::try_from(groups.element(i).ok()?).ok()?;
+        let axis = |j| usize::try_from(IntegerAttribute::try_from(group.element(j).ok()?).ok()?.value()).ok();
+        (0..group.len()).map(axis).collect::<Option<Vec<_>>>()
+    };
+    (0..groups.len()).map(group).collect()
 }
 
 /// The op that defines a value, if it is no block argument.

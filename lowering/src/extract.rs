@@ -3,7 +3,7 @@
 use crate::passes::kernel_entries::{entry_name, is_kernel};
 use kforge_dialect::{
     QuantType,
-    ir::{body, defining_op, dims, first_result, integer_attribute, op_name, ops, string_attribute},
+    ir::{body, defining_op, dims, first_result, integer_attribute, key, op_name, ops, string_attribute},
     pass::PassError,
 };
 use kforge_program::{
@@ -92,10 +92,6 @@ struct Extract<'p, 'c, 'a> {
     buffers: HashMap<usize, Buffer>,
     sizes: HashMap<usize, Expr>,
     marker: std::marker::PhantomData<Value<'c, 'a>>,
-}
-
-fn key(value: Value<'_, '_>) -> usize {
-    value.to_raw().ptr as usize
 }
 
 impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {

@@ -1,6 +1,6 @@
 //! A fused op as the kernel generators see it.
 
-use kforge_dialect::ir::{body, ops};
+use kforge_dialect::ir::{body, key, ops};
 pub use kforge_dialect::ir::{dims, element, op_name};
 use kforge_program::Access;
 use melior::ir::{
@@ -109,11 +109,11 @@ impl<'c, 'a> Group<'c, 'a> {
         let yields = terminator.operands().collect();
         let mut index = HashMap::new();
         for (i, argument) in arguments.iter().enumerate() {
-            index.insert(argument.to_raw().ptr as usize, Definition::Argument(i));
+            index.insert(key(*argument), Definition::Argument(i));
         }
         for (i, op) in body.iter().enumerate() {
             for result in op.results() {
-                index.insert(result.to_raw().ptr as usize, Definition::Op(i));
+                index.insert(key(result), Definition::Op(i));
             }
         }
         let layouts = match op.attribute("transformer.layouts").ok().and_then(|a| ArrayAttribute::try_from(a).ok()) {
@@ -132,7 +132,7 @@ impl<'c, 'a> Group<'c, 'a> {
 
     /// Where `value` is defined in the region.
     pub fn definition(&self, value: Value<'c, 'a>) -> Option<Definition> {
-        self.index.get(&(value.to_raw().ptr as usize)).copied()
+        self.index.get(&key(value)).copied()
     }
 
     /// The op of the region that defines `value`, if it is no operand.

@@ -251,10 +251,9 @@ impl Executor {
             self.arena = Memory::zeroed(arena)?;
         }
         let mut addresses = vec![self.arena.address()];
-        for (global, bound) in self.program.globals.iter().zip(&self.globals) {
+        for (i, (global, bound)) in self.program.globals.iter().zip(&self.globals).enumerate() {
             let used = bound.as_ref().map_or(0, |g| self.bytes(g).as_ptr() as u64);
-            if used == 0 && function.launches.iter().any(|l| l.buffers.iter().any(|b| self.is_global(*b, &global.name)))
-            {
+            if used == 0 && function.launches.iter().any(|l| l.buffers.contains(&Buffer::Global(i))) {
                 return Err(CallError::Message(format!("the global '{}' has no value", global.name)));
             }
             addresses.push(used);
@@ -270,10 +269,6 @@ impl Executor {
             pack(port.layout, *input, memory.as_mut_slice())?;
         }
         Ok(())
-    }
-
-    fn is_global(&self, buffer: Buffer, name: &str) -> bool {
-        matches!(buffer, Buffer::Global(g) if self.program.globals[g].name == name)
     }
 
     /// Values of the function's symbols, every input's shape checked against them.

@@ -2,9 +2,10 @@
 
 use super::error::Failure;
 use super::values::{Operands, check_size, result_type};
+use crate::ir::reassociation;
 use kforge_reference::{Data, Element, Tensor};
 use melior::ir::{
-    attribute::{ArrayAttribute, DenseI64ArrayAttribute, IntegerAttribute},
+    attribute::DenseI64ArrayAttribute,
     operation::{OperationLike, OperationRef},
 };
 use std::rc::Rc;
@@ -121,16 +122,7 @@ fn gather(source: &Tensor, shape: Vec<usize>, places: &[usize]) -> Result<Tensor
 
 /// The axes of each group of a reshape.
 fn groups(op: OperationRef<'_, '_>) -> Result<Vec<Vec<usize>>, Failure> {
-    let groups = || {
-        let groups = ArrayAttribute::try_from(op.attribute("reassociation").ok()?).ok()?;
-        let group = |i| {
-            let group = ArrayAttribute::try_from(groups.element(i).ok()?).ok()?;
-            let axis = |j| usize::try_from(IntegerAttribute::try_from(group.element(j).ok()?).ok()?.value()).ok();
-            (0..group.len()).map(axis).collect::<Option<Vec<_>>>()
-        };
-        (0..groups.len()).map(group).collect::<Option<Vec<_>>>()
-    };
-    groups().ok_or_else(|| "has no usable attribute 'reassociation'".into())
+    reassociation(&op).ok_or_else(|| "has no usable attribute 'reassociation'".into())
 }
 
 /// The product of some sizes; none where an axis does not exist or the product overflows.

@@ -18,7 +18,7 @@
 
 use crate::fusion::{GROUP, group, join, members};
 use kforge_dialect::{
-    ir::{body, defining_op, erase, move_before, op_name, ops, remove_attribute, replace_uses, users},
+    ir::{body, defining_op, erase, key, move_before, op_name, ops, remove_attribute, replace_uses, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{
@@ -100,7 +100,6 @@ fn outline<'c>(block: BlockRef<'c, '_>, group: &[OperationRef<'c, '_>]) -> Resul
     let region = Region::new();
     let inner = region.append_block(Block::new(&located));
     let mut mapping: HashMap<usize, Value> = HashMap::new();
-    let key = |v: Value| v.to_raw().ptr as usize;
     for (i, input) in inputs.iter().enumerate() {
         mapping.insert(key(*input), inner.argument(i).expect("an argument for each input").into());
     }
@@ -112,7 +111,7 @@ fn outline<'c>(block: BlockRef<'c, '_>, group: &[OperationRef<'c, '_>]) -> Resul
             kforge_dialect::ir::set_operand(copy, i, operand);
         }
         for (old, new) in op.results().zip(copy.results()) {
-            mapping.insert(old.to_raw().ptr as usize, new.into());
+            mapping.insert(key(old), new.into());
         }
     }
     let yields: Vec<Value> = outputs.iter().map(|v| mapping[&key(*v)]).collect();

@@ -28,7 +28,7 @@ use crate::{
 };
 use kforge_dialect::{
     KernelAttribute,
-    ir::{body, erase, ops, string_attribute, users},
+    ir::{body, erase, key, ops, reassociation, string_attribute, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{fusion::functions, isa::Isa};
@@ -151,10 +151,6 @@ struct Lowering<'c, 'a> {
     /// Checks emitted so far.
     checked: Vec<Checked>,
     launches: usize,
-}
-
-fn key(value: Value<'_, '_>) -> usize {
-    value.to_raw().ptr as usize
 }
 
 impl<'c, 'a> Lowering<'c, 'a> {
@@ -323,20 +319,13 @@ impl<'c, 'a> Lowering<'c, 'a> {
         source: &[Extent<'c, 'a>],
         rank: usize,
     ) -> Result<Vec<Extent<'c, 'a>>, PassError<'c>> {
-        let text = op.attribute("reassociation").map(|a| a.to_string()).unwrap_or_default();
-        let groups: Vec<usize> = text.matches('[').skip(1).map(|_| 0).collect();
-        let lengths: Vec<usize> = text
-            .trim_matches(['[', ']'])
-            .split("], [")
-            .map(|g| if g.is_empty() { 0 } else { g.split(',').count() })
-            .collect();
-        if groups.len() != rank || (rank > 0 && lengths.len() != rank) {
-            return Err(PassError::at(&op, "has an unreadable reassociation"));
-        }
+        let groups = reassociation(&op).filter(|groups| groups.len() == rank);
+        let groups = groups.ok_or_else(|| PassError::at(&op, "has an unreadable reassociation"))?;
         let mut axes = source.iter();
-        Ok((0..rank)
-            .map(|i| {
-                axes.by_ref().take(lengths[i]).copied().fold(Extent::Const(1), |product, d| match (product, d) {
+        Ok(groups
+            .iter()
+            .map(|group| {
+                axes.by_ref().take(group.len()).copied().fold(Extent::Const(1), |product, d| match (product, d) {
                     (Extent::Const(a), Extent::Const(b)) => Extent::Const(a * b),
                     (Extent::Const(1), d) => d,
                     (a, Extent::Const(1)) => a,

@@ -12,7 +12,7 @@
 //! classes follow each other in the arena, in order of appearance. Results of the function are no intermediates.
 
 use kforge_dialect::{
-    ir::{body, dims, element, op_name, ops, set_attribute},
+    ir::{body, dims, element, key, op_name, ops, set_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_program::arena::{Lifetime, place};
@@ -90,10 +90,6 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 
 /// An alloc and when it is needed.
 type Planned<'c, 'a> = (OperationRef<'c, 'a>, Lifetime);
-
-fn key(value: Value<'_, '_>) -> usize {
-    value.to_raw().ptr as usize
-}
 
 /// Bytes of a buffer for each unit of its dynamic dimensions' product, rounded up to whole cache lines.
 fn unit_bytes(ty: Type<'_>) -> i64 {
