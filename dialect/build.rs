@@ -1,6 +1,10 @@
 //! Generates the dialect's C++ from TableGen and compiles it with the shim.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 fn main() {
     let prefix = PathBuf::from(env::var("MLIR_SYS_220_PREFIX").unwrap_or_else(|_| "/usr/lib/llvm-22".into()));
@@ -28,7 +32,23 @@ fn main() {
         build.file(format!("cpp/{group}.cpp"));
     }
     build.compile("kforge_dialect");
+    link_llvm(&prefix);
     println!("cargo:rerun-if-changed=include");
     println!("cargo:rerun-if-changed=cpp");
     println!("cargo:rerun-if-env-changed=MLIR_SYS_220_PREFIX");
+}
+
+/// Names LLVM's shared library ahead of the static archives that mlir-sys lists, whose LLVM halves would otherwise be
+/// linked into every program a second time.
+fn link_llvm(prefix: &Path) {
+    let config = |arguments: &[&str]| {
+        let output = Command::new(prefix.join("bin/llvm-config")).args(arguments).output();
+        let output = output.expect("llvm-config of LLVM 22 starts; run `make setup`");
+        assert!(output.status.success(), "llvm-config {arguments:?} failed");
+        String::from_utf8(output.stdout).expect("llvm-config writes UTF-8")
+    };
+    println!("cargo:rustc-link-search=native={}", config(&["--libdir"]).trim());
+    for library in config(&["--link-shared", "--libs"]).split_whitespace() {
+        println!("cargo:rustc-link-lib=dylib={}", library.trim_start_matches("-l"));
+    }
 }

@@ -71,20 +71,25 @@ impl Target {
         Ok(Target { triple, cpu, features, isa })
     }
 
-    /// Another machine, by its triple: the instruction set follows from the architecture.
+    /// Another machine, by its triple: the instruction set is `isa`, or what most machines of the architecture have.
     ///
     /// # Errors
-    /// If the architecture is none that kernels are generated for.
-    pub fn of_triple(triple: &str) -> Result<Target> {
-        let isa = match triple.split('-').next() {
-            Some("aarch64" | "arm64") => Isa::Neon,
-            Some("x86_64") => Isa::Avx2,
+    /// If the architecture is none that kernels are generated for, or has no such instruction set.
+    pub fn of_triple(triple: &str, isa: Option<Isa>) -> Result<Target> {
+        let (usual, sets): (Isa, &[Isa]) = match triple.split('-').next() {
+            Some("aarch64" | "arm64") => (Isa::Neon, &[Isa::Neon]),
+            Some("x86_64") => (Isa::Avx2, &[Isa::Sse2, Isa::Avx2, Isa::Avx512]),
             _ => {
                 return Err(CompileError(format!(
                     "no kernels are generated for '{triple}'; use an x86_64 or aarch64 triple"
                 )));
             }
         };
+        let isa = isa.unwrap_or(usual);
+        if !sets.contains(&isa) {
+            let names: Vec<_> = sets.iter().map(Isa::to_string).collect();
+            return Err(CompileError(format!("'{triple}' has no {isa}; use {}", names.join(", "))));
+        }
         let (cpu, features) = baseline(isa);
         Ok(Target { triple: triple.to_owned(), cpu, features, isa })
     }
@@ -257,6 +262,7 @@ fn emit(context: &Context, module: &mut Module, target: &Target, output: Output)
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     let llvm_error = |e: inkwell::support::LLVMString| CompileError(format!("LLVM: {}", e.to_string_lossy()));
     module.run_passes("default<O3>", &machine, PassBuilderOptions::create()).map_err(llvm_error)?;
+    crate::one_lane_stores::rewrite(&module).map_err(|e| CompileError(format!("LLVM: {e}")))?;
     let file = match output {
         Output::LlvmIr => return Ok(module.print_to_string().to_bytes().to_vec()),
         Output::Object => FileType::Object,

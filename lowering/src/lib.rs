@@ -6,6 +6,7 @@ pub mod extract;
 pub mod group;
 pub mod kernels;
 pub mod math;
+pub mod one_lane_stores;
 pub mod passes;
 pub mod weights;
 

@@ -9,10 +9,10 @@ use std::{
 };
 
 /// What the tests run.
-const TOOLS: [&str; 3] = ["kforge-opt", "kforge-lsp", "kforge-reduce"];
+const TOOLS: [&str; 4] = ["kforge-opt", "kforge-run", "kforge-lsp", "kforge-reduce"];
 
 /// Folders whose sources the tools are built from.
-const SOURCES: [&str; 4] = ["dialect", "lib", "lowering", "tools"];
+const SOURCES: [&str; 5] = ["dialect", "lib", "lowering", "runtime", "tools"];
 
 /// Calls `visit` with every file below `folder`, outside build outputs.
 pub fn collect(folder: &Path, visit: &mut impl FnMut(&Path)) -> io::Result<()> {

@@ -17,7 +17,7 @@ pub struct Options {
     /// A module in the transformer dialect; - is standard input
     file: PathBuf,
     /// Another machine: aarch64-unknown-linux-gnu, arm64-apple-darwin, x86_64-unknown-linux-gnu, ...
-    #[arg(long, value_name = "TRIPLE", conflicts_with = "cpu_features")]
+    #[arg(long, value_name = "TRIPLE")]
     target_triple: Option<String>,
     /// What to make
     #[arg(long, value_enum, default_value_t = Emit::Obj)]
@@ -36,7 +36,7 @@ enum Emit {
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let target = match &options.target_triple {
-        Some(triple) => Target::of_triple(triple)?,
+        Some(triple) => Target::of_triple(triple, compile::isa(common)?)?,
         None => compile::target(common)?,
     };
     let output = match options.emit {

@@ -4,16 +4,21 @@ use crate::Common;
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_lowering::compile::{self, Compiled, Target};
+use kforge_passes::isa::Isa;
 use kforge_runtime::{
     Executor,
     cache::{self, Cache},
 };
 use std::{path::Path, time::Duration};
 
+/// The instruction set that the options name.
+pub fn isa(common: &Common) -> Result<Option<Isa>> {
+    common.cpu_features.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)
+}
+
 /// The target that the options name.
 pub fn target(common: &Common) -> Result<Target> {
-    let isa = common.cpu_features.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
-    Ok(Target::host(isa)?)
+    Ok(Target::host(isa(common)?)?)
 }
 
 /// Compiles `source`, or takes what an earlier run compiled.
