@@ -2,7 +2,7 @@
 // RUN: kforge-opt %s --fuse-epilogue --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: fuse-epilogue
-// STATS-NEXT: (S) 5 fused
+// STATS-NEXT: (S) 6 fused
 
 // CHECK-LABEL: @residual
 // CHECK: transformer.linear {{.*}} {transformer.group = 0 : i64}
@@ -25,6 +25,16 @@ func.func @chain(%a: tensor<4x8xf32>, %b: tensor<8x4xf32>, %s: tensor<4x4xf32>) 
   %2 = transformer.gelu %1 : tensor<4x4xf32>
   %3 = arith.negf %2 : tensor<4x4xf32>
   return %3 : tensor<4x4xf32>
+}
+
+// A product by itself uses it twice, and no other op does.
+// CHECK-LABEL: @square
+// CHECK: transformer.linear {{.*}} {transformer.group = 0 : i64}
+// CHECK: arith.mulf {{.*}} {transformer.group = 0 : i64}
+func.func @square(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x64xf32>, tensor<64x64xf32> -> tensor<1x64xf32>
+  %1 = arith.mulf %0, %0 : tensor<1x64xf32>
+  return %1 : tensor<1x64xf32>
 }
 
 // Two products meet: the later one takes the sum.

@@ -47,3 +47,13 @@ func.func @alone(%q: tensor<1x1x4x16xf32>, %k: tensor<1x8x2x16xf32>, %at: tensor
   %o = transformer.attention %qr, %k, %k : tensor<1x1x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
   return %o : tensor<1x1x4x16xf32>
 }
+
+// Keys that serve as values too are one update, no group.
+// CHECK-LABEL: @shared_cache
+// CHECK-NOT: transformer.group
+// CHECK: return
+func.func @shared_cache(%q: tensor<1x1x4x16xf32>, %k: tensor<1x1x2x16xf32>, %kc: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x16xf32> {
+  %k1 = transformer.kv_update %kc, %k at %at : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+  %o = transformer.attention %q, %k1, %k1 at %at {causal} : tensor<1x1x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>, tensor<1xi32>
+  return %o : tensor<1x1x4x16xf32>
+}

@@ -4,7 +4,7 @@
 //! %y = transformer.linear %x, %w {transformer.group = 0 : i64}
 //! %z = arith.addf %y, %residual {transformer.group = 0 : i64}
 //! ```
-//! The op is then applied to the accumulators before they are stored. Fires where the linear's result has no other use
+//! The op is then applied to the accumulators before they are stored. Fires where no other op uses the linear's result
 //! and every other operand is computed before the linear; repeats along the chain.
 
 use crate::fusion::{group, join};
@@ -54,7 +54,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-/// The group's op whose only use is `op`, if all that `op` needs besides is computed before that group begins.
+/// The group's op that only `op` uses, if all that `op` needs besides is computed before that group begins.
 fn producer<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
     let operands: Vec<Value> = op.operands().collect();
     operands.iter().find_map(|value| {
@@ -62,7 +62,7 @@ fn producer<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
         let name = op_name(&producer);
         let is_root = matches!(name.as_str(), "transformer.linear" | "transformer.matmul");
         let is_chained = EPILOGUES.contains(&name.as_str()) && group(&producer).is_some();
-        if !(is_root || is_chained) || users(*value).len() != 1 {
+        if !(is_root || is_chained) || users(*value).iter().any(|user| *user != op) {
             return None;
         }
         let first = first_member(producer);

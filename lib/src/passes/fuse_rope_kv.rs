@@ -14,7 +14,7 @@ use kforge_dialect::{
     ir::{body, defining_op, op_name, ops, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use melior::ir::operation::OperationLike;
+use melior::ir::operation::{OperationLike, OperationRef};
 
 pub static INFO: PassInfo = PassInfo {
     name: "fuse-rope-kv",
@@ -28,10 +28,12 @@ pub static INFO: PassInfo = PassInfo {
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
     for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.attention") {
-        let mut joined = vec![];
+        let mut joined: Vec<OperationRef> = vec![];
         for operand in op.operands().take(3) {
             let Some(def) = defining_op(operand) else { continue };
-            if !matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update") || group(&def).is_some()
+            if !matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update")
+                || group(&def).is_some()
+                || joined.contains(&def)
             {
                 continue;
             }

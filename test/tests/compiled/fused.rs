@@ -111,6 +111,19 @@ fn epilogues_of_linear_layers() {
 }
 
 #[test]
+fn a_product_by_itself() {
+    let (x, y, w) = ("tensor<?x64xf32>", "tensor<?x33xf32>", weight(33, 64, "q4_1"));
+    let function = format!(
+        "(%x: {x}, %w: {w}) -> {y} {{
+          %y = transformer.linear %x, %w : {x}, {w} -> {y}
+          %z = arith.mulf %y, %y : {y}
+          return %z : {y}
+        }}"
+    );
+    Suite::new([Case::new("linear, squared", function).rows(&[1, 3, 17])]).check_fusion();
+}
+
+#[test]
 fn epilogues_in_half_precision_round_once() {
     // The reference rounds after each op, the fused kernel at the end.
     let cases = epilogues("f16").into_iter().step_by(2).chain(epilogues("bf16").into_iter().skip(1).step_by(2));
