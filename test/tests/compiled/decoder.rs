@@ -1,6 +1,6 @@
 //! Decoding: token by token through the caches gives what one pass over all tokens gives.
 
-use kforge_checkpoint::Checkpoint;
+use kforge_checkpoint::{Checkpoint, RopeMode};
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Target};
 use kforge_passes::{isa::Isa, models::llama::Phase};
@@ -11,7 +11,8 @@ use kforge_tools::{
     model::{element, module, set_weights},
     reference::{self, Limits, Outcome},
 };
-use std::sync::OnceLock;
+use safetensors::{Dtype, tensor::TensorView};
+use std::{path::Path, sync::OnceLock};
 
 /// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
 const TOLERANCE: f32 = 1e-3;
@@ -146,6 +147,88 @@ fn a_tiny_model_on_the_reference() {
         let actual = Tensor::f32([length], actual).expect("logits");
         near(&actual, &expected, 10.0).unwrap_or_else(|e| panic!("{isa}: {e}"));
     }
+}
+
+/// The tiny model as a Hugging Face directory: f32 weights, rows of Q and K ordered for the other rotation.
+fn write_safetensors(checkpoint: &Checkpoint, directory: &Path) {
+    let config = checkpoint.config();
+    assert_eq!(config.rope_mode, RopeMode::Interleaved, "the rows are reordered from this");
+    let mut tensors = vec![];
+    for name in checkpoint.names() {
+        let weight = checkpoint.weight(&name).expect("a weight of the model");
+        let dims = weight.dims.to_vec();
+        let tensor = Tensor::from_bytes(dims.clone(), reference_element(element(weight.element)), weight.bytes);
+        let mut rows: Vec<Vec<f32>> = tensor
+            .expect("a tensor")
+            .to_f32()
+            .chunks(*dims.last().expect("a dimension"))
+            .map(<[f32]>::to_vec)
+            .collect();
+        if name.ends_with("attn_q.weight") || name.ends_with("attn_k.weight") {
+            let half = config.head_dim / 2;
+            // Row i of a head is half (i / half) of pair (i % half), which stands at 2 * pair + half there.
+            let from = |row: usize| {
+                let (head, i) = (row / config.head_dim, row % config.head_dim);
+                head * config.head_dim + 2 * (i % half) + i / half
+            };
+            rows = (0..rows.len()).map(|row| rows[from(row)].clone()).collect();
+        }
+        let bytes: Vec<u8> = rows.concat().iter().flat_map(|x| x.to_le_bytes()).collect();
+        tensors.push((hugging_face_name(&name), dims, bytes));
+    }
+    let views = tensors.iter().map(|(name, dims, bytes)| {
+        (name, TensorView::new(Dtype::F32, dims.clone(), bytes).expect("as many bytes as the shape says"))
+    });
+    safetensors::serialize_to_file(views, None, &directory.join("model.safetensors")).expect("a file");
+    let json = serde_json::json!({
+        "model_type": "llama", "hidden_act": "silu", "hidden_size": config.hidden, "intermediate_size": config.ffn,
+        "num_hidden_layers": config.layers, "num_attention_heads": config.heads, "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim, "vocab_size": config.vocab, "max_position_embeddings": config.context,
+        "rms_norm_eps": config.norm_eps, "rope_theta": config.rope_base, "tie_word_embeddings": config.tied_embedding,
+    });
+    std::fs::write(directory.join("config.json"), json.to_string()).expect("a file");
+}
+
+fn hugging_face_name(name: &str) -> String {
+    match name {
+        "token_embd.weight" => return "model.embed_tokens.weight".into(),
+        "output_norm.weight" => return "model.norm.weight".into(),
+        "output.weight" => return "lm_head.weight".into(),
+        _ => {}
+    }
+    let (layer, part) = name.trim_start_matches("blk.").split_once('.').expect("a weight of a layer");
+    let parts = [
+        ("attn_norm", "input_layernorm"),
+        ("attn_q", "self_attn.q_proj"),
+        ("attn_k", "self_attn.k_proj"),
+        ("attn_v", "self_attn.v_proj"),
+        ("attn_output", "self_attn.o_proj"),
+        ("ffn_norm", "post_attention_layernorm"),
+        ("ffn_gate", "mlp.gate_proj"),
+        ("ffn_up", "mlp.up_proj"),
+        ("ffn_down", "mlp.down_proj"),
+    ];
+    let (_, other) = parts.iter().find(|(own, _)| part == format!("{own}.weight")).expect("a part of a layer");
+    format!("model.layers.{layer}.{other}.weight")
+}
+
+#[test]
+fn the_same_weights_from_gguf_and_from_safetensors() {
+    let (model, compiled) = tiny();
+    let directory = tempfile::tempdir().expect("a directory");
+    write_safetensors(&model.checkpoint, directory.path());
+    let other = Model::new(Checkpoint::open(directory.path()).expect("the directory that was written"));
+    assert_eq!(other.checkpoint.config().rope_mode, RopeMode::Half);
+    let (isa, compiled) = &compiled[0];
+    let ids = tokens(20, model.checkpoint.config().vocab);
+    let logits = |mut decoder: Decoder| {
+        let mut logits = decoder.score(&ids[..17]).expect("prefill").to_vec();
+        ids[17..].iter().for_each(|id| logits.extend(decoder.decode(*id).expect("decode")));
+        Tensor::f32([logits.len()], logits).expect("logits")
+    };
+    let expected = logits(model.decoder(compiled, 2, 32));
+    let actual = logits(other.decoder(&other.compile(*isa), 2, 32));
+    near(&actual, &expected, 10.0).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
