@@ -98,11 +98,12 @@ impl<'s> Plan<'s> {
             let names: Vec<&str> = functions.iter().map(|f| f.name.as_str()).collect();
             bail!("there is no function '{}'; the module has {}", options.entry, names.join(", "));
         };
-        if function.inputs.len() != options.inputs.len() {
+        let wanted = function.inputs.len();
+        if wanted != options.inputs.len() {
             bail!(
-                "'{}' takes {} inputs, but {} --input were given",
+                "'{}' takes {wanted} input{}, but {} --input were given",
                 options.entry,
-                function.inputs.len(),
+                if wanted == 1 { "" } else { "s" },
                 options.inputs.len()
             );
         }

@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// The text to continue
-    #[arg(long, required_unless_present = "prompt_ids", conflicts_with = "prompt_ids")]
+    #[arg(long, required_unless_present = "prompt_ids", conflicts_with = "prompt_ids", allow_hyphen_values = true)]
     prompt: Option<String>,
     /// Token ids to continue, instead of a text
     #[arg(long, value_delimiter = ',', value_name = "ID,...")]
@@ -35,19 +35,19 @@ pub struct Options {
     #[arg(long, value_name = "TOKENS")]
     ctx: Option<usize>,
     /// Randomness; 0 takes the likeliest token
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     temperature: f32,
     /// Sample among the K likeliest tokens; 0 is all
     #[arg(long, default_value_t = 0)]
     top_k: usize,
     /// Sample among the likeliest tokens whose probabilities sum to P
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f32,
     /// Sample among tokens of at least this share of the likeliest's probability
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     min_p: f32,
     /// Divide the logits of tokens that are in the context already; 1 is off
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     repeat_penalty: f32,
     /// Seed of the random numbers
     #[arg(long, default_value_t = 0)]

@@ -42,8 +42,8 @@ struct Common {
     #[arg(long, global = true, value_enum, default_value_t = Target::Cpu)]
     target: Target,
     /// Threads of the CPU target; 0 takes one for each core
-    #[arg(long, global = true, default_value_t = 0)]
-    threads: usize,
+    #[arg(long, global = true, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
+    threads: u16,
     /// Narrow the CPU's instruction set: avx512, avx2, sse2 or neon
     #[arg(long, global = true, value_name = "SET")]
     cpu_features: Option<String>,
@@ -96,7 +96,14 @@ enum Command {
 
 fn main() -> ExitCode {
     restore_pipe_signal();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Nothing is left to say it with where this fails.
+            let _ = message.print();
+            return ExitCode::from(u8::from(message.use_stderr()));
+        }
+    };
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -133,7 +140,7 @@ impl Common {
     fn thread_count(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
+            n => usize::from(n),
         }
     }
 }

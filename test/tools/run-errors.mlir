@@ -1,0 +1,47 @@
+// What is wrong with an argument is said in one line, with exit code 1; a file that was there stays as it was.
+// RUN: not kforge-run %s 2>&1 | FileCheck %s --check-prefix=MAIN
+// RUN: not kforge-run %s --entry f 2>&1 | FileCheck %s --check-prefix=COUNT
+// RUN: not kforge-run %s --entry f --input random:1 2>&1 | FileCheck %s --check-prefix=DYNAMIC
+// RUN: not kforge-run %s --entry f --input random:1:3x18 2>&1 | FileCheck %s --check-prefix=SHAPE
+// RUN: not kforge-run %s --entry f --input random:x 2>&1 | FileCheck %s --check-prefix=SEED
+// RUN: not kforge-run %s --entry f --input %S/none.npy 2>&1 | FileCheck %s --check-prefix=NONE
+// RUN: not kforge-run %s --entry f --input %s 2>&1 | FileCheck %s --check-prefix=NPY
+// RUN: not kforge-run %s --entry f --input random:1:3x17 --output %S/none/y.npy 2>&1 | FileCheck %s --check-prefix=OUTPUT
+// RUN: not kforge-run %S/none.mlir 2>&1 | FileCheck %s --check-prefix=FILE
+// RUN: not kforge-run %s --threads 1025 2>&1 | FileCheck %s --check-prefix=THREADS
+// RUN: not kforge-run %s --cpu-features mmx --entry f --input random:1:3x17 2>&1 | FileCheck %s --check-prefix=ISA
+// RUN: not kforge-run compile %s --target-triple aarch64-unknown-linux-gnu --cpu-features avx2 --emit asm 2>&1 | FileCheck %s --check-prefix=NEON
+// RUN: not kforge-run compile %s --target-triple riscv64-unknown-linux-gnu --emit asm 2>&1 | FileCheck %s --check-prefix=TRIPLE
+// RUN: not kforge-run generate --model random:huge --prompt x 2>&1 | FileCheck %s --check-prefix=RANDOM
+// RUN: not kforge-run generate --model random:tiny --prompt x --temperature -1 2>&1 | FileCheck %s --check-prefix=HEAT
+// RUN: not kforge-run generate --model random:tiny --prompt-ids 1,260 2>&1 | FileCheck %s --check-prefix=ID
+// RUN: not kforge-run generate --model %s --prompt x 2>&1 | FileCheck %s --check-prefix=MODEL
+// RUN: not kforge-run --target reference generate --model random:tiny --prompt x 2>&1 | FileCheck %s --check-prefix=TARGET
+// RUN: not kforge-run emit-mlir --hidden 65 --heads 4 2>&1 | FileCheck %s --check-prefix=HIDDEN
+// RUN: not kforge-run verify --model random:tiny --reference %s 2>&1 | FileCheck %s --check-prefix=REFERENCE
+
+// MAIN: kforge-run: there is no function 'main'; the module has f
+// COUNT: kforge-run: 'f' takes 1 input, but 0 --input were given
+// DYNAMIC: kforge-run: input 0: it has dynamic dimensions; give their sizes, as in random:1:1x5x64
+// SHAPE: kforge-run: f: input 0 must be tensor<3x17xf32>, but is tensor<3x18xf32>
+// SEED: kforge-run: input 0: 'x' is no seed; write random:7, or random:7:1x5x64
+// NONE: kforge-run: input 0: {{.*}}none.npy cannot be read; give an .npy file, or random:SEED
+// NPY: kforge-run: input 0: {{.*}}run-errors.mlir is not an array that can be used here
+// OUTPUT: kforge-run: {{.*}}y.npy cannot be written
+// FILE: kforge-run: {{.*}}none.mlir cannot be read
+// THREADS: error: invalid value '1025' for '--threads <THREADS>': 1025 is not in 0..=1024
+// ISA: kforge-run: unknown instruction set 'mmx'; use host, avx512, avx2, sse2 or neon
+// NEON: kforge-run: 'aarch64-unknown-linux-gnu' has no avx2; use neon
+// TRIPLE: kforge-run: no kernels are generated for 'riscv64-unknown-linux-gnu'; use an x86_64 or aarch64 triple
+// RANDOM: kforge-run: random model `huge`: there is no random model of this name; `tiny` is one
+// HEAT: kforge-run: {{.*}}temperature
+// ID: kforge-run: prefill: input 0 has 260 at element 1, but must be in 0..260
+// MODEL: kforge-run: {{.*}}it is neither a .gguf file, a .safetensors file, nor a directory with config.json
+// TARGET: kforge-run: decoding runs on the CPU target; --target reference is for single functions
+// HIDDEN: kforge-run: --hidden must be --heads times an even head size
+// REFERENCE: kforge-run: {{.*}}run-errors.mlir
+
+func.func @f(%x: tensor<?x17xf32>) -> tensor<?x17xf32> {
+  %0 = transformer.softmax %x : tensor<?x17xf32>
+  return %0 : tensor<?x17xf32>
+}
