@@ -1,6 +1,9 @@
 //! Reads the launch program out of a lowered module.
 
-use crate::passes::kernel_entries::{entry_name, is_kernel};
+use crate::passes::{
+    kernel_entries::{entry_name, is_kernel},
+    plan_memory::unit_bytes,
+};
 use kforge_dialect::{
     QuantType,
     ir::{body, defining_op, dims, first_result, integer_attribute, key, op_name, ops, string_attribute},
@@ -12,7 +15,7 @@ use kforge_program::{
 };
 use melior::ir::{
     AttributeLike, BlockLike, Type, Value, ValueLike,
-    attribute::{FlatSymbolRefAttribute, TypeAttribute},
+    attribute::{ArrayAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute, TypeAttribute},
     operation::{OperationLike, OperationRef},
     r#type::{MemRefType, RankedTensorType, ShapedTypeLike},
 };
@@ -150,7 +153,10 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             all.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).collect();
         let (mut locals, mut launches, mut checks): (Vec<Local>, Vec<Launch>, Vec<Check>) = (vec![], vec![], vec![]);
         let mut types: HashMap<usize, TensorType> = HashMap::new();
-        let mut classes: Vec<(Expr, Expr)> = vec![];
+        // Dynamic dimensions of each class of intermediates, and which class each intermediate is of.
+        let classes = arena_classes(function)?;
+        let mut units: Vec<Option<Expr>> = vec![None; classes.len()];
+        let mut class_of: Vec<usize> = vec![];
         for op in &all {
             let result = first_result(op);
             match (op_name(op).as_str(), result) {
@@ -183,13 +189,15 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                 }
                 ("memref.alloc", Some(result)) => {
                     let mut sizes = op.operands();
-                    let mut extents = vec![];
+                    let (mut extents, mut unit) = (vec![], Expr::Const(1));
                     for d in dims(result.r#type()) {
                         extents.push(match d {
                             Some(d) => Expr::Const(d as i64),
                             None => {
                                 let size = sizes.next().ok_or_else(|| PassError::at(op, "lacks a size"))?;
-                                self.size(*op, size)?
+                                let size = self.size(*op, size)?;
+                                unit = unit.times(size.clone());
+                                size
                             }
                         });
                     }
@@ -197,8 +205,14 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                         .ok_or_else(|| PassError::at(op, "has an unknown element type"))?;
                     if let Some(i) = returned.iter().position(|r| *r == result) {
                         self.buffers.insert(key(result), Buffer::Output(i));
-                    } else if let Some(local) = local(*op, &ty, &mut classes) {
+                    } else if let Some((class, local)) = local(*op, result.r#type(), &unit) {
+                        let known =
+                            units.get_mut(class).ok_or_else(|| PassError::at(op, "is of no class in the arena"))?;
+                        if known.get_or_insert_with(|| unit.clone()) != &unit {
+                            return Err(PassError::at(op, "has other dynamic dimensions than its class in the arena"));
+                        }
                         self.buffers.insert(key(result), Buffer::Local(locals.len()));
+                        class_of.push(class);
                         locals.push(local);
                     }
                     types.insert(key(result), ty);
@@ -219,17 +233,11 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                 (other, _) => return Err(PassError::at(op, format!("is no part of a lowered function ('{other}')"))),
             }
         }
-        // Offsets within a class become offsets in the arena once all classes are known.
-        let mut base = Expr::Const(0);
-        let mut bases = vec![];
-        for (factor, end) in &classes {
-            bases.push((factor.clone(), base.clone()));
-            base = base.plus(end.clone().times(factor.clone()));
-        }
-        for local in &mut locals {
-            let (_, factor) = local.bytes.factored();
-            let start = bases.iter().find(|(f, _)| *f == factor).map_or(Expr::Const(0), |(_, base)| base.clone());
-            local.offset = start.plus(local.offset.clone().times(factor));
+        // Offsets within a class become offsets in the arena.
+        let (bases, arena) = arena(&classes, &units);
+        for (local, class) in locals.iter_mut().zip(class_of) {
+            let unit = units[class].clone().unwrap_or(Expr::Const(1));
+            local.offset = bases[class].clone().plus(local.offset.clone().times(unit));
         }
         let mut outputs = vec![];
         for value in &returned {
@@ -247,8 +255,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             };
             outputs.push(Output { ty, buffer });
         }
-        let mut function =
-            Function { name, symbols: self.symbols, inputs, outputs, checks, locals, arena: base, launches };
+        let mut function = Function { name, symbols: self.symbols, inputs, outputs, checks, locals, arena, launches };
         barriers(&mut function, &self.program.kernels);
         Ok(function)
     }
@@ -349,18 +356,42 @@ fn access(op: &OperationRef<'_, '_>) -> Vec<Access> {
     }
 }
 
-/// A planned buffer; its offset is in bytes of its class until all classes are known.
-fn local(op: OperationRef<'_, '_>, ty: &TensorType, classes: &mut Vec<(Expr, Expr)>) -> Option<Local> {
-    let planned = |name: &str| integer_attribute(&op, &format!("transformer.{name}"));
-    let (first, last) = (usize::try_from(planned("first")?).ok()?, usize::try_from(planned("last")?).ok()?);
-    let bytes = ty.bytes(Layout::RowMajor);
-    let (unit, factor) = bytes.factored();
-    // The plan rounds a unit up to whole cache lines.
-    let bytes = Expr::Const((unit + 63) / 64 * 64).times(factor.clone());
-    if !classes.iter().any(|(f, _)| *f == factor) {
-        classes.push((factor, Expr::Const(planned("class")?)));
+/// The rows of `transformer.arena`, as `plan-memory` explains them; none where there is nothing to plan.
+fn arena_classes<'c>(function: OperationRef<'c, '_>) -> Result<'c, Vec<Vec<i64>>> {
+    let Ok(attribute) = function.attribute("transformer.arena") else { return Ok(vec![]) };
+    let malformed = || PassError::at(&function, "'transformer.arena' must be what --plan-memory makes");
+    let rows = ArrayAttribute::try_from(attribute).map_err(|_| malformed())?;
+    (0..rows.len())
+        .map(|class| {
+            let row = rows.element(class).ok().and_then(|row| DenseI64ArrayAttribute::try_from(row).ok());
+            let row = row.filter(|row| row.len() == class + 1).ok_or_else(malformed)?;
+            let bytes = (0..=class).map(|i| row.element(i).ok().filter(|bytes| *bytes >= 0));
+            bytes.collect::<Option<Vec<i64>>>().ok_or_else(malformed)
+        })
+        .collect()
+}
+
+/// Where each class of intermediates begins, and the bytes of all.
+fn arena(classes: &[Vec<i64>], units: &[Option<Expr>]) -> (Vec<Expr>, Expr) {
+    let size = |bytes: i64, class: usize| Expr::Const(bytes).times(units[class].clone().unwrap_or(Expr::Const(0)));
+    let (mut bases, mut arena): (Vec<Expr>, Expr) = (vec![], Expr::Const(0));
+    for (class, row) in classes.iter().enumerate() {
+        let in_use = row[1..].iter().enumerate().filter(|(_, bytes)| **bytes > 0);
+        let base =
+            in_use.map(|(below, bytes)| bases[below].clone().plus(size(*bytes, below))).fold(Expr::Const(0), Expr::max);
+        arena = arena.max(base.clone().plus(size(row[0], class)));
+        bases.push(base);
     }
-    Some(Local { bytes, offset: Expr::Const(planned("offset")?), first, last })
+    (bases, arena)
+}
+
+/// A planned buffer with its class, whose dynamic dimensions' product is `unit`; its offset is still in bytes of that.
+fn local(op: OperationRef<'_, '_>, ty: Type<'_>, unit: &Expr) -> Option<(usize, Local)> {
+    let planned = |name: &str| integer_attribute(&op, &format!("transformer.{name}"));
+    let index = |name: &str| usize::try_from(planned(name)?).ok();
+    let bytes = Expr::Const(unit_bytes(ty)).times(unit.clone());
+    let local = Local { bytes, offset: Expr::Const(planned("offset")?), first: index("first")?, last: index("last")? };
+    Some((index("class")?, local))
 }
 
 fn argument_layout(function: OperationRef<'_, '_>, index: usize) -> Option<String> {

@@ -334,3 +334,35 @@ func.func @f(%q: tensor<1x1x4x16xf32>, %k: tensor<8x16x2x16xf32>, %at: tensor<1x
   }
   return %0 : tensor<1x1x4x16xf32>
 }
+
+// -----
+
+// The update is never stored: the global would change all the same.
+ml_program.global private mutable @cache(dense<0.0> : tensor<1x8x2x16xf32>) : tensor<1x8x2x16xf32>
+
+func.func @f(%k: tensor<1x1x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x8x2x16xf32> {
+  %c = ml_program.global_load @cache : tensor<1x8x2x16xf32>
+  // expected-error @below {{'transformer.fused' op updates a global in place, so the next that is done with the global must be to store the result into it}}
+  %r = transformer.fused(%C = %c : tensor<1x8x2x16xf32>, %K = %k : tensor<1x1x2x16xf32>, %A = %at : tensor<1xi32>) -> tensor<1x8x2x16xf32> kernel #transformer.kernel<"rope"> {
+    %0 = transformer.kv_update %C, %K at %A : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+    transformer.yield %0 : tensor<1x8x2x16xf32>
+  }
+  return %r : tensor<1x8x2x16xf32>
+}
+
+// -----
+
+// It is read before it is stored.
+ml_program.global private mutable @cache(dense<0.0> : tensor<1x8x2x16xf32>) : tensor<1x8x2x16xf32>
+
+func.func @f(%k: tensor<1x1x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x8x2x16xf32> {
+  %c = ml_program.global_load @cache : tensor<1x8x2x16xf32>
+  // expected-error @below {{'transformer.fused' op updates a global in place, so the next that is done with the global must be to store the result into it}}
+  %r = transformer.fused(%C = %c : tensor<1x8x2x16xf32>, %K = %k : tensor<1x1x2x16xf32>, %A = %at : tensor<1xi32>) -> tensor<1x8x2x16xf32> kernel #transformer.kernel<"rope"> {
+    %0 = transformer.kv_update %C, %K at %A : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+    transformer.yield %0 : tensor<1x8x2x16xf32>
+  }
+  %old = ml_program.global_load @cache : tensor<1x8x2x16xf32>
+  ml_program.global_store @cache = %r : tensor<1x8x2x16xf32>
+  return %old : tensor<1x8x2x16xf32>
+}

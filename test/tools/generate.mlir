@@ -9,6 +9,9 @@
 // RUN: kforge-run emit-mlir --hidden 64 --heads 4 --phase decode | kforge-opt --kforge-cpu | FileCheck %s --check-prefix=DECODE
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 1 --dump-ir %t > /dev/null 2>&1
 // RUN: FileCheck %s --check-prefix=PIPELINE < %t/pipeline.txt
+// RUN: sed "s/.*/--pass-pipeline='&'/" %t/pipeline.txt > %t/arguments
+// RUN: kforge-opt @%t/arguments %t/00-input.mlir -o %t/all.mlir
+// RUN: cmp %t/all.mlir %t/16-plan-memory.mlir
 
 // JSON: the weights of random:tiny are random: the text means nothing
 // JSON: {"prompt_ids":[72,105],"ids":[214,257,122],"text":"{{.*}}","timings":{"load_s":{{.*}},"compile_s":{{.*}},"first_token_s":{{.*}},"prefill_tokens_per_s":{{.*}},"decode_tokens_per_s":{{.*}}}}

@@ -11,23 +11,28 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
-    fn overlaps(&self, other: &Lifetime) -> bool {
+    /// Whether the two are alive at the same time.
+    pub fn meets(&self, other: &Lifetime) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 }
 
 /// Offsets of the buffers and the bytes of the arena: largest first, of equal ones the longest-lived, each at the lowest
 /// place free for its whole life. A residual stream placed after the short-lived buffers around it would find only gaps.
-pub fn place(buffers: &[Lifetime]) -> (Vec<i64>, i64) {
+/// Those that should lie `low` go before all others: something else begins above them.
+pub fn place(buffers: &[Lifetime], low: impl Fn(&Lifetime) -> bool) -> (Vec<i64>, i64) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     let life = |b: &Lifetime| b.last.saturating_sub(b.first);
-    order.sort_by_key(|i| (Reverse(buffers[*i].bytes), Reverse(life(&buffers[*i])), buffers[*i].first, *i));
+    order.sort_by_key(|i| {
+        let buffer = &buffers[*i];
+        (Reverse(low(buffer)), Reverse(buffer.bytes), Reverse(life(buffer)), buffer.first, *i)
+    });
     let mut offsets = vec![0; buffers.len()];
     let mut placed: Vec<usize> = vec![];
     for i in order {
         let mut taken: Vec<(i64, i64)> = placed
             .iter()
-            .filter(|j| buffers[**j].overlaps(&buffers[i]))
+            .filter(|j| buffers[**j].meets(&buffers[i]))
             .map(|j| (offsets[*j], offsets[*j] + buffers[*j].bytes))
             .collect();
         taken.sort_unstable();
@@ -52,7 +57,7 @@ mod tests {
     #[test]
     fn a_chain_needs_two_buffers() {
         let chain: Vec<Lifetime> = (0..6).map(|i| Lifetime { bytes: 64, first: i, last: i + 1 }).collect();
-        assert_eq!(place(&chain).1, 128);
+        assert_eq!(place(&chain, |_| false).1, 128);
     }
 
     #[test]
@@ -63,7 +68,7 @@ mod tests {
             lives.map(|(units, first, last)| Lifetime { bytes: 64 * units, first: at + first, last: at + last })
         };
         let buffers = [layer(0), layer(8)].concat();
-        assert_eq!(place(&buffers).1, 64 * (8 + 8 + 21));
+        assert_eq!(place(&buffers, |_| false).1, 64 * (8 + 8 + 21));
     }
 
     #[test]
@@ -80,12 +85,12 @@ mod tests {
                     Lifetime { bytes: 64 * next(50) as i64, first, last: first + next(6) as usize }
                 })
                 .collect();
-            let (offsets, end) = place(&buffers);
+            let (offsets, end) = place(&buffers, |_| false);
             for (i, a) in buffers.iter().enumerate() {
                 assert!(offsets[i] + a.bytes <= end);
                 for (j, b) in buffers.iter().enumerate().skip(i + 1) {
                     let apart = offsets[i] + a.bytes <= offsets[j] || offsets[j] + b.bytes <= offsets[i];
-                    assert!(!a.overlaps(b) || apart, "{a:?} and {b:?}");
+                    assert!(!a.meets(b) || apart, "{a:?} and {b:?}");
                 }
             }
         }

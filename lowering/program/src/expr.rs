@@ -13,6 +13,7 @@ pub enum Expr {
     Mul(Box<Expr>, Box<Expr>),
     /// Division rounding up; the divisor is positive.
     CeilDiv(Box<Expr>, Box<Expr>),
+    Max(Box<Expr>, Box<Expr>),
 }
 
 /// Values of the symbols of one call.
@@ -51,6 +52,16 @@ impl Expr {
         }
     }
 
+    /// The larger of two sizes; neither is negative.
+    pub fn max(self, other: Expr) -> Expr {
+        match (self, other) {
+            (Expr::Const(a), Expr::Const(b)) => Expr::Const(a.max(b)),
+            (Expr::Const(0), e) | (e, Expr::Const(0)) => e,
+            (a, b) if a == b => a,
+            (a, b) => Expr::Max(Box::new(a), Box::new(b)),
+        }
+    }
+
     pub fn as_const(&self) -> Option<i64> {
         if let Expr::Const(c) = self { Some(*c) } else { None }
     }
@@ -78,6 +89,7 @@ impl Expr {
                 let (a, b) = (a.eval(symbols)?, b.eval(symbols)?);
                 (b > 0).then(|| ceil_div(a, b))
             }
+            Expr::Max(a, b) => Some(a.eval(symbols)?.max(b.eval(symbols)?)),
         };
         value.ok_or_else(|| format!("the size {self} has no value for dimensions {symbols:?}"))
     }
@@ -87,7 +99,9 @@ impl Expr {
         match self {
             Expr::Const(_) => None,
             Expr::Sym(i) => Some(*i),
-            Expr::Add(a, b) | Expr::Mul(a, b) | Expr::CeilDiv(a, b) => a.max_symbol().max(b.max_symbol()),
+            Expr::Add(a, b) | Expr::Mul(a, b) | Expr::CeilDiv(a, b) | Expr::Max(a, b) => {
+                a.max_symbol().max(b.max_symbol())
+            }
         }
     }
 }
@@ -104,6 +118,7 @@ impl fmt::Display for Expr {
             Expr::Add(a, b) => write!(f, "({a} + {b})"),
             Expr::Mul(a, b) => write!(f, "{a}*{b}"),
             Expr::CeilDiv(a, b) => write!(f, "ceil({a} / {b})"),
+            Expr::Max(a, b) => write!(f, "max({a}, {b})"),
         }
     }
 }

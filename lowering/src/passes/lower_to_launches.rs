@@ -440,7 +440,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
 }
 
 /// Whether operand `cache` of `op` may be overwritten: nothing may read it afterwards, nor a view of it, nor another load
-/// of the same global.
+/// of the same global; and where it is a global, a store must be the next that is done with it.
 fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), PassError<'c>> {
     let is_view = |op: &OperationRef| {
         matches!(op_name(op).as_str(), "tensor.expand_shape" | "tensor.collapse_shape" | "tensor.cast")
@@ -450,9 +450,9 @@ fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), Pass
         value = view.operand(0).expect("a view has a source");
     }
     let mut readable = vec![value];
-    if let Some(load) = kforge_dialect::ir::defining_op(value).filter(|def| op_name(def) == "ml_program.global_load")
-        && let Some(block) = load.block()
-    {
+    let global = kforge_dialect::ir::defining_op(value).filter(|def| op_name(def) == "ml_program.global_load");
+    let global = global.and_then(|load| Some((load, load.block()?)));
+    if let Some((load, block)) = global {
         let is_same = |other: &OperationRef<'c, '_>| {
             op_name(other) == "ml_program.global_load"
                 && *other != load
@@ -473,6 +473,20 @@ fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), Pass
             if is_view(&user) {
                 readable.extend(user.result(0).ok().map(Value::from));
             }
+        }
+    }
+    if let Some((load, block)) = global {
+        let touches = |other: &OperationRef<'c, '_>| {
+            matches!(op_name(other).as_str(), "ml_program.global_load" | "ml_program.global_store")
+                && op.is_before_in_block(*other)
+                && other.attribute("global").ok() == load.attribute("global").ok()
+        };
+        if ops(block).iter().find(|other| touches(other)).is_none_or(|next| op_name(next) != "ml_program.global_store")
+        {
+            return Err(PassError::at(
+                &op,
+                "updates a global in place, so the next that is done with the global must be to store the result into it",
+            ));
         }
     }
     match kforge_dialect::ir::defining_op(value).map(|def| op_name(&def)).as_deref() {

@@ -5,11 +5,17 @@
 //! ```
 //! becomes
 //! ```mlir
-//! %y = memref.alloc(%s) {transformer.first = 0 : i64, transformer.last = 2 : i64, transformer.offset = 4608 : i64}
+//! %y = memref.alloc(%s) {transformer.class = 0 : i64, transformer.first = 0 : i64, transformer.last = 2 : i64,
+//!                         transformer.offset = 4608 : i64} : memref<?x576xf32>
 //! ```
 //! `first` and `last` are launches. Sizes may depend on dynamic dimensions: buffers with the same dynamic dimensions
 //! form a class, planned by itself in bytes per unit of their product, so that one plan is right for every length. The
-//! classes follow each other in the arena, in order of appearance. Results of the function are no intermediates.
+//! function says how the classes share the arena:
+//! ```mlir
+//! transformer.arena = [array<i64: 9216>, array<i64: 2304, 4608>]
+//! ```
+//! For each class the bytes of its unit; then, for each class before it, the bytes of that one's unit that are in use
+//! while this class lives, above which it begins. Results of the function are no intermediates.
 
 use kforge_dialect::{
     ir::{body, dims, element, key, op_name, ops, set_attribute},
@@ -17,8 +23,8 @@ use kforge_dialect::{
 };
 use kforge_program::arena::{Lifetime, place};
 use melior::ir::{
-    Type, Value, ValueLike,
-    attribute::IntegerAttribute,
+    Attribute, Type, Value, ValueLike,
+    attribute::{ArrayAttribute, DenseI64ArrayAttribute, IntegerAttribute},
     operation::{OperationLike, OperationRef},
     r#type::{IntegerType, MemRefType, ShapedTypeLike},
 };
@@ -68,22 +74,35 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             None => classes.push((sizes, vec![(*op, life)])),
         }
     }
-    let i64 = IntegerType::new(pass.context, 64).into();
-    for (sizes, members) in &classes {
+    let integer = |value: i64| IntegerAttribute::new(IntegerType::new(pass.context, 64).into(), value).into();
+    let mut arena: Vec<Attribute> = vec![];
+    let mut planned: Vec<(Vec<Lifetime>, Vec<i64>)> = vec![];
+    let spans: Vec<Lifetime> = classes.iter().map(|(_, members)| span(members)).collect();
+    for (class, (sizes, members)) in classes.iter().enumerate() {
         let lives: Vec<Lifetime> = members.iter().map(|(_, life)| *life).collect();
-        let (offsets, end) = place(&lives);
-        for ((op, life), offset) in members.iter().zip(offsets) {
+        let (offsets, end) = place(&lives, |life| spans[class + 1..].iter().any(|span| span.meets(life)));
+        for ((op, life), offset) in members.iter().zip(&offsets) {
             for (name, value) in
-                [("first", life.first as i64), ("last", life.last as i64), ("offset", offset), ("class", end)]
+                [("first", life.first as i64), ("last", life.last as i64), ("offset", *offset), ("class", class as i64)]
             {
-                set_attribute(*op, &format!("transformer.{name}"), IntegerAttribute::new(i64, value).into());
+                set_attribute(*op, &format!("transformer.{name}"), integer(value));
             }
         }
+        let in_use = |(lives, offsets): &(Vec<Lifetime>, Vec<i64>)| {
+            let meeting = lives.iter().zip(offsets).filter(|(life, _)| life.meets(&spans[class]));
+            meeting.map(|(life, offset)| offset + life.bytes).max().unwrap_or(0)
+        };
+        let row: Vec<i64> = [end].into_iter().chain(planned.iter().map(in_use)).collect();
+        arena.push(DenseI64ArrayAttribute::new(pass.context, &row).into());
         pass.count("buffers", members.len());
         if sizes.is_empty() {
             pass.count("static-bytes", end as usize);
             pass.count("static-bytes-unshared", lives.iter().map(|l| l.bytes as usize).sum());
         }
+        planned.push((lives, offsets));
+    }
+    if !arena.is_empty() {
+        set_attribute(pass.op, "transformer.arena", ArrayAttribute::new(pass.context, &arena).into());
     }
     Ok(())
 }
@@ -91,8 +110,15 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 /// An alloc and when it is needed.
 type Planned<'c, 'a> = (OperationRef<'c, 'a>, Lifetime);
 
+/// From the first to the last launch of all.
+fn span(members: &[Planned]) -> Lifetime {
+    let first = members.iter().map(|(_, life)| life.first).min().unwrap_or(0);
+    let last = members.iter().map(|(_, life)| life.last).max().unwrap_or(0);
+    Lifetime { bytes: 0, first, last }
+}
+
 /// Bytes of a buffer for each unit of its dynamic dimensions' product, rounded up to whole cache lines.
-fn unit_bytes(ty: Type<'_>) -> i64 {
+pub fn unit_bytes(ty: Type<'_>) -> i64 {
     let element = MemRefType::try_from(ty).map_or(element(ty), |m| m.element());
     let width = element_bytes(element);
     let elements: usize = dims(ty).into_iter().flatten().product();
