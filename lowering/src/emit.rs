@@ -59,6 +59,9 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn f32(&self) -> Type<'c> {
         Type::float32(self.context)
     }
+    pub fn f64(&self) -> Type<'c> {
+        Type::float64(self.context)
+    }
     pub fn f16(&self) -> Type<'c> {
         Type::float16(self.context)
     }
@@ -162,6 +165,14 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn vf_lanes(&self, values: &[f32]) -> V<'c, 'a> {
         let ty = self.vector(values.len(), self.f32());
         let text: Vec<String> = values.iter().map(|v| format!("0x{:08X}", v.to_bits())).collect();
+        let source = format!("dense<[{}]> : {ty}", text.join(", "));
+        self.constant(Attribute::parse(self.context, &source).expect("a dense literal"), ty)
+    }
+
+    /// A vector of f64 of given lanes.
+    pub fn vd_lanes(&self, values: &[f64]) -> V<'c, 'a> {
+        let ty = self.vector(values.len(), self.f64());
+        let text: Vec<String> = values.iter().map(|v| format!("0x{:016X}", v.to_bits())).collect();
         let source = format!("dense<[{}]> : {ty}", text.join(", "));
         self.constant(Attribute::parse(self.context, &source).expect("a dense literal"), ty)
     }
