@@ -32,6 +32,13 @@ OpFoldResult SoftmaxOp::fold(FoldAdaptor) {
   return DenseElementsAttr::get(type, FloatAttr::get(type.getElementType(), 1.0));
 }
 
+LogicalResult QuantizeOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  if (input.getRank() < 1 || input.isDynamicDim(input.getRank() - 1) || input.getShape().back() % 32 != 0)
+    return emitOpError("input's last dimension must be static and a multiple of 32, but the input is ") << input;
+  return success();
+}
+
 LogicalResult GeluOp::verify() {
   if (getApproximate() != "none" && getApproximate() != "tanh")
     return emitOpError("approximate must be \"none\" or \"tanh\", got \"") << getApproximate() << "\"";

@@ -190,6 +190,25 @@ def Transformer_SoftmaxOp : Transformer_Op<"softmax", [Pure, SameOperandsAndResu
   let hasFolder = 1;
 }
 
+def Transformer_QuantizeOp : Transformer_Op<"quantize", [Pure, SameOperandsAndResultType]> {
+  let summary = "activations rounded to 8 bits, block by block";
+  let description = [{
+    Of each block of 32 neighbours of the last axis, `d = max|x| / 127` and `q = round(x * (127 / max|x|))`, half to
+    even, all in f32; the result is `d q`. A block of zeros stays zero. An element moves by at most `max|x| / 254` of
+    its block. The last dimension must be static and a multiple of 32.
+
+    `--quantize-activations` puts it before linear layers of quantised weights, whose kernels then multiply integers.
+
+    ```mlir
+    %q = transformer.quantize %x : tensor<1x?x64xf32>
+    ```
+  }];
+  let arguments = (ins Transformer_FloatTensor:$input);
+  let results = (outs Transformer_FloatTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasVerifier = 1;
+}
+
 def Transformer_GeluOp : Transformer_Op<"gelu", [Pure, SameOperandsAndResultType]> {
   let summary = "Gaussian error linear unit";
   let description = [{

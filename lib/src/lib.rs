@@ -12,6 +12,7 @@ use std::sync::Once;
 pub static PASSES: &[&PassInfo] = &[
     &passes::decompose_mlp::INFO,
     &passes::decompose_decoder_block::INFO,
+    &passes::quantize_activations::INFO,
     &passes::fuse_qkv::INFO,
     &passes::fuse_gate_up::INFO,
     &passes::fuse_norm::INFO,

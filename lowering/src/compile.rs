@@ -161,22 +161,51 @@ pub fn run_pipeline(context: &Context, module: &mut Module, pipeline: &str) -> R
     with_diagnostics(context, || manager.run(module).ok())
 }
 
+/// How a module is compiled, whatever the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Several ops a kernel; without, each op is one.
+    pub fuse: bool,
+    pub numerics: Numerics,
+}
+
+impl Default for Options {
+    /// Fused and exact.
+    fn default() -> Self {
+        Options { fuse: true, numerics: Numerics::Exact }
+    }
+}
+
+/// What a matrix product may do to its activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numerics {
+    /// Nothing: they stay f32.
+    Exact,
+    /// Round them to 8 bits where the weight is quantised: the pass `quantize-activations`.
+    Fast,
+}
+
 /// The pipeline that lowers a module for a target, from tensors to launches.
-pub fn cpu_pipeline(isa: Isa, fuse: bool) -> String {
-    let fusion = if fuse { kforge_passes::FUSE } else { kforge_passes::NO_FUSE };
-    format!("func.func({fusion}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}}}")))
+pub fn cpu_pipeline(isa: Isa, options: Options) -> String {
+    let passes = if options.fuse { kforge_passes::FUSE } else { kforge_passes::NO_FUSE };
+    let passes = match options.numerics {
+        Numerics::Exact => passes.to_owned(),
+        // After the layers have been spelled out, before they are grouped.
+        Numerics::Fast => passes.replace("canonicalize,cse,", "canonicalize,cse,quantize-activations,"),
+    };
+    format!("func.func({passes}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}}}")))
 }
 
 /// The module's text as given, and after each pass of the pipeline, with the pass's name.
 ///
 /// # Errors
 /// The diagnostics of the parser or the passes.
-pub fn trace(source: &str, target: &Target, fuse: bool) -> Result<Vec<(String, String)>> {
+pub fn trace(source: &str, target: &Target, options: Options) -> Result<Vec<(String, String)>> {
     let context = context();
     let mut module = parse(&context, source, "module")?;
     let text = |module: &Module| format!("{}\n", module.as_operation());
     let mut steps = vec![("input".to_owned(), text(&module))];
-    for pass in passes(&cpu_pipeline(target.isa, fuse)) {
+    for pass in passes(&cpu_pipeline(target.isa, options)) {
         run_pipeline(&context, &mut module, &pass)?;
         let name = pass.trim_start_matches("func.func(").trim_end_matches(')');
         steps.push((name.split('{').next().unwrap_or(name).to_owned(), text(&module)));
@@ -216,10 +245,10 @@ pub struct Compiled {
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM.
-pub fn compile(source: &str, target: &Target, fuse: bool) -> Result<Compiled> {
+pub fn compile(source: &str, target: &Target, options: Options) -> Result<Compiled> {
     let context = context();
     let mut module = parse(&context, source, "module")?;
-    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, fuse))?;
+    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, options))?;
     let program = crate::extract::program(module.as_operation())
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
     let object = emit(&context, &mut module, target, Output::Object)?;
@@ -238,10 +267,10 @@ pub enum Output {
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM.
-pub fn lower(source: &str, name: &str, target: &Target, fuse: bool, output: Output) -> Result<Vec<u8>> {
+pub fn lower(source: &str, name: &str, target: &Target, options: Options, output: Output) -> Result<Vec<u8>> {
     let context = context();
     let mut module = parse(&context, source, name)?;
-    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, fuse))?;
+    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, options))?;
     emit(&context, &mut module, target, output)
 }
 

@@ -256,6 +256,17 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn fma(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
         if self.isa.has_fma() { self.same("math.fma", &[a, b, c]) } else { self.addf(self.mulf(a, b), c) }
     }
+    /// A call of an intrinsic of LLVM that no op stands for.
+    pub fn intrinsic(&self, name: &str, operands: &[V<'c, 'a>], result: Type<'c>) -> V<'c, 'a> {
+        let segments = Attribute::parse(self.context, &format!("array<i32: {}, 0>", operands.len()));
+        let none = Attribute::parse(self.context, "array<i32>");
+        let attributes = [
+            ("intrin", StringAttribute::new(self.context, name).into()),
+            ("operandSegmentSizes", segments.expect("segment sizes")),
+            ("op_bundle_sizes", none.expect("no bundles")),
+        ];
+        self.value("llvm.call_intrinsic", operands, result, &attributes)
+    }
     /// Asks for the cache line of an element, which need not exist.
     pub fn prefetch(&self, memref: V<'c, 'a>, at: &[V<'c, 'a>]) {
         let bool = |value: i64| IntegerAttribute::new(self.int(1), value).into();

@@ -77,6 +77,8 @@ pub struct Group<'c, 'a> {
     pub tile: Vec<usize>,
     /// One name a operand, from `transformer.layouts`.
     pub layouts: Vec<String>,
+    /// One name a result, from `transformer.result_layouts`.
+    pub result_layouts: Vec<String>,
     pub arguments: Vec<Value<'c, 'a>>,
     pub body: Vec<OperationRef<'c, 'a>>,
     pub yields: Vec<Value<'c, 'a>>,
@@ -106,7 +108,7 @@ impl<'c, 'a> Group<'c, 'a> {
             (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(Into::into).collect();
         let mut body = ops(block);
         let terminator = body.pop().ok_or_else(|| fail("the fused region has no yield"))?;
-        let yields = terminator.operands().collect();
+        let yields = terminator.operands();
         let mut index = HashMap::new();
         for (i, argument) in arguments.iter().enumerate() {
             index.insert(key(*argument), Definition::Argument(i));
@@ -116,18 +118,26 @@ impl<'c, 'a> Group<'c, 'a> {
                 index.insert(key(result), Definition::Op(i));
             }
         }
-        let layouts = match op.attribute("transformer.layouts").ok().and_then(|a| ArrayAttribute::try_from(a).ok()) {
-            Some(names) => (0..names.len())
-                .filter_map(|i| names.element(i).ok())
-                .filter_map(|a: Attribute| StringAttribute::try_from(a).ok())
-                .map(|s| s.value().to_owned())
-                .collect(),
-            None => vec!["row_major".to_owned(); arguments.len()],
+        let names = |attribute: &str, count: usize| -> Vec<String> {
+            match op.attribute(attribute).ok().and_then(|a| ArrayAttribute::try_from(a).ok()) {
+                Some(names) => (0..names.len())
+                    .filter_map(|i| names.element(i).ok())
+                    .filter_map(|a: Attribute| StringAttribute::try_from(a).ok())
+                    .map(|s| s.value().to_owned())
+                    .collect(),
+                None => vec!["row_major".to_owned(); count],
+            }
         };
+        let yields: Vec<Value> = yields.collect();
+        let layouts = names("transformer.layouts", arguments.len());
         if layouts.len() != arguments.len() {
             return Err(fail("'transformer.layouts' must name one layout for each operand"));
         }
-        Ok(Self { op, kernel, tile, layouts, arguments, body, yields, index })
+        let result_layouts = names("transformer.result_layouts", yields.len());
+        if result_layouts.len() != yields.len() {
+            return Err(fail("'transformer.result_layouts' must name one layout for each result"));
+        }
+        Ok(Self { op, kernel, tile, layouts, result_layouts, arguments, body, yields, index })
     }
 
     /// Where `value` is defined in the region.

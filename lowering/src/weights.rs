@@ -61,14 +61,14 @@ impl<'c, 'a> Reader<'c, 'a> {
 /// A packed block of 16 rows by 32 columns.
 pub struct Block<'c, 'a> {
     memref: V<'c, 'a>,
-    format: BlockFormat,
+    pub format: BlockFormat,
     group: V<'c, 'a>,
     block: V<'c, 'a>,
     /// The scale d, and what is added to d q: the minimum, or -8 d for q4_0.
-    scale: V<'c, 'a>,
-    offset: Option<V<'c, 'a>>,
+    pub scale: V<'c, 'a>,
+    pub offset: Option<V<'c, 'a>>,
     /// The fifth bits of all columns.
-    fifth: Option<V<'c, 'a>>,
+    pub fifth: Option<V<'c, 'a>>,
     /// The vector of quants in use, and its number.
     word: Option<(usize, V<'c, 'a>)>,
     /// d / 2^s, where it has been used.
@@ -76,7 +76,13 @@ pub struct Block<'c, 'a> {
 }
 
 impl<'c, 'a> Block<'c, 'a> {
-    fn new(e: &Emitter<'c, 'a>, memref: V<'c, 'a>, format: BlockFormat, group: V<'c, 'a>, block: V<'c, 'a>) -> Self {
+    pub fn new(
+        e: &Emitter<'c, 'a>,
+        memref: V<'c, 'a>,
+        format: BlockFormat,
+        group: V<'c, 'a>,
+        block: V<'c, 'a>,
+    ) -> Self {
         let mut new = Block {
             memref,
             format,
@@ -119,7 +125,7 @@ impl<'c, 'a> Block<'c, 'a> {
     }
 
     /// Vector `index` of the quants.
-    fn words(&self, e: &Emitter<'c, 'a>, index: usize) -> V<'c, 'a> {
+    pub fn words(&self, e: &Emitter<'c, 'a>, index: usize) -> V<'c, 'a> {
         let quants = if self.format.has_min() { 4 * LANES } else { 2 * LANES };
         e.bitcast(self.bytes(e, quants + 4 * LANES * index, 4 * LANES), e.vi32())
     }
@@ -134,6 +140,8 @@ impl<'c, 'a> Block<'c, 'a> {
         };
         self.word = Some((index, word));
         let c = |value| e.ci_like(value, e.vi32());
+        // Where a nibble begins in its word.
+        let at = 8 * (part % 4) + part / 4 * 4;
         // q 2^shift as an integer.
         let (q, shift) = match self.fifth {
             _ if self.format == BlockFormat::Q8_0 => {
@@ -141,14 +149,14 @@ impl<'c, 'a> Block<'c, 'a> {
                 (e.same("arith.shrsi", &[left, c(24)]), 0)
             }
             Some(high) => {
-                let nibble = e.same("arith.andi", &[e.same("arith.shrui", &[word, c(4 * part as i64)]), c(15)]);
+                let nibble = e.same("arith.andi", &[e.same("arith.shrui", &[word, c(at as i64)]), c(15)]);
                 let bit = e.same("arith.andi", &[e.same("arith.shrui", &[high, c(column as i64)]), c(1)]);
                 (e.same("arith.ori", &[nibble, e.same("arith.shli", &[bit, c(4)])]), 0)
             }
             // Bits 28 to 31 would be a sign.
             None if part == 7 => (e.same("arith.shrui", &[word, c(28)]), 0),
             // A nibble stays where it is: q 2^s is exact in f32, and so is d / 2^s, so their product rounds as d q does.
-            None => (e.same("arith.andi", &[word, c(15 << (4 * part))]), 4 * part),
+            None => (e.same("arith.andi", &[word, c(15 << at)]), at),
         };
         let (q, scale) = (e.cast("arith.sitofp", q, e.vf32()), self.scaled(e, shift));
         match self.offset {
@@ -244,7 +252,7 @@ impl<'c, 'a> Weight<'c, 'a> {
             e.cast("arith.extsi", byte(at), e.int(32))
         } else {
             let (word, part) = e.div_rem_c(column, 8);
-            let (in_word, nibble) = e.div_rem_c(part, 2);
+            let (nibble, in_word) = e.div_rem_c(part, 4);
             let at = e.add_c(e.add(e.add(e.mul_c(word, 4 * LANES), lane_bytes), in_word), quants);
             let shift = e.cast("arith.index_cast", e.mul_c(nibble, 4), e.int(32));
             let low = e.same("arith.andi", &[e.same("arith.shrui", &[int(byte(at)), shift]), e.cint(32, 15)]);

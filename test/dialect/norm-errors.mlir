@@ -53,3 +53,27 @@ func.func @f(%x: tensor<4xf32>, %g: tensor<4xf32>) {
   %y = transformer.rms_norm %x, %g : tensor<4xf32>, tensor<4xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4x48xf32>) {
+  // expected-error @below {{'transformer.quantize' op input's last dimension must be static and a multiple of 32, but the input is 'tensor<4x48xf32>'}}
+  %y = transformer.quantize %x : tensor<4x48xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x?xf32>) {
+  // expected-error @below {{'transformer.quantize' op input's last dimension must be static and a multiple of 32, but the input is 'tensor<4x?xf32>'}}
+  %y = transformer.quantize %x : tensor<4x?xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>) {
+  // expected-error @below {{'transformer.quantize' op input's last dimension must be static and a multiple of 32, but the input is 'tensor<f32>'}}
+  %y = transformer.quantize %x : tensor<f32>
+  return
+}

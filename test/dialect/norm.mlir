@@ -25,3 +25,10 @@ func.func @activations(%x: tensor<4x?xf16>) -> tensor<4x?xf16> {
   %4 = transformer.swiglu %3, %x : tensor<4x?xf16>
   return %4 : tensor<4x?xf16>
 }
+
+// CHECK-LABEL: @quantize
+// CHECK: transformer.quantize %{{.*}} : tensor<4x?x64xf32>
+func.func @quantize(%x: tensor<4x?x64xf32>) -> tensor<4x?x64xf32> {
+  %0 = transformer.quantize %x : tensor<4x?x64xf32>
+  return %0 : tensor<4x?x64xf32>
+}

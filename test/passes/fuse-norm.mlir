@@ -3,7 +3,7 @@
 // RUN: kforge-opt %s --pass-pipeline='builtin.module(func.func(fuse-qkv,fuse-norm{max-rows=16}))' | FileCheck %s --check-prefix=MORE
 
 // STATS: fuse-norm
-// STATS-NEXT: (S) 3 fused
+// STATS-NEXT: (S) 4 fused
 
 // CHECK-LABEL: @one
 // CHECK: transformer.rms_norm {{.*}}transformer.group = 0 : i64
@@ -67,4 +67,18 @@ func.func @used_elsewhere(%x: tensor<1x64xf32>, %g: tensor<64xf32>, %w: tensor<1
   %m = transformer.rms_norm %x, %g {eps = 1.0e-6 : f32} : tensor<1x64xf32>, tensor<64xf32>
   %z = transformer.linear %x, %m : tensor<1x64xf32>, tensor<1x64xf32> -> tensor<1x1xf32>
   return %y, %n, %z : tensor<1x128xf32>, tensor<1x64xf32>, tensor<1x1xf32>
+}
+
+// A quantize reads whole rows as the norm does, however many there are.
+// CHECK-LABEL: @quantized
+// CHECK: transformer.rms_norm {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.quantize {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.linear
+// CHECK-NOT: transformer.group
+// CHECK: return
+func.func @quantized(%x: tensor<?x64xf32>, %g: tensor<64xf32>, %w: !transformer.quant<q4_1, 64x64>) -> tensor<?x64xf32> {
+  %n = transformer.rms_norm %x, %g {eps = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32>
+  %q = transformer.quantize %n : tensor<?x64xf32>
+  %y = transformer.linear %q, %w : tensor<?x64xf32>, !transformer.quant<q4_1, 64x64> -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
 }

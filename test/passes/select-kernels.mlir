@@ -3,8 +3,8 @@
 // RUN: kforge-opt %s --outline-groups --select-kernels=isa=neon | FileCheck %s --check-prefix=NEON
 
 // STATS: select-kernels
-// STATS-NEXT: (S) 11 selected
-// STATS-NEXT: (S) 5 packed
+// STATS-NEXT: (S) 15 selected
+// STATS-NEXT: (S) 7 packed
 
 // NEON: module attributes {transformer.isa = "neon"}
 // CHECK: module attributes {transformer.isa = "avx2"}
@@ -75,4 +75,22 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
     transformer.yield %1 : tensor<1x64xf32>
   }
   return %0 : tensor<1x64xf32>
+}
+
+// What only layers of quantised weights read is kept as integers; what anything else reads too stays floats.
+// CHECK-LABEL: @quantized
+// CHECK: kernel #transformer.kernel<"rowwise"> attributes {transformer.layouts = ["row_major"], transformer.result_layouts = ["blocks8"]}
+// CHECK: kernel #transformer.kernel<"gemm"> attributes {transformer.layouts = ["blocks8", "rows16"]}
+// CHECK-LABEL: @quantized_and_returned
+// CHECK: kernel #transformer.kernel<"rowwise"> attributes {transformer.layouts = ["row_major"]}
+// CHECK: kernel #transformer.kernel<"gemm"> attributes {transformer.layouts = ["row_major", "rows16"]}
+func.func @quantized(%x: tensor<?x64xf32>, %w: !transformer.quant<q4_1, 64x64>) -> tensor<?x64xf32> {
+  %q = transformer.quantize %x : tensor<?x64xf32>
+  %y = transformer.linear %q, %w : tensor<?x64xf32>, !transformer.quant<q4_1, 64x64> -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+func.func @quantized_and_returned(%x: tensor<?x64xf32>, %w: !transformer.quant<q4_1, 64x64>) -> (tensor<?x64xf32>, tensor<?x64xf32>) {
+  %q = transformer.quantize %x : tensor<?x64xf32>
+  %y = transformer.linear %q, %w : tensor<?x64xf32>, !transformer.quant<q4_1, 64x64> -> tensor<?x64xf32>
+  return %q, %y : tensor<?x64xf32>, tensor<?x64xf32>
 }

@@ -5,7 +5,7 @@
 //! of this machine the results must be the reference's within a tolerance, and the same bytes on 1, 2 and 4 threads.
 
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Compiled, Target};
+use kforge_lowering::compile::{self, Compiled, Options, Target};
 use kforge_passes::isa::Isa;
 use kforge_program::{Element, Layout};
 use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
@@ -161,7 +161,8 @@ impl Suite {
 
     pub fn compile(&self, isa: Isa, fuse: bool) -> Compiled {
         let target = Target::host(Some(isa)).expect("an instruction set of this machine");
-        compile::compile(&self.text(), &target, fuse).unwrap_or_else(|e| panic!("{isa}: {e}"))
+        compile::compile(&self.text(), &target, Options { fuse, ..Options::default() })
+            .unwrap_or_else(|e| panic!("{isa}: {e}"))
     }
 
     /// What compiled code gives.

@@ -5,6 +5,7 @@
 
 // CHECK: --decompose-mlp {{.*}}Spell out transformer.mlp
 // CHECK-NEXT: --decompose-decoder-block
+// CHECK-NEXT: --quantize-activations
 // CHECK-NEXT: --fuse-qkv
 // CHECK-NEXT: --fuse-gate-up
 // CHECK-NEXT: --fuse-norm

@@ -1,7 +1,8 @@
-//! `rms_norm`, `layer_norm`, `softmax`: each over the last axis.
+//! `rms_norm`, `layer_norm`, `softmax`, `quantize`: each over the last axis.
 
 use crate::check::Op;
 use crate::{Result, Tensor};
+use kforge_quant::BlockFormat;
 
 /// `x / sqrt(mean(x^2) + eps) * weight` (Zhang and Sennrich, 2019).
 pub fn rms_norm(input: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
@@ -46,6 +47,27 @@ pub(crate) fn softmax_row(row: &mut [f64]) {
     row.iter_mut().for_each(|x| *x /= sum);
 }
 
+/// Each block of 32 of the last axis rounded to multiples of `max|x| / 127`, half to even; the arithmetic is f32's, so
+/// that compiled code finds the same integers.
+pub fn quantize(input: &Tensor) -> Result<Tensor> {
+    let op = Op("quantize");
+    let (_, width) = op.rows("input", input)?;
+    if !width.is_multiple_of(BlockFormat::BLOCK) {
+        return Err(op.wrong("input", format!("a multiple of {} long in the last axis", BlockFormat::BLOCK), input));
+    }
+    let mut values = op.floats("input", input)?;
+    for block in values.chunks_mut(BlockFormat::BLOCK) {
+        let largest = match block.iter().any(|x| x.is_nan()) {
+            true => f32::NAN,
+            false => block.iter().fold(0f32, |largest, x| largest.max(x.abs())),
+        };
+        let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let d = largest / 127.0;
+        block.iter_mut().for_each(|x| *x = (*x * scale).round_ties_even() * d);
+    }
+    Tensor::from_f32(input.shape(), input.element(), values)
+}
+
 fn each_row(op: Op<'_>, input: &Tensor, f: impl Fn(&mut [f64])) -> Result<Tensor> {
     let (_, width) = op.rows("input", input)?;
     let mut values: Vec<f64> = op.floats("input", input)?.into_iter().map(f64::from).collect();
@@ -57,6 +79,28 @@ fn each_row(op: Op<'_>, input: &Tensor, f: impl Fn(&mut [f64])) -> Result<Tensor
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantize_by_hand() {
+        let mut x = [0f32; 64];
+        (x[0], x[1], x[2], x[3], x[33]) = (127.0, -2.5, 3.5, -0.4, -1e-30);
+        let y = quantize(&f32s(&[1, 64], &x)).unwrap().to_f32();
+        assert_eq!(y[..4], [127.0, -2.0, 4.0, 0.0]);
+        assert!((y[33] / -1e-30 - 1.0).abs() < 1e-6);
+        assert!(y[4..33].iter().chain(&y[34..]).all(|y| *y == 0.0));
+        assert!(quantize(&f32s(&[2, 33], &[0.0; 66])).is_err());
+        assert!(quantize(&f32s(&[0, 32], &[])).unwrap().to_f32().is_empty());
+    }
+
+    #[test]
+    fn quantize_moves_by_half_a_step() {
+        let x = random(&[5, 96], Element::F32, 3).unwrap();
+        let y = quantize(&x).unwrap().to_f32();
+        for (x, y) in x.to_f32().chunks(32).zip(y.chunks(32)) {
+            let largest = x.iter().fold(0f32, |m, x| m.max(x.abs()));
+            assert!(x.iter().zip(y).all(|(x, y)| (x - y).abs() <= largest / 254.0 * 1.0001));
+        }
+    }
     use crate::{Element, random};
 
     fn f32s(shape: &[usize], values: &[f32]) -> Tensor {

@@ -5,8 +5,8 @@ use super::values::{Operands, result_type};
 use crate::ir;
 use kforge_reference::{
     Approximate, AttentionAttributes, DecoderBlock, DecoderBlockAttributes, RopeAttributes, Sequences, Tensor,
-    attention, decoder_block, embedding, gelu, kv_update, layer_norm, linear, matmul, mlp, rms_norm, rope, silu,
-    softmax, swiglu,
+    attention, decoder_block, embedding, gelu, kv_update, layer_norm, linear, matmul, mlp, quantize, rms_norm, rope,
+    silu, softmax, swiglu,
 };
 use melior::ir::operation::{OperationLike, OperationRef};
 
@@ -21,6 +21,7 @@ pub(super) fn evaluate(op: OperationRef<'_, '_>, name: &str, x: &Operands) -> Re
         "transformer.rms_norm" => rms_norm(x.get(0)?, x.get(1)?, float(op, "eps")?)?,
         "transformer.layer_norm" => layer_norm(x.get(0)?, x.get(1)?, x.last(2), float(op, "eps")?)?,
         "transformer.softmax" => softmax(x.get(0)?)?,
+        "transformer.quantize" => quantize(x.get(0)?)?,
         "transformer.gelu" => {
             let approximate = ir::string_attribute(&op, "approximate");
             gelu(x.get(0)?, approximate.map_or(Ok(Approximate::None), |name| name.parse())?)?

@@ -1,4 +1,4 @@
-//! Puts a norm into the group of the linear layers that read it, where there are few rows.
+//! Puts a norm into the group of what reads it: the linear layers, where there are few rows, or a `quantize`.
 //!
 //! ```mlir
 //! %n = transformer.rms_norm %x, %g {transformer.group = 0 : i64}
@@ -6,7 +6,8 @@
 //! ```
 //! Every task of the linear's kernel then normalises the rows itself, which costs less than a launch and a barrier as
 //! long as the rows are few: at 1 x 576 it is 2 % of a task, at 128 rows it would be more than the product. Fires where
-//! the rows are static and at most `max-rows`, and every use of the norm is the input of a linear of one group.
+//! the rows are static and at most `max-rows`, and every use of the norm is the input of a linear of one group; and,
+//! whatever the rows, where the one use is a `quantize`, which reads whole rows as the norm does.
 
 use crate::fusion::{group, join};
 use kforge_dialect::{
@@ -36,6 +37,14 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             continue;
         }
         let norm: Value = op.result(0).expect("a norm has a result").into();
+        let readers = users(norm);
+        if let [reader] = readers[..]
+            && op_name(&reader) == "transformer.quantize"
+        {
+            join(pass.context, block, &[op, reader]);
+            pass.count("fused", 1);
+            continue;
+        }
         let shape = dims(norm.r#type());
         let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |product, d| Some(product * (*d)?));
         if rows.is_none_or(|rows| rows > most) {

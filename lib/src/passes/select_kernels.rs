@@ -84,11 +84,19 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         pass.count("packed", 1);
     }
     let layout = |value: Value<'c, '_>| {
+        if is_blocks8(value) {
+            return "blocks8";
+        }
         origin(pass.op, value)
             .and_then(|o| layouts.iter().find(|(k, _)| k.0 == o))
             .map_or("row_major", |(_, layout)| layout)
     };
     for op in &fused {
+        if op.results().any(|r| is_blocks8(r.into())) {
+            let names: Vec<String> = op.results().map(|r| format!("\"{}\"", layout(r.into()))).collect();
+            let names = parse_attribute(pass.context, &format!("[{}]", names.join(", ")));
+            set_attribute(*op, "transformer.result_layouts", names);
+        }
         let names: Vec<String> = op.operands().map(|v| format!("\"{}\"", layout(v))).collect();
         set_attribute(*op, "transformer.layouts", parse_attribute(pass.context, &format!("[{}]", names.join(", "))));
         if !op.has_attribute("kernel") {
@@ -119,12 +127,38 @@ fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>
         ("transformer.rms_norm", "rowwise"),
         ("transformer.layer_norm", "rowwise"),
         ("transformer.softmax", "rowwise"),
+        ("transformer.quantize", "rowwise"),
     ] {
         if has(op).is_some() {
             return Ok(family);
         }
     }
     Ok("elementwise")
+}
+
+/// Whether a value is made by a `quantize` and read by linear layers of quantised weights alone: then it is kept as the
+/// integers that those multiply.
+fn is_blocks8<'c>(value: Value<'c, '_>) -> bool {
+    let Some(fused) = defining_op(value).filter(|def| op_name(def) == "transformer.fused") else { return false };
+    let made = fused.results().position(|r| Value::from(r) == value);
+    let yielded = made.and_then(|i| body(&fused)?.terminator()?.operand(i).ok());
+    if yielded.and_then(defining_op).is_none_or(|def| op_name(&def) != "transformer.quantize") {
+        return false;
+    }
+    let multiplies = |argument: Value<'c, '_>| {
+        users(argument).iter().all(|user| {
+            op_name(user) == "transformer.linear"
+                && user.operand(0).is_ok_and(|v| v == argument)
+                && user.operand(1).is_ok_and(|w| QuantType::from_type(w.r#type()).is_some())
+        })
+    };
+    users(value).iter().all(|user| {
+        op_name(user) == "transformer.fused"
+            && body(user).is_some_and(|block| {
+                let arguments = user.operands().enumerate().filter(|(_, operand)| *operand == value);
+                arguments.map(|(i, _)| block.argument(i)).all(|argument| argument.is_ok_and(|a| multiplies(a.into())))
+            })
+    })
 }
 
 /// A map key: origins compare by identity.

@@ -60,13 +60,19 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
             let input = linears[0].operand(0).expect("linear has an input").r#type();
             let shape = dims(input);
             let depth = shape.last().copied().flatten().unwrap_or(0);
+            let int8 = fused.attribute("transformer.layouts").is_ok_and(|a| a.to_string().contains("\"blocks8\""));
             // Linears that end in one output share the registers.
             let together = linears.len().div_ceil(fused.result_count().max(1)).max(1);
             if family == "gemv" {
                 let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |p, d| Some(p * (*d)?)).unwrap_or(1).max(1);
                 let widest =
                     linears.iter().map(|op| rows_of(op.operand(1).expect("linear has a weight").r#type())).max();
-                vec![gemv(isa, rows * together, widest.unwrap_or(0))]
+                // Products of integers take one linear after the other.
+                vec![gemv(isa, if int8 { rows } else { rows * together }, widest.unwrap_or(0))]
+            } else if int8 {
+                // The panel is the weight itself, so that one group of columns leaves room for rows.
+                let height = if isa == Isa::Avx512 { 8 } else { 4 };
+                vec![128, height, LANES]
             } else {
                 gemm(isa, together, depth)
             }

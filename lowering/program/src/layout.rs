@@ -7,7 +7,7 @@
 //! floats     [group][column][16 rows]
 //! quantised  [group][block of 32 columns]:
 //!            16 x f16 d | 16 x f16 m (q4_1, q5_1)
-//!            q4, q5: 4 vectors of 16 x u32, nibble i of vector j = column 8 j + i
+//!            q4, q5: 4 vectors of 16 x u32, byte i of vector j = columns 8 j + i (low) and 8 j + 4 + i (high nibble)
 //!            q5:     1 vector of 16 x u32, bit c = fifth bit of column c
 //!            q8_0:   8 vectors of 16 x u32, byte i of vector j = column 4 j + i
 //! ```
@@ -162,8 +162,8 @@ fn pack_blocks(format: BlockFormat, row_bytes: usize, source: &[u8], target: &mu
             for word in 0..4 {
                 let bytes = &nibbles[8 * (word % 2)..8 * (word % 2) + 8];
                 let at = (word * LANES + lane) * 4;
-                for (i, pair) in bytes.chunks_exact(2).enumerate() {
-                    quants[at + i] = if word < 2 { pair[0] & 15 | pair[1] << 4 } else { pair[0] >> 4 | pair[1] & 0xf0 };
+                for (i, (low, high)) in bytes[..4].iter().zip(&bytes[4..]).enumerate() {
+                    quants[at + i] = if word < 2 { low & 15 | high << 4 } else { low >> 4 | high & 0xf0 };
                 }
             }
         }
@@ -183,8 +183,8 @@ pub fn unpack_rows16(element: Element, columns: usize, packed: &[u8], row: usize
             let q = if format == BlockFormat::Q8_0 {
                 i32::from(quants[(c / 4 * LANES + lane) * 4 + c % 4] as i8)
             } else {
-                let byte = quants[(c / 8 * LANES + lane) * 4 + c % 8 / 2];
-                let low = i32::from(byte >> (4 * (c % 2)) & 15);
+                let byte = quants[(c / 8 * LANES + lane) * 4 + c % 4];
+                let low = i32::from(byte >> (c % 8 / 4 * 4) & 15);
                 let fifth = if format.bits() == 5 {
                     i32::from(quants[(4 * LANES + lane) * 4 + c / 8] >> (c % 8) & 1)
                 } else {

@@ -19,12 +19,14 @@ use crate::{
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::{
         elementwise::{evaluate, is_elementwise},
+        int8,
         norm::{Norm, is_norm},
         shared::{load_lanes, store_lanes},
     },
     weights::{Reader, Storage, Weight},
 };
 use kforge_program::{Access, Layout};
+use kforge_quant::BlockFormat;
 use melior::ir::{
     Value, ValueLike,
     operation::{OperationLike, OperationRef},
@@ -51,6 +53,8 @@ struct Linear<'g, 'c, 'a> {
     /// Operand number of the activations [M, K].
     input: usize,
     norm: Option<OperationRef<'c, 'a>>,
+    /// The activations are in `blocks8`: products are of integers.
+    int8: bool,
     /// K.
     depth: usize,
     rows: Size,
@@ -106,7 +110,11 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let depth =
             shape.last().copied().flatten().ok_or_else(|| group.unsupported(Some(first), "K must be static"))?;
         let rows = group.size(input, 0..shape.len() - 1);
-        Ok(Self { group, sections, input, norm, depth, rows })
+        let int8 = group.layouts[input] == "blocks8";
+        if int8 && norm.is_some() {
+            return Err(group.unsupported(norm, "a norm cannot read activations in blocks8"));
+        }
+        Ok(Self { group, sections, input, norm, int8, depth, rows })
     }
 
     fn generate(&self, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
@@ -145,6 +153,9 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         }
         let shape = dims(ty);
         let last = shape.last().copied().flatten();
+        if self.int8 && i == self.input {
+            return Ok(e.memref(&[None, Some(int8::row_bytes(self.depth))], e.int(8)));
+        }
         Ok(if shape.len() == 1 && i != self.input {
             e.memref(&[last], element(ty))
         } else {
@@ -256,7 +267,13 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
             // sums[(root * groups + g) * rows + row]
             let mut sums = vec![e.vf(0.0); weights.len() * groups * rows];
-            for (from, to, step) in strides(&weights, self.depth) {
+            if self.int8 {
+                let at: Vec<V> = (0..rows).map(|r| e.ci(r)).collect();
+                let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at));
+                sums = weights.iter().map(products).collect::<Result<Vec<_>>>()?.concat();
+            }
+            let strides = if self.int8 { vec![] } else { strides(&weights, self.depth) };
+            for (from, to, step) in strides {
                 sums = e.for_(e.ci(from), e.ci(to), step, &sums, |e, k, carried| {
                     let mut sums = carried.to_vec();
                     let mut readers: Vec<Reader> = weights
@@ -367,7 +384,11 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             })
             .collect();
         // sums[root][g * height + r]
-        let sums: Vec<Vec<V>> = panels.iter().map(|panel| self.accumulate(e, panel, indices, x, &at)).collect();
+        let products = |panel: &Panel<'c, 'a>| match panel {
+            Panel::Blocks(weight) => Ok(int8::accumulate(e, weight, self.format(weight)?, indices, x.memref, &at)),
+            panel => Ok(self.accumulate(e, panel, indices, x, &at)),
+        };
+        let sums: Vec<Vec<V>> = panels.iter().map(products).collect::<Result<_>>()?;
         for g in 0..groups {
             let index = e.add_c(first, g);
             let mut outcome = Ok(());
@@ -426,6 +447,14 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         })
     }
 
+    /// The format of a weight that integers are multiplied with.
+    fn format(&self, weight: &Weight<'c, 'a>) -> Result<'c, 'a, BlockFormat> {
+        match weight.storage {
+            Storage::Quant(format) => Ok(format),
+            Storage::Float(_) => Err(self.group.unsupported(None, "activations in blocks8 need a quantised weight")),
+        }
+    }
+
     /// Row groups of a tile of `width` columns.
     fn groups(&self, width: usize) -> Result<'c, 'a, usize> {
         if width == 0 || !width.is_multiple_of(LANES) {
@@ -443,6 +472,9 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         weight: &Weight<'c, 'a>,
         indices: &[V<'c, 'a>],
     ) -> Result<'c, 'a, Panel<'c, 'a>> {
+        if self.int8 {
+            return Ok(Panel::Blocks(*weight));
+        }
         if weight.streams_f32(e) {
             return Ok(Panel::Weight(weight.memref));
         }
@@ -473,7 +505,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let roots: usize = self.sections.iter().map(|s| s.roots.len()).sum();
         let mut parts = vec![];
         parts.extend(self.norm.map(|_| "norm".to_owned()));
-        parts.push(if roots == 1 { "linear".into() } else { format!("linear x{roots}") });
+        let name = if self.int8 { "linear int8" } else { "linear" };
+        parts.push(if roots == 1 { name.into() } else { format!("{name} x{roots}") });
         for op in &self.group.body {
             let name = op_name(op);
             if is_elementwise(&name) {
@@ -504,6 +537,8 @@ enum Panel<'c, 'a> {
     Weight(V<'c, 'a>),
     /// [K, groups of the tile, 16], on the stack.
     Stack(V<'c, 'a>),
+    /// Quantised, for products of integers.
+    Blocks(Weight<'c, 'a>),
 }
 
 impl<'c, 'a> Panel<'c, 'a> {
@@ -511,6 +546,7 @@ impl<'c, 'a> Panel<'c, 'a> {
         match self {
             Panel::Weight(memref) => e.vload(*memref, &[index, k, e.ci(0)], LANES),
             Panel::Stack(memref) => e.vload(*memref, &[k, e.ci(g), e.ci(0)], LANES),
+            Panel::Blocks(weight) => weight.reader(e, index, k).column(e, 0),
         }
     }
 }

@@ -1,19 +1,26 @@
-//! Norms and softmax over the last axis: a task is a row.
+//! Norms, softmax and quantising over the last axis: a task is a row, or a part of one that is only quantised.
 //!
 //! The same emission serves the kernel of its own and the prologue of a GEMV, so that fusing a norm changes no bit: the
 //! order of the sums is fixed by the row's length alone (four interleaved accumulators of sixteen lanes).
 
 use crate::{
     emit::{Emitter, V},
-    group::{Group, Result, Signature, dims, element, op_name},
-    kernels::shared::{each_lanes, fold_lanes, load_lanes, store_lanes},
+    group::{Group, Result, Signature, Size, dims, element, op_name},
+    kernels::{
+        int8,
+        shared::{each_lanes, fold_lanes, load_lanes, store_lanes},
+    },
 };
 use kforge_program::Access;
+use kforge_quant::BlockFormat;
 use melior::ir::{
     Value, ValueLike,
     attribute::FloatAttribute,
     operation::{OperationLike, OperationRef},
 };
+
+/// Blocks of 32 that a task quantises.
+const QUANTIZE_BLOCKS: usize = 16;
 
 /// A normalisation of rows of `length` elements.
 pub struct Norm<'c, 'a> {
@@ -134,39 +141,79 @@ impl<'c, 'a> Norm<'c, 'a> {
     }
 }
 
-/// Generates the kernel of a norm or softmax alone.
+/// Generates the kernel of a norm, a softmax or a `quantize` alone, or of a norm whose result is quantised.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
-    let [op] = group.body[..] else {
-        return Err(group.unsupported(None, "the rowwise kernel takes one norm or softmax"));
+    let is_quantize = |op: &OperationRef| op_name(op) == "transformer.quantize";
+    let (norm, quantize) = match group.body[..] {
+        [op] if is_norm(&op_name(&op)) => (Some(op), None),
+        [op] if is_quantize(&op) => (None, Some(op)),
+        [norm, op] if is_norm(&op_name(&norm)) && is_quantize(&op) && group.yields.len() == 1 => (Some(norm), Some(op)),
+        _ => {
+            let other = group.body.iter().find(|op| !is_norm(&op_name(*op)) && !is_quantize(op));
+            let message = match other {
+                Some(op) => format!("'{}' is not a row-wise op", op_name(op)),
+                None => "the rowwise kernel takes a norm or softmax, a quantize, or both in this order".to_owned(),
+            };
+            return Err(group.unsupported(other.copied(), message));
+        }
     };
-    if !is_norm(&op_name(&op)) {
-        return Err(group.unsupported(Some(op), format!("'{}' is not a row-wise op", op_name(&op))));
-    }
-    let input = op.operand(0).ok().and_then(|v| group.argument(v)).unwrap_or(0);
+    let first = norm.or(quantize).expect("one of them was matched");
+    let input = first.operand(0).ok().and_then(|v| group.argument(v)).unwrap_or(0);
     let shape = dims(group.arguments[input].r#type());
     let last = shape.last().copied().flatten();
+    let length =
+        last.ok_or_else(|| group.unsupported(Some(first), "the last dimension must be static to be compiled"))?;
+    let blocks = length / BlockFormat::BLOCK;
+    let packed = group.result_layouts[0] == "blocks8";
     let rows = |v: Value<'c, 'a>| module.memref(&[None, last], element(v.r#type()));
     let vector = |v: Value<'c, 'a>| module.memref(&[last], element(v.r#type()));
     let mut parameters = vec![module.index()];
     parameters.extend(group.arguments.iter().enumerate().map(|(i, v)| if i == input { rows(*v) } else { vector(*v) }));
-    parameters.extend(group.yields.iter().map(|v| rows(*v)));
+    parameters.push(match packed {
+        true => module.memref(&[None, Some(int8::row_bytes(length))], module.int(8)),
+        false => rows(group.yields[0]),
+    });
     let (e, values) = module.func(name, &parameters);
-    let (row, buffers) = (values[0], &values[1..]);
+    let (task, buffers) = (values[0], &values[1..]);
     let (x, y) = (buffers[input], buffers[group.arguments.len()]);
-    Norm::new(group, op, buffers)?.emit(
-        &e,
-        &|e, at, mask| load_lanes(e, x, &[row, at], mask),
-        &|e, at, mask, lanes| store_lanes(e, lanes, y, &[row, at], mask),
-    );
+    let target = |row| match packed {
+        true => int8::Target::Blocks { memref: y, row },
+        false => int8::Target::Floats { memref: y, row },
+    };
+    let mut tasks = group.size(input, 0..shape.len().saturating_sub(1));
+    match (norm, quantize) {
+        (Some(norm), None) => Norm::new(group, norm, buffers)?.emit(
+            &e,
+            &|e, at, mask| load_lanes(e, x, &[task, at], mask),
+            &|e, at, mask, lanes| store_lanes(e, lanes, y, &[task, at], mask),
+        ),
+        (Some(norm), Some(_)) => {
+            let scratch = e.alloca(&[length], e.f32());
+            Norm::new(group, norm, buffers)?.emit(
+                &e,
+                &|e, at, mask| load_lanes(e, x, &[task, at], mask),
+                &|e, at, mask, lanes| store_lanes(e, lanes, scratch, &[at], mask),
+            );
+            e.loop_(e.ci(0), e.ci(blocks), 1, |e, block| {
+                int8::quantize(e, block, &|e, at| load_lanes(e, scratch, &[at], None), target(task));
+            });
+        }
+        _ => {
+            // A row of a decoder's MLP is long, and there may be one alone.
+            let parts = blocks.div_ceil(QUANTIZE_BLOCKS).max(1);
+            let (row, part) = e.div_rem_c(task, parts);
+            let start = e.mul_c(part, QUANTIZE_BLOCKS);
+            let end = e.min(e.add_c(start, QUANTIZE_BLOCKS), e.ci(blocks));
+            e.loop_(start, end, 1, |e, block| {
+                int8::quantize(e, block, &|e, at| load_lanes(e, x, &[row, at], None), target(row));
+            });
+            tasks = tasks.times(Size::Const(parts));
+        }
+    }
     e.ret();
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
-    let tasks = group.size(input, 0..shape.len().saturating_sub(1));
-    Ok(Signature {
-        access,
-        in_place: vec![None; group.yields.len()],
-        scalars: vec![],
-        tasks,
-        summary: op_name(&op).rsplit('.').next().unwrap_or_default().to_owned(),
-    })
+    let names: Vec<String> =
+        group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
+    Ok(Signature { access, in_place: vec![None; group.yields.len()], scalars: vec![], tasks, summary: names.join("+") })
 }

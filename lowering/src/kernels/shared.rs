@@ -4,6 +4,8 @@ use crate::{
     emit::{Emitter, LANES, V, memref_element},
     group::Size,
 };
+use kforge_passes::isa::Isa;
+use melior::ir::Type;
 
 /// The sizes that a kernel takes as scalars. One that is known now costs no parameter and folds into the arithmetic.
 #[derive(Default)]
@@ -110,4 +112,66 @@ pub fn fold_lanes<'c, 'a>(
         carried[i] = body(e, e.ci(start), mask, carried[i]);
     }
     carried
+}
+
+/// Sixteen lanes of 32 bits as the registers of x86 that hold them, for instructions that no vector op says.
+#[derive(Clone, Copy)]
+pub struct Lanes {
+    /// 32-bit lanes of a register.
+    lanes: usize,
+}
+
+impl Lanes {
+    pub fn of(isa: Isa) -> Lanes {
+        Lanes { lanes: if isa == Isa::Avx512 { 16 } else { 8 } }
+    }
+    pub fn parts(self) -> usize {
+        LANES / self.lanes
+    }
+
+    fn ty<'c>(self, e: &Emitter<'c, '_>, bits: usize) -> Type<'c> {
+        e.vector(self.lanes * 32 / bits, e.int(bits as u32))
+    }
+
+    /// A `vector<16xi32>` as registers.
+    pub fn split<'c, 'a>(self, e: &Emitter<'c, 'a>, v: V<'c, 'a>) -> Vec<V<'c, 'a>> {
+        let part = |p: usize| -> Vec<i64> { (p * self.lanes..(p + 1) * self.lanes).map(|i| i as i64).collect() };
+        match self.parts() {
+            1 => vec![v],
+            parts => (0..parts).map(|p| e.shuffle(v, v, &part(p))).collect(),
+        }
+    }
+
+    /// Registers back into `vector<16xi32>`s, as many parts as each has.
+    pub fn join<'c, 'a>(self, e: &Emitter<'c, 'a>, parts: Vec<Option<V<'c, 'a>>>) -> Vec<V<'c, 'a>> {
+        let parts: Vec<V> = parts.into_iter().flatten().collect();
+        let all: Vec<i64> = (0..LANES as i64).collect();
+        parts
+            .chunks_exact(self.parts())
+            .map(|parts| if let [low, high] = parts { e.shuffle(*low, *high, &all) } else { parts[0] })
+            .collect()
+    }
+
+    /// A register of one 32-bit value.
+    pub fn splat<'c, 'a>(self, e: &Emitter<'c, 'a>, value: V<'c, 'a>) -> V<'c, 'a> {
+        e.splat_to(value, self.lanes)
+    }
+
+    /// A register seen as 16-bit lanes.
+    pub fn halves<'c, 'a>(self, e: &Emitter<'c, 'a>, v: V<'c, 'a>) -> V<'c, 'a> {
+        e.bitcast(v, self.ty(e, 16))
+    }
+
+    /// Unsigned bytes of `a` times signed bytes of `b`, neighbours added into 16 bits with saturation.
+    pub fn maddubs<'c, 'a>(self, e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
+        let name = if self.lanes == 16 { "llvm.x86.avx512.pmaddubs.w.512" } else { "llvm.x86.avx2.pmadd.ub.sw" };
+        let bytes = |v| e.bitcast(v, self.ty(e, 8));
+        e.intrinsic(name, &[bytes(a), bytes(b)], self.ty(e, 16))
+    }
+
+    /// Signed 16-bit lanes of `a` times those of `b`, neighbours added into 32 bits.
+    pub fn madd<'c, 'a>(self, e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
+        let name = if self.lanes == 16 { "llvm.x86.avx512.pmaddw.d.512" } else { "llvm.x86.avx2.pmadd.wd" };
+        e.intrinsic(name, &[a, b], self.ty(e, 32))
+    }
 }

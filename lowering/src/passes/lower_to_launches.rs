@@ -96,7 +96,7 @@ impl<'c, 'a> Kernels<'c, 'a> {
 
 /// A text that is equal for groups of equal kernels: ops, attributes and types, with operands by position.
 fn identity(group: &Group<'_, '_>) -> String {
-    let mut text = format!("{}{:?}{:?}", group.kernel, group.tile, group.layouts);
+    let mut text = format!("{}{:?}{:?}{:?}", group.kernel, group.tile, group.layouts, group.result_layouts);
     let place = |v: Value| match group.definition(v) {
         Some(Definition::Argument(i)) => format!("a{i}:{}", v.r#type()),
         Some(Definition::Op(i)) => format!("o{i}"),
@@ -399,7 +399,10 @@ impl<'c, 'a> Lowering<'c, 'a> {
                         .collect();
                     let segments =
                         kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
-                    let ty = buffer_type(value.r#type());
+                    let ty = match group.result_layouts[i].as_str() {
+                        "blocks8" => blocks8_type(e, value.r#type()),
+                        _ => buffer_type(value.r#type()),
+                    };
                     let buffer = e.value("memref.alloc", &dynamic, ty, &[("operandSegmentSizes", segments)]);
                     Tensor { buffer, dims: extents }
                 }
@@ -534,6 +537,15 @@ fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec
 }
 
 /// The memref of a tensor; a quantised weight stays what it is.
+/// The buffer of a tensor in the layout `blocks8`, as words of 32 bits.
+fn blocks8_type<'c>(e: Emitter<'c, '_>, ty: Type<'c>) -> Type<'c> {
+    let mut shape: Vec<i64> = dims(ty).iter().map(|d| d.map_or(i64::MIN, |d| d as i64)).collect();
+    if let Some(last) = shape.last_mut() {
+        *last = kernels::int8::row_bytes(usize::try_from(*last).unwrap_or(0)) as i64 / 4;
+    }
+    melior::ir::r#type::MemRefType::new(e.f32(), &shape, None, None).into()
+}
+
 fn buffer_type(ty: Type<'_>) -> Type<'_> {
     if RankedTensorType::try_from(ty).is_err() {
         return ty;

@@ -2,7 +2,7 @@
 
 use kforge_checkpoint::{Checkpoint, RopeMode};
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Compiled, Target};
+use kforge_lowering::compile::{self, Compiled, Options, Target};
 use kforge_passes::{isa::Isa, models::llama::Phase};
 use kforge_reference::Tensor;
 use kforge_runtime::{Decoder, Executor, cache};
@@ -30,7 +30,7 @@ impl Model {
     }
 
     fn compile(&self, isa: Isa) -> Compiled {
-        compile::compile(&self.source, &Target::host(Some(isa)).expect("of this machine"), true)
+        compile::compile(&self.source, &Target::host(Some(isa)).expect("of this machine"), Options::default())
             .expect("the model compiles")
     }
 

@@ -77,6 +77,26 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
             add(linear("3", shape, element, stored, &format!("\"gemv\", tile = {tile}")), &[0..3, 100..103]);
         }
     }
+    // Rounded to 8 bits.
+    let q4_1 = Element::Quant("q4_1".parse().expect("a format"));
+    let (n, k, x, w) = (33, 96, random::uniform(3, &[127, 96], Element::F32), random::uniform(4, &[33, 96], q4_1));
+    let (x, w) = (x.expect("a matrix"), w.expect("a weight"));
+    for (count, ranges) in
+        [("?", vec![0..127, 0..126, 60..61, 5..22]), ("1", vec![0..1, 63..64]), ("3", vec![100..103])]
+    {
+        let (input, output) = (format!("tensor<{count}x{k}xf32>"), format!("tensor<{count}x{n}xf32>"));
+        let ty = format!("!transformer.quant<q4_1, {n}x{k}>");
+        let function = format!(
+            "(%x: {input}, %w: {ty}) -> {output} {{
+              %q = transformer.quantize %x : {input}
+              %y = transformer.linear %q, %w : {input}, {ty} -> {output}
+              return %y : {output}
+            }}"
+        );
+        suite.cases.push(Case::new(format!("{count} rows in 8 bits"), function));
+        inputs.push(ranges.iter().map(|range| vec![rows(&x, range.clone()), w.clone()]).collect());
+        expected.push((weights.len(), ranges));
+    }
     let mut by_isa: Vec<(_, Vec<Vec<u8>>)> = vec![];
     for isa in isas() {
         let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);

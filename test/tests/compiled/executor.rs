@@ -1,6 +1,6 @@
 //! A careless or hostile caller gets one clear error, and the executor goes on.
 
-use kforge_lowering::compile::{self, Compiled, Target};
+use kforge_lowering::compile::{self, Compiled, Options, Target};
 use kforge_program::{Element, Program};
 use kforge_runtime::{Executor, View};
 
@@ -39,7 +39,8 @@ func.func @pick(%ids: tensor<?xi32>, %table: tensor<5x3xf16>) -> tensor<?x3xf16>
 "#;
 
 fn compiled() -> Compiled {
-    compile::compile(SOURCE, &Target::host(None).expect("this machine"), true).expect("the module compiles")
+    compile::compile(SOURCE, &Target::host(None).expect("this machine"), Options::default())
+        .expect("the module compiles")
 }
 
 fn load(compiled: &Compiled) -> Executor {
@@ -235,7 +236,7 @@ fn objects_and_programs_are_checked() {
     let other = compile::compile(
         "func.func @f(%x: tensor<3xf32>) -> tensor<3xf32> {\n %y = arith.negf %x : tensor<3xf32>\n return %y : tensor<3xf32>\n}",
         &Target::host(None).expect("this machine"),
-        true,
+        Options::default(),
     );
     let message = fails(&program, &other.expect("a module of one op").object);
     assert!(message.contains(&program.kernels[0].name), "{message}");

@@ -110,6 +110,33 @@ fn epilogues_of_linear_layers() {
     Suite::new(epilogues("f32")).check_fusion();
 }
 
+/// A norm and its rounding in one kernel, a gated pair of products of integers, a value that floats and integers read.
+#[test]
+fn layers_of_integers() {
+    let (x, y, g, f) = ("tensor<?x64xf32>", "tensor<?x96xf32>", "tensor<64xf32>", "tensor<96x64xf32>");
+    let (w, v) = (weight(96, 64, "q4_1"), weight(96, 64, "q5_0"));
+    let gated = format!(
+        "(%x: {x}, %g: {g}, %w: {w}, %v: {v}) -> {y} {{
+          %n = transformer.rms_norm %x, %g {{eps = 1.0e-5 : f32}} : {x}, {g}
+          %q = transformer.quantize %n : {x}
+          %a = transformer.linear %q, %w : {x}, {w} -> {y}
+          %b = transformer.linear %q, %v : {x}, {v} -> {y}
+          %y = transformer.swiglu %a, %b : {y}
+          return %y : {y}
+        }}"
+    );
+    let both = format!(
+        "(%x: {x}, %w: {w}, %f: {f}) -> ({y}, {y}) {{
+          %q = transformer.quantize %x : {x}
+          %a = transformer.linear %q, %w : {x}, {w} -> {y}
+          %b = transformer.linear %q, %f : {x}, {f} -> {y}
+          return %a, %b : {y}, {y}
+        }}"
+    );
+    let cases = [Case::new("norm, quantize, gate and up", gated), Case::new("integers and floats", both)];
+    Suite::new(cases.map(|case| case.rows(&[1, 3, 17, 0]))).check();
+}
+
 #[test]
 fn a_product_by_itself() {
     let (x, y, w) = ("tensor<?x64xf32>", "tensor<?x33xf32>", weight(33, 64, "q4_1"));

@@ -49,6 +49,32 @@ fn linear_layers() {
     Suite::new(cases).check();
 }
 
+/// `quantize`, alone and before a linear that multiplies its integers.
+#[test]
+fn activations_in_eight_bits() {
+    let mut cases = vec![];
+    for (i, element) in ELEMENTS.into_iter().enumerate() {
+        cases.push(rowwise("transformer.quantize", [32, 96, 1056][i], element, &[], "").rows(&ROWS));
+    }
+    let shapes = [(33, 64), (17, 32), (127, 96), (1, 32), (48, 1056)];
+    for (i, format) in ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"].into_iter().enumerate() {
+        for (j, rows) in ["?", "1", "3", "8"].into_iter().enumerate() {
+            let (n, k) = shapes[(i + j) % shapes.len()];
+            let (x, y, w) = (tensor(rows, k, "f32"), tensor(rows, n, "f32"), weight(n, k, format));
+            let function = format!(
+                "(%x: {x}, %w: {w}, %b: tensor<{n}xf32>) -> {y} {{
+                  %q = transformer.quantize %x : {x}
+                  %y = transformer.linear %q, %w bias %b : {x}, {w}, tensor<{n}xf32> -> {y}
+                  return %y : {y}
+                }}"
+            );
+            let case = Case::new(format!("{rows} rows in 8 bits by {n}x{k} {format}"), function);
+            cases.push(if rows == "?" { case.rows(&ROWS) } else { case.sizes(&[]) });
+        }
+    }
+    Suite::new(cases).check();
+}
+
 #[test]
 fn a_weight_that_the_program_computes_stays_row_major() {
     let w = "tensor<33x17xf32>";

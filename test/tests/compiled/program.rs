@@ -2,7 +2,7 @@
 
 use crate::{spread::SPREAD, text::weight};
 use kforge_lowering::{
-    compile::{self, Compiled, Target},
+    compile::{self, Compiled, Options, Target},
     extract,
 };
 use kforge_passes::{
@@ -54,7 +54,8 @@ fn default_shapes(layers: usize) -> String {
 fn program(source: &str, isa: Isa, fuse: bool) -> Program {
     let context = compile::context();
     let mut module = compile::parse(&context, source, "program").expect("the module parses");
-    compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(isa, fuse)).expect("the module lowers");
+    compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(isa, Options { fuse, ..Options::default() }))
+        .expect("the module lowers");
     extract::program(module.as_operation()).unwrap_or_else(|e| panic!("{}", e.message))
 }
 
@@ -125,7 +126,8 @@ fn targets() -> Vec<Target> {
 #[test]
 fn objects_need_nothing_but_memcpy_memmove_and_memset() {
     for target in targets() {
-        let compiled = compile::compile(SPREAD, &target, true).unwrap_or_else(|e| panic!("{target:?}: {e}"));
+        let compiled =
+            compile::compile(SPREAD, &target, Options::default()).unwrap_or_else(|e| panic!("{target:?}: {e}"));
         let file = object::File::parse(&*compiled.object).unwrap_or_else(|e| panic!("{target:?}: {e}"));
         let undefined: Vec<&str> = file.symbols().filter(|s| s.is_undefined()).filter_map(|s| s.name().ok()).collect();
         let allowed = ["", "memcpy", "memmove", "memset", "_memcpy", "_memmove", "_memset", "_bzero"];
@@ -146,7 +148,8 @@ fn objects_need_nothing_but_memcpy_memmove_and_memset() {
 fn aarch64_multiplies_and_adds_in_one_instruction() {
     for triple in ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"] {
         let target = Target::of_triple(triple, None).expect("a triple");
-        let assembly = compile::lower(GEMV, "gemv", &target, true, compile::Output::Assembly).expect("assembly");
+        let assembly =
+            compile::lower(GEMV, "gemv", &target, Options::default(), compile::Output::Assembly).expect("assembly");
         let assembly = String::from_utf8_lossy(&assembly);
         assert!(assembly.contains("fmla"), "{triple}: no fmla in\n{assembly}");
     }
@@ -225,12 +228,14 @@ fn a_kernel_runs_on_aarch64() {
         random::uniform(3, &[33, 64], ReferenceElement::Quant(q4_1)),
     ]
     .map(|t| t.expect("a tensor"));
-    let host = compile::compile(GEMV, &Target::host(None).expect("this machine"), true).expect("the module compiles");
+    let host = compile::compile(GEMV, &Target::host(None).expect("this machine"), Options::default())
+        .expect("the module compiles");
     let mut executor = Executor::new(host.program, &host.object, 1).expect("the object loads");
     let expected = call(&mut executor, "main", &inputs).expect("this machine's result").remove(0);
 
     let target = Target::of_triple("aarch64-unknown-linux-gnu", None).expect("a triple");
-    let Compiled { program, object } = compile::compile(GEMV, &target, true).expect("the module compiles");
+    let Compiled { program, object } =
+        compile::compile(GEMV, &target, Options::default()).expect("the module compiles");
     let [launch] = &function(&program, "main").launches[..] else {
         panic!("norm, linear and activation are one launch")
     };

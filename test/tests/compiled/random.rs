@@ -3,7 +3,7 @@
 //! `KFORGE_FUZZ_SEEDS=N` takes the first N seeds. A module that fails is made smaller and written to a file.
 
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Target};
+use kforge_lowering::compile::{self, Options, Target};
 use kforge_passes::isa::Isa;
 use kforge_reference::{Element, Tensor, Tolerance, compare, random};
 use kforge_test::{
@@ -86,7 +86,8 @@ fn agree(outcome: &Outcome, (values, tolerances): &(Vec<Tensor>, Vec<f64>)) -> R
 fn run_alone(generated: &Generated, isa: Isa, fuse: bool) -> Result<(), String> {
     let suite = Suite::new([case(0, generated)]);
     let target = Target::host(Some(isa)).map_err(|e| e.to_string())?;
-    let compiled = compile::compile(&suite.text(), &target, fuse).map_err(|e| e.to_string())?;
+    let compiled =
+        compile::compile(&suite.text(), &target, Options { fuse, ..Options::default() }).map_err(|e| e.to_string())?;
     agree(&suite.run(&compiled, 2, &[vec![inputs(generated, 0.0)]])[0], &expected(generated))
 }
 
@@ -97,7 +98,8 @@ fn check_compiled(range: std::ops::Range<u64>, isa: Isa, fuse: bool) {
         let suite = Suite::new(seeds.iter().zip(&generated).map(|(seed, generated)| case(*seed, generated)));
         let all: Vec<_> = generated.iter().map(|generated| vec![inputs(generated, 0.0)]).collect();
         let target = Target::host(Some(isa)).expect("an instruction set of this machine");
-        let outcomes = compile::compile(&suite.text(), &target, fuse).map(|compiled| suite.run(&compiled, 2, &all));
+        let outcomes = compile::compile(&suite.text(), &target, Options { fuse, ..Options::default() })
+            .map(|compiled| suite.run(&compiled, 2, &all));
         for (i, (seed, generated)) in seeds.iter().zip(&generated).enumerate() {
             let result = match &outcomes {
                 Ok(outcomes) => agree(&outcomes[i], &expected(generated)),

@@ -33,6 +33,14 @@ func.func @gemv(%x: tensor<1x64xf32>, %g: tensor<64xf16>, %w: !transformer.quant
   return %y, %z : tensor<1x33xf32>, tensor<1x17xf32>
 }
 
+func.func @integers(%x: tensor<1x64xf32>, %w: !transformer.quant<q8_0, 33x64>, %v: !transformer.quant<q5_1, 17x64>, %u: !transformer.quant<q4_0, 17x64>) -> (tensor<1x33xf32>, tensor<1x17xf32>, tensor<1x17xf32>) {
+  %q = transformer.quantize %x : tensor<1x64xf32>
+  %y = transformer.linear %q, %w : tensor<1x64xf32>, !transformer.quant<q8_0, 33x64> -> tensor<1x33xf32>
+  %z = transformer.linear %q, %v : tensor<1x64xf32>, !transformer.quant<q5_1, 17x64> -> tensor<1x17xf32>
+  %a = transformer.linear %q, %u : tensor<1x64xf32>, !transformer.quant<q4_0, 17x64> -> tensor<1x17xf32>
+  return %y, %z, %a : tensor<1x33xf32>, tensor<1x17xf32>, tensor<1x17xf32>
+}
+
 func.func @rows(%ids: tensor<?xi32>, %table: !transformer.quant<q5_0, 37x64>) -> tensor<?x64xf16> {
   %x = transformer.embedding %ids, %table : tensor<?xi32>, !transformer.quant<q5_0, 37x64> -> tensor<?x64xf16>
   %y = transformer.softmax %x : tensor<?x64xf16>

@@ -45,7 +45,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         Emit::Llvm => Output::LlvmIr,
     };
     let name = options.file.display().to_string();
-    let bytes = lower(&read_source(&options.file)?, &name, &target, !common.no_fuse, output)?;
+    let bytes = lower(&read_source(&options.file)?, &name, &target, common.options(), output)?;
     match &options.output {
         Some(path) => write_whole(path, &[&bytes]).with_context(|| format!("{} cannot be written", path.display()))?,
         None => io::stdout().lock().write_all(&bytes)?,

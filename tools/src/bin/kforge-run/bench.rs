@@ -95,7 +95,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
             size: checkpoint.file_bytes(),
             backend: "cpu",
             threads: decoder.executor().threads(),
-            numerics: "exact",
+            numerics: common.numerics.name(),
             test: format!("{kind}{tokens}"),
             mean: mean(&samples),
             stddev: deviation(&samples),

@@ -24,12 +24,12 @@ pub fn target(common: &Common) -> Result<Target> {
 /// Compiles `source`, or takes what an earlier run compiled.
 pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
     let target = target(common)?;
-    let fuse = !common.no_fuse;
+    let options = common.options();
     if let Some(directory) = &common.dump_ir {
-        dump(directory, source, &target, fuse)?;
+        dump(directory, source, &target, options)?;
     }
     let cache = if common.no_cache { None } else { cache::directory().map(|d| Cache::new(d.join("objects"))) };
-    let pipeline = compile::cpu_pipeline(target.isa, fuse);
+    let pipeline = compile::cpu_pipeline(target.isa, options);
     let key = Cache::key(&[
         source,
         &pipeline,
@@ -44,7 +44,7 @@ pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
         return Ok(Compiled { program, object });
     }
     let progress = spinner("compiling kernels");
-    let compiled = compile::compile(source, &target, fuse);
+    let compiled = compile::compile(source, &target, options);
     progress.finish_and_clear();
     let compiled = compiled?;
     if let Some(cache) = cache
@@ -72,15 +72,15 @@ pub fn spinner(message: &str) -> ProgressBar {
 }
 
 /// Writes the module before the first and after each pass, and the pipeline that gives the last from the first.
-fn dump(directory: &Path, source: &str, target: &Target, fuse: bool) -> Result<()> {
+fn dump(directory: &Path, source: &str, target: &Target, options: compile::Options) -> Result<()> {
     let write = |name: &str, text: &str| {
         let path = directory.join(name);
         cache::write_whole(&path, &[text.as_bytes()]).with_context(|| format!("{} cannot be written", path.display()))
     };
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
-    let steps = compile::trace(source, target, fuse)?;
+    let steps = compile::trace(source, target, options)?;
     for (i, (pass, text)) in steps.iter().enumerate() {
         write(&format!("{i:02}-{pass}.mlir"), text)?;
     }
-    write("pipeline.txt", &format!("builtin.module({})\n", compile::cpu_pipeline(target.isa, fuse)))
+    write("pipeline.txt", &format!("builtin.module({})\n", compile::cpu_pipeline(target.isa, options)))
 }

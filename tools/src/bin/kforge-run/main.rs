@@ -47,7 +47,7 @@ struct Common {
     /// Narrow the CPU's instruction set: avx512, avx2, sse2 or neon
     #[arg(long, global = true, value_name = "SET")]
     cpu_features: Option<String>,
-    /// Numerics of matrix products: exact keeps activations in f32
+    /// What matrix products do to their activations
     #[arg(long, global = true, value_enum, default_value_t = Numerics::Exact)]
     numerics: Numerics,
     /// Make every op a kernel of its own
@@ -71,7 +71,19 @@ enum Target {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Numerics {
+    /// They stay f32
     Exact,
+    /// Rounded to 8 bits, block by block, where the weight is quantised
+    Fast,
+}
+
+impl Numerics {
+    fn name(self) -> &'static str {
+        match self {
+            Numerics::Exact => "exact",
+            Numerics::Fast => "fast",
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -137,6 +149,14 @@ fn restore_pipe_signal() {
 }
 
 impl Common {
+    fn options(&self) -> kforge_lowering::compile::Options {
+        let numerics = match self.numerics {
+            Numerics::Exact => kforge_lowering::compile::Numerics::Exact,
+            Numerics::Fast => kforge_lowering::compile::Numerics::Fast,
+        };
+        kforge_lowering::compile::Options { fuse: !self.no_fuse, numerics }
+    }
+
     fn thread_count(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
