@@ -1,17 +1,20 @@
 //! One persistent pool of threads that walk a launch list together.
 //!
 //! Every worker goes through the whole list: of each launch it does its own range of tasks and helps with the others',
-//! then goes on to the next without waiting, unless that one says `barrier`. There all meet. Nobody hands out work and nothing is allocated, so a
-//! launch costs an atomic increment and a barrier a few hundred nanoseconds: over 150 launches fit a token of 3.5 ms.
+//! then goes on to the next without waiting, unless that one says `barrier`. There it waits until the *tasks* before it
+//! have ended, not until all threads have come: one that has lost its core holds nobody up unless it is within a task,
+//! and finds nothing left to do when it comes back. Nobody hands out work and nothing is allocated, so a launch costs a
+//! few atomic increments and a barrier a few hundred nanoseconds: over 150 launches fit a token of 3.5 ms.
 //!
 //! A task computes the same bytes on any thread, so results do not depend on how many there are.
 
 use crate::object::KernelFn;
 use std::{
+    cell::UnsafeCell,
     hint::spin_loop,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
 };
@@ -35,12 +38,15 @@ const STACK: usize = 4 << 20;
 /// sampling between two tokens, short enough that an idle decoder burns nothing.
 const SPINS: usize = 2_000;
 
-/// A list of launches and how far its workers are.
+/// A list of launches and how far it is. There are two, used in turns: a thread may still be leaving the one of the last
+/// call when the next begins.
+#[derive(Default)]
 struct Run {
-    launches: *const BoundLaunch,
-    count: usize,
+    launches: Vec<BoundLaunch>,
     /// For each launch and thread, the first task of the thread's range that nobody has taken.
     next: Vec<Counter>,
+    /// For each launch, the tasks that have ended.
+    done: Vec<Counter>,
 }
 
 /// A counter on a cache line of its own.
@@ -51,11 +57,12 @@ struct Counter(AtomicUsize);
 /// What the threads share.
 struct Shared {
     threads: usize,
-    run: AtomicPtr<Run>,
+    /// The run of generation g is number g % 2. Written by `Pool::run` alone, when all threads have left it.
+    runs: [UnsafeCell<Run>; 2],
     /// Runs begun so far.
     generation: Counter,
-    /// Arrivals at barriers so far, the end of a run included; it only grows.
-    arrivals: Counter,
+    /// For each thread, the last run that it has left.
+    left: Vec<Counter>,
     sleepers: Counter,
     stop: AtomicBool,
     lock: Mutex<()>,
@@ -66,13 +73,13 @@ struct Shared {
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    run: Box<Run>,
-    /// Barriers passed so far.
-    passed: usize,
 }
 
-// SAFETY: the raw pointers in `run` are set and used within one call of `Pool::run`.
-unsafe impl Send for Pool {}
+// SAFETY: a run is written by `Pool::run` while no thread walks it, and read by threads that saw the generation that
+// `run` published afterwards. Its raw pointers are followed by tasks alone, all of which end within the call.
+unsafe impl Sync for Shared {}
+// SAFETY: as above.
+unsafe impl Send for Shared {}
 
 impl Pool {
     /// A pool of `threads`, at least one.
@@ -82,17 +89,16 @@ impl Pool {
     pub fn new(threads: usize) -> std::io::Result<Pool> {
         let shared = Arc::new(Shared {
             threads: threads.max(1),
-            run: AtomicPtr::new(std::ptr::null_mut()),
+            runs: Default::default(),
             generation: Counter::default(),
-            arrivals: Counter::default(),
+            left: (0..threads.max(1)).map(|_| Counter::default()).collect(),
             sleepers: Counter::default(),
             stop: AtomicBool::new(false),
             lock: Mutex::new(()),
             wake: Condvar::new(),
         });
-        let run = Box::new(Run { launches: std::ptr::null(), count: 0, next: vec![] });
         // Made first, so that an error below joins the threads that were started.
-        let mut pool = Pool { shared: shared.clone(), workers: vec![], run, passed: 0 };
+        let mut pool = Pool { shared: shared.clone(), workers: vec![] };
         for i in 1..shared.threads {
             let shared = shared.clone();
             let builder = std::thread::Builder::new().name(format!("kforge-{i}")).stack_size(STACK);
@@ -112,22 +118,36 @@ impl Pool {
     /// the last barrier in writing what it writes.
     pub unsafe fn run(&mut self, launches: &[BoundLaunch]) {
         let shared = &*self.shared;
-        let run = &mut *self.run;
-        run.launches = launches.as_ptr();
-        run.count = launches.len();
+        let generation = shared.generation.0.load(Ordering::SeqCst) + 1;
+        shared.wait(|| shared.left.iter().all(|left| left.0.load(Ordering::SeqCst) + 2 >= generation));
+        // SAFETY: every thread has left the run that used this place, and none enters it before the generation rises.
+        let run = unsafe { &mut *shared.runs[generation % 2].get() };
+        run.launches.clear();
+        run.launches.extend_from_slice(launches);
         let counters = launches.len() * shared.threads;
         if run.next.len() < counters {
             run.next.resize_with(counters, Counter::default);
+            run.done.resize_with(launches.len(), Counter::default);
         }
         for (launch, next) in launches.iter().zip(run.next.chunks_exact(shared.threads)) {
             for (thread, counter) in next.iter().enumerate() {
                 counter.0.store(range(launch.tasks, shared.threads, thread).start, Ordering::Relaxed);
             }
         }
-        shared.run.store(run, Ordering::Relaxed);
-        shared.generation.0.fetch_add(1, Ordering::SeqCst);
+        run.done.iter().for_each(|done| done.0.store(0, Ordering::Relaxed));
+        shared.generation.0.store(generation, Ordering::SeqCst);
         shared.notify();
-        self.passed = shared.walk(run, self.passed, 0);
+        shared.walk(generation, 0);
+        // SAFETY: this thread alone writes it, in the next call but one.
+        let run = unsafe { &*shared.runs[generation % 2].get() };
+        shared.wait(|| run.ended(0..launches.len()));
+    }
+}
+
+impl Run {
+    /// Whether all tasks of some launches have ended.
+    fn ended(&self, launches: std::ops::Range<usize>) -> bool {
+        launches.into_iter().all(|i| self.done[i].0.load(Ordering::SeqCst) == self.launches[i].tasks)
     }
 }
 
@@ -150,27 +170,29 @@ fn range(tasks: usize, threads: usize, thread: usize) -> std::ops::Range<usize> 
 
 impl Shared {
     fn work(&self, thread: usize) {
-        let (mut seen, mut passed) = (0, 0);
+        let mut seen = 0;
         loop {
             self.wait(|| self.generation.0.load(Ordering::SeqCst) != seen);
             seen += 1;
             if self.stop.load(Ordering::SeqCst) {
                 return;
             }
-            // SAFETY: `Pool::run` published the run before it raised the generation, and keeps it until all have arrived.
-            let run = unsafe { &*self.run.load(Ordering::Relaxed) };
-            passed = self.walk(run, passed, thread);
+            self.walk(seen, thread);
         }
     }
 
-    /// Takes part in a run; returns the barriers passed so far.
-    fn walk(&self, run: &Run, mut passed: usize, thread: usize) -> usize {
-        // SAFETY: the slice outlives the run, as `Pool::run` waits for all threads.
-        let launches = unsafe { std::slice::from_raw_parts(run.launches, run.count) };
-        for (i, (launch, next)) in launches.iter().zip(run.next.chunks_exact(self.threads)).enumerate() {
-            if launch.barrier && i > 0 {
-                passed = self.meet(passed);
+    /// Takes part in a run; when it returns all tasks have been taken, and those that this thread took have ended.
+    fn walk(&self, generation: usize, thread: usize) {
+        // SAFETY: the generation has been published, and the run is not written before this thread says that it left.
+        let run = unsafe { &*self.runs[generation % 2].get() };
+        // Launches before this one are known to have ended.
+        let mut ended = 0;
+        for (i, (launch, next)) in run.launches.iter().zip(run.next.chunks_exact(self.threads)).enumerate() {
+            if launch.barrier && ended < i {
+                self.wait(|| run.ended(ended..i));
+                ended = i;
             }
+            let mut count = 0;
             // Own tasks first, in order: neighbours read neighbouring weights, which the prefetchers follow. Then what
             // slower threads have left.
             for owner in (thread..self.threads).chain(0..thread) {
@@ -182,22 +204,15 @@ impl Shared {
                     }
                     // SAFETY: the caller of `Pool::run` vouches for kernel, arguments and task.
                     unsafe { (launch.kernel)(launch.args, task as u64) };
+                    count += 1;
                 }
             }
+            if count > 0 && run.done[i].0.fetch_add(count, Ordering::SeqCst) + count == launch.tasks {
+                self.notify();
+            }
         }
-        self.meet(passed)
-    }
-
-    /// Waits until all threads are here.
-    fn meet(&self, passed: usize) -> usize {
-        let passed = passed + 1;
-        let all = passed * self.threads;
-        if self.arrivals.0.fetch_add(1, Ordering::SeqCst) + 1 == all {
-            self.notify();
-        } else {
-            self.wait(|| self.arrivals.0.load(Ordering::SeqCst) >= all);
-        }
-        passed
+        self.left[thread].0.store(generation, Ordering::SeqCst);
+        self.notify();
     }
 
     /// Polls for a while, then sleeps until `ready`.

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn quantize_moves_by_half_a_step() {
-        let x = random(&[5, 96], Element::F32, 3).unwrap();
+        let x = random::uniform(3, &[5, 96], Element::F32).unwrap();
         let y = quantize(&x).unwrap().to_f32();
         for (x, y) in x.to_f32().chunks(32).zip(y.chunks(32)) {
             let largest = x.iter().fold(0f32, |m, x| m.max(x.abs()));

@@ -2,7 +2,7 @@
 
 use kforge_checkpoint::{Checkpoint, RopeMode};
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Compiled, Options, Target};
+use kforge_lowering::compile::{self, Compiled, Numerics, Options, Target};
 use kforge_passes::{isa::Isa, models::llama::Phase};
 use kforge_reference::Tensor;
 use kforge_runtime::{Decoder, Executor, cache};
@@ -292,4 +292,28 @@ fn the_default_model_is_as_the_reference_says() {
         // Where two tokens are as good as each other, either may follow.
         assert!(greedy_equal >= greedy_required, "{prompt:?}: token {greedy_equal}");
     }
+}
+
+/// The bound that docs/numerics.md states of `fast`, and that a prompt at once and token by token agree there too.
+#[test]
+fn the_default_model_in_fast_numerics() {
+    let Some((model, _)) = default_model() else { return };
+    let options = Options { numerics: Numerics::Fast, ..Options::default() };
+    let target = Target::host(None).expect("this machine");
+    let compiled = compile::compile(&model.source, &target, options).expect("the model compiles");
+    let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
+    let tokenizer = model.checkpoint.tokenizer().expect("a tokenizer");
+    let mut decoder = model.decoder(&compiled, 2, reference::context(&rows));
+    let limits = Limits { logit_tolerance: 2.5, nll_tolerance: 0.1, gap: 3.0 };
+    for row in &rows[..4] {
+        let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
+        assert!(outcome.pass, "{:?}: {} and {}", outcome.prompt, outcome.logit_error, outcome.nll_error);
+        assert!(outcome.logit_error > 0.01, "{:?}: nothing was rounded", outcome.prompt);
+    }
+    let ids = tokens(7, model.checkpoint.config().vocab);
+    decoder.rewind(0);
+    let whole = decoder.prefill(&ids).expect("a prompt").to_vec();
+    decoder.rewind(0);
+    let steps: Vec<Vec<f32>> = ids.iter().map(|id| decoder.decode(*id).expect("a token").to_vec()).collect();
+    same_logits(&steps[6], &whole, "fast, token by token");
 }

@@ -82,7 +82,7 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
     let (n, k, x, w) = (33, 96, random::uniform(3, &[127, 96], Element::F32), random::uniform(4, &[33, 96], q4_1));
     let (x, w) = (x.expect("a matrix"), w.expect("a weight"));
     for (count, ranges) in
-        [("?", vec![0..127, 0..126, 60..61, 5..22]), ("1", vec![0..1, 63..64]), ("3", vec![100..103])]
+        [("?", vec![0..127, 0..126, 60..61, 5..22]), ("1", vec![0..1, 63..64]), ("3", vec![0..3, 100..103])]
     {
         let (input, output) = (format!("tensor<{count}x{k}xf32>"), format!("tensor<{count}x{n}xf32>"));
         let ty = format!("!transformer.quant<q4_1, {n}x{k}>");
