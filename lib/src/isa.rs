@@ -8,6 +8,8 @@ use std::{fmt, str::FromStr};
 /// What the vector unit offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isa {
+    /// The same as `Avx512`, and four products of bytes added into 32 bits in one instruction.
+    Avx512Vnni,
     /// x86-64-v4: 32 registers of 512 bits, masks.
     Avx512,
     /// x86-64-v3: 16 registers of 256 bits, FMA, F16C.
@@ -19,7 +21,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    pub const ALL: [Isa; 4] = [Isa::Avx512, Isa::Avx2, Isa::Sse2, Isa::Neon];
+    pub const ALL: [Isa; 5] = [Isa::Avx512Vnni, Isa::Avx512, Isa::Avx2, Isa::Sse2, Isa::Neon];
 
     /// The widest set that the machine running this code has.
     pub fn host() -> Isa {
@@ -27,7 +29,7 @@ impl Isa {
         {
             use std::arch::is_x86_feature_detected as has;
             if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") {
-                Isa::Avx512
+                if has!("avx512vnni") { Isa::Avx512Vnni } else { Isa::Avx512 }
             } else if has!("avx2") && has!("fma") && has!("f16c") {
                 Isa::Avx2
             } else {
@@ -36,6 +38,11 @@ impl Isa {
         }
         #[cfg(not(target_arch = "x86_64"))]
         Isa::Neon
+    }
+
+    /// Whether vectors have 512 bits.
+    pub fn is_avx512(self) -> bool {
+        matches!(self, Isa::Avx512Vnni | Isa::Avx512)
     }
 
     /// Whether a fused multiply-add is one instruction.
@@ -51,7 +58,7 @@ impl Isa {
     /// Sixteen-lane f32 vectors that the register file holds.
     pub fn registers(self) -> usize {
         match self {
-            Isa::Avx512 => 32,
+            Isa::Avx512Vnni | Isa::Avx512 => 32,
             Isa::Avx2 => 8,
             Isa::Sse2 => 4,
             Isa::Neon => 8,
@@ -60,6 +67,7 @@ impl Isa {
 
     pub fn name(self) -> &'static str {
         match self {
+            Isa::Avx512Vnni => "avx512vnni",
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
             Isa::Sse2 => "sse2",
@@ -82,9 +90,8 @@ impl FromStr for Isa {
         if name == "host" {
             return Ok(Isa::host());
         }
-        Isa::ALL
-            .into_iter()
-            .find(|isa| isa.name() == name)
-            .ok_or_else(|| format!("unknown instruction set '{name}'; use host, avx512, avx2, sse2 or neon"))
+        Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| {
+            format!("unknown instruction set '{name}'; use host, avx512vnni, avx512, avx2, sse2 or neon")
+        })
     }
 }

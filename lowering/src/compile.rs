@@ -54,6 +54,7 @@ impl Target {
             Isa::Sse2 => 0,
             Isa::Avx2 => 1,
             Isa::Avx512 => 2,
+            Isa::Avx512Vnni => 3,
             Isa::Neon => 10,
         };
         if rank(isa) > rank(host) || (isa == Isa::Neon) != (host == Isa::Neon) {
@@ -78,7 +79,7 @@ impl Target {
     pub fn of_triple(triple: &str, isa: Option<Isa>) -> Result<Target> {
         let (usual, sets): (Isa, &[Isa]) = match triple.split('-').next() {
             Some("aarch64" | "arm64") => (Isa::Neon, &[Isa::Neon]),
-            Some("x86_64") => (Isa::Avx2, &[Isa::Sse2, Isa::Avx2, Isa::Avx512]),
+            Some("x86_64") => (Isa::Avx2, &[Isa::Sse2, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni]),
             _ => {
                 return Err(CompileError(format!(
                     "no kernels are generated for '{triple}'; use an x86_64 or aarch64 triple"
@@ -100,6 +101,7 @@ fn baseline(isa: Isa) -> (String, String) {
     let (cpu, features) = match isa {
         // 512-bit vectors must be asked for: LLVM prefers 256 for this level.
         Isa::Avx512 => ("x86-64-v4", "-prefer-256-bit"),
+        Isa::Avx512Vnni => ("x86-64-v4", "-prefer-256-bit,+avx512vnni"),
         Isa::Avx2 => ("x86-64-v3", ""),
         Isa::Sse2 => ("x86-64", ""),
         Isa::Neon => ("generic", "+neon"),

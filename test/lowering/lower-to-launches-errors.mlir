@@ -242,7 +242,7 @@ func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
 
 // -----
 
-// expected-error @below {{'builtin.module' op unknown instruction set 'mmx'; use host, avx512, avx2, sse2 or neon}}
+// expected-error @below {{'builtin.module' op unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2 or neon}}
 module attributes {transformer.isa = "mmx"} {
 }
 

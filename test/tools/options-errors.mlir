@@ -8,7 +8,7 @@
 
 // VALUE: 'many' value invalid
 // NAME: no such option rows
-// ISA: error: 'builtin.module' op unknown instruction set 'mmx'; use host, avx512, avx2, sse2 or neon
+// ISA: error: 'builtin.module' op unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2 or neon
 // TARGET: no such option target
 // NONE: the pipeline takes no options
 // UNKNOWN: Unknown command line argument '--fuse-everything'

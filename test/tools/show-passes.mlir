@@ -24,7 +24,7 @@
 // HELP: --fuse-norm
 // HELP-NEXT: --max-rows={{.*}}Most rows to normalise again in every task
 // HELP: --select-kernels
-// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512, avx2, sse2 or neon
+// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon
 // HELP: --kforge-cpu
 // HELP-NEXT: --isa=
 // HELP-NEXT: --kforge-fuse

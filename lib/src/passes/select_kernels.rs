@@ -37,7 +37,7 @@ pub static INFO: PassInfo = PassInfo {
     anchor: "builtin.module",
     options: &[OptionInfo {
         name: "isa",
-        summary: "Instruction set: host, avx512, avx2, sse2 or neon",
+        summary: "Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon",
         default: OptionValue::Text("host"),
     }],
     statistics: &[

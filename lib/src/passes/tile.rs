@@ -71,7 +71,7 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
                 vec![gemv(isa, if int8 { rows } else { rows * together }, widest.unwrap_or(0))]
             } else if int8 {
                 // The panel is the weight itself, so that one group of columns leaves room for rows.
-                let height = if isa == Isa::Avx512 { 8 } else { 4 };
+                let height = if isa.is_avx512() { 8 } else { 4 };
                 vec![128, height, LANES]
             } else {
                 gemm(isa, together, depth)
@@ -104,7 +104,7 @@ fn gemv(isa: Isa, chains: usize, widest: usize) -> usize {
 fn gemm(isa: Isa, together: usize, depth: usize) -> Vec<usize> {
     // The linears of one output take turns in the registers, but all their panels are on the stack at once.
     let (mut height, mut groups) = match isa {
-        Isa::Avx512 => (8, 3),
+        Isa::Avx512Vnni | Isa::Avx512 => (8, 3),
         Isa::Avx2 | Isa::Neon => (6, 1),
         Isa::Sse2 => (3, 1),
     };

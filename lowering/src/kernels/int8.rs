@@ -10,6 +10,7 @@
 //!
 //! With AVX2 and AVX-512 four products of unsigned nibbles and signed activations become two 16-bit sums
 //! (`vpmaddubsw`), which are added up for as long as they cannot overflow and then paired into 32 bits (`vpmaddwd`).
+//! With VNNI the four go into 32 bits at once (`vpdpbusd`).
 //! Eight-bit weights are signed and would saturate it; they are widened and go to `vpmaddwd` at once. Elsewhere the
 //! products are 32-bit multiplications.
 
@@ -129,9 +130,9 @@ pub fn accumulate<'c, 'a>(
         for (index, sums) in indices.iter().zip(sums.chunks_exact_mut(at.len())) {
             let weights = Block::new(e, weight.memref, format, *index, block);
             let products = match (e.isa, format) {
-                (Isa::Avx512 | Isa::Avx2, BlockFormat::Q8_0) => bytes(e, &weights, &rows),
-                (Isa::Avx512 | Isa::Avx2, _) => nibbles(e, &weights, &rows),
                 (Isa::Sse2 | Isa::Neon, _) => plain(e, &weights, &rows),
+                (_, BlockFormat::Q8_0) => bytes(e, &weights, &rows),
+                _ => nibbles(e, &weights, &rows),
             };
             for (r, (sum, products)) in sums.iter_mut().zip(products).enumerate() {
                 let scale = e.mulf(weights.scale, rows.scale(e, r));
@@ -172,6 +173,11 @@ fn nibbles<'c, 'a>(e: &Emitter<'c, 'a>, block: &Block<'c, 'a>, rows: &Rows<'_, '
         for r in 0..rows.at.len() {
             let x = lanes.splat(e, rows.quants(e, r, half));
             for (p, weights) in weights.iter().enumerate() {
+                if e.isa == Isa::Avx512Vnni {
+                    let sum = &mut sums[r * lanes.parts() + p];
+                    *sum = Some(lanes.dpbusd(e, sum.unwrap_or_else(|| e.ci_like(0, e.vi32())), *weights, x));
+                    continue;
+                }
                 let products = lanes.maddubs(e, *weights, x);
                 let half = &mut halves[r * lanes.parts() + p];
                 *half = Some(half.map_or(products, |half| e.add(half, products)));

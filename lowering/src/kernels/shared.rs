@@ -123,7 +123,7 @@ pub struct Lanes {
 
 impl Lanes {
     pub fn of(isa: Isa) -> Lanes {
-        Lanes { lanes: if isa == Isa::Avx512 { 16 } else { 8 } }
+        Lanes { lanes: if isa.is_avx512() { 16 } else { 8 } }
     }
     pub fn parts(self) -> usize {
         LANES / self.lanes
@@ -167,6 +167,12 @@ impl Lanes {
         let name = if self.lanes == 16 { "llvm.x86.avx512.pmaddubs.w.512" } else { "llvm.x86.avx2.pmadd.ub.sw" };
         let bytes = |v| e.bitcast(v, self.ty(e, 8));
         e.intrinsic(name, &[bytes(a), bytes(b)], self.ty(e, 16))
+    }
+
+    /// `sum` plus four neighbouring products of unsigned bytes of `a` and signed bytes of `b`.
+    pub fn dpbusd<'c, 'a>(self, e: &Emitter<'c, 'a>, sum: V<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
+        let bytes = |v| e.bitcast(v, self.ty(e, 8));
+        e.intrinsic("llvm.x86.avx512.vpdpbusd.512", &[sum, bytes(a), bytes(b)], self.ty(e, 32))
     }
 
     /// Signed 16-bit lanes of `a` times those of `b`, neighbours added into 32 bits.

@@ -115,6 +115,7 @@ fn targets() -> Vec<Target> {
     [
         ("aarch64-unknown-linux-gnu", Isa::Neon),
         ("arm64-apple-darwin", Isa::Neon),
+        (linux, Isa::Avx512Vnni),
         (linux, Isa::Avx512),
         (linux, Isa::Avx2),
         (linux, Isa::Sse2),

@@ -44,7 +44,7 @@ struct Common {
     /// Threads of the CPU target; 0 takes one for each core
     #[arg(long, global = true, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
-    /// Narrow the CPU's instruction set: avx512, avx2, sse2 or neon
+    /// Narrow the CPU's instruction set: avx512vnni, avx512, avx2, sse2 or neon
     #[arg(long, global = true, value_name = "SET")]
     cpu_features: Option<String>,
     /// What matrix products do to their activations
