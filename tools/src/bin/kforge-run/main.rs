@@ -10,6 +10,7 @@ mod inspect;
 mod model;
 mod npy;
 mod print;
+mod roofline;
 mod verify;
 
 use anyhow::Result;
@@ -89,6 +90,8 @@ enum Command {
     Compile(aot::Options),
     /// Compare a model with a file of reference results
     Verify(verify::Options),
+    /// Measure what this machine can do at most: multiply-adds and reading
+    Roofline(roofline::Options),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Command),
@@ -123,6 +126,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Inspect(options)) => inspect::run(common, &options),
         Some(Command::Compile(options)) => aot::run(common, &options),
         Some(Command::Verify(options)) => verify::run(common, &options),
+        Some(Command::Roofline(options)) => roofline::run(common, &options),
         Some(Command::Bench(command)) => bench::run(common, &command),
     }
 }
