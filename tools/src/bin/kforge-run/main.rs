@@ -7,6 +7,7 @@ mod emit;
 mod function;
 mod generate;
 mod inspect;
+mod matmul;
 mod model;
 mod npy;
 mod print;
@@ -95,6 +96,8 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Command),
+    /// The same as bench matmul
+    BenchmarkMatmul(matmul::Options),
 }
 
 fn main() -> ExitCode {
@@ -128,6 +131,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Verify(options)) => verify::run(common, &options),
         Some(Command::Roofline(options)) => roofline::run(common, &options),
         Some(Command::Bench(command)) => bench::run(common, &command),
+        Some(Command::BenchmarkMatmul(options)) => matmul::run(common, &options),
     }
 }
 
