@@ -7,12 +7,14 @@ pub mod executor;
 pub mod memory;
 pub mod object;
 pub mod pool;
+pub mod roofline;
 pub mod sample;
 
 pub use decoder::Decoder;
 pub use executor::{Executor, KernelTime, View};
 pub use object::Object;
 pub use pool::Pool;
+pub use roofline::Roofline;
 
 /// What can go wrong while a program is loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,8 @@ pub enum Error {
     Weight { name: String, message: String },
     #[error("{bytes} bytes of memory cannot be had: {source}")]
     Memory { bytes: usize, source: std::io::Error },
+    #[error("{threads} threads cannot be had: {source}")]
+    Threads { threads: usize, source: std::io::Error },
     #[error("{0}")]
     Context(String),
 }

@@ -60,3 +60,13 @@ impl Memory {
         self.map.as_ptr() as u64
     }
 }
+
+/// Bytes of physical memory; without bound where the system does not say.
+pub fn physical() -> usize {
+    // SAFETY: both are questions without side effects; -1 is no answer.
+    let (pages, bytes) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    match (usize::try_from(pages), usize::try_from(bytes)) {
+        (Ok(pages), Ok(bytes)) => pages.saturating_mul(bytes),
+        _ => usize::MAX,
+    }
+}

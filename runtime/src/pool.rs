@@ -163,7 +163,7 @@ impl Drop for Pool {
 }
 
 /// The tasks that belong to a thread.
-fn range(tasks: usize, threads: usize, thread: usize) -> std::ops::Range<usize> {
+pub(crate) fn range(tasks: usize, threads: usize, thread: usize) -> std::ops::Range<usize> {
     let start = |thread: usize| tasks / threads * thread + (tasks % threads).min(thread);
     start(thread)..start(thread + 1)
 }

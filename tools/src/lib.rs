@@ -1,4 +1,5 @@
-//! What `kforge-run` shares with the tests: models from checkpoints, and their comparison with reference results.
+//! What `kforge-run` shares with the tests: models from checkpoints, and how results are checked.
 
 pub mod model;
+pub mod product;
 pub mod reference;

@@ -3,7 +3,7 @@
 //! `pp` appends a prompt and computes the logits of its last position; `tg` appends single tokens and computes the
 //! logits of each. No sampling; the KV cache is f32; one untimed round comes first.
 
-use crate::{Common, model};
+use crate::{Common, matmul, model};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
@@ -19,6 +19,8 @@ use std::{
 pub enum Command {
     /// Prefill and decode speed of a model
     Model(Options),
+    /// Speed of C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight
+    Matmul(matmul::Options),
 }
 
 #[derive(Args, Debug)]
@@ -71,7 +73,10 @@ struct Row {
 }
 
 pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
-    let Command::Model(options) = command;
+    let options = match command {
+        Command::Model(options) => options,
+        Command::Matmul(options) => return matmul::run(common, options),
+    };
     if options.repetitions == 0 {
         bail!("--repetitions must be at least 1");
     }
@@ -181,7 +186,7 @@ fn deviation(samples: &[f64]) -> f64 {
     (squares / (samples.len().max(2) - 1) as f64).sqrt()
 }
 
-fn median(samples: &[f64]) -> f64 {
+pub fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

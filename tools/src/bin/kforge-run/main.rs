@@ -7,9 +7,11 @@ mod emit;
 mod function;
 mod generate;
 mod inspect;
+mod matmul;
 mod model;
 mod npy;
 mod print;
+mod roofline;
 mod verify;
 
 use anyhow::Result;
@@ -101,9 +103,13 @@ enum Command {
     Compile(aot::Options),
     /// Compare a model with a file of reference results
     Verify(verify::Options),
+    /// Measure what this machine can do at most: multiply-adds and reading
+    Roofline(roofline::Options),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Command),
+    /// The same as bench matmul
+    BenchmarkMatmul(matmul::Options),
 }
 
 fn main() -> ExitCode {
@@ -135,7 +141,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Inspect(options)) => inspect::run(common, &options),
         Some(Command::Compile(options)) => aot::run(common, &options),
         Some(Command::Verify(options)) => verify::run(common, &options),
+        Some(Command::Roofline(options)) => roofline::run(common, &options),
         Some(Command::Bench(command)) => bench::run(common, &command),
+        Some(Command::BenchmarkMatmul(options)) => matmul::run(common, &options),
     }
 }
 

@@ -1,0 +1,135 @@
+//! What this machine can do at most: the two roofs of the roofline model (Williams, Waterman and Patterson, 2009).
+//!
+//! The compute roof is the rate of multiply-adds that never leave registers, the memory roof the rate at which threads
+//! read a footprint again and again, as a decoder reads its weights for each token. Every instruction and every access
+//! pattern that the machine has is tried, and of each the best of many repetitions is kept: a roof is what nothing can
+//! be above, so a disturbed repetition says nothing about it.
+
+mod peak;
+mod portable;
+mod read;
+mod together;
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use peak::features;
+
+use crate::Result;
+use peak::{Peak, f32_peaks, int8_peaks};
+use read::Footprint;
+use std::{hint::black_box, time::Duration, time::Instant};
+use together::best;
+
+/// Rounds over everything that is measured. Each has fresh threads, which the scheduler places anew: two that a busy
+/// machine once put on one core stay there for as long as they live.
+const HEATS: usize = 6;
+
+/// Time of each instruction and each pattern in a heat. For 2 threads, all heats take about nine seconds.
+const BUDGET: Duration = Duration::from_millis(45);
+
+/// A repetition of a compute peak: long against starting together, short enough that some pass undisturbed.
+const REPETITION: Duration = Duration::from_micros(500);
+
+/// The roofs of a number of threads, each the best that was seen.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Roof {
+    pub threads: usize,
+    /// 1e9 operations a second; a multiply-add is two.
+    pub f32_gflops: f64,
+    pub f32_instruction: String,
+    /// The same for 8-bit integers summed in 32 bits.
+    pub int8_gops: f64,
+    pub int8_instruction: String,
+    /// 1e9 bytes a second.
+    pub read_gb_s: f64,
+    /// How they were read: streams of each thread, software prefetch, pages.
+    pub read_pattern: String,
+}
+
+/// Measures roofs over one footprint.
+pub struct Roofline {
+    footprint: Footprint,
+}
+
+impl Roofline {
+    /// Fills a footprint of `bytes` twice, on ordinary and on huge pages.
+    ///
+    /// # Errors
+    /// If the operating system has not that much memory.
+    pub fn new(bytes: usize) -> Result<Roofline> {
+        Ok(Roofline { footprint: Footprint::new(bytes)? })
+    }
+
+    /// The roofs of `threads` that start together.
+    ///
+    /// # Errors
+    /// If the operating system gives no more threads.
+    pub fn measure(&self, threads: usize) -> Result<Roof> {
+        let (mut f32, mut int8, mut read) = (Best::default(), Best::default(), Best::default());
+        for _ in 0..HEATS {
+            compute(threads, &f32_peaks(), &[0.5; 16], &[1.0; 16], &mut f32)?;
+            compute(threads, &int8_peaks(), &[100; 64], &[-3; 64], &mut int8)?;
+            for pattern in self.footprint.patterns() {
+                let seconds = best(threads, BUDGET, |thread| {
+                    black_box(self.footprint.read(pattern, threads, thread));
+                })?;
+                read.raise(self.footprint.bytes() as f64 / seconds, pattern);
+            }
+        }
+        Ok(Roof {
+            threads,
+            f32_gflops: f32.rate / 1e9,
+            f32_instruction: f32.by,
+            int8_gops: int8.rate / 1e9,
+            int8_instruction: int8.by,
+            read_gb_s: read.rate / 1e9,
+            read_pattern: read.by,
+        })
+    }
+}
+
+/// The best rate so far, and what gave it.
+#[derive(Default)]
+struct Best {
+    /// A second.
+    rate: f64,
+    by: String,
+}
+
+impl Best {
+    fn raise(&mut self, rate: f64, by: impl ToString) {
+        if rate > self.rate {
+            *self = Best { rate, by: by.to_string() };
+        }
+    }
+}
+
+/// Raises the best rate of operations, a multiply-add being two, by that of each instruction.
+fn compute<A: Sync, B: Sync, S>(threads: usize, peaks: &[Peak<A, B, S>], a: &A, b: &B, most: &mut Best) -> Result<()> {
+    for peak in peaks {
+        let rounds = rounds(|rounds| {
+            black_box(peak.run(a, b, rounds));
+        });
+        let seconds = best(threads, BUDGET, |_| {
+            black_box(peak.run(a, b, rounds));
+        })?;
+        most.raise(2.0 * (peak.chains * peak.lanes * threads) as f64 * rounds as f64 / seconds, peak.instruction);
+    }
+    Ok(())
+}
+
+/// How many rounds fill a repetition.
+fn rounds(run: impl Fn(u64)) -> u64 {
+    let mut rounds = 1 << 10;
+    loop {
+        let begin = Instant::now();
+        run(rounds);
+        if begin.elapsed() >= REPETITION {
+            return rounds;
+        }
+        rounds *= 2;
+    }
+}

@@ -1,0 +1,300 @@
+//! `kforge-run bench matmul`: the speed of C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight.
+//!
+//! The product is a module of one `transformer.linear`, compiled as every other, so that B is packed once and M decides
+//! between GEMV and GEMM. A call also copies A into the executor, as each call of a function does. Before any figure is
+//! printed, each answer is compared with sums in f64.
+
+use crate::{Common, Target, bench::median, compile};
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+use kforge_lowering::compile::Compiled;
+use kforge_program::Element;
+use kforge_reference::{Tensor, linear, random};
+use kforge_runtime::{Executor, View, memory};
+use kforge_tools::product::{Product, Shape};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Rows of A and C
+    #[arg(long)]
+    m: usize,
+    /// Rows of B, columns of C
+    #[arg(long)]
+    n: usize,
+    /// Columns of A and B
+    #[arg(long)]
+    k: usize,
+    /// Elements of A, B and C; sums are f32
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
+    /// One of them; without it, each that there is
+    #[arg(long, value_enum)]
+    kernel: Option<Kernel>,
+    /// Timed calls; without it, as many as half a second takes, at least three
+    #[arg(short, long)]
+    repetitions: Option<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Dtype {
+    F32,
+    F16,
+    #[value(name = "bf16")]
+    BF16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kernel {
+    /// The reference semantics, slow and plain
+    Reference,
+    /// The compiled kernel on one thread
+    Blocked,
+    /// The compiled kernel on all threads
+    Parallel,
+    /// The kernel that a tuner chose
+    Tuned,
+}
+
+#[derive(Serialize)]
+struct Row {
+    kernel: Kernel,
+    m: usize,
+    n: usize,
+    k: usize,
+    dtype: Dtype,
+    threads: usize,
+    repetitions: usize,
+    /// Of the median call.
+    gflops: f64,
+    median_us: f64,
+    min_us: f64,
+    max_us: f64,
+    max_abs_error: f64,
+}
+
+/// Operations from which on the reference, at about one GFLOP/s, must be asked for.
+const SLOW: f64 = 2e9;
+
+/// Time of the calls where their number is not given.
+const BUDGET: Duration = Duration::from_millis(500);
+
+/// Peak bytes for each element of A, B and C: as a tensor, as f32, as bytes, packed, and in the reference's operands.
+const BYTES: usize = 24;
+
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    if options.repetitions == Some(0) {
+        bail!("--repetitions must be at least 1");
+    }
+    let shape = shape(options)?;
+    let kernels = kernels(common, options, shape)?;
+    let element = options.dtype.reference();
+    let a = random::uniform(1, &[shape.m, shape.k], element)?;
+    let b = random::uniform(2, &[shape.n, shape.k], element)?;
+    let product = Product::new(shape, &a, &b)?;
+    let mut compiled = None;
+    let mut rows = vec![];
+    for kernel in kernels {
+        let (threads, (max_abs_error, mut samples)) = match kernel {
+            Kernel::Reference => (1, reference(options, &product, &a, &b)?),
+            _ => {
+                let threads = if kernel == Kernel::Blocked { 1 } else { common.thread_count() };
+                let compiled = match &compiled {
+                    Some(compiled) => compiled,
+                    None => compiled.insert(compile::compile(common, &module(shape, options.dtype))?),
+                };
+                (threads, executed(options, &product, &a, &b, compiled, threads)?)
+            }
+        };
+        samples.sort_by(f64::total_cmp);
+        let median_us = median(&samples);
+        rows.push(Row {
+            kernel,
+            m: shape.m,
+            n: shape.n,
+            k: shape.k,
+            dtype: options.dtype,
+            threads,
+            repetitions: samples.len(),
+            gflops: shape.operations() / median_us / 1e3,
+            median_us,
+            min_us: samples[0],
+            max_us: samples[samples.len() - 1],
+            max_abs_error,
+        });
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", rows)]))?);
+    } else {
+        println!("{}", table(&rows));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The sizes, if they fit this machine.
+fn shape(options: &Options) -> Result<Shape> {
+    let Options { m, n, k, .. } = *options;
+    for (name, size) in [("m", m), ("n", n), ("k", k)] {
+        if size == 0 {
+            bail!("--{name} is 0; sizes are at least 1");
+        }
+    }
+    let shape = Shape { m, n, k };
+    let most = memory::physical() / 2;
+    match shape.elements().and_then(|elements| elements.checked_mul(BYTES)) {
+        Some(bytes) if bytes <= most => Ok(shape),
+        bytes => bail!(
+            "--m {m} --n {n} --k {k} takes {} of memory, and half of this machine's is {:.1} GB; give smaller sizes",
+            bytes.map_or("more than 2^64 bytes".into(), |bytes| format!("{:.1} GB", bytes as f64 / 1e9)),
+            most as f64 / 1e9
+        ),
+    }
+}
+
+/// What the options ask for, in order.
+fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kernel>> {
+    let reference_target = common.target == Target::Reference;
+    Ok(match options.kernel {
+        Some(Kernel::Tuned) => {
+            bail!("--kernel tuned: there is no tuner yet, tiles follow from rules; use blocked or parallel")
+        }
+        Some(kernel @ (Kernel::Blocked | Kernel::Parallel)) if reference_target => {
+            let name = if kernel == Kernel::Blocked { "blocked" } else { "parallel" };
+            bail!("--kernel {name} is compiled code; leave --target reference out, or use --kernel reference")
+        }
+        Some(kernel) => vec![kernel],
+        None if reference_target => vec![Kernel::Reference],
+        None if shape.operations() > SLOW => {
+            eprintln!("kforge-run: the reference is left out, as it is slow; --kernel reference measures it");
+            vec![Kernel::Blocked, Kernel::Parallel]
+        }
+        None => vec![Kernel::Reference, Kernel::Blocked, Kernel::Parallel],
+    })
+}
+
+/// One `linear` with a constant weight.
+fn module(Shape { m, n, k }: Shape, dtype: Dtype) -> String {
+    let element = dtype.reference();
+    let [a, b, c] = [[m, k], [n, k], [m, n]].map(|[rows, columns]| format!("tensor<{rows}x{columns}x{element}>"));
+    format!(
+        "ml_program.global private @b(#ml_program.extern<{b}>) : {b}
+func.func @main(%a: {a}) -> {c} {{
+  %b = ml_program.global_load_const @b : {b}
+  %c = transformer.linear %a, %b : {a}, {b} -> {c}
+  return %c : {c}
+}}
+"
+    )
+}
+
+/// The largest error of the reference semantics, and microseconds of each call.
+fn reference(options: &Options, product: &Product, a: &Tensor, b: &Tensor) -> Result<(f64, Vec<f64>)> {
+    let error = product.check(&linear(a, b, None)?).context("--kernel reference")?;
+    let call = || {
+        linear(a, b, None)?;
+        Ok(())
+    };
+    Ok((error, samples(options, call)?))
+}
+
+/// The same of the compiled kernel.
+fn executed(
+    options: &Options,
+    product: &Product,
+    a: &Tensor,
+    b: &Tensor,
+    compiled: &Compiled,
+    threads: usize,
+) -> Result<(f64, Vec<f64>)> {
+    let element = options.dtype.program();
+    let mut executor = Executor::new(compiled.program.clone(), &compiled.object, threads)?;
+    executor.set_weight("b", View { dims: b.shape(), element, bytes: &b.to_bytes() })?;
+    let bytes = a.to_bytes();
+    let inputs = [View { dims: a.shape(), element, bytes: &bytes }];
+    let outputs = executor.call("main", &inputs)?;
+    let c = outputs.get(0).context("the product is not row-major")?;
+    let c = Tensor::from_bytes(c.dims, options.dtype.reference(), c.bytes)?;
+    let error = product.check(&c).with_context(|| format!("the compiled kernel on {threads} threads"))?;
+    let call = || {
+        executor.call("main", &inputs)?;
+        Ok(())
+    };
+    Ok((error, samples(options, call)?))
+}
+
+/// Microseconds of each call; at least one.
+fn samples(options: &Options, mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    let mut samples = vec![];
+    let start = Instant::now();
+    loop {
+        let begin = Instant::now();
+        call()?;
+        samples.push(begin.elapsed().as_nanos() as f64 / 1e3);
+        let enough = match options.repetitions {
+            Some(repetitions) => samples.len() >= repetitions,
+            None => samples.len() >= 3 && start.elapsed() >= BUDGET,
+        };
+        if enough {
+            return Ok(samples);
+        }
+    }
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header([
+        "kernel",
+        "m x n x k",
+        "dtype",
+        "threads",
+        "GFLOP/s",
+        "median us",
+        "min",
+        "max",
+        "max abs error",
+    ]);
+    for r in rows {
+        table.add_row([
+            format!("{:?}", r.kernel).to_lowercase(),
+            format!("{} x {} x {}", r.m, r.n, r.k),
+            r.dtype.reference().to_string(),
+            r.threads.to_string(),
+            format!("{:.2}", r.gflops),
+            format!("{:.1}", r.median_us),
+            format!("{:.1}", r.min_us),
+            format!("{:.1}", r.max_us),
+            format!("{:.1e}", r.max_abs_error),
+        ]);
+    }
+    table
+}
+
+impl Dtype {
+    fn program(self) -> Element {
+        match self {
+            Dtype::F32 => Element::F32,
+            Dtype::F16 => Element::F16,
+            Dtype::BF16 => Element::BF16,
+        }
+    }
+
+    fn reference(self) -> kforge_reference::Element {
+        match self {
+            Dtype::F32 => kforge_reference::Element::F32,
+            Dtype::F16 => kforge_reference::Element::F16,
+            Dtype::BF16 => kforge_reference::Element::BF16,
+        }
+    }
+}

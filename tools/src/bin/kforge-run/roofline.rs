@@ -1,0 +1,104 @@
+//! `kforge-run roofline`: what this machine can do at most.
+
+use crate::{Common, Target, compile};
+use anyhow::{Result, bail};
+use clap::Args;
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use kforge_runtime::{
+    memory,
+    roofline::{self, Roof, Roofline},
+};
+use serde::Serialize;
+use std::{iter, process::ExitCode};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Bytes that are read over and over, as a decoder reads its weights
+    #[arg(long, default_value_t = 100_000_000, value_name = "N")]
+    bytes: usize,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    cpu: String,
+    features: Vec<&'static str>,
+    /// The footprint.
+    read_bytes: usize,
+    results: Vec<Roof>,
+}
+
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    if common.target != Target::Cpu {
+        bail!("roofline measures the CPU; leave --target out");
+    }
+    if common.cpu_features.is_some() {
+        bail!("roofline takes the best of every instruction set that this machine has; leave --cpu-features out");
+    }
+    if options.bytes == 0 {
+        bail!("--bytes is 0; give what is read over and over, far more than the caches hold");
+    }
+    // It is there twice, on ordinary and on huge pages.
+    let most = memory::physical() / 4;
+    if options.bytes > most {
+        bail!("--bytes {} is too much for this machine's memory; give at most {most}", options.bytes);
+    }
+    let roofline = Roofline::new(options.bytes)?;
+    let roofs =
+        thread_counts(common.thread_count()).map(|n| Ok(roofline.measure(n)?)).collect::<Result<Vec<Roof>>>()?;
+    let cpu = compile::target(common)?.cpu;
+    if options.json {
+        let report = Report { cpu, features: roofline::features(), read_bytes: options.bytes, results: roofs };
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{cpu}, with {}; reads go over {} MB", features(), options.bytes as f64 / 1e6);
+        println!("{}", table(&roofs));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// 1, 2, 4 and so on, and the largest: on many cores, every number would take minutes.
+fn thread_counts(largest: usize) -> impl Iterator<Item = usize> {
+    iter::successors(Some(1), |n: &usize| n.checked_mul(2)).take_while(move |n| *n < largest).chain([largest])
+}
+
+fn features() -> String {
+    match roofline::features() {
+        none if none.is_empty() => "no vector extension that is measured".into(),
+        features => features.join(", "),
+    }
+}
+
+fn table(roofs: &[Roof]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["threads", "f32 GFLOP/s", "by", "int8 GOP/s", "by", "read GB/s", "in"]);
+    for r in roofs {
+        table.add_row([
+            r.threads.to_string(),
+            format!("{:.1}", r.f32_gflops),
+            r.f32_instruction.clone(),
+            format!("{:.1}", r.int8_gops),
+            r.int8_instruction.clone(),
+            format!("{:.1}", r.read_gb_s),
+            r.read_pattern.clone(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thread_counts_end_with_the_largest() {
+        let counts = |largest| thread_counts(largest).collect::<Vec<_>>();
+        assert_eq!(counts(1), [1]);
+        assert_eq!(counts(2), [1, 2]);
+        assert_eq!(counts(6), [1, 2, 4, 6]);
+        assert_eq!(counts(8), [1, 2, 4, 8]);
+    }
+}
