@@ -27,7 +27,7 @@ pub struct Weight<'c, 'a> {
     pub memref: V<'c, 'a>,
 }
 
-/// Blocks between a load and its prefetch: about 300 ns of work, a little more than memory takes.
+/// Blocks between a load and its prefetch: about 300 ns of work on f32, a little more than memory takes.
 const AHEAD: usize = 6;
 
 /// Bytes of a packed block: sixteen rows of 32 columns.
@@ -76,12 +76,14 @@ pub struct Block<'c, 'a> {
 }
 
 impl<'c, 'a> Block<'c, 'a> {
+    /// Block `block` of row group `group`; asks for the one `ahead` blocks further on, unless that is 0.
     pub fn new(
         e: &Emitter<'c, 'a>,
         memref: V<'c, 'a>,
         format: BlockFormat,
         group: V<'c, 'a>,
         block: V<'c, 'a>,
+        ahead: usize,
     ) -> Self {
         let mut new = Block {
             memref,
@@ -94,7 +96,9 @@ impl<'c, 'a> Block<'c, 'a> {
             word: None,
             scales: vec![],
         };
-        new.prefetch(e);
+        if ahead > 0 {
+            new.prefetch(e, ahead);
+        }
         new.scale = new.halves(e, 0);
         new.offset = match format {
             BlockFormat::Q4_0 => Some(e.mulf(new.scale, e.vf(-8.0))),
@@ -112,10 +116,10 @@ impl<'c, 'a> Block<'c, 'a> {
         e.vload(self.memref, &[self.group, self.block, e.ci(offset)], count)
     }
 
-    /// Asks for the block that is `AHEAD` further on: rows end and pages change before a hardware prefetcher has caught on.
-    fn prefetch(&self, e: &Emitter<'c, 'a>) {
+    /// Asks for a block further on: rows end and pages change before a hardware prefetcher has caught on.
+    fn prefetch(&self, e: &Emitter<'c, 'a>, ahead: usize) {
         for line in (0..packed_block_bytes(self.format)).step_by(64) {
-            e.prefetch(self.memref, &[self.group, e.add_c(self.block, AHEAD), e.ci(line)]);
+            e.prefetch(self.memref, &[self.group, e.add_c(self.block, ahead), e.ci(line)]);
         }
     }
 
@@ -218,7 +222,7 @@ impl<'c, 'a> Weight<'c, 'a> {
                 Reader::Gathered { memref: self.memref, rows: (0..LANES).map(row).collect(), k }
             }
             Storage::Quant(format) => {
-                Reader::Block(Block::new(e, self.memref, format, group, e.div_rem_c(k, BlockFormat::BLOCK).0))
+                Reader::Block(Block::new(e, self.memref, format, group, e.div_rem_c(k, BlockFormat::BLOCK).0, AHEAD))
             }
         }
     }

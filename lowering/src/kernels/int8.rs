@@ -113,8 +113,12 @@ impl<'c, 'a> Rows<'_, 'c, 'a> {
     }
 }
 
+/// Blocks between a load and its prefetch in a GEMV, where a block takes some 10 ns.
+pub const AHEAD: usize = 24;
+
 /// The products of rows `at` of `x` with row groups `indices` of a quantised weight of `depth` columns:
-/// `sums[g * at.len() + r]`.
+/// `sums[g * at.len() + r]`. Each group is read from its first block to its last, so that memory sees one stream;
+/// `ahead` is how many blocks before its use a block is asked for.
 pub fn accumulate<'c, 'a>(
     e: &Emitter<'c, 'a>,
     weight: &Weight<'c, 'a>,
@@ -122,28 +126,27 @@ pub fn accumulate<'c, 'a>(
     indices: &[V<'c, 'a>],
     x: V<'c, 'a>,
     at: &[V<'c, 'a>],
+    ahead: usize,
 ) -> Vec<V<'c, 'a>> {
     let blocks = weight.columns / BlockFormat::BLOCK;
-    e.for_(e.ci(0), e.ci(blocks), 1, &vec![e.vf(0.0); indices.len() * at.len()], |e, block, carried| {
-        let mut sums = carried.to_vec();
-        let rows = Rows { memref: x, at, block: e.mul_c(block, BLOCK_BYTES) };
-        for (index, sums) in indices.iter().zip(sums.chunks_exact_mut(at.len())) {
-            let weights = Block::new(e, weight.memref, format, *index, block);
+    let one = |index: &V<'c, 'a>| {
+        e.for_(e.ci(0), e.ci(blocks), 1, &vec![e.vf(0.0); at.len()], |e, block, carried| {
+            let rows = Rows { memref: x, at, block: e.mul_c(block, BLOCK_BYTES) };
+            let weights = Block::new(e, weight.memref, format, *index, block, ahead);
             let products = match (e.isa, format) {
                 (Isa::Sse2 | Isa::Neon, _) => plain(e, &weights, &rows),
                 (_, BlockFormat::Q8_0) => bytes(e, &weights, &rows),
                 _ => nibbles(e, &weights, &rows),
             };
-            for (r, (sum, products)) in sums.iter_mut().zip(products).enumerate() {
+            let scaled = |(r, (sum, products)): (usize, (&V<'c, 'a>, V<'c, 'a>))| {
                 let scale = e.mulf(weights.scale, rows.scale(e, r));
-                *sum = e.fma(e.cast("arith.sitofp", products, e.vf32()), scale, *sum);
-                if let Some(offset) = weights.offset {
-                    *sum = e.fma(offset, rows.sum(e, r), *sum);
-                }
-            }
-        }
-        sums
-    })
+                let sum = e.fma(e.cast("arith.sitofp", products, e.vf32()), scale, *sum);
+                weights.offset.map_or(sum, |offset| e.fma(offset, rows.sum(e, r), sum))
+            };
+            carried.iter().zip(products).enumerate().map(scaled).collect()
+        })
+    };
+    indices.iter().flat_map(one).collect()
 }
 
 /// Sums of products of one block, `vector<16xi32>` for each row, by `vpmaddubsw`.

@@ -269,7 +269,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let mut sums = vec![e.vf(0.0); weights.len() * groups * rows];
             if self.int8 {
                 let at: Vec<V> = (0..rows).map(|r| e.ci(r)).collect();
-                let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at));
+                let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, int8::AHEAD));
                 sums = weights.iter().map(products).collect::<Result<Vec<_>>>()?.concat();
             }
             let strides = if self.int8 { vec![] } else { strides(&weights, self.depth) };
@@ -385,7 +385,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             .collect();
         // sums[root][g * height + r]
         let products = |panel: &Panel<'c, 'a>| match panel {
-            Panel::Blocks(weight) => Ok(int8::accumulate(e, weight, self.format(weight)?, indices, x.memref, &at)),
+            Panel::Blocks(weight) => Ok(int8::accumulate(e, weight, self.format(weight)?, indices, x.memref, &at, 0)),
             panel => Ok(self.accumulate(e, panel, indices, x, &at)),
         };
         let sums: Vec<Vec<V>> = panels.iter().map(products).collect::<Result<_>>()?;
