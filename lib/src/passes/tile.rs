@@ -70,9 +70,8 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
                 // Products of integers take one linear after the other.
                 vec![gemv(isa, if int8 { rows } else { rows * together }, widest.unwrap_or(0))]
             } else if int8 {
-                // The panel is the weight itself, so that one group of columns leaves room for rows.
-                let height = if isa.is_avx512() { 8 } else { 4 };
-                vec![128, height, LANES]
+                // The weights are multiplied as they lie, one register of columns after the other: eight sums fit any set.
+                vec![128, 8, LANES]
             } else {
                 gemm(isa, together, depth)
             }

@@ -105,20 +105,28 @@ impl<'c, 'a> Rows<'_, 'c, 'a> {
         self.word(e, r, 4 * i, e.int(32))
     }
     fn scale(&self, e: &Emitter<'c, 'a>, r: usize) -> V<'c, 'a> {
-        e.splat(self.word(e, r, BlockFormat::BLOCK, e.f32()))
+        self.word(e, r, BlockFormat::BLOCK, e.f32())
     }
     /// The scale times the sum of the block.
     fn sum(&self, e: &Emitter<'c, 'a>, r: usize) -> V<'c, 'a> {
-        e.splat(self.word(e, r, BlockFormat::BLOCK + 4, e.f32()))
+        self.word(e, r, BlockFormat::BLOCK + 4, e.f32())
     }
 }
 
 /// Blocks between a load and its prefetch in a GEMV, where a block takes some 10 ns.
-pub const AHEAD: usize = 24;
+const AHEAD: usize = 24;
+
+/// How [`accumulate`] goes through a row group.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Order {
+    /// Once, from its first block to its last, asked for ahead of time: memory sees one stream.
+    Stream,
+    /// Once for each register of columns, so that the sums of more rows stay in registers: for weights in the cache.
+    Registers,
+}
 
 /// The products of rows `at` of `x` with row groups `indices` of a quantised weight of `depth` columns:
-/// `sums[g * at.len() + r]`. Each group is read from its first block to its last, so that memory sees one stream;
-/// `ahead` is how many blocks before its use a block is asked for.
+/// `sums[g * at.len() + r]`.
 pub fn accumulate<'c, 'a>(
     e: &Emitter<'c, 'a>,
     weight: &Weight<'c, 'a>,
@@ -126,112 +134,146 @@ pub fn accumulate<'c, 'a>(
     indices: &[V<'c, 'a>],
     x: V<'c, 'a>,
     at: &[V<'c, 'a>],
-    ahead: usize,
+    order: Order,
 ) -> Vec<V<'c, 'a>> {
-    let blocks = weight.columns / BlockFormat::BLOCK;
-    let one = |index: &V<'c, 'a>| {
-        e.for_(e.ci(0), e.ci(blocks), 1, &vec![e.vf(0.0); at.len()], |e, block, carried| {
-            let rows = Rows { memref: x, at, block: e.mul_c(block, BLOCK_BYTES) };
-            let weights = Block::new(e, weight.memref, format, *index, block, ahead);
-            let products = match (e.isa, format) {
-                (Isa::Sse2 | Isa::Neon, _) => plain(e, &weights, &rows),
-                (_, BlockFormat::Q8_0) => bytes(e, &weights, &rows),
-                _ => nibbles(e, &weights, &rows),
-            };
-            let scaled = |(r, (sum, products)): (usize, (&V<'c, 'a>, V<'c, 'a>))| {
-                let scale = e.mulf(weights.scale, rows.scale(e, r));
-                let sum = e.fma(e.cast("arith.sitofp", products, e.vf32()), scale, *sum);
-                weights.offset.map_or(sum, |offset| e.fma(offset, rows.sum(e, r), sum))
-            };
-            carried.iter().zip(products).enumerate().map(scaled).collect()
-        })
-    };
-    indices.iter().flat_map(one).collect()
-}
-
-/// Sums of products of one block, `vector<16xi32>` for each row, by `vpmaddubsw`.
-fn nibbles<'c, 'a>(e: &Emitter<'c, 'a>, block: &Block<'c, 'a>, rows: &Rows<'_, 'c, 'a>) -> Vec<V<'c, 'a>> {
     let lanes = Lanes::of(e.isa);
-    // Two products of at most 127 * 15 are in each 16-bit sum; eight such pairs stay below 2^15, of 127 * 31 four.
-    let pairs = if block.fifth.is_some() { 4 } else { 8 };
-    let fifth = block.fifth.map(|high| lanes.split(e, high));
-    let mut halves: Vec<Option<V>> = vec![None; rows.at.len() * lanes.parts()];
-    let mut sums = halves.clone();
-    for half in 0..8 {
-        let words = lanes.split(e, block.words(e, half / 2));
-        let weights: Vec<V> = words
+    let all: Vec<usize> = (0..lanes.parts()).collect();
+    let (passes, ahead): (Vec<&[usize]>, usize) = match order {
+        Order::Stream => (vec![&all], AHEAD),
+        Order::Registers => (all.chunks(1).collect(), 0),
+    };
+    let blocks = weight.columns / BlockFormat::BLOCK;
+    let zero = lanes.split(e, e.vf(0.0))[0];
+    let group = |index: &V<'c, 'a>| {
+        // parts[p][r]
+        let parts: Vec<Vec<V>> = passes
             .iter()
-            .enumerate()
-            .map(|(p, word)| {
-                let c = |value: i64| e.ci_like(value, word.r#type());
-                let low = if half % 2 == 0 { *word } else { e.same("arith.shrui", &[*word, c(4)]) };
-                let nibble = e.same("arith.andi", &[low, c(0x0f0f_0f0f)]);
-                let Some(high) = &fifth else { return nibble };
-                // Four bits, spread over four bytes.
-                let bits = e.same("arith.andi", &[e.same("arith.shrui", &[high[p], c(4 * half as i64)]), c(15)]);
-                let bits = e.same("arith.andi", &[e.mul(bits, c(0x0020_4081)), c(0x0101_0101)]);
-                e.same("arith.ori", &[nibble, e.same("arith.shli", &[bits, c(4)])])
+            .flat_map(|parts| {
+                let zeros = vec![zero; parts.len() * at.len()];
+                let sums = e.for_(e.ci(0), e.ci(blocks), 1, &zeros, |e, block, carried| {
+                    let rows = Rows { memref: x, at, block: e.mul_c(block, BLOCK_BYTES) };
+                    let block = Block::new(e, weight.memref, format, *index, block, ahead);
+                    let sums = parts.iter().zip(carried.chunks_exact(at.len()));
+                    sums.flat_map(|(p, sums)| add_block(e, lanes, &block, &rows, *p, sums)).collect()
+                });
+                sums.chunks_exact(at.len()).map(<[V]>::to_vec).collect::<Vec<_>>()
             })
             .collect();
-        for r in 0..rows.at.len() {
-            let x = lanes.splat(e, rows.quants(e, r, half));
-            for (p, weights) in weights.iter().enumerate() {
-                if e.isa == Isa::Avx512Vnni {
-                    let sum = &mut sums[r * lanes.parts() + p];
-                    *sum = Some(lanes.dpbusd(e, sum.unwrap_or_else(|| e.ci_like(0, e.vi32())), *weights, x));
-                    continue;
-                }
-                let products = lanes.maddubs(e, *weights, x);
-                let half = &mut halves[r * lanes.parts() + p];
-                *half = Some(half.map_or(products, |half| e.add(half, products)));
-            }
+        (0..at.len()).map(|r| lanes.join(e, &parts.iter().map(|p| p[r]).collect::<Vec<_>>())).collect::<Vec<_>>()
+    };
+    indices.iter().flat_map(group).collect()
+}
+
+/// The sums of register `p` of a block's columns, one for each row, with the block added.
+fn add_block<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    lanes: Lanes,
+    block: &Block<'c, 'a>,
+    rows: &Rows<'_, 'c, 'a>,
+    p: usize,
+    sums: &[V<'c, 'a>],
+) -> Vec<V<'c, 'a>> {
+    let products = match (e.isa, block.format) {
+        (Isa::Sse2 | Isa::Neon, _) => plain(e, lanes, block, rows, p),
+        (_, BlockFormat::Q8_0) => bytes(e, lanes, block, rows, p),
+        _ => nibbles(e, lanes, block, rows, p),
+    };
+    let scale = lanes.split(e, block.scale)[p];
+    let offset = block.offset.map(|offset| lanes.split(e, offset)[p]);
+    let add = |(r, (sum, products)): (usize, (&V<'c, 'a>, V<'c, 'a>))| {
+        let scale = e.mulf(scale, lanes.splat(e, rows.scale(e, r)));
+        let sum = e.fma(e.cast("arith.sitofp", products, scale.r#type()), scale, *sum);
+        offset.map_or(sum, |offset| e.fma(offset, lanes.splat(e, rows.sum(e, r)), sum))
+    };
+    sums.iter().zip(products).enumerate().map(add).collect()
+}
+
+/// Sums of products of a register of a block's columns, one for each row, by `vpmaddubsw` or `vpdpbusd`.
+fn nibbles<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    lanes: Lanes,
+    block: &Block<'c, 'a>,
+    rows: &Rows<'_, 'c, 'a>,
+    p: usize,
+) -> Vec<V<'c, 'a>> {
+    // Two products of at most 127 * 15 are in each 16-bit sum; eight such pairs stay below 2^15, of 127 * 31 four.
+    let pairs = if block.fifth.is_some() { 4 } else { 8 };
+    let words: Vec<V> = (0..4).map(|i| lanes.split(e, block.words(e, i))[p]).collect();
+    let c = |value: i64| e.ci_like(value, words[0].r#type());
+    let fifth = block.fifth.map(|high| lanes.split(e, high)[p]);
+    let mut sums: Vec<Option<V>> = vec![None; rows.at.len()];
+    let mut halves = sums.clone();
+    for half in 0..8 {
+        let low = if half % 2 == 0 { words[half / 2] } else { e.same("arith.shrui", &[words[half / 2], c(4)]) };
+        let mut weights = e.same("arith.andi", &[low, c(0x0f0f_0f0f)]);
+        if let Some(high) = fifth {
+            // Four bits, spread over four bytes.
+            let bits = e.same("arith.andi", &[e.same("arith.shrui", &[high, c(4 * half as i64)]), c(15)]);
+            let bits = e.same("arith.andi", &[e.mul(bits, c(0x0020_4081)), c(0x0101_0101)]);
+            weights = e.same("arith.ori", &[weights, e.same("arith.shli", &[bits, c(4)])]);
         }
-        if (half + 1) % pairs == 0 {
-            for (half, sum) in halves.iter_mut().zip(&mut sums) {
-                if let Some(half) = half.take() {
-                    let ones = e.ci_like(1, half.r#type());
-                    let pairs = lanes.madd(e, half, ones);
-                    *sum = Some(sum.map_or(pairs, |sum| e.add(sum, pairs)));
-                }
+        for (r, (sum, so_far)) in sums.iter_mut().zip(&mut halves).enumerate() {
+            let x = lanes.splat(e, rows.quants(e, r, half));
+            if e.isa == Isa::Avx512Vnni {
+                *sum = Some(lanes.dpbusd(e, sum.unwrap_or_else(|| c(0)), weights, x));
+                continue;
+            }
+            let products = lanes.maddubs(e, weights, x);
+            let half_sum = so_far.map_or(products, |so_far| e.add(so_far, products));
+            *so_far = Some(half_sum);
+            if (half + 1) % pairs == 0 {
+                let paired = lanes.madd(e, half_sum, e.ci_like(1, half_sum.r#type()));
+                *sum = Some(sum.map_or(paired, |sum| e.add(sum, paired)));
+                *so_far = None;
             }
         }
     }
-    lanes.join(e, sums)
+    sums.into_iter().flatten().collect()
 }
 
 /// The same of signed 8-bit weights: even and odd columns widened to 16 bits, then `vpmaddwd`.
-fn bytes<'c, 'a>(e: &Emitter<'c, 'a>, block: &Block<'c, 'a>, rows: &Rows<'_, 'c, 'a>) -> Vec<V<'c, 'a>> {
-    let lanes = Lanes::of(e.isa);
+fn bytes<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    lanes: Lanes,
+    block: &Block<'c, 'a>,
+    rows: &Rows<'_, 'c, 'a>,
+    p: usize,
+) -> Vec<V<'c, 'a>> {
     let widen = |word: V<'c, 'a>| {
         let halves = lanes.halves(e, word);
         let eight = e.ci_like(8, halves.r#type());
         let even = e.same("arith.shrsi", &[e.same("arith.shli", &[halves, eight]), eight]);
         [even, e.same("arith.shrsi", &[halves, eight])]
     };
-    let mut sums: Vec<Option<V>> = vec![None; rows.at.len() * lanes.parts()];
+    let mut sums: Vec<Option<V>> = vec![None; rows.at.len()];
     for i in 0..8 {
-        let weights: Vec<[V; 2]> = lanes.split(e, block.words(e, i)).into_iter().map(widen).collect();
-        for r in 0..rows.at.len() {
-            let x = widen(lanes.splat(e, rows.quants(e, r, i)));
-            for (p, weights) in weights.iter().enumerate() {
-                for (w, x) in weights.iter().zip(x) {
-                    let products = lanes.madd(e, *w, x);
-                    let sum = &mut sums[r * lanes.parts() + p];
-                    *sum = Some(sum.map_or(products, |sum| e.add(sum, products)));
-                }
+        let weights = widen(lanes.split(e, block.words(e, i))[p]);
+        for (r, sum) in sums.iter_mut().enumerate() {
+            for (w, x) in weights.iter().zip(widen(lanes.splat(e, rows.quants(e, r, i)))) {
+                let products = lanes.madd(e, *w, x);
+                *sum = Some(sum.map_or(products, |sum| e.add(sum, products)));
             }
         }
     }
-    lanes.join(e, sums)
+    sums.into_iter().flatten().collect()
 }
 
 /// The same with 32-bit multiplications, for every format.
-fn plain<'c, 'a>(e: &Emitter<'c, 'a>, block: &Block<'c, 'a>, rows: &Rows<'_, 'c, 'a>) -> Vec<V<'c, 'a>> {
-    let c = |value: i64| e.ci_like(value, e.vi32());
+fn plain<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    lanes: Lanes,
+    block: &Block<'c, 'a>,
+    rows: &Rows<'_, 'c, 'a>,
+    p: usize,
+) -> Vec<V<'c, 'a>> {
+    let part = |v: V<'c, 'a>| lanes.split(e, v)[p];
+    let zero = part(e.ci_like(0, e.vi32()));
+    let c = |value: i64| e.ci_like(value, zero.r#type());
     let is_byte = block.format == BlockFormat::Q8_0;
-    let mut sums = vec![c(0); rows.at.len()];
+    let fifth = block.fifth.map(part);
+    let mut sums = vec![zero; rows.at.len()];
     for i in 0..8 {
-        let word = block.words(e, if is_byte { i } else { i / 2 });
+        let word = part(block.words(e, if is_byte { i } else { i / 2 }));
         let x: Vec<V> = (0..rows.at.len()).map(|r| rows.quants(e, r, i)).collect();
         for byte in 0..4 {
             let signed = |word: V<'c, 'a>, c: &dyn Fn(i64) -> V<'c, 'a>| {
@@ -242,7 +284,7 @@ fn plain<'c, 'a>(e: &Emitter<'c, 'a>, block: &Block<'c, 'a>, rows: &Rows<'_, 'c,
             } else {
                 let nibble = e.same("arith.shrui", &[word, c(8 * byte + 4 * (i as i64 % 2))]);
                 let nibble = e.same("arith.andi", &[nibble, c(15)]);
-                block.fifth.map_or(nibble, |high| {
+                fifth.map_or(nibble, |high| {
                     let bit = e.same("arith.shrui", &[high, c(4 * i as i64 + byte)]);
                     let bit = e.same("arith.shli", &[e.same("arith.andi", &[bit, c(1)]), c(4)]);
                     e.same("arith.ori", &[nibble, bit])
@@ -250,7 +292,7 @@ fn plain<'c, 'a>(e: &Emitter<'c, 'a>, block: &Block<'c, 'a>, rows: &Rows<'_, 'c,
             };
             for (sum, x) in sums.iter_mut().zip(&x) {
                 let x = signed(*x, &|value| e.cint(32, value));
-                *sum = e.add(*sum, e.mul(weight, e.splat(x)));
+                *sum = e.add(*sum, e.mul(weight, lanes.splat(e, x)));
             }
         }
     }

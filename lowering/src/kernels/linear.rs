@@ -15,13 +15,13 @@
 //! together (gate and up under `swiglu`), those that do not (Q, K and V) are different tasks of the same launch.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V},
+    emit::{Cmp, Emitter, LANES, V, memref_element},
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::{
         elementwise::{evaluate, is_elementwise},
         int8,
         norm::{Norm, is_norm},
-        shared::{load_lanes, store_lanes},
+        shared::{each_lanes, load_lanes, store_lanes},
     },
     weights::{Reader, Storage, Weight},
 };
@@ -269,7 +269,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let mut sums = vec![e.vf(0.0); weights.len() * groups * rows];
             if self.int8 {
                 let at: Vec<V> = (0..rows).map(|r| e.ci(r)).collect();
-                let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, int8::AHEAD));
+                let products =
+                    |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, int8::Order::Stream));
                 sums = weights.iter().map(products).collect::<Result<Vec<_>>>()?.concat();
             }
             let strides = if self.int8 { vec![] } else { strides(&weights, self.depth) };
@@ -346,7 +347,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
             let panels = weights.iter().map(|w| self.panel(e, w, &indices)).collect::<Result<Vec<_>>>()?;
             let mut outcome = Ok(());
-            let tile = Tile { section, panels: &panels, indices: &indices, first, last, height };
+            let scratch = self.scratch(e, &x, height);
+            let tile = Tile { section, panels: &panels, scratch, indices: &indices, first, last, height };
             e.loop_(start, end, height, |e, row| {
                 let full = e.cmp(Cmp::Sle, e.add_c(row, height), end);
                 // A full tile addresses its rows by constant distances; one at the edge computes its last row again.
@@ -375,7 +377,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         row: V<'c, 'a>,
         end: Option<V<'c, 'a>>,
     ) -> Result<'c, 'a, ()> {
-        let Tile { section, panels, indices, first, last, height } = *tile;
+        let Tile { section, panels, scratch, indices, first, last, height } = *tile;
         let groups = indices.len();
         let at: Vec<V> = (0..height)
             .map(|r| {
@@ -383,10 +385,24 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                 end.map_or(row, |end| e.min(row, e.sub(end, e.ci(1))))
             })
             .collect();
+        let (x, at) = match scratch {
+            None => (*x, at),
+            Some(scratch) => {
+                for (r, row) in at.iter().enumerate() {
+                    each_lanes(e, self.depth, |e, k, mask| {
+                        let lanes = load_lanes(e, x.memref, &[*row, k], mask);
+                        store_lanes(e, lanes, scratch, &[e.ci(r), k], mask);
+                    });
+                }
+                (Rows { memref: scratch }, (0..height).map(|r| e.ci(r)).collect())
+            }
+        };
         // sums[root][g * height + r]
         let products = |panel: &Panel<'c, 'a>| match panel {
-            Panel::Blocks(weight) => Ok(int8::accumulate(e, weight, self.format(weight)?, indices, x.memref, &at, 0)),
-            panel => Ok(self.accumulate(e, panel, indices, x, &at)),
+            Panel::Blocks(weight) => {
+                Ok(int8::accumulate(e, weight, self.format(weight)?, indices, x.memref, &at, int8::Order::Registers))
+            }
+            panel => Ok(self.accumulate(e, panel, indices, &x, &at)),
         };
         let sums: Vec<Vec<V>> = panels.iter().map(products).collect::<Result<_>>()?;
         for g in 0..groups {
@@ -445,6 +461,13 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             }
             sums
         })
+    }
+
+    /// Stack memory for the rows of a tile as f32, where they are something else: the inner loop broadcasts each element
+    /// for itself, and would widen it there.
+    fn scratch(&self, e: &Emitter<'c, 'a>, x: &Rows<'c, 'a>, height: usize) -> Option<V<'c, 'a>> {
+        let is_half = !self.int8 && memref_element(x.memref) != e.f32();
+        (is_half && 4 * self.depth * height <= PANEL_BYTES / 2).then(|| e.alloca(&[height, self.depth], e.f32()))
     }
 
     /// The format of a weight that integers are multiplied with.
@@ -522,6 +545,8 @@ struct Tile<'t, 'c, 'a> {
     section: &'t Section<'c, 'a>,
     /// One for each linear op of the section.
     panels: &'t [Panel<'c, 'a>],
+    /// Rows of activations widened to f32.
+    scratch: Option<V<'c, 'a>>,
     /// Row groups of the weights, the first of them, and the last that exists.
     indices: &'t [V<'c, 'a>],
     first: V<'c, 'a>,

@@ -142,14 +142,10 @@ impl Lanes {
         }
     }
 
-    /// Registers back into `vector<16xi32>`s, as many parts as each has.
-    pub fn join<'c, 'a>(self, e: &Emitter<'c, 'a>, parts: Vec<Option<V<'c, 'a>>>) -> Vec<V<'c, 'a>> {
-        let parts: Vec<V> = parts.into_iter().flatten().collect();
+    /// Registers back into a vector of sixteen lanes.
+    pub fn join<'c, 'a>(self, e: &Emitter<'c, 'a>, parts: &[V<'c, 'a>]) -> V<'c, 'a> {
         let all: Vec<i64> = (0..LANES as i64).collect();
-        parts
-            .chunks_exact(self.parts())
-            .map(|parts| if let [low, high] = parts { e.shuffle(*low, *high, &all) } else { parts[0] })
-            .collect()
+        if let [low, high] = parts { e.shuffle(*low, *high, &all) } else { parts[0] }
     }
 
     /// A register of one 32-bit value.
