@@ -8,6 +8,9 @@
 //! Every output element is one chain `acc = fma(w, x, acc)` with k ascending, in both, whatever the tile: a batched
 //! answer equals the one computed alone, bit for bit.
 //!
+//! Activations in the layout `blocks8` are multiplied as integers, block by block, where the quantised weights lie
+//! (`int8.rs`); everything around the products is the same.
+//!
 //! Edges have no loops of their own. Rows past the last are computed on the last row's data and not stored; a column
 //! group past the last likewise; lanes past N are masked in the store (the packed weight has zeros there).
 //!
