@@ -23,19 +23,26 @@ pub static PASSES: &[&PassInfo] = &[
     &passes::tile::INFO,
 ];
 
-/// Decomposition, annotation and outlining.
-pub const FUSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse,fuse-qkv,fuse-gate-up,fuse-norm,\
-                        fuse-epilogue,fuse-rope-kv,outline-groups";
+/// Ops that other ops say, spelled out.
+pub const DECOMPOSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse";
+
+/// Annotation and outlining: several ops a kernel.
+pub const FUSE: &str = "fuse-qkv,fuse-gate-up,fuse-norm,fuse-epilogue,fuse-rope-kv,outline-groups";
 
 /// The same without the fusions: each op becomes a kernel of its own.
-pub const NO_FUSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse,outline-groups";
+pub const NO_FUSE: &str = "outline-groups";
+
+/// The passes of the pipeline `kforge-fuse`, comma-separated.
+pub fn kforge_fuse() -> String {
+    format!("{DECOMPOSE},{FUSE}")
+}
 
 /// Registers the passes and the pipeline `kforge-fuse`, once.
 pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         PASSES.iter().for_each(|info| pass::register(info));
-        let fuse = format!("func.func({FUSE})");
+        let fuse = format!("func.func({})", kforge_fuse());
         pass::register_pipeline("kforge-fuse", "Decompose, annotate fusions and outline the groups", &fuse);
     });
 }

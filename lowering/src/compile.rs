@@ -189,12 +189,13 @@ pub enum Numerics {
 
 /// The pipeline that lowers a module for a target, from tensors to launches.
 pub fn cpu_pipeline(isa: Isa, options: Options) -> String {
-    let passes = if options.fuse { kforge_passes::FUSE } else { kforge_passes::NO_FUSE };
-    let passes = match options.numerics {
-        Numerics::Exact => passes.to_owned(),
+    let mut passes = vec![kforge_passes::DECOMPOSE];
+    if options.numerics == Numerics::Fast {
         // After the layers have been spelled out, before they are grouped.
-        Numerics::Fast => passes.replace("canonicalize,cse,", "canonicalize,cse,quantize-activations,"),
-    };
+        passes.push(kforge_passes::passes::quantize_activations::INFO.name);
+    }
+    passes.push(if options.fuse { kforge_passes::FUSE } else { kforge_passes::NO_FUSE });
+    let passes = passes.join(",");
     format!("func.func({passes}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}}}")))
 }
 

@@ -34,7 +34,7 @@ pub fn register() {
     ONCE.call_once(|| {
         kforge_passes::register();
         PASSES.iter().for_each(|info| pass::register(info));
-        let fuse = format!("func.func({}),{CPU}", kforge_passes::FUSE);
+        let fuse = format!("func.func({}),{CPU}", kforge_passes::kforge_fuse());
         pass::register_pipeline("kforge-cpu", "Fuse, select, tile, and lower to kernels and launches for a CPU", &fuse);
         pass::register_pipeline("kforge-llvm", "Lower the kernels of kforge-cpu to the LLVM dialect", LLVM);
     });

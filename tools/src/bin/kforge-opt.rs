@@ -9,11 +9,13 @@ use kforge_dialect::{
 };
 
 /// Name, anchor, option, passes.
-const PIPELINES: [(&str, &str, &str); 3] = [
-    ("kforge-fuse", "", kforge_passes::FUSE),
-    ("kforge-cpu", "`isa` (host)", kforge_lowering::CPU),
-    ("kforge-llvm", "", kforge_lowering::LLVM),
-];
+fn pipelines() -> [(&'static str, &'static str, String); 3] {
+    [
+        ("kforge-fuse", "", kforge_passes::kforge_fuse()),
+        ("kforge-cpu", "`isa` (host)", kforge_lowering::CPU.to_owned()),
+        ("kforge-llvm", "", kforge_lowering::LLVM.to_owned()),
+    ]
+}
 
 fn main() {
     kforge_lowering::register();
@@ -63,7 +65,7 @@ fn markdown() -> String {
     }
     text += "\n# Pipelines\n\n`kforge-cpu` begins with the passes of `kforge-fuse`; its option goes where `{isa}` stands.\n\n\
              | pipeline | option (default) | passes |\n|---|---|---|\n";
-    for (name, options, passes) in PIPELINES {
+    for (name, options, passes) in pipelines() {
         text += &format!("| `{name}` | {options} | `{passes}` |\n");
     }
     text
