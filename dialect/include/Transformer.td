@@ -68,11 +68,13 @@ def Transformer_KernelAttr : AttrDef<Transformer_Dialect, "Kernel"> {
 
     | family | tile |
     |---|---|
-    | gemv | [columns of a task] |
-    | gemm | [rows of a task, rows in registers, columns of a task] |
+    | gemv | [columns of a task, columns in registers, blocks asked for ahead] |
+    | gemm | [rows of a task, rows in registers, columns of a task, depth of a block] |
     | matmul | [rows in registers, columns of a task] |
     | attention | [query rows of a task] |
     | rowwise, elementwise, rope, embedding | [] |
+
+    The last of a gemm and the last two of a gemv may be left out.
 
     Example: `#transformer.kernel<"gemm", tile = [128, 8, 48]>`.
   }];

@@ -4,6 +4,7 @@ pub mod fusion;
 pub mod isa;
 pub mod models;
 pub mod passes;
+pub mod tuner;
 
 use kforge_dialect::pass::{self, PassInfo};
 use std::sync::Once;

@@ -14,7 +14,7 @@ use inkwell::{
         CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple,
     },
 };
-use kforge_passes::isa::Isa;
+use kforge_passes::{isa::Isa, tuner::Mode};
 use kforge_program::Program;
 use melior::{
     Context,
@@ -23,7 +23,10 @@ use melior::{
     pass::PassManager,
     utility::parse_pass_pipeline,
 };
-use std::sync::{Arc, Mutex, Once};
+use std::{
+    sync::{Arc, Mutex, Once},
+    time::Duration,
+};
 
 /// What went wrong, as the diagnostics say it, one a line.
 #[derive(Debug, thiserror::Error)]
@@ -169,12 +172,23 @@ pub struct Options {
     /// Several ops a kernel; without, each op is one.
     pub fuse: bool,
     pub numerics: Numerics,
+    pub tuning: Tuning,
+}
+
+/// What `select-kernels` asks the tuner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Tuning {
+    pub mode: Mode,
+    /// Threads that the kernels will run on.
+    pub threads: usize,
+    /// Time that [`Mode::Incremental`] may take.
+    pub budget: Duration,
 }
 
 impl Default for Options {
-    /// Fused and exact.
+    /// Fused, exact, by rule.
     fn default() -> Self {
-        Options { fuse: true, numerics: Numerics::Exact }
+        Options { fuse: true, numerics: Numerics::Exact, tuning: Tuning::default() }
     }
 }
 
@@ -196,7 +210,13 @@ pub fn cpu_pipeline(isa: Isa, options: Options) -> String {
     }
     passes.push(if options.fuse { kforge_passes::FUSE } else { kforge_passes::NO_FUSE });
     let passes = passes.join(",");
-    format!("func.func({passes}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}}}")))
+    let Tuning { mode, threads, budget } = options.tuning;
+    let tuning = match mode {
+        Mode::Off => String::new(),
+        Mode::Incremental => format!(" mode={mode} threads={threads} budget={}", budget.as_millis()),
+        Mode::CachedOnly | Mode::Tune => format!(" mode={mode} threads={threads}"),
+    };
+    format!("func.func({passes}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}{tuning}}}")))
 }
 
 /// The module's text as given, and after each pass of the pipeline, with the pass's name.
@@ -249,9 +269,17 @@ pub struct Compiled {
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM.
 pub fn compile(source: &str, target: &Target, options: Options) -> Result<Compiled> {
+    compile_with(source, target, &cpu_pipeline(target.isa, options))
+}
+
+/// Compiles the text of a module by a pipeline that ends in launches with memory planned.
+///
+/// # Errors
+/// Diagnostics of the parser, the passes or LLVM.
+pub fn compile_with(source: &str, target: &Target, pipeline: &str) -> Result<Compiled> {
     let context = context();
     let mut module = parse(&context, source, "module")?;
-    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, options))?;
+    run_pipeline(&context, &mut module, pipeline)?;
     let program = crate::extract::program(module.as_operation())
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
     let object = emit(&context, &mut module, target, Output::Object)?;

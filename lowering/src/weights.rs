@@ -5,6 +5,7 @@
 //! operation anywhere. A row-major weight (one that was computed, not loaded) is gathered, slow but legal.
 
 use crate::emit::{Emitter, LANES, V, memref_element};
+use kforge_passes::tuner::product::AHEAD;
 use kforge_program::Layout;
 use kforge_quant::BlockFormat;
 use melior::ir::Type;
@@ -26,9 +27,6 @@ pub struct Weight<'c, 'a> {
     pub columns: usize,
     pub memref: V<'c, 'a>,
 }
-
-/// Blocks between a load and its prefetch: about 300 ns of work on f32, a little more than memory takes.
-const AHEAD: usize = 6;
 
 /// Bytes of a packed block: sixteen rows of 32 columns.
 pub fn packed_block_bytes(format: BlockFormat) -> usize {
@@ -212,17 +210,34 @@ impl<'c, 'a> Weight<'c, 'a> {
         self.storage == Storage::Float(Layout::Rows16) && memref_element(self.memref) == e.f32()
     }
 
-    /// Columns from `k` on, a multiple of [`step`](Self::step), of row group `group`.
-    pub fn reader(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, k: V<'c, 'a>) -> Reader<'c, 'a> {
+    /// Columns `k..k + count`, both multiples of [`step`](Self::step), of row group `group`; asks for those that are
+    /// `ahead` blocks of 32 further on, if it is not 0.
+    pub fn reader(
+        &self,
+        e: &Emitter<'c, 'a>,
+        group: V<'c, 'a>,
+        k: V<'c, 'a>,
+        count: usize,
+        ahead: Option<usize>,
+    ) -> Reader<'c, 'a> {
         match self.storage {
-            Storage::Float(Layout::Rows16) => Reader::Packed { memref: self.memref, group, k },
+            Storage::Float(Layout::Rows16) => {
+                // Long rows of floats are what hardware prefetchers are made for.
+                let ahead = BlockFormat::BLOCK * ahead.unwrap_or(0);
+                let per_line = if memref_element(self.memref) == e.f32() { 1 } else { 2 };
+                for i in (0..if ahead > 0 { count } else { 0 }).step_by(per_line) {
+                    e.prefetch(self.memref, &[group, e.add_c(k, ahead + i), e.ci(0)]);
+                }
+                Reader::Packed { memref: self.memref, group, k }
+            }
             Storage::Float(_) => {
                 let last = e.ci(self.rows.saturating_sub(1));
                 let row = |lane| e.min(e.add_c(e.mul_c(group, LANES), lane), last);
                 Reader::Gathered { memref: self.memref, rows: (0..LANES).map(row).collect(), k }
             }
             Storage::Quant(format) => {
-                Reader::Block(Block::new(e, self.memref, format, group, e.div_rem_c(k, BlockFormat::BLOCK).0, AHEAD))
+                let block = e.div_rem_c(k, BlockFormat::BLOCK).0;
+                Reader::Block(Block::new(e, self.memref, format, group, block, ahead.unwrap_or(AHEAD)))
             }
         }
     }

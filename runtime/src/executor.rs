@@ -52,7 +52,7 @@ pub struct Executor {
     /// For each kernel, its time so far, while profiling.
     profile: Option<Vec<KernelTime>>,
     // Last, so that code outlives everything that may run it.
-    _object: Object,
+    object: Object,
 }
 
 /// How long a kernel ran, over all its launches.
@@ -66,6 +66,28 @@ impl KernelTime {
     fn add(&mut self, time: Duration) {
         self.launches += 1;
         self.time += time;
+    }
+}
+
+/// Other kernels for an executor: a program with the same globals, inputs and results, and its loaded object.
+pub struct Kernels {
+    program: Program,
+    kernels: Vec<KernelFn>,
+    functions: Vec<Bound>,
+    object: Object,
+}
+
+impl Kernels {
+    /// Loads `object` and looks up the program's kernels in it.
+    ///
+    /// # Errors
+    /// If the program does not verify, or the object does not load or lacks a kernel.
+    pub fn load(program: Program, object: &[u8]) -> Result<Kernels> {
+        program.verify().map_err(Error::Program)?;
+        let object = Object::load(object)?;
+        let kernels = program.kernels.iter().map(|k| object.kernel(&k.name)).collect::<Result<_>>()?;
+        let functions = program.functions.iter().map(|_| Bound::default()).collect();
+        Ok(Kernels { program, kernels, functions, object })
     }
 }
 
@@ -103,9 +125,7 @@ impl Executor {
     /// # Errors
     /// If the program does not verify, the object does not load or lacks a kernel, or no threads can be had.
     pub fn new(program: Program, object: &[u8], threads: usize) -> Result<Executor> {
-        program.verify().map_err(Error::Program)?;
-        let object = Object::load(object)?;
-        let kernels = program.kernels.iter().map(|k| object.kernel(&k.name)).collect::<Result<_>>()?;
+        let Kernels { program, kernels, functions, object } = Kernels::load(program, object)?;
         let pool = Pool::new(threads).map_err(|source| Error::Memory { bytes: 0, source })?;
         let globals = program.globals.iter().map(|_| None).collect();
         let (mut offsets, mut end) = (vec![], 0usize);
@@ -118,7 +138,6 @@ impl Executor {
             }
         }
         let weights = Memory::streamed(end)?;
-        let functions = program.functions.iter().map(|_| Bound::default()).collect();
         Ok(Executor {
             program,
             kernels,
@@ -129,8 +148,27 @@ impl Executor {
             weights,
             offsets,
             profile: None,
-            _object: object,
+            object,
         })
+    }
+
+    /// Puts other kernels in the place of these, which come out in their stead. Weights and state stay.
+    ///
+    /// # Errors
+    /// If their globals, or a function's inputs or results, are not the same.
+    pub fn exchange(&mut self, other: &mut Kernels) -> Result<()> {
+        let ports = |program: &Program| -> Vec<_> {
+            program.functions.iter().map(|f| (f.name.clone(), f.inputs.clone(), f.outputs.clone())).collect()
+        };
+        if self.program.globals != other.program.globals || ports(&self.program) != ports(&other.program) {
+            return Err(Error::Program("other kernels must have the same globals, inputs and results".into()));
+        }
+        std::mem::swap(&mut self.program, &mut other.program);
+        std::mem::swap(&mut self.kernels, &mut other.kernels);
+        std::mem::swap(&mut self.functions, &mut other.functions);
+        std::mem::swap(&mut self.object, &mut other.object);
+        self.profile = None;
+        Ok(())
     }
 
     /// Begins to measure each launch by itself, which costs a barrier for each, and forgets what was measured before.

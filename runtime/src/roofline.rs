@@ -68,8 +68,16 @@ impl Roofline {
     /// # Errors
     /// If the operating system gives no more threads.
     pub fn measure(&self, threads: usize) -> Result<Roof> {
+        self.measure_in(HEATS, threads)
+    }
+
+    /// The same in a number of rounds over everything: fewer are faster, and more easily too low.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn measure_in(&self, heats: usize, threads: usize) -> Result<Roof> {
         let (mut f32, mut int8, mut read) = (Best::default(), Best::default(), Best::default());
-        for _ in 0..HEATS {
+        for _ in 0..heats {
             compute(threads, &f32_peaks(), &[0.5; 16], &[1.0; 16], &mut f32)?;
             compute(threads, &int8_peaks(), &[100; 64], &[-3; 64], &mut int8)?;
             for pattern in self.footprint.patterns() {

@@ -23,7 +23,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: gemv's tile is [NR]: columns of a task}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemv's tile is [NT, NR, AHEAD]: columns of a task, columns in registers, blocks asked for ahead}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv"> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -34,7 +34,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: NR must be a positive multiple of 16, got 24}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: NT must be a positive multiple of 16, got 24}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [24]> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -45,7 +45,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: NR must be a positive multiple of 16, got 0}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: NT must be a positive multiple of 16, got 0}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [0]> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -56,7 +56,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's tile is [MB, MR, NR]: rows of a task, rows and columns in registers}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's tile is [MB, MR, NR, KC]: rows of a task, rows in registers, columns of a task, and the depth of a block}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [16]> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -177,7 +177,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: !transformer.quant<q4_0, 32x64>) -> tenso
 // -----
 
 func.func @f(%x: tensor<4x16384xf32>, %w: !transformer.quant<q4_0, 32x16384>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: a panel of K = 16384 by 32 columns takes 2097152 bytes of stack, over 1048576; lower NR}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: a panel of 16384 by 32 columns takes 2097152 bytes of stack, over 1048576; lower NR or KC}}
   %r = transformer.fused(%X = %x : tensor<4x16384xf32>, %W = %w : !transformer.quant<q4_0, 32x16384>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [4, 4, 32]> attributes {transformer.layouts = ["row_major", "rows16"]} {
     %0 = transformer.linear %X, %W : tensor<4x16384xf32>, !transformer.quant<q4_0, 32x16384> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -365,4 +365,48 @@ func.func @f(%k: tensor<1x1x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x8x2x16xf3
   %old = ml_program.global_load @cache : tensor<1x8x2x16xf32>
   ml_program.global_store @cache = %r : tensor<1x8x2x16xf32>
   return %old : tensor<1x8x2x16xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemv's NT = 48 must be a multiple of NR = 32}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [48, 32]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: NR must be a positive multiple of 16, got 8}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemv", tile = [48, 8]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's KC must be a positive multiple of 32, got 40}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [4, 4, 16, 40]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: the sums of MB = 8192 by NR = 32 take 1048576 bytes of stack; lower MB}}
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [8192, 4, 32, 32]> {
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
+    transformer.yield %0 : tensor<4x32xf32>
+  }
+  return %r : tensor<4x32xf32>
 }

@@ -3,6 +3,8 @@
 // RUN: sed 's/"gemv", tile = .16./"gemv", tile = [32]/' %s | kforge-opt --lower-to-launches --canonicalize --cse | FileCheck %s --check-prefixes=GEMV32,GEMV
 // RUN: sed 's/"gemv", tile = .16./"gemm", tile = [8, 4, 16]/' %s | kforge-opt --lower-to-launches --canonicalize --cse | FileCheck %s --check-prefix=GEMM8
 // RUN: sed 's/"gemv", tile = .16./"gemm", tile = [6, 2, 32]/' %s | kforge-opt --lower-to-launches --canonicalize --cse | FileCheck %s --check-prefix=GEMM6
+// RUN: sed 's/"gemv", tile = .16./"gemm", tile = [8, 4, 16, 32]/' %s | kforge-opt --lower-to-launches --canonicalize --cse | FileCheck %s --check-prefix=DEEP
+// RUN: sed 's/"gemv", tile = .16./"gemv", tile = [48, 16, 2]/' %s | kforge-opt --lower-to-launches --canonicalize --cse | FileCheck %s --check-prefix=STRIPS
 
 // GEMV: transformer.launch @gemv_0
 // GEMM8: transformer.launch @gemm_0
@@ -46,6 +48,26 @@
 // GEMM6-COUNT-16: math.fma
 // GEMM6-NOT: math.fma
 // GEMM6: return
+
+// Two blocks of 32 columns of K: the sums wait in memory between them, and an epilogue of its own stores them.
+// DEEP: func.func private @gemm_0
+// DEEP: %alloca = memref.alloca() {{.*}} : memref<2x4x16xf32>
+// DEEP: scf.for %{{.*}} = %c0 to %c32 step %c4 iter_args
+// DEEP: vector.store %{{.*}}, %alloca[
+// DEEP: vector.load %alloca[
+// DEEP: scf.for %{{.*}} = %c0 to %c32 step %c4 iter_args
+// DEEP: vector.store %{{.*}}, %alloca[
+// DEEP: vector.load %alloca[
+// DEEP: vector.store %{{.*}}, %arg4
+
+// A task of three strips of sixteen columns, each asking for weights two blocks ahead.
+// STRIPS: func.func private @gemv_0
+// STRIPS: scf.for
+// STRIPS: scf.for %{{.*}} to %c64 step %c8 iter_args(%{{[^,]*}}) -> (vector<16xf32>)
+// STRIPS-COUNT-8: memref.prefetch
+// STRIPS-COUNT-8: math.fma
+// STRIPS-NOT: math.fma
+// STRIPS: return
 
 module attributes {transformer.isa = "avx2"} {
 func.func @f(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf32> {

@@ -4,6 +4,7 @@
 
 // STATS: select-kernels
 // STATS-NEXT: (S) 15 selected
+// STATS-NEXT: (S) 0 tuned
 // STATS-NEXT: (S) 7 packed
 
 // NEON: module attributes {transformer.isa = "neon"}

@@ -22,7 +22,7 @@
 
 // DUMP: func.func(
 // DUMP: fuse-norm{max-rows=8}
-// DUMP: select-kernels{isa=neon}
+// DUMP: select-kernels{{.*}}isa=neon mode=off
 // DUMP: lower-to-launches
 
 // ERROR: error: 'transformer.rms_norm' op cannot be lowered to a launch; run --outline-groups first, or replace 'transformer.rms_norm'

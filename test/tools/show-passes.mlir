@@ -24,7 +24,10 @@
 // HELP: --fuse-norm
 // HELP-NEXT: --max-rows={{.*}}Most rows to normalise again in every task
 // HELP: --select-kernels
+// HELP-NEXT: --budget=
 // HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon
+// HELP-NEXT: --mode={{.*}}What is asked of the tuner: off, cached-only, tune or incremental
+// HELP-NEXT: --threads=
 // HELP: --kforge-cpu
 // HELP-NEXT: --isa=
 // HELP-NEXT: --kforge-fuse

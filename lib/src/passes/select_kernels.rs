@@ -13,9 +13,14 @@
 //! ```
 //! The choice is by rule: a linear of at most 8 static rows is a `gemv`, any other a `gemm`. A weight that comes from a
 //! global or an argument is packed once, at load; one layout serves the whole module, embedding and output head alike.
-//! A kernel that is already written on the op stays. A weight computed by the program stays row-major.
+//! A kernel that is already written on the op stays. With `mode`, the tuner's tile for this machine is written as well,
+//! and `transformer.tuned` names its rows in the database. A weight computed by the program stays row-major.
 
-use crate::{fusion::functions, isa::Isa};
+use crate::{
+    fusion::functions,
+    isa::Isa,
+    tuner::{self, Mode, Problem, product::GEMV_ROWS},
+};
 use kforge_dialect::{
     KernelAttribute, QuantType,
     ir::{argument_owner, body, defining_op, dims, op_name, ops, parse_attribute, segments, set_attribute, users},
@@ -29,26 +34,41 @@ use melior::{
         operation::{OperationLike, OperationRef},
     },
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 pub static INFO: PassInfo = PassInfo {
     name: "select-kernels",
     summary: "Choose a kernel for every fused op and a layout for every weight",
     anchor: "builtin.module",
-    options: &[OptionInfo {
-        name: "isa",
-        summary: "Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon",
-        default: OptionValue::Text("host"),
-    }],
+    options: &[
+        OptionInfo {
+            name: "isa",
+            summary: "Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon",
+            default: OptionValue::Text("host"),
+        },
+        OptionInfo {
+            name: "mode",
+            summary: "What is asked of the tuner: off, cached-only, tune or incremental",
+            default: OptionValue::Text("off"),
+        },
+        OptionInfo {
+            name: "threads",
+            summary: "Threads that the kernels will run on, for the tuner; 0 is one a core",
+            default: OptionValue::Integer(0),
+        },
+        OptionInfo {
+            name: "budget",
+            summary: "Milliseconds that mode=incremental may measure",
+            default: OptionValue::Integer(2000),
+        },
+    ],
     statistics: &[
         StatisticInfo { name: "selected", summary: "kernels chosen" },
+        StatisticInfo { name: "tuned", summary: "tiles that the tuner chose" },
         StatisticInfo { name: "packed", summary: "weights and caches given a packed layout" },
     ],
     run,
 };
-
-/// Most rows of a linear that a GEMV takes.
-const GEMV_ROWS: usize = 8;
 
 /// Storage that outlives a call: a global, or a function's argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +103,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         }
         pass.count("packed", 1);
     }
+    let mut session = session(pass, isa)?;
     let layout = |value: Value<'c, '_>| {
         if is_blocks8(value) {
             return "blocks8";
@@ -103,9 +124,38 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             let kernel = KernelAttribute { name: family(*op)?.to_owned(), tile: vec![] };
             set_attribute(*op, "kernel", kernel.to_attribute(pass.context));
             pass.count("selected", 1);
+            if let Some(session) = &mut session {
+                tune(pass, session, *op, kernel);
+            }
         }
     }
     Ok(())
+}
+
+/// The tuner of this run, unless it is off.
+fn session<'c>(pass: &PassRun<'c, '_>, isa: Isa) -> Result<Option<tuner::Session>, PassError<'c>> {
+    let fail = |message: String| PassError::at(&pass.op, message);
+    let mode: Mode = pass.text("mode").parse().map_err(fail)?;
+    if mode == Mode::Off {
+        return Ok(None);
+    }
+    let threads = match usize::try_from(pass.integer("threads")) {
+        Ok(0) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        Ok(threads) => threads,
+        Err(_) => return Err(fail("threads must not be negative".into())),
+    };
+    let budget = u64::try_from(pass.integer("budget")).map_err(|_| fail("budget must not be negative".into()))?;
+    tuner::Session::open(mode, isa, threads, Duration::from_millis(budget)).map(Some).map_err(fail)
+}
+
+/// Writes the tile that the tuner has for a group, and the key under which `kforge-run tune --explain` tells why.
+fn tune<'c>(pass: &PassRun<'c, '_>, session: &mut tuner::Session, op: OperationRef<'c, '_>, kernel: KernelAttribute) {
+    let problem = Problem::of(pass.context, op, session.isa());
+    let Some(choice) = problem.and_then(|problem| session.choose(&problem)) else { return };
+    let kernel = KernelAttribute { tile: choice.tile, ..kernel };
+    set_attribute(op, "kernel", kernel.to_attribute(pass.context));
+    set_attribute(op, "transformer.tuned", StringAttribute::new(pass.context, &choice.key).into());
+    pass.count("tuned", 1);
 }
 
 /// The kernel family that computes the ops of a region.

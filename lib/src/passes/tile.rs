@@ -9,9 +9,13 @@
 //! ```
 //! A tile that is already written stays: change it by hand and the loop nest changes with it.
 
-use crate::isa::Isa;
+use crate::{
+    isa::Isa,
+    tuner::product::{LANES, Product},
+    tuner::space,
+};
 use kforge_dialect::{
-    KernelAttribute, QuantType,
+    KernelAttribute,
     ir::{ancestor, body, dims, op_name, ops, set_attribute, string_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -28,11 +32,6 @@ pub static INFO: PassInfo = PassInfo {
     statistics: &[StatisticInfo { name: "tiled", summary: "kernels given a tile" }],
     run,
 };
-
-/// Lanes of a vector, columns of a row group.
-const LANES: usize = 16;
-/// Stack bytes that a GEMM's panels may take.
-const PANEL_BYTES: usize = 1 << 20;
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let module = ancestor(pass.op, "builtin.module").unwrap_or(pass.op);
@@ -55,27 +54,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
     let inner = body(&fused).map(ops).unwrap_or_default();
     match family {
-        "gemv" | "gemm" => {
-            let linears: Vec<_> = inner.iter().filter(|op| op_name(*op) == "transformer.linear").collect();
-            let input = linears[0].operand(0).expect("linear has an input").r#type();
-            let shape = dims(input);
-            let depth = shape.last().copied().flatten().unwrap_or(0);
-            let int8 = fused.attribute("transformer.layouts").is_ok_and(|a| a.to_string().contains("\"blocks8\""));
-            // Linears that end in one output share the registers.
-            let together = linears.len().div_ceil(fused.result_count().max(1)).max(1);
-            if family == "gemv" {
-                let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |p, d| Some(p * (*d)?)).unwrap_or(1).max(1);
-                let widest =
-                    linears.iter().map(|op| rows_of(op.operand(1).expect("linear has a weight").r#type())).max();
-                // Products of integers take one linear after the other.
-                vec![gemv(isa, if int8 { rows } else { rows * together }, widest.unwrap_or(0))]
-            } else if int8 {
-                // The weights are multiplied as they lie, one register of columns after the other: eight sums fit any set.
-                vec![128, 8, LANES]
-            } else {
-                gemm(isa, together, depth)
-            }
-        }
+        "gemv" | "gemm" => Product::of(fused, isa).map(|product| space::rule(&product)).unwrap_or_default(),
         "matmul" => vec![4, LANES],
         "attention" => {
             let single = inner.iter().any(|op| {
@@ -86,30 +65,4 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
         }
         _ => vec![],
     }
-}
-
-fn rows_of(weight: melior::ir::Type<'_>) -> usize {
-    QuantType::from_type(weight).map_or_else(|| dims(weight)[0].unwrap_or(0), |q| q.rows)
-}
-
-/// Columns of a GEMV task: two row groups hide the latency of the FMA chains; a wide output takes four, for fewer tasks.
-fn gemv(isa: Isa, chains: usize, widest: usize) -> usize {
-    let wanted = if widest >= 4096 { 4 } else { 2 };
-    let room = (isa.registers() - 2).min(24) / chains;
-    LANES * wanted.min(room.max(1))
-}
-
-/// Rows of a task, rows in registers, columns of a task: as many accumulators as fit beside one column of operands.
-fn gemm(isa: Isa, together: usize, depth: usize) -> Vec<usize> {
-    // The linears of one output take turns in the registers, but all their panels are on the stack at once.
-    let (mut height, mut groups) = match isa {
-        Isa::Avx512Vnni | Isa::Avx512 => (8, 3),
-        Isa::Avx2 | Isa::Neon => (6, 1),
-        Isa::Sse2 => (3, 1),
-    };
-    while groups > 1 && 4 * depth * groups * LANES * together > PANEL_BYTES {
-        groups -= 1;
-        height += 2;
-    }
-    vec![128usize.div_ceil(height) * height, height, groups * LANES]
 }

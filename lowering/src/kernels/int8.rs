@@ -113,14 +113,11 @@ impl<'c, 'a> Rows<'_, 'c, 'a> {
     }
 }
 
-/// Blocks between a load and its prefetch in a GEMV, where a block takes some 10 ns.
-const AHEAD: usize = 24;
-
 /// How [`accumulate`] goes through a row group.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Order {
-    /// Once, from its first block to its last, asked for ahead of time: memory sees one stream.
-    Stream,
+    /// Once, from its first block to its last, asked for so many blocks ahead: memory sees one stream.
+    Stream(usize),
     /// Once for each register of columns, so that the sums of more rows stay in registers: for weights in the cache.
     Registers,
 }
@@ -139,7 +136,7 @@ pub fn accumulate<'c, 'a>(
     let lanes = Lanes::of(e.isa);
     let all: Vec<usize> = (0..lanes.parts()).collect();
     let (passes, ahead): (Vec<&[usize]>, usize) = match order {
-        Order::Stream => (vec![&all], AHEAD),
+        Order::Stream(ahead) => (vec![&all], ahead),
         Order::Registers => (all.chunks(1).collect(), 0),
     };
     let blocks = weight.columns / BlockFormat::BLOCK;

@@ -1,9 +1,11 @@
 //! Linear layers: GEMV for a few rows, GEMM for many, with norm, bias, activation and residual fused.
 //!
-//! `#transformer.kernel<"gemv", tile = [NR]>`: a task computes NR columns for all M rows; weights go from memory through
-//! registers into the accumulators once. `#transformer.kernel<"gemm", tile = [MB, MR, NR]>`: a task computes NR columns
-//! for a block of MB rows; weights that are not plain f32 are dequantised once into a panel [K, NR] on the stack, and MR
-//! rows at a time accumulate against it.
+//! `#transformer.kernel<"gemv", tile = [NT, NR, AHEAD]>`: a task computes NT columns for all M rows, NR at a time; weights
+//! go from memory through registers into the accumulators once, asked for AHEAD blocks of 32 before their use. NR is NT
+//! where it is left out. `#transformer.kernel<"gemm", tile = [MB, MR, NR, KC]>`: a task computes NR columns for a block of
+//! MB rows, KC columns of K after another; weights that are not plain f32 are dequantised once into a panel [KC, NR] on
+//! the stack, and MR rows at a time accumulate against it. KC is K where it is left out; else the sums of the task wait
+//! in memory between its blocks.
 //!
 //! Every output element is one chain `acc = fma(w, x, acc)` with k ascending, in both, whatever the tile: a batched
 //! answer equals the one computed alone, bit for bit.
@@ -28,18 +30,13 @@ use crate::{
     },
     weights::{Reader, Storage, Weight},
 };
+use kforge_passes::tuner::product::{AHEAD_INT8, GEMV_ROWS, PANEL_BYTES};
 use kforge_program::{Access, Layout};
 use kforge_quant::BlockFormat;
 use melior::ir::{
     Value, ValueLike,
     operation::{OperationLike, OperationRef},
 };
-
-/// Most rows that the GEMV keeps in registers.
-pub const GEMV_ROWS: usize = 8;
-
-/// Stack bytes that a task's panel may take.
-const PANEL_BYTES: usize = 1 << 20;
 
 /// The linear ops behind one output, and where their tasks begin.
 struct Section<'c, 'a> {
@@ -255,62 +252,93 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let rows = self.rows.as_const().filter(|m| *m <= GEMV_ROWS);
         let rows = rows
             .ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
-        let [width] = group.tile[..] else {
-            return Err(group.unsupported(None, "gemv's tile is [NR]: columns of a task"));
+        let (width, registers, ahead) = match group.tile[..] {
+            [width] => (width, width, None),
+            [width, registers] => (width, registers, None),
+            [width, registers, ahead] => (width, registers, Some(ahead)),
+            _ => {
+                return Err(group.unsupported(
+                    None,
+                    "gemv's tile is [NT, NR, AHEAD]: columns of a task, columns in registers, blocks asked for ahead",
+                ));
+            }
         };
-        let groups = self.groups(width)?;
+        let (groups, strip) = (self.groups("NT", width)?, self.groups("NR", registers)?);
+        if !groups.is_multiple_of(strip) {
+            return Err(group.unsupported(None, format!("gemv's NT = {width} must be a multiple of NR = {registers}")));
+        }
         if rows == 0 {
             return Ok(Size::Const(0));
         }
         let x = self.prologue(e, buffers, rows)?;
         let tiles = self.each_section(e, task, width, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
+            let strip = Strip { section, weights: &weights, groups: strip, rows, ahead };
             let first = e.mul_c(tile, groups);
-            let last = section.columns.div_ceil(LANES) - 1;
-            let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
-            // sums[(root * groups + g) * rows + row]
-            let mut sums = vec![e.vf(0.0); weights.len() * groups * rows];
-            if self.int8 {
-                let at: Vec<V> = (0..rows).map(|r| e.ci(r)).collect();
-                let products =
-                    |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, int8::Order::Stream));
-                sums = weights.iter().map(products).collect::<Result<Vec<_>>>()?.concat();
+            if strip.groups == groups {
+                return self.strip(e, &strip, buffers, &x, first);
             }
-            let strides = if self.int8 { vec![] } else { strides(&weights, self.depth) };
-            for (from, to, step) in strides {
-                sums = e.for_(e.ci(from), e.ci(to), step, &sums, |e, k, carried| {
-                    let mut sums = carried.to_vec();
-                    let mut readers: Vec<Reader> = weights
-                        .iter()
-                        .flat_map(|weight| indices.iter().map(move |index| (weight, index)))
-                        .map(|(weight, index)| weight.reader(e, *index, k))
-                        .collect();
-                    for i in 0..step {
-                        let xs: Vec<V> = (0..rows).map(|r| x.load(e, e.ci(r), e.add_c(k, i))).collect();
-                        for (reader, sums) in readers.iter_mut().zip(sums.chunks_exact_mut(rows)) {
-                            let column = reader.column(e, i);
-                            for (sum, x) in sums.iter_mut().zip(&xs) {
-                                *sum = e.fma(column, *x, *sum);
-                            }
-                        }
-                    }
-                    sums
-                });
-            }
-            for g in 0..groups {
-                let index = e.add_c(first, g);
-                let mut outcome = Ok(());
-                e.if_(e.cmp(Cmp::Sle, index, e.ci(last)), |e| {
-                    outcome = (0..rows).try_for_each(|r| {
-                        let sums: Vec<V> = (0..weights.len()).map(|w| sums[(w * groups + g) * rows + r]).collect();
-                        self.finish(e, section, buffers, e.ci(r), e.mul_c(index, LANES), &sums)
-                    });
-                });
-                outcome?;
-            }
-            Ok(())
+            let end = e.min(e.add_c(first, groups), e.ci(section.columns.div_ceil(LANES)));
+            let mut outcome = Ok(());
+            e.loop_(first, end, strip.groups, |e, first| outcome = self.strip(e, &strip, buffers, &x, first));
+            outcome
         })?;
         Ok(Size::Const(tiles))
+    }
+
+    /// The columns of a GEMV that are in registers at once, from row group `first` of the weights on.
+    fn strip(
+        &self,
+        e: &Emitter<'c, 'a>,
+        strip: &Strip<'_, 'c, 'a>,
+        buffers: &[V<'c, 'a>],
+        x: &Rows<'c, 'a>,
+        first: V<'c, 'a>,
+    ) -> Result<'c, 'a, ()> {
+        let Strip { section, weights, groups, rows, ahead } = *strip;
+        let last = section.columns.div_ceil(LANES) - 1;
+        let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
+        // sums[(root * groups + g) * rows + row]
+        let mut sums = vec![e.vf(0.0); weights.len() * groups * rows];
+        if self.int8 {
+            let at: Vec<V> = (0..rows).map(|r| e.ci(r)).collect();
+            let order = int8::Order::Stream(ahead.unwrap_or(AHEAD_INT8));
+            let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, order));
+            sums = weights.iter().map(products).collect::<Result<Vec<_>>>()?.concat();
+        }
+        let strides = if self.int8 { vec![] } else { strides(weights, self.depth) };
+        for (from, to, step) in strides {
+            sums = e.for_(e.ci(from), e.ci(to), step, &sums, |e, k, carried| {
+                let mut sums = carried.to_vec();
+                let mut readers: Vec<Reader> = weights
+                    .iter()
+                    .flat_map(|weight| indices.iter().map(move |index| (weight, index)))
+                    .map(|(weight, index)| weight.reader(e, *index, k, step, ahead))
+                    .collect();
+                for i in 0..step {
+                    let xs: Vec<V> = (0..rows).map(|r| x.load(e, e.ci(r), e.add_c(k, i))).collect();
+                    for (reader, sums) in readers.iter_mut().zip(sums.chunks_exact_mut(rows)) {
+                        let column = reader.column(e, i);
+                        for (sum, x) in sums.iter_mut().zip(&xs) {
+                            *sum = e.fma(column, *x, *sum);
+                        }
+                    }
+                }
+                sums
+            });
+        }
+        for g in 0..groups {
+            let index = e.add_c(first, g);
+            let mut outcome = Ok(());
+            e.if_(e.cmp(Cmp::Sle, index, e.ci(last)), |e| {
+                outcome = (0..rows).try_for_each(|r| {
+                    let sums: Vec<V> = (0..weights.len()).map(|w| sums[(w * groups + g) * rows + r]).collect();
+                    self.finish(e, section, buffers, e.ci(r), e.mul_c(index, LANES), &sums)
+                });
+            });
+            outcome?;
+        }
+        Ok(())
     }
 
     fn gemm(
@@ -321,20 +349,33 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         buffers: &[V<'c, 'a>],
     ) -> Result<'c, 'a, Size> {
         let group = self.group;
-        let [block, height, width] = group.tile[..] else {
-            return Err(
-                group.unsupported(None, "gemm's tile is [MB, MR, NR]: rows of a task, rows and columns in registers")
-            );
+        let (block, height, width, depth) = match group.tile[..] {
+            [block, height, width] => (block, height, width, self.depth),
+            [block, height, width, depth] => (block, height, width, depth.min(self.depth)),
+            _ => {
+                return Err(group.unsupported(
+                    None,
+                    "gemm's tile is [MB, MR, NR, KC]: rows of a task, rows in registers, columns of a task, and the \
+                     depth of a block",
+                ));
+            }
         };
         if height == 0 || block == 0 || block % height != 0 {
             return Err(group.unsupported(None, "gemm's MB must be a positive multiple of MR"));
+        }
+        if depth < self.depth && (depth == 0 || !depth.is_multiple_of(BlockFormat::BLOCK)) {
+            let message = format!("gemm's KC must be a positive multiple of {}, got {depth}", BlockFormat::BLOCK);
+            return Err(group.unsupported(None, message));
+        }
+        if depth < self.depth && self.int8 {
+            return Err(group.unsupported(None, "gemm's KC is for products of floats; leave it out"));
         }
         if self.norm.is_some() {
             return Err(
                 group.unsupported(self.norm, "a norm can be a gemv's prologue only; leave it out of a gemm's group")
             );
         }
-        let groups = self.groups(width)?;
+        let groups = self.groups("NR", width)?;
         let x = self.prologue(e, buffers, 0)?;
         let column_tiles: usize = self.sections.iter().map(|s| s.columns.div_ceil(width)).sum();
         // Neighbouring tasks share a column tile: its weights are still in the shared cache.
@@ -348,67 +389,114 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let first = e.mul_c(tile, groups);
             let last = section.columns.div_ceil(LANES) - 1;
             let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
-            let panels = weights.iter().map(|w| self.panel(e, w, &indices)).collect::<Result<Vec<_>>>()?;
-            let mut outcome = Ok(());
-            let scratch = self.scratch(e, &x, height);
-            let tile = Tile { section, panels: &panels, scratch, indices: &indices, first, last, height };
-            e.loop_(start, end, height, |e, row| {
-                let full = e.cmp(Cmp::Sle, e.add_c(row, height), end);
-                // A full tile addresses its rows by constant distances; one at the edge computes its last row again.
-                e.if_(full, |e| outcome = self.tile(e, &tile, buffers, &x, row, None));
-                let edge = e.cmp(Cmp::Sgt, e.add_c(row, height), end);
-                e.if_(edge, |e| {
-                    let done = self.tile(e, &tile, buffers, &x, row, Some(end));
-                    if outcome.is_ok() {
-                        outcome = done;
-                    }
+            let panels = weights.iter().map(|w| self.panel(e, w, groups, depth)).collect::<Result<Vec<_>>>()?;
+            let scratch = self.scratch(e, &x, height, depth);
+            let tile = Tile { section, scratch, indices: &indices, first, last, height, start, end };
+            if depth == self.depth {
+                let all = Depths { from: e.ci(0), count: depth };
+                panels.iter().for_each(|panel| panel.fill(e, &indices, all));
+                return each_tile(e, &tile, |e, row, at, end| {
+                    let zeros = vec![e.vf(0.0); groups * height];
+                    let rows = self.window(e, &tile, &x, at, all);
+                    let sums = panels.iter().map(|panel| self.products(e, &indices, panel, &rows, all, &zeros));
+                    let sums: Vec<Vec<V>> = sums.collect::<Result<_>>()?;
+                    self.finish_tile(e, &tile, buffers, row, end, &sums)
                 });
+            }
+            // The sums of a task outlive the blocks of K: each chain goes on where the block before left it.
+            let bytes = 4 * panels.len() * block * width;
+            if bytes > PANEL_BYTES / 2 {
+                let message = format!("the sums of MB = {block} by NR = {width} take {bytes} bytes of stack; lower MB");
+                return Err(group.unsupported(None, message));
+            }
+            let memory = e.alloca(&[block / height, panels.len() * groups * height, LANES], e.f32());
+            let place = |e: &Emitter<'c, 'a>, row: V<'c, 'a>| e.div_rem_c(e.sub(row, start), height).0;
+            let load = |e: &Emitter<'c, 'a>, row: V<'c, 'a>, p: usize| -> Vec<V<'c, 'a>> {
+                let sums = p * groups * height..(p + 1) * groups * height;
+                sums.map(|i| e.vload(memory, &[place(e, row), e.ci(i), e.ci(0)], LANES)).collect()
+            };
+            let add_block = |e: &Emitter<'c, 'a>, depths: Depths<'c, 'a>, is_first: bool| {
+                panels.iter().for_each(|panel| panel.fill(e, &indices, depths));
+                each_tile(e, &tile, |e, row, at, _| {
+                    let rows = self.window(e, &tile, &x, at, depths);
+                    for (p, panel) in panels.iter().enumerate() {
+                        let sums = if is_first { vec![e.vf(0.0); groups * height] } else { load(e, row, p) };
+                        let sums = self.products(e, &indices, panel, &rows, depths, &sums)?;
+                        for (i, sum) in sums.iter().enumerate() {
+                            e.vstore(*sum, memory, &[place(e, row), e.ci(p * groups * height + i), e.ci(0)]);
+                        }
+                    }
+                    Ok(())
+                })
+            };
+            let whole = self.depth / depth * depth;
+            add_block(e, Depths { from: e.ci(0), count: depth }, true)?;
+            let mut outcome = Ok(());
+            e.loop_(e.ci(depth), e.ci(whole), depth, |e, from| {
+                outcome = add_block(e, Depths { from, count: depth }, false);
             });
-            outcome
+            outcome?;
+            if whole < self.depth {
+                add_block(e, Depths { from: e.ci(whole), count: self.depth - whole }, false)?;
+            }
+            each_tile(e, &tile, |e, row, _, end| {
+                let sums: Vec<Vec<V>> = (0..panels.len()).map(|p| load(e, row, p)).collect();
+                self.finish_tile(e, &tile, buffers, row, end, &sums)
+            })
         })?;
         Ok(Size::Const(column_tiles).times(self.rows.clone().ceil_div(block)))
     }
 
-    /// `height` rows from `row` on against the panels: one loop over K for each linear op, so that all registers are its
-    /// accumulators, then the epilogue. With `end`, rows from there on are not stored.
-    fn tile(
+    /// Columns `depths` of rows `at`, where the inner loop reads them: in place, or widened on the stack.
+    fn window(
+        &self,
+        e: &Emitter<'c, 'a>,
+        tile: &Tile<'_, 'c, 'a>,
+        x: &Rows<'c, 'a>,
+        at: &[V<'c, 'a>],
+        depths: Depths<'c, 'a>,
+    ) -> Window<'c, 'a> {
+        let Some(scratch) = tile.scratch else { return Window { x: *x, at: at.to_vec(), depths } };
+        for (r, row) in at.iter().enumerate() {
+            each_lanes(e, depths.count, |e, k, mask| {
+                let lanes = load_lanes(e, x.memref, &[*row, e.add(depths.from, k)], mask);
+                store_lanes(e, lanes, scratch, &[e.ci(r), k], mask);
+            });
+        }
+        let at = (0..at.len()).map(|r| e.ci(r)).collect();
+        Window { x: Rows { memref: scratch }, at, depths: Depths { from: e.ci(0), ..depths } }
+    }
+
+    /// A window of rows times a panel, columns `depths` of K, on top of `sums[g * rows + r]`.
+    fn products(
+        &self,
+        e: &Emitter<'c, 'a>,
+        indices: &[V<'c, 'a>],
+        panel: &Panel<'c, 'a>,
+        rows: &Window<'c, 'a>,
+        depths: Depths<'c, 'a>,
+        sums: &[V<'c, 'a>],
+    ) -> Result<'c, 'a, Vec<V<'c, 'a>>> {
+        if !self.int8 {
+            return Ok(accumulate(e, panel, indices, rows, depths, sums));
+        }
+        let weight = &panel.weight;
+        let (format, order) = (self.format(weight)?, int8::Order::Registers);
+        Ok(int8::accumulate(e, weight, format, indices, rows.x.memref, &rows.at, order))
+    }
+
+    /// The epilogue of a tile from `row` on: `sums[root][g * height + r]`. With `end`, rows from there on are not stored.
+    fn finish_tile(
         &self,
         e: &Emitter<'c, 'a>,
         tile: &Tile<'_, 'c, 'a>,
         buffers: &[V<'c, 'a>],
-        x: &Rows<'c, 'a>,
         row: V<'c, 'a>,
         end: Option<V<'c, 'a>>,
+        sums: &[Vec<V<'c, 'a>>],
     ) -> Result<'c, 'a, ()> {
-        let Tile { section, panels, scratch, indices, first, last, height } = *tile;
-        let groups = indices.len();
-        let at: Vec<V> = (0..height)
-            .map(|r| {
-                let row = e.add_c(row, r);
-                end.map_or(row, |end| e.min(row, e.sub(end, e.ci(1))))
-            })
-            .collect();
-        let (x, at) = match scratch {
-            None => (*x, at),
-            Some(scratch) => {
-                for (r, row) in at.iter().enumerate() {
-                    each_lanes(e, self.depth, |e, k, mask| {
-                        let lanes = load_lanes(e, x.memref, &[*row, k], mask);
-                        store_lanes(e, lanes, scratch, &[e.ci(r), k], mask);
-                    });
-                }
-                (Rows { memref: scratch }, (0..height).map(|r| e.ci(r)).collect())
-            }
-        };
-        // sums[root][g * height + r]
-        let products = |panel: &Panel<'c, 'a>| match panel {
-            Panel::Blocks(weight) => {
-                Ok(int8::accumulate(e, weight, self.format(weight)?, indices, x.memref, &at, int8::Order::Registers))
-            }
-            panel => Ok(self.accumulate(e, panel, indices, &x, &at)),
-        };
-        let sums: Vec<Vec<V>> = panels.iter().map(products).collect::<Result<_>>()?;
-        for g in 0..groups {
+        let Tile { section, indices, first, last, height, .. } = *tile;
+        for g in 0..indices.len() {
             let index = e.add_c(first, g);
             let mut outcome = Ok(());
             let store = |e: &Emitter<'c, 'a>, r: usize| {
@@ -416,7 +504,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                 self.finish(e, section, buffers, e.add_c(row, r), e.mul_c(index, LANES), &sums)
             };
             // A single group always exists.
-            let exists = if groups == 1 { e.cint(1, 1) } else { e.cmp(Cmp::Sle, index, e.ci(last)) };
+            let exists = if indices.len() == 1 { e.cint(1, 1) } else { e.cmp(Cmp::Sle, index, e.ci(last)) };
             e.if_(exists, |e| {
                 for r in 0..height {
                     let Some(end) = end else {
@@ -438,39 +526,11 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(())
     }
 
-    /// The products of rows `at` with one panel: `sums[g * at.len() + r]`, k ascending.
-    fn accumulate(
-        &self,
-        e: &Emitter<'c, 'a>,
-        panel: &Panel<'c, 'a>,
-        indices: &[V<'c, 'a>],
-        x: &Rows<'c, 'a>,
-        at: &[V<'c, 'a>],
-    ) -> Vec<V<'c, 'a>> {
-        let height = at.len();
-        let step = if self.depth.is_multiple_of(4) { 4 } else { 1 };
-        e.for_(e.ci(0), e.ci(self.depth), step, &vec![e.vf(0.0); indices.len() * height], |e, k, carried| {
-            let mut sums = carried.to_vec();
-            for i in 0..step {
-                let k = e.add_c(k, i);
-                let columns: Vec<V> =
-                    indices.iter().enumerate().map(|(g, index)| panel.load(e, g, *index, k)).collect();
-                for (r, row) in at.iter().enumerate() {
-                    let x = x.load(e, *row, k);
-                    for (g, column) in columns.iter().enumerate() {
-                        sums[g * height + r] = e.fma(*column, x, sums[g * height + r]);
-                    }
-                }
-            }
-            sums
-        })
-    }
-
     /// Stack memory for the rows of a tile as f32, where they are something else: the inner loop broadcasts each element
     /// for itself, and would widen it there.
-    fn scratch(&self, e: &Emitter<'c, 'a>, x: &Rows<'c, 'a>, height: usize) -> Option<V<'c, 'a>> {
+    fn scratch(&self, e: &Emitter<'c, 'a>, x: &Rows<'c, 'a>, height: usize, depth: usize) -> Option<V<'c, 'a>> {
         let is_half = !self.int8 && memref_element(x.memref) != e.f32();
-        (is_half && 4 * self.depth * height <= PANEL_BYTES / 2).then(|| e.alloca(&[height, self.depth], e.f32()))
+        (is_half && 4 * depth * height <= PANEL_BYTES / 2).then(|| e.alloca(&[height, depth], e.f32()))
     }
 
     /// The format of a weight that integers are multiplied with.
@@ -481,50 +541,35 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         }
     }
 
-    /// Row groups of a tile of `width` columns.
-    fn groups(&self, width: usize) -> Result<'c, 'a, usize> {
+    /// Row groups of `width` columns.
+    fn groups(&self, name: &str, width: usize) -> Result<'c, 'a, usize> {
         if width == 0 || !width.is_multiple_of(LANES) {
-            return Err(self
-                .group
-                .unsupported(None, format!("NR must be a positive multiple of {LANES}, got {width}")));
+            let message = format!("{name} must be a positive multiple of {LANES}, got {width}");
+            return Err(self.group.unsupported(None, message));
         }
         Ok(width / LANES)
     }
 
-    /// The columns of a task's tile, as f32: the weight itself, or a dequantised copy on the stack.
+    /// Where a task reads `depth` columns of K of `groups` row groups: the weight itself, or room for a dequantised copy.
     fn panel(
         &self,
         e: &Emitter<'c, 'a>,
         weight: &Weight<'c, 'a>,
-        indices: &[V<'c, 'a>],
+        groups: usize,
+        depth: usize,
     ) -> Result<'c, 'a, Panel<'c, 'a>> {
-        if self.int8 {
-            return Ok(Panel::Blocks(*weight));
+        if self.int8 || weight.streams_f32(e) {
+            return Ok(Panel { weight: *weight, copy: None });
         }
-        if weight.streams_f32(e) {
-            return Ok(Panel::Weight(weight.memref));
-        }
-        let bytes = 4 * self.depth * indices.len() * LANES;
+        let bytes = 4 * depth * groups * LANES;
         if bytes > PANEL_BYTES {
+            let columns = groups * LANES;
             let message = format!(
-                "a panel of K = {} by {} columns takes {bytes} bytes of stack, over {PANEL_BYTES}; lower NR",
-                self.depth,
-                indices.len() * LANES
+                "a panel of {depth} by {columns} columns takes {bytes} bytes of stack, over {PANEL_BYTES}; lower NR or KC"
             );
             return Err(self.group.unsupported(None, message));
         }
-        let panel = e.alloca(&[self.depth, indices.len(), LANES], e.f32());
-        for (from, to, step) in strides(std::slice::from_ref(weight), self.depth) {
-            e.loop_(e.ci(from), e.ci(to), step, |e, k| {
-                for (g, index) in indices.iter().enumerate() {
-                    let mut reader = weight.reader(e, *index, k);
-                    for i in 0..step {
-                        e.vstore(reader.column(e, i), panel, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
-                    }
-                }
-            });
-        }
-        Ok(Panel::Stack(panel))
+        Ok(Panel { weight: *weight, copy: Some(e.alloca(&[depth, groups, LANES], e.f32())) })
     }
 
     fn summary(&self) -> String {
@@ -543,11 +588,23 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     }
 }
 
+/// How a GEMV's task goes through its columns.
+#[derive(Clone, Copy)]
+struct Strip<'t, 'c, 'a> {
+    section: &'t Section<'c, 'a>,
+    /// One for each linear op of the section.
+    weights: &'t [Weight<'c, 'a>],
+    /// Row groups in registers.
+    groups: usize,
+    /// Rows of activations.
+    rows: usize,
+    /// Blocks between a load and its prefetch.
+    ahead: Option<usize>,
+}
+
 /// A column tile of a GEMM's task.
 struct Tile<'t, 'c, 'a> {
     section: &'t Section<'c, 'a>,
-    /// One for each linear op of the section.
-    panels: &'t [Panel<'c, 'a>],
     /// Rows of activations widened to f32.
     scratch: Option<V<'c, 'a>>,
     /// Row groups of the weights, the first of them, and the last that exists.
@@ -556,27 +613,112 @@ struct Tile<'t, 'c, 'a> {
     last: usize,
     /// Rows in registers.
     height: usize,
+    /// Rows of the task, the last excluded.
+    start: V<'c, 'a>,
+    end: V<'c, 'a>,
 }
 
-/// Where a GEMM reads weights.
+/// Columns `from..from + count` of K.
 #[derive(Clone, Copy)]
-enum Panel<'c, 'a> {
-    /// [groups, K, 16], in place.
-    Weight(V<'c, 'a>),
-    /// [K, groups of the tile, 16], on the stack.
-    Stack(V<'c, 'a>),
-    /// Quantised, for products of integers.
-    Blocks(Weight<'c, 'a>),
+struct Depths<'c, 'a> {
+    from: V<'c, 'a>,
+    count: usize,
+}
+
+/// Rows of activations that a tile multiplies, and where the columns of K that are meant begin.
+struct Window<'c, 'a> {
+    x: Rows<'c, 'a>,
+    at: Vec<V<'c, 'a>>,
+    depths: Depths<'c, 'a>,
+}
+
+/// Where a GEMM reads a weight.
+#[derive(Clone, Copy)]
+struct Panel<'c, 'a> {
+    /// [groups, K, 16], or blocks.
+    weight: Weight<'c, 'a>,
+    /// [columns of K, groups of the tile, 16] of f32 on the stack, where the weight is something else.
+    copy: Option<V<'c, 'a>>,
 }
 
 impl<'c, 'a> Panel<'c, 'a> {
-    fn load(&self, e: &Emitter<'c, 'a>, g: usize, index: V<'c, 'a>, k: V<'c, 'a>) -> V<'c, 'a> {
-        match self {
-            Panel::Weight(memref) => e.vload(*memref, &[index, k, e.ci(0)], LANES),
-            Panel::Stack(memref) => e.vload(*memref, &[k, e.ci(g), e.ci(0)], LANES),
-            Panel::Blocks(weight) => weight.reader(e, index, k).column(e, 0),
+    /// Copies columns of K, where there is a copy.
+    fn fill(&self, e: &Emitter<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
+        let Some(copy) = self.copy else { return };
+        for (from, to, step) in strides(std::slice::from_ref(&self.weight), depths.count) {
+            e.loop_(e.ci(from), e.ci(to), step, |e, k| {
+                for (g, index) in indices.iter().enumerate() {
+                    let mut reader = self.weight.reader(e, *index, e.add(depths.from, k), step, None);
+                    for i in 0..step {
+                        e.vstore(reader.column(e, i), copy, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
+                    }
+                }
+            });
         }
     }
+
+    /// Column `k` of those that `depths` begins with.
+    fn load(&self, e: &Emitter<'c, 'a>, g: usize, index: V<'c, 'a>, depths: Depths<'c, 'a>, k: V<'c, 'a>) -> V<'c, 'a> {
+        match self.copy {
+            None => e.vload(self.weight.memref, &[index, e.add(depths.from, k), e.ci(0)], LANES),
+            Some(copy) => e.vload(copy, &[k, e.ci(g), e.ci(0)], LANES),
+        }
+    }
+}
+
+/// Emits `body(row, rows in registers, end)` for each tile of a GEMM's task. A full tile addresses its rows by constant
+/// distances; one at the edge computes its last row again, and hears where the rows end.
+fn each_tile<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    tile: &Tile<'_, 'c, 'a>,
+    mut body: impl FnMut(&Emitter<'c, 'a>, V<'c, 'a>, &[V<'c, 'a>], Option<V<'c, 'a>>) -> Result<'c, 'a, ()>,
+) -> Result<'c, 'a, ()> {
+    let Tile { height, start, end, .. } = *tile;
+    let mut outcome = Ok(());
+    e.loop_(start, end, height, |e, row| {
+        let mut emit = |e: &Emitter<'c, 'a>, at: Vec<V<'c, 'a>>, end| {
+            let done = body(e, row, &at, end);
+            if outcome.is_ok() {
+                outcome = done;
+            }
+        };
+        let full = e.cmp(Cmp::Sle, e.add_c(row, height), end);
+        e.if_(full, |e| emit(e, (0..height).map(|r| e.add_c(row, r)).collect(), None));
+        let edge = e.cmp(Cmp::Sgt, e.add_c(row, height), end);
+        e.if_(edge, |e| {
+            let last = |e: &Emitter<'c, 'a>| e.sub(end, e.ci(1));
+            emit(e, (0..height).map(|r| e.min(e.add_c(row, r), last(e))).collect(), Some(end));
+        });
+    });
+    outcome
+}
+
+/// A window of rows times columns `depths` of a panel, added to `sums[g * rows + r]`, k ascending.
+fn accumulate<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    panel: &Panel<'c, 'a>,
+    indices: &[V<'c, 'a>],
+    rows: &Window<'c, 'a>,
+    depths: Depths<'c, 'a>,
+    sums: &[V<'c, 'a>],
+) -> Vec<V<'c, 'a>> {
+    let height = rows.at.len();
+    let step = if depths.count.is_multiple_of(4) { 4 } else { 1 };
+    e.for_(e.ci(0), e.ci(depths.count), step, sums, |e, k, carried| {
+        let mut sums = carried.to_vec();
+        for i in 0..step {
+            let k = e.add_c(k, i);
+            let columns: Vec<V> =
+                indices.iter().enumerate().map(|(g, index)| panel.load(e, g, *index, depths, k)).collect();
+            for (r, row) in rows.at.iter().enumerate() {
+                let x = rows.x.load(e, *row, e.add(rows.depths.from, k));
+                for (g, column) in columns.iter().enumerate() {
+                    sums[g * height + r] = e.fma(*column, x, sums[g * height + r]);
+                }
+            }
+        }
+        sums
+    })
 }
 
 /// Loops over K: whole steps, then single columns. Blocks of 32 always divide K; plain floats go eight at a time.

@@ -34,8 +34,10 @@ fn linear(count: &str, (n, k): (usize, usize), element: &str, stored: &str, kern
     Case::new(format!("{count} rows of {n} x {k}, {element} by {stored} {kernel}"), function)
 }
 
-const GEMM_TILES: [&str; 5] = ["[6, 6, 16]", "[8, 4, 32]", "[128, 1, 16]", "[5, 5, 48]", "[130, 2, 16]"];
-const GEMV_TILES: [&str; 3] = ["[16]", "[48]", "[64]"];
+/// With a fourth number, K goes in blocks, the last one shorter.
+const GEMM_TILES: [&str; 7] =
+    ["[12, 4, 32, 32]", "[6, 6, 16]", "[130, 2, 16, 64]", "[8, 4, 32]", "[5, 5, 48]", "[128, 1, 16]", "[130, 2, 16]"];
+const GEMV_TILES: [&str; 5] = ["[48, 16, 3]", "[16]", "[64, 32, 2]", "[48]", "[64, 32]"];
 
 /// Rows of 127, each also alone, in threes and under every tile.
 #[test]
@@ -44,7 +46,7 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
     let weights = [
         ((33, 64), "f32", "f32"),
         ((48, 96), "f32", "q4_1"),
-        ((17, 32), "f16", "f16"),
+        ((17, 96), "f16", "f16"),
         ((33, 64), "f32", "q5_0"),
         ((40, 64), "bf16", "q8_0"),
     ];

@@ -19,6 +19,7 @@ fn pipelines() -> [(&'static str, &'static str, String); 3] {
 
 fn main() {
     kforge_lowering::register();
+    kforge_tools::tuner::install();
     let arguments: Vec<String> = std::env::args().collect();
     let has =
         |names: &[&str]| arguments.iter().any(|a| names.contains(&a.trim_start_matches('-')) && a.starts_with('-'));

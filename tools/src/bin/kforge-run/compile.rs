@@ -4,7 +4,10 @@ use crate::Common;
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_lowering::compile::{self, Compiled, Target};
-use kforge_passes::isa::Isa;
+use kforge_passes::{
+    isa::Isa,
+    tuner::{self, Mode},
+};
 use kforge_runtime::{
     Executor,
     cache::{self, Cache},
@@ -29,18 +32,31 @@ pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
         dump(directory, source, &target, options)?;
     }
     let cache = if common.no_cache { None } else { cache::directory().map(|d| Cache::new(d.join("objects"))) };
-    let pipeline = compile::cpu_pipeline(target.isa, options);
-    let key = Cache::key(&[
-        source,
-        &pipeline,
-        kforge_lowering::LLVM,
-        kforge_lowering::BUILD_ID,
-        &compile::llvm_version(),
-        &target.triple,
-        &target.cpu,
-        &target.features,
-    ]);
-    if let Some((program, object)) = cache.as_ref().and_then(|c| c.get(&key)) {
+    let tuning = options.tuning;
+    let untuned = compile::Options { tuning: compile::Tuning::default(), ..options };
+    let pipeline = compile::cpu_pipeline(target.isa, untuned);
+    // Tiles that the tuner chose are part of what is compiled; and where it is to measure, it must get to.
+    let tiles = || match tuning.mode {
+        Mode::Off => String::new(),
+        _ => tuner::fingerprint(target.isa, tuning.threads),
+    };
+    let key = |tiles: &str| {
+        Cache::key(&[
+            source,
+            &pipeline,
+            tiles,
+            kforge_lowering::LLVM,
+            kforge_lowering::BUILD_ID,
+            &compile::llvm_version(),
+            &target.triple,
+            &target.cpu,
+            &target.features,
+        ])
+    };
+    let before = tiles();
+    if !tuning.mode.measures()
+        && let Some((program, object)) = cache.as_ref().and_then(|c| c.get(&key(&before)))
+    {
         return Ok(Compiled { program, object });
     }
     let progress = spinner("compiling kernels");
@@ -48,7 +64,7 @@ pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
     progress.finish_and_clear();
     let compiled = compiled?;
     if let Some(cache) = cache
-        && let Err(error) = cache.put(&key, &compiled.program, &compiled.object)
+        && let Err(error) = cache.put(&key(&tiles()), &compiled.program, &compiled.object)
     {
         eprintln!("kforge-run: warning: the compiled object is not kept: {error}");
     }

@@ -10,6 +10,7 @@ use kforge_dialect::Interpreter;
 use kforge_program::Element;
 use kforge_reference::{Tensor, Tolerance, compare, random};
 use kforge_runtime::{Executor, View};
+use kforge_tools::element;
 use std::{io, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -54,7 +55,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     for (i, result) in results.iter().enumerate() {
         let array = Array {
             dims: result.shape().to_vec(),
-            element: program_element(result.element())?,
+            element: element::program(result.element())?,
             bytes: result.to_bytes(),
         };
         match options.outputs.get(i) {
@@ -123,7 +124,7 @@ impl<'s> Plan<'s> {
                 Some((_, spec)) => (*spec).to_owned(),
                 None if info.mutable => {
                     let dims = info.dims.iter().map(|d| d.unwrap_or(options.ctx)).collect();
-                    states.push((info.name, dims, program_element(info.element)?));
+                    states.push((info.name, dims, element::program(info.element)?));
                     continue;
                 }
                 None if !info.external => continue,
@@ -160,7 +161,7 @@ impl<'s> Plan<'s> {
             interpreter.set_global(name, value.clone())?;
         }
         for (name, dims, element) in &self.states {
-            interpreter.set_global(name, Tensor::zeros(dims.clone(), reference_element(*element))?)?;
+            interpreter.set_global(name, Tensor::zeros(dims.clone(), element::reference(*element))?)?;
         }
         Ok(interpreter.call(self.entry, self.inputs.clone())?)
     }
@@ -171,7 +172,7 @@ impl<'s> Plan<'s> {
             let bytes = tensor.to_bytes();
             executor.set_weight(
                 name,
-                View { dims: tensor.shape(), element: program_element(tensor.element())?, bytes: &bytes },
+                View { dims: tensor.shape(), element: element::program(tensor.element())?, bytes: &bytes },
             )?;
         }
         for (name, dims, _) in &self.states {
@@ -182,7 +183,7 @@ impl<'s> Plan<'s> {
             .inputs
             .iter()
             .zip(&bytes)
-            .map(|(t, bytes)| Ok(View { dims: t.shape(), element: program_element(t.element())?, bytes }))
+            .map(|(t, bytes)| Ok(View { dims: t.shape(), element: element::program(t.element())?, bytes }))
             .collect::<Result<Vec<_>>>()?;
         let outputs = executor.call(self.entry, &views)?;
         (0..outputs.len())
@@ -190,7 +191,7 @@ impl<'s> Plan<'s> {
                 let view = outputs
                     .get(i)
                     .ok_or_else(|| anyhow!("result {i} is a cache in a layout of its own; return a copy"))?;
-                Ok(Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes)?)
+                Ok(Tensor::from_bytes(view.dims, element::reference(view.element), view.bytes)?)
             })
             .collect()
     }
@@ -200,7 +201,7 @@ impl<'s> Plan<'s> {
 fn value(spec: &str, declared: &[Option<usize>], element: kforge_reference::Element) -> Result<Tensor> {
     let Some(random) = spec.strip_prefix("random:") else {
         let array = npy::read(spec.as_ref())?;
-        return Ok(Tensor::from_bytes(array.dims, reference_element(array.element), &array.bytes)?);
+        return Ok(Tensor::from_bytes(array.dims, element::reference(array.element), &array.bytes)?);
     };
     let (seed, dims) = match random.split_once(':') {
         Some((seed, dims)) => {
@@ -219,27 +220,4 @@ fn value(spec: &str, declared: &[Option<usize>], element: kforge_reference::Elem
         return Ok(random::integers(seed, &dims, element, 0..2)?);
     }
     Ok(random::uniform(seed, &dims, element)?)
-}
-
-fn program_element(element: kforge_reference::Element) -> Result<Element> {
-    use kforge_reference::Element as R;
-    Ok(match element {
-        R::F32 => Element::F32,
-        R::F16 => Element::F16,
-        R::BF16 => Element::BF16,
-        R::I32 => Element::I32,
-        R::Quant(format) => Element::Quant(format),
-        R::I64 | R::Bool => bail!("tensors of {element} are not passed in or out; use i32"),
-    })
-}
-
-fn reference_element(element: Element) -> kforge_reference::Element {
-    use kforge_reference::Element as R;
-    match element {
-        Element::F32 => R::F32,
-        Element::F16 => R::F16,
-        Element::BF16 => R::BF16,
-        Element::I32 => R::I32,
-        Element::Quant(format) => R::Quant(format),
-    }
 }

@@ -12,11 +12,13 @@ mod model;
 mod npy;
 mod print;
 mod roofline;
+mod tune;
 mod verify;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{path::PathBuf, process::ExitCode};
+use kforge_passes::tuner::Mode;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// Run functions and models in the transformer dialect.
 #[derive(Parser)]
@@ -25,7 +27,6 @@ use std::{path::PathBuf, process::ExitCode};
     version,
     override_usage = "kforge-run [OPTIONS] <FILE>\n       kforge-run [OPTIONS] <COMMAND>",
     subcommand_negates_reqs = true,
-    subcommand_precedence_over_arg = true,
     arg_required_else_help = true
 )]
 struct Cli {
@@ -55,6 +56,12 @@ struct Common {
     /// Make every op a kernel of its own
     #[arg(long, global = true)]
     no_fuse: bool,
+    /// What is asked of the tuner where a kernel's tile is chosen
+    #[arg(long, global = true, value_enum, value_name = "MODE", default_value_t = Tuning::CachedOnly)]
+    tuning: Tuning,
+    /// Time that --tuning incremental may take, as 500ms or 2s
+    #[arg(long, global = true, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    tuning_budget: Duration,
     /// Neither read nor write the cache of compiled objects
     #[arg(long, global = true)]
     no_cache: bool,
@@ -77,6 +84,18 @@ enum Numerics {
     Exact,
     /// Rounded to 8 bits, block by block, where the weight is quantised
     Fast,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tuning {
+    /// Nothing: tiles follow from rules
+    Off,
+    /// What `tune` or an earlier run has measured on this machine
+    CachedOnly,
+    /// The same, after measuring what is missing
+    Tune,
+    /// The same, until --tuning-budget is spent
+    Incremental,
 }
 
 impl Numerics {
@@ -103,6 +122,8 @@ enum Command {
     Compile(aot::Options),
     /// Compare a model with a file of reference results
     Verify(verify::Options),
+    /// Measure kernels' tiles, and look into what has been measured
+    Tune(tune::Options),
     /// Measure what this machine can do at most: multiply-adds and reading
     Roofline(roofline::Options),
     /// Measure
@@ -114,6 +135,7 @@ enum Command {
 
 fn main() -> ExitCode {
     restore_pipe_signal();
+    kforge_tools::tuner::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {
@@ -141,6 +163,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Inspect(options)) => inspect::run(common, &options),
         Some(Command::Compile(options)) => aot::run(common, &options),
         Some(Command::Verify(options)) => verify::run(common, &options),
+        Some(Command::Tune(options)) => tune::run(common, &options),
         Some(Command::Roofline(options)) => roofline::run(common, &options),
         Some(Command::Bench(command)) => bench::run(common, &command),
         Some(Command::BenchmarkMatmul(options)) => matmul::run(common, &options),
@@ -162,7 +185,15 @@ impl Common {
             Numerics::Exact => kforge_lowering::compile::Numerics::Exact,
             Numerics::Fast => kforge_lowering::compile::Numerics::Fast,
         };
-        kforge_lowering::compile::Options { fuse: !self.no_fuse, numerics }
+        let mode = match self.tuning {
+            Tuning::Off => Mode::Off,
+            Tuning::CachedOnly => Mode::CachedOnly,
+            Tuning::Tune => Mode::Tune,
+            Tuning::Incremental => Mode::Incremental,
+        };
+        let tuning =
+            kforge_lowering::compile::Tuning { mode, threads: self.thread_count(), budget: self.tuning_budget };
+        kforge_lowering::compile::Options { fuse: !self.no_fuse, numerics, tuning }
     }
 
     fn thread_count(&self) -> usize {

@@ -1,0 +1,174 @@
+//! The tiles that a product's kernel may have.
+//!
+//! A tile decides in which order outputs are computed and where operands wait, never in which order a sum is taken: all
+//! candidates give the same bits. What is legal is a predicate of product and tile alone, so that a tile out of a
+//! database is checked as one written by hand.
+
+use super::product::{BLOCK, Family, GEMV_ROWS, LANES, PANEL_BYTES, Product};
+
+/// Names the rules below; stored with what they admitted.
+pub const PREDICATE: &str = "linear-tiles-1";
+
+/// Sixteen-lane sums in the body of a loop: more than any register file, few enough to compile.
+const SUMS: usize = 64;
+
+/// The default tile, which needs no measurement.
+pub fn rule(product: &Product) -> Vec<usize> {
+    match product.family {
+        Family::Gemv => {
+            // Two row groups hide the latency of the FMA chains; a wide output takes four, for fewer tasks.
+            let wanted = if product.widest() >= 4096 { 4 } else { 2 };
+            let rows = product.usual_rows().max(1);
+            // Products of integers take one linear after the other.
+            let chains = if product.int8 { rows } else { rows * product.together() };
+            let room = (product.isa.registers() - 2).min(24) / chains;
+            vec![LANES * wanted.min(room.max(1))]
+        }
+        // The weights are multiplied as they lie, one register of columns after the other: eight sums fit any set.
+        Family::Gemm if product.int8 => vec![128, 8, LANES],
+        Family::Gemm => gemm_rule(product),
+    }
+}
+
+/// Rows of a task, rows in registers, columns of a task: as many accumulators as fit beside one column of operands.
+fn gemm_rule(product: &Product) -> Vec<usize> {
+    let (depth, together) = (product.depth, product.together());
+    // The linears of one output take turns in the registers, but all their panels are on the stack at once.
+    let (mut height, mut groups) = match product.isa.registers() {
+        32.. => (8, 3),
+        8.. => (6, 1),
+        _ => (3, 1),
+    };
+    while groups > 1 && 4 * depth * groups * LANES * together > PANEL_BYTES {
+        groups -= 1;
+        height += 2;
+    }
+    let mut tile = vec![128usize.div_ceil(height) * height, height, groups * LANES];
+    if !product.streams && 4 * depth * groups * LANES * together > PANEL_BYTES {
+        // Copies of so many columns have no room: K in blocks.
+        tile.push((PANEL_BYTES / (4 * groups * LANES * together) / 256 * 256).max(BLOCK));
+    }
+    tile
+}
+
+/// Whether the product's kernel can have a tile.
+///
+/// # Errors
+/// The rule that the tile breaks.
+pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
+    let lanes = |name: &str, value: usize| {
+        if value == 0 || !value.is_multiple_of(LANES) || value > 1 << 16 {
+            return Err(format!("{name} = {value} is no multiple of {LANES} from {LANES} to 65536"));
+        }
+        Ok(value / LANES)
+    };
+    let sums = |name: &str, sums: usize| match sums {
+        0..=SUMS => Ok(()),
+        _ => Err(format!("{name} keeps {sums} sums in registers, over {SUMS}")),
+    };
+    match (product.family, tile) {
+        (Family::Gemv, [width, rest @ ..]) if rest.len() <= 2 => {
+            let rows = product.rows.filter(|rows| *rows <= GEMV_ROWS);
+            let rows = rows.ok_or_else(|| format!("a gemv takes at most {GEMV_ROWS} rows, their number known"))?;
+            let registers = rest.first().copied().unwrap_or(*width);
+            let (groups, strip) = (lanes("NT", *width)?, lanes("NR", registers)?);
+            if !groups.is_multiple_of(strip) {
+                return Err(format!("NT = {width} is no multiple of NR = {registers}"));
+            }
+            if let Some(ahead) = rest.get(1).filter(|ahead| **ahead > 1024) {
+                return Err(format!("AHEAD = {ahead} is over 1024"));
+            }
+            sums("NR", strip.saturating_mul(rows).saturating_mul(product.together()))
+        }
+        (Family::Gemm, [block, height, width, rest @ ..]) if rest.len() <= 1 => {
+            let groups = lanes("NR", *width)?;
+            if *height == 0 || *block == 0 || *block > 1 << 16 || !block.is_multiple_of(*height) {
+                return Err(format!("MB = {block} is no multiple of MR = {height} up to 65536"));
+            }
+            sums("MR x NR", groups.saturating_mul(*height))?;
+            if product.norm {
+                return Err("a gemm has no norm in front".into());
+            }
+            let depth = match rest.first() {
+                None => product.depth,
+                Some(_) if product.int8 => return Err("KC is for products of floats".into()),
+                Some(depth) if *depth == 0 || !depth.is_multiple_of(BLOCK) => {
+                    return Err(format!("KC = {depth} is no positive multiple of {BLOCK}"));
+                }
+                Some(depth) => (*depth).min(product.depth),
+            };
+            let together = product.together();
+            let panels = if product.streams || product.int8 { 0 } else { 4 * depth * width * together };
+            let waiting = if depth < product.depth { 4 * block * width * together } else { 0 };
+            if panels > PANEL_BYTES {
+                return Err(format!("the panels take {panels} bytes of stack, over {PANEL_BYTES}"));
+            }
+            if waiting > PANEL_BYTES / 2 {
+                return Err(format!("the waiting sums take {waiting} bytes of stack, over {}", PANEL_BYTES / 2));
+            }
+            Ok(())
+        }
+        (Family::Gemv, _) => Err("a gemv's tile is [NT], [NT, NR] or [NT, NR, AHEAD]".into()),
+        (Family::Gemm, _) => Err("a gemm's tile is [MB, MR, NR] or [MB, MR, NR, KC]".into()),
+    }
+}
+
+/// Every legal tile that is worth a thought, the default first, the others in a fixed order.
+pub fn candidates(product: &Product) -> Vec<Vec<usize>> {
+    let mut tiles = vec![rule(product)];
+    match product.family {
+        Family::Gemv => gemv_candidates(product, &mut tiles),
+        Family::Gemm => gemm_candidates(product, &mut tiles),
+    }
+    let mut seen = std::collections::HashSet::new();
+    tiles.retain(|tile| legal(product, tile).is_ok() && seen.insert(spelled_out(product, tile)));
+    tiles
+}
+
+/// The tile with what it leaves out: two tiles that mean the same are one candidate.
+fn spelled_out(product: &Product, tile: &[usize]) -> Vec<usize> {
+    match (product.family, tile) {
+        (Family::Gemv, [width]) => vec![*width, *width, product.usual_ahead()],
+        (Family::Gemm, [block, height, width]) => vec![*block, *height, *width, product.depth],
+        _ => tile.to_vec(),
+    }
+}
+
+/// Register room of a tile's sums: those that fit, and a little more, since spilling one may pay.
+fn fits(product: &Product, sums: usize) -> bool {
+    sums <= product.isa.registers()
+}
+
+fn gemv_candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {
+    let rows = product.usual_rows();
+    let most = product.widest().next_multiple_of(LANES);
+    for width in [1, 2, 3, 4, 6, 8, 12, 16, 32].map(|groups| groups * LANES) {
+        for registers in [1, 2, 3, 4].map(|groups| groups * LANES) {
+            // Products of integers take one row group after the other: NR would only repeat the loop.
+            let useful = if product.int8 { registers == LANES } else { width % registers == 0 };
+            let sums = registers / LANES * rows * product.together();
+            if !useful || width > most || (registers > LANES && !fits(product, sums)) {
+                continue;
+            }
+            let distances: &[usize] = if product.quantised { &[0, 3, 6, 12, 24, 48] } else { &[0, 1, 2, 4] };
+            tiles.extend(distances.iter().map(|ahead| vec![width, registers, *ahead]));
+        }
+    }
+}
+
+fn gemm_candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {
+    for groups in 1..=4 {
+        for height in 2..=14 {
+            if !fits(product, groups * height) && !(product.int8 && height <= 8 && groups <= 2) {
+                continue;
+            }
+            for block in [24, 48, 96, 128, 192, 256, 512] {
+                let block = usize::div_ceil(block, height) * height;
+                let tile = [block, height, groups * LANES];
+                tiles.push(tile.to_vec());
+                let depths = [128, 256, 512].into_iter().filter(|depth| *depth < product.depth && !product.int8);
+                tiles.extend(depths.map(|depth| [tile.as_slice(), &[depth]].concat()));
+            }
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The tuner under attack: whatever becomes of its database, answers stay right and nothing is lost but the row in
+//! flight.
+
+mod tools;
+
+use kforge_passes::tuner::{Database, Line, Row, database, space};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
+
+/// How often what happens by chance is tried.
+const ROUNDS: usize = 20;
+
+/// A layer with sizes that no tile divides.
+const MODULE: &str = "
+ml_program.global private @w(#ml_program.extern<tensor<70x90xf32>>) : tensor<70x90xf32>
+func.func @main(%x: tensor<3x90xf32>) -> tensor<3x70xf32> {
+  %w = ml_program.global_load_const @w : tensor<70x90xf32>
+  %y = transformer.linear %x, %w : tensor<3x90xf32>, tensor<70x90xf32> -> tensor<3x70xf32>
+  return %y : tensor<3x70xf32>
+}
+";
+
+/// A cache directory with the module in it, and the tools to run.
+struct Place {
+    directory: tempfile::TempDir,
+    tools: PathBuf,
+}
+
+impl Place {
+    fn new() -> Place {
+        let place = Place { directory: tempfile::tempdir().unwrap(), tools: tools::build().unwrap() };
+        fs::write(place.path().join("m.mlir"), MODULE).unwrap();
+        place
+    }
+
+    /// With the module's candidates measured.
+    fn tuned() -> Place {
+        static ROWS: OnceLock<Vec<u8>> = OnceLock::new();
+        let rows = ROWS.get_or_init(|| {
+            let place = Place::new();
+            let output = place.run(&["tune", "m.mlir"]);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            // Everything into the one file that is copied.
+            drop(place.database());
+            let output = place.run(&["tune", "--export", "rows.jsonl"]);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            fs::read(place.path().join("rows.jsonl")).unwrap()
+        });
+        let place = Place::new();
+        fs::write(place.path().join("rows.jsonl"), rows).unwrap();
+        let output = place.run(&["tune", "--import", "rows.jsonl"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.path().join(database::FILE)
+    }
+
+    fn database(&self) -> Database {
+        Database::open(self.path()).unwrap()
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        self.database().lines().unwrap()
+    }
+
+    fn command(&self, tool: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.tools.join(tool));
+        command.args(arguments).current_dir(self.path()).env("KFORGE_CACHE", self.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command("kforge-run", &[&["--threads", "2"], arguments].concat()).output().unwrap()
+    }
+
+    /// The fused op of the module with the tile that the tuner has for it, and what was said.
+    fn selected(&self) -> (String, String) {
+        let select = "--select-kernels=mode=cached-only threads=2";
+        let output = self.command("kforge-opt", &["m.mlir", "--kforge-fuse", select]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let module = text(&output.stdout);
+        let op = module.lines().find(|line| line.contains("transformer.fused")).unwrap();
+        (op.to_owned(), text(&output.stderr))
+    }
+
+    /// Runs the module, whose answer must be the reference's. Returns what was said.
+    fn answer(&self) -> String {
+        let arguments = ["m.mlir", "--input", "random:1", "--random-globals", "2", "--compare", "reference"];
+        let output = self.run(&[&arguments[..], &["--output", "y.npy", "--no-cache"]].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Lines that begin with `warning:`.
+fn warnings(said: &str) -> Vec<&str> {
+    said.lines().filter(|line| line.starts_with("warning:")).collect()
+}
+
+/// A row that would win.
+fn forged(lines: &[Line], tile: &[usize]) -> Line {
+    let line = lines.iter().find(|line| line.row.failure.is_none()).unwrap();
+    let row = Row {
+        tile: tile.to_vec(),
+        ratio: Some(1e-3),
+        samples: vec![1e-3; 11],
+        code: "forged".into(),
+        ..line.row.clone()
+    };
+    Line { row, ..line.clone() }
+}
+
+#[test]
+fn a_measured_tile_is_chosen_and_explained() {
+    let place = Place::tuned();
+    let (op, said) = place.selected();
+    let key = &place.lines()[0].row.key;
+    assert!(op.contains(&format!("transformer.tuned = \"{key}\"")), "{op}");
+    assert_eq!(warnings(&said), Vec::<&str>::new());
+    let explained = place.run(&["tune", "--explain", &key[..6]]);
+    let table = text(&explained.stdout);
+    assert!(explained.status.success() && table.contains("chosen") && table.contains("(the default)"), "{table}");
+    let verified = place.run(&["tune", "--verify"]);
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+    assert!(text(&verified.stdout).starts_with("1 winners are right, 0 rows are not"), "{}", text(&verified.stdout));
+    place.answer();
+}
+
+#[test]
+fn a_tile_on_the_op_stays() {
+    let place = Place::tuned();
+    let select = "--select-kernels=mode=cached-only threads=2";
+    let output = place.command("kforge-opt", &["m.mlir", "--kforge-fuse"]).output().unwrap();
+    let kernel = "transformer.fused$1 kernel #transformer.kernel<\"gemv\", tile = [80, 16, 4]> {";
+    let fused = |line: &str| match line.split_once("transformer.fused").filter(|_| line.ends_with(" {")) {
+        Some((before, after)) => format!("{before}{}", kernel.replace("$1", after.trim_end_matches(" {"))),
+        None => line.to_owned(),
+    };
+    let by_hand = text(&output.stdout).lines().map(fused).collect::<Vec<_>>().join("\n");
+    fs::write(place.path().join("hand.mlir"), by_hand).unwrap();
+    let output = place.command("kforge-opt", &["hand.mlir", select]).output().unwrap();
+    let module = text(&output.stdout);
+    assert!(module.contains("tile = [80, 16, 4]") && !module.contains("transformer.tuned"), "{module}");
+}
+
+#[test]
+fn an_illegal_winner_gives_way_to_the_next_with_one_warning() {
+    let place = Place::tuned();
+    let (right, _) = place.selected();
+    for tile in [&[33][..], &[0], &[], &[64, 48], &[16, 16, 4096], &[1 << 20], &[usize::MAX, 16], &[16, 16, 1, 1]] {
+        let mut database = place.database();
+        database.put(&forged(&place.lines(), tile)).unwrap();
+        let (op, said) = place.selected();
+        assert_eq!(op, right, "{tile:?}");
+        let warnings = warnings(&said);
+        assert!(warnings.len() == 1 && warnings[0].contains("passed over"), "{tile:?}: {said}");
+        let said = place.answer();
+        assert_eq!(said.lines().filter(|line| line.starts_with("warning:")).count(), 1, "{tile:?}: {said}");
+        database.clear("").unwrap();
+        place.run(&["tune", "--import", "rows.jsonl"]);
+    }
+}
+
+#[test]
+fn a_legal_tile_that_never_won_changes_no_bit() {
+    let place = Place::tuned();
+    place.answer();
+    let right = fs::read(place.path().join("y.npy")).unwrap();
+    let lines = place.lines();
+    for tile in [&[16][..], &[80, 16], &[96, 48, 48], &[512, 32, 1]] {
+        let mut database = place.database();
+        database.clear("").unwrap();
+        database.put(&forged(&lines, tile)).unwrap();
+        let (op, _) = place.selected();
+        let numbers: Vec<String> = tile.iter().map(usize::to_string).collect();
+        assert!(op.contains(&format!("tile = [{}]>", numbers.join(", "))), "{op}");
+        place.answer();
+        assert!(fs::read(place.path().join("y.npy")).unwrap() == right, "{tile:?}");
+    }
+}
+
+#[test]
+fn rows_of_another_machine_version_or_predicate_are_not_used() {
+    let place = Place::tuned();
+    let lines = place.lines();
+    let foreign = |change: &dyn Fn(&mut Line)| {
+        let mut database = place.database();
+        database.clear("").unwrap();
+        let mut line = forged(&lines, &[16, 16, 2]);
+        change(&mut line);
+        line.row.environment = line.machine.id();
+        database.put(&line).unwrap();
+        place.answer();
+        place.selected()
+    };
+    let (mine, _) = foreign(&|_| {});
+    assert!(mine.contains("tile = [16, 16, 2]"), "{mine}");
+    for change in [
+        &(|line: &mut Line| line.machine.cpu = "another".into()) as &dyn Fn(&mut Line),
+        &|line| line.machine.generator = "another".into(),
+        &|line| line.machine.llvm = "1.0".into(),
+        &|line| line.machine.threads = 64,
+        &|line| {
+            line.machine.caches.insert("L2".into(), 1);
+        },
+    ] {
+        let (op, said) = foreign(change);
+        assert!(!op.contains("transformer.tuned"), "{op}");
+        assert_eq!(warnings(&said), Vec::<&str>::new());
+    }
+    let (op, said) = foreign(&|line| line.row.predicate = "older rules".into());
+    assert!(!op.contains("transformer.tuned") && warnings(&said).len() == 1, "{op} {said}");
+}
+
+#[test]
+fn a_damaged_database_is_left_alone_and_said_once() {
+    let place = Place::tuned();
+    place.answer();
+    let right = fs::read(place.path().join("y.npy")).unwrap();
+    // The log goes into the file when the last connection ends.
+    drop(place.database());
+    let whole = fs::read(place.file()).unwrap();
+    let cut = |length: usize| whole[..length].to_vec();
+    let garbage = || b"this is no database, whatever its name says".repeat(100);
+    for damaged in [cut(whole.len() / 2), cut(100), garbage()] {
+        for other in ["tuning.db-wal", "tuning.db-shm"] {
+            let _ = fs::remove_file(place.path().join(other));
+        }
+        fs::write(place.file(), &damaged).unwrap();
+        let said = place.answer();
+        assert_eq!(warnings(&said).len(), 1, "{said}");
+        assert!(fs::read(place.path().join("y.npy")).unwrap() == right);
+        assert!(fs::read(place.file()).unwrap() == damaged, "the damaged file has been changed");
+        let tuned = place.run(&["tune", "m.mlir", "--budget", "1s"]);
+        let said = text(&tuned.stderr);
+        assert!(tuned.status.code() == Some(1) && said.contains("tuning.db cannot be used"), "{said}");
+        assert!(fs::read(place.file()).unwrap() == damaged, "the damaged file has been changed");
+    }
+}
+
+#[test]
+fn two_processes_tune_one_key_at_once() {
+    let place = Place::new();
+    for round in 0..ROUNDS {
+        let mut both: Vec<_> = (0..2)
+            .map(|_| {
+                place
+                    .command("kforge-run", &["--threads", "2", "tune", "m.mlir", "--budget", "1s"])
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for child in both.drain(..) {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "round {round}: {}", text(&output.stderr));
+        }
+        let lines = place.lines();
+        assert!(!lines.is_empty(), "round {round}");
+        let mut names: Vec<_> = lines.iter().map(|line| (line.row.tile.clone(), line.row.code.clone())).collect();
+        names.dedup();
+        assert_eq!(names.len(), lines.len(), "round {round}: a candidate has two rows");
+        assert!(lines.iter().all(|line| line.row.check().is_ok() && line.row.failure.is_none()), "round {round}");
+        if round % 5 == 4 {
+            place.answer();
+            place.database().clear("").unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_killed_process_loses_the_row_in_flight_and_no_more() {
+    let place = Place::new();
+    // The roofs are measured once, before the first row.
+    assert!(place.run(&["tune", "m.mlir", "--budget", "1ms"]).status.success());
+    let mut before = 0;
+    for round in 0..ROUNDS {
+        let mut child = place
+            .command("kforge-run", &["--threads", "2", "tune", "m.mlir"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(150 + 40 * round as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let lines = place.lines();
+        assert!(lines.len() >= before, "round {round}: {before} rows have become {}", lines.len());
+        assert!(lines.iter().all(|line| line.row.check().is_ok()), "round {round}");
+        before = lines.len();
+    }
+    place.answer();
+    // What is left goes on from there.
+    let output = place.run(&["tune", "m.mlir", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["results"][0]["complete"], true);
+    assert!(place.lines().len() >= before);
+}
+
+/// A file system of its own, if this user may mount one.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(place: &Place, options: &str) -> Option<Mount> {
+        let at = place.path().join("mount");
+        fs::create_dir(&at).unwrap();
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&at).stderr(Stdio::null()).status();
+        if status.is_ok_and(|status| status.success()) {
+            return Some(Mount(at));
+        }
+        eprintln!("not run: this user may not mount a file system");
+        None
+    }
+
+    fn again(&self, options: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_read_only_directory_is_read() {
+    let place = Place::tuned();
+    drop(place.database());
+    let (right, _) = place.selected();
+    let Some(mount) = Mount::new(&place, "size=8m") else { return };
+    fs::copy(place.file(), mount.0.join(database::FILE)).unwrap();
+    mount.again("ro");
+    let select = "--select-kernels=mode=cached-only threads=2";
+    let run =
+        |tool: &str, arguments: &[&str]| place.command(tool, arguments).env("KFORGE_CACHE", &mount.0).output().unwrap();
+    let output = run("kforge-opt", &["m.mlir", "--kforge-fuse", select]);
+    assert!(output.status.success() && text(&output.stdout).contains(right.trim()), "{}", text(&output.stderr));
+    assert_eq!(warnings(&text(&output.stderr)), Vec::<&str>::new());
+    let output = run("kforge-opt", &["m.mlir", "--kforge-fuse", "--select-kernels=mode=tune threads=2"]);
+    assert!(output.status.success() && text(&output.stdout).contains(right.trim()), "{}", text(&output.stderr));
+    assert!(warnings(&text(&output.stderr))[0].contains("cannot be written"), "{}", text(&output.stderr));
+    let output = run("kforge-run", &["tune", "m.mlir"]);
+    assert!(output.status.code() == Some(1) && text(&output.stderr).contains("cannot be written"));
+    let arguments = ["m.mlir", "--input", "random:1", "--random-globals", "2", "--compare", "reference"];
+    let output = run("kforge-run", &[&arguments[..], &["--output", "y.npy", "--no-cache"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let place = Place::tuned();
+    drop(place.database());
+    let Some(mount) = Mount::new(&place, "size=512k") else { return };
+    fs::copy(place.file(), mount.0.join(database::FILE)).unwrap();
+    let rows = place.lines().len();
+    // Whatever is left is filled, but for less than a page.
+    let filler = mount.0.join("filler");
+    let mut size = 512 << 10;
+    while size > 0 {
+        let _ = fs::write(&filler, vec![1; size]);
+        if fs::metadata(&filler).is_ok_and(|m| m.len() == size as u64) {
+            break;
+        }
+        size -= 4096;
+    }
+    let run = |arguments: &[&str]| {
+        place.command("kforge-run", arguments).args(["--threads", "2"]).env("KFORGE_CACHE", &mount.0).output().unwrap()
+    };
+    let arguments = ["m.mlir", "--input", "random:1", "--random-globals", "2", "--compare", "reference"];
+    let output = run(&[&arguments[..], &["--output", "y.npy", "--tuning", "tune"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = run(&["tune", "--import", "rows.jsonl"]);
+    let said = text(&output.stderr);
+    assert!(output.status.success() || said.contains("tuning database"), "{said}");
+    fs::remove_file(&filler).unwrap();
+    let left = Database::open(&mount.0).unwrap().lines().unwrap();
+    assert_eq!(left.len(), rows);
+    assert!(left.iter().all(|line| line.row.check().is_ok()));
+}
+
+#[test]
+fn exports_are_checked_line_by_line() {
+    let place = Place::tuned();
+    let lines = place.lines();
+    let import = |line: &Line| {
+        fs::write(place.path().join("x.jsonl"), format!("\n{}\n", serde_json::to_string(line).unwrap())).unwrap();
+        let output = place.run(&["tune", "--import", "x.jsonl"]);
+        (output.status.code(), text(&output.stderr))
+    };
+    let good = lines[0].clone();
+    assert_eq!(import(&good).0, Some(0));
+    for (change, why) in [
+        (&(|line: &mut Line| line.problem += " ") as &dyn Fn(&mut Line), "the key is not that of the problem"),
+        (&|line| line.machine.threads += 1, "the environment is not that of the machine"),
+        (&|line| line.row.samples[0] = -1.0, "its samples are no positive numbers"),
+        (&|line| line.row.ratio = None, "its ratio is no positive number"),
+    ] {
+        let mut line = good.clone();
+        change(&mut line);
+        let (code, said) = import(&line);
+        assert!(code == Some(1) && said.contains("x.jsonl:2") && said.contains(why), "{said}");
+    }
+    assert_eq!(place.lines(), lines);
+    let other = Place::new();
+    fs::copy(place.file(), other.path().join("other.db")).unwrap();
+    drop(place.database());
+    let merged = other.run(&["tune", "--merge", place.file().to_str().unwrap()]);
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+    assert_eq!(other.lines(), lines);
+    let file = |place: &Place| place.file().to_str().unwrap().to_owned();
+    let difference = other.run(&["tune", "--diff", &file(&place), &file(&other), "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&difference.stdout).unwrap();
+    assert!(report["results"][0]["a"].is_array() && report["results"][0]["a"] == report["results"][0]["b"], "{report}");
+    assert_eq!(lines[0].row.predicate, space::PREDICATE);
+    assert!(other.run(&["tune", "--clear", "all"]).status.success());
+    assert!(other.lines().is_empty());
+}

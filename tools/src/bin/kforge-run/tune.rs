@@ -1,0 +1,597 @@
+//! `kforge-run tune`: measures kernels' tiles, and looks into what has been measured.
+
+use crate::{Common, Target, aot::read_source, compile, model};
+use anyhow::{Context as _, Result, bail};
+use clap::{ArgGroup, Args};
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use indicatif::{ProgressBar, ProgressStyle};
+use kforge_passes::{
+    models::llama::Phase,
+    tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search},
+};
+use kforge_runtime::cache::{self, write_whole};
+use kforge_tools::{
+    model::module,
+    tuner::{self, measure::Bench},
+};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::BufRead,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("what").required(true)))]
+pub struct Options {
+    /// Tune the kernels of a module; - is standard input
+    #[arg(group = "what")]
+    file: Option<PathBuf>,
+    /// Tune the kernels of a model: a GGUF file, a safetensors directory, ORG/NAME, default or random:tiny
+    #[arg(long, group = "what")]
+    model: Option<String>,
+    /// Time to measure for, as 60s or 5m; without it, until every search is over
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    budget: Option<Duration>,
+    /// Measure every candidate, not only those that look promising
+    #[arg(long)]
+    exhaustive: bool,
+    /// List what has been measured, by problem
+    #[arg(long, group = "what")]
+    list: bool,
+    /// Say of a problem which candidates were tried, and why each lost
+    #[arg(long, group = "what", value_name = "KEY")]
+    explain: Option<String>,
+    /// Set the winners of two databases or exports against each other
+    #[arg(long, group = "what", num_args = 2, value_names = ["A", "B"])]
+    diff: Option<Vec<PathBuf>>,
+    /// Write every row to a file of JSON lines
+    #[arg(long, group = "what", value_name = "FILE.jsonl")]
+    export: Option<PathBuf>,
+    /// Add the rows of an export
+    #[arg(long, group = "what", value_name = "FILE.jsonl")]
+    import: Option<PathBuf>,
+    /// Add the rows of another database
+    #[arg(long, group = "what", value_name = "FILE.db")]
+    merge: Option<PathBuf>,
+    /// Compile this machine's winners again and compare their answers with the reference
+    #[arg(long, group = "what")]
+    verify: bool,
+    /// Forget a problem's rows, or with 'all' every row
+    #[arg(long, group = "what", value_name = "KEY|all")]
+    clear: Option<String>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    if common.target != Target::Cpu {
+        bail!("tune measures kernels of the CPU; leave --target out");
+    }
+    if options.exhaustive && options.budget.is_some() {
+        bail!("--exhaustive measures everything; leave --budget out");
+    }
+    if let Some(paths) = &options.diff {
+        return diff(options, &paths[0], &paths[1]);
+    }
+    let directory = cache::directory().context("there is no cache directory: set HOME or KFORGE_CACHE")?;
+    let mut database = Database::open(&directory)?;
+    if let Some(key) = &options.explain {
+        return explain(common, options, &database, key);
+    }
+    if options.list {
+        return list(options, &database);
+    }
+    if let Some(path) = &options.export {
+        return export(&database, path);
+    }
+    if !database.is_writable() {
+        bail!("{} cannot be written; set KFORGE_CACHE to a directory that can", database.path().display());
+    }
+    if let Some(path) = &options.import {
+        return add(&mut database, &read_export(path)?);
+    }
+    if let Some(path) = &options.merge {
+        return add(&mut database, &lines_of(path)?);
+    }
+    if let Some(key) = &options.clear {
+        let prefix = if key == "all" { "" } else { key };
+        if key.is_empty() {
+            bail!("--clear takes a key, or all");
+        }
+        let cleared = database.clear(prefix)?;
+        if cleared == 0 && key != "all" {
+            bail!("no problem's key begins with '{key}'; --list shows them");
+        }
+        println!("{cleared} rows forgotten");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.verify {
+        return verify(common, &mut database);
+    }
+    let source = match (&options.file, &options.model) {
+        (Some(file), _) => read_source(file)?,
+        (None, Some(name)) => module(&model::open(name)?, &[Phase::Prefill, Phase::Decode])?,
+        (None, None) => bail!("give a module, or --model"),
+    };
+    tune(common, options, &mut database, &source)
+}
+
+/// This machine with the options' instruction set and threads.
+fn machine(common: &Common) -> Result<Environment> {
+    tuner::machine(compile::target(common)?.isa, common.thread_count())
+}
+
+fn tune(common: &Common, options: &Options, database: &mut Database, source: &str) -> Result<ExitCode> {
+    let machine = machine(common)?;
+    let problems = tuner::problems(source, compile::target(common)?.isa, common.options())?;
+    if problems.is_empty() {
+        bail!("the module has no linear layer whose tile could be chosen");
+    }
+    let bar = ProgressBar::new(0).with_message("measuring the machine's roofs");
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    let roofs = tuner::roofs(&machine, database)?;
+    let deadline = options.budget.map(|budget| Instant::now() + budget);
+    let space = |problem: &Problem| Search::new(&problem.product, &machine, &roofs);
+    bar.set_length(problems.iter().map(|p| space(p).limit() as u64).sum());
+    let (mut results, mut before, mut complete) = (vec![], 0, 0);
+    for (i, problem) in problems.iter().enumerate() {
+        let key = problem.key();
+        bar.set_message(format!("{} of {} {}", i + 1, problems.len(), describe(problem)));
+        let mut progress = |progress: &tuner::Progress| {
+            bar.set_position(before + progress.tried as u64);
+            true
+        };
+        let outcome = if options.exhaustive {
+            sweep(problem, &machine, database, &bar)?
+        } else {
+            tuner::tune(problem, &machine, database, deadline, &mut progress)?
+        };
+        before += space(problem).limit() as u64;
+        complete += usize::from(outcome.complete);
+        results.push(Tuned::new(problem, &key, &outcome, &database.rows(&key, &machine.id())?));
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?);
+    } else {
+        println!("{}", table(&results));
+    }
+    if complete < problems.len() {
+        eprintln!(
+            "kforge-run: {complete} of {} searches are over; the same command goes on with the others",
+            problems.len()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures every candidate that has no row yet.
+fn sweep(
+    problem: &Problem,
+    machine: &Environment,
+    database: &mut Database,
+    bar: &ProgressBar,
+) -> Result<tuner::Outcome> {
+    let roofs = tuner::roofs(machine, database)?;
+    let search = Search::new(&problem.product, machine, &roofs);
+    let (key, id) = (problem.key(), machine.id());
+    let mut tried = tuner::tried(problem, &database.rows(&key, &id)?);
+    let missing: Vec<Vec<usize>> =
+        search.tiles().iter().filter(|tile| !tried.iter().any(|t| t.tile == **tile)).cloned().collect();
+    bar.set_length(missing.len() as u64);
+    bar.set_position(0);
+    let mut bench = Bench::new(problem, machine)?;
+    for batch in missing.chunks(machine.threads.clamp(1, 8)) {
+        for candidate in bench.compile(batch) {
+            let best = search::ranking(&problem.product, &tried).into_iter().next();
+            let row = bench.measure(candidate, best.as_ref(), &roofs, &key, &id)?;
+            tried.extend(tuner::tried(problem, std::slice::from_ref(&row)));
+            database.put(&Line { row, problem: problem.text.clone(), machine: machine.clone() })?;
+            bar.inc(1);
+        }
+    }
+    Ok(tuner::Outcome { space: search.tiles().len(), tried: tried.len(), complete: true })
+}
+
+/// A problem's winner.
+#[derive(Serialize)]
+struct Tuned {
+    key: String,
+    problem: String,
+    tile: Vec<usize>,
+    median_us: f64,
+    /// The default's time by the winner's.
+    speedup: f64,
+    roofline_share: f64,
+    tried: usize,
+    space: usize,
+    complete: bool,
+}
+
+impl Tuned {
+    fn new(problem: &Problem, key: &str, outcome: &tuner::Outcome, rows: &[Row]) -> Tuned {
+        let (tried, _) = admitted(&problem.product, rows);
+        let winner = search::ranking(&problem.product, &tried).into_iter().next();
+        let row = winner.as_ref().and_then(|winner| rows.iter().find(|row| row.tile == winner.tile));
+        Tuned {
+            key: key.to_owned(),
+            problem: describe(problem),
+            tile: winner.as_ref().map(|w| w.tile.clone()).unwrap_or_default(),
+            median_us: row.map_or(f64::NAN, Row::median),
+            speedup: winner.as_ref().and_then(|w| w.ratio).map_or(1.0, |ratio| 1.0 / ratio),
+            roofline_share: row.map_or(f64::NAN, |row| row.share),
+            tried: outcome.tried,
+            space: outcome.space,
+            complete: outcome.complete,
+        }
+    }
+}
+
+fn table(results: &[Tuned]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["key", "problem", "tile", "us", "x default", "of the roof", "tried"]);
+    for r in results {
+        table.add_row([
+            r.key.clone(),
+            r.problem.clone(),
+            format!("{:?}", r.tile),
+            number(r.median_us, 1, ""),
+            format!("{:.2}", r.speedup),
+            number(100.0 * r.roofline_share, 0, " %"),
+            format!("{} of {}", r.tried, r.space),
+        ]);
+    }
+    table
+}
+
+/// A number, or a dash where there is none.
+fn number(value: f64, decimals: usize, unit: &str) -> String {
+    if value.is_nan() { "-".into() } else { format!("{value:.decimals$}{unit}") }
+}
+
+/// For people: `gemv 1 x 1536+1536 x 576 int8`.
+fn describe(problem: &Problem) -> String {
+    let p = &problem.product;
+    let columns: Vec<String> =
+        p.sections.iter().flat_map(|s| std::iter::repeat_n(s.columns.to_string(), s.roots)).collect();
+    let mut text = format!("{:?} ", p.family).to_lowercase();
+    text += &p.rows.map_or("?".to_owned(), |rows| rows.to_string());
+    text += &format!(" x {} x {}", columns.join("+"), p.depth);
+    for (flag, word) in [(p.quantised, " quantised"), (p.int8, " int8"), (p.half, " half"), (p.norm, " norm")] {
+        text += if flag { word } else { "" };
+    }
+    text
+}
+
+/// The problem of a line, taken out of its text again.
+fn problem_of(line: &Line) -> Result<Problem> {
+    let isa = line.machine.isa.parse().map_err(anyhow::Error::msg)?;
+    tuner::parse(&line.problem, isa)
+}
+
+/// Lines by environment and problem.
+fn groups(lines: &[Line]) -> BTreeMap<(String, String), Vec<&Line>> {
+    let mut groups: BTreeMap<_, Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        groups.entry((line.row.environment.clone(), line.row.key.clone())).or_default().push(line);
+    }
+    groups
+}
+
+/// A problem in an environment, and its winner.
+#[derive(Serialize)]
+struct Listed {
+    key: String,
+    environment: String,
+    cpu: String,
+    isa: String,
+    threads: usize,
+    problem: String,
+    rows: usize,
+    tile: Vec<usize>,
+    median_us: f64,
+    roofline_share: f64,
+}
+
+fn listed(lines: &[&Line]) -> Result<Listed> {
+    let problem = problem_of(lines[0])?;
+    let rows: Vec<Row> = lines.iter().map(|line| line.row.clone()).collect();
+    let winner = search::ranking(&problem.product, &admitted(&problem.product, &rows).0).into_iter().next();
+    let row = winner.as_ref().and_then(|winner| rows.iter().find(|row| row.tile == winner.tile));
+    let machine = &lines[0].machine;
+    Ok(Listed {
+        key: rows[0].key.clone(),
+        environment: rows[0].environment.clone(),
+        cpu: machine.cpu.clone(),
+        isa: machine.isa.clone(),
+        threads: machine.threads,
+        problem: describe(&problem),
+        rows: rows.len(),
+        tile: winner.map(|w| w.tile).unwrap_or_default(),
+        median_us: row.map_or(f64::NAN, Row::median),
+        roofline_share: row.map_or(f64::NAN, |row| row.share),
+    })
+}
+
+fn list(options: &Options, database: &Database) -> Result<ExitCode> {
+    let lines = database.lines()?;
+    let results = groups(&lines).values().map(|lines| listed(lines)).collect::<Result<Vec<_>>>()?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["key", "machine", "problem", "tile", "us", "of the roof", "rows"]);
+    for r in &results {
+        table.add_row([
+            r.key.clone(),
+            format!("{} {} x{}", r.cpu, r.isa, r.threads),
+            r.problem.clone(),
+            format!("{:?}", r.tile),
+            number(r.median_us, 1, ""),
+            number(100.0 * r.roofline_share, 0, " %"),
+            r.rows.to_string(),
+        ]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What became of a candidate.
+#[derive(Serialize)]
+struct Explained {
+    tile: Vec<usize>,
+    median_us: f64,
+    spread: f64,
+    /// Its time as a part of the default's.
+    ratio: Option<f64>,
+    roofline_share: f64,
+    verdict: String,
+    code: String,
+}
+
+fn explain(common: &Common, options: &Options, database: &Database, key: &str) -> Result<ExitCode> {
+    let lines = database.lines()?;
+    let here = machine(common)?.id();
+    let groups = groups(&lines);
+    let keys: BTreeSet<&String> = groups.keys().map(|(_, k)| k).filter(|k| k.starts_with(key)).collect();
+    let full = match keys.into_iter().collect::<Vec<_>>()[..] {
+        [only] => only.clone(),
+        [] => bail!("no problem's key begins with '{key}'; --list shows them"),
+        _ => bail!("more than one problem's key begins with '{key}'; give more of it"),
+    };
+    let group = groups.get(&(here, full.clone())).with_context(|| {
+        format!("{full} was measured, but not on this machine with these options and this version; --list shows where")
+    })?;
+    let problem = problem_of(group[0])?;
+    let rows: Vec<Row> = group.iter().map(|line| line.row.clone()).collect();
+    let (tried, refused) = admitted(&problem.product, &rows);
+    let ranking = search::ranking(&problem.product, &tried);
+    let best = ranking.first().and_then(|t| t.ratio).unwrap_or(1.0);
+    let default = kforge_passes::tuner::space::rule(&problem.product);
+    let mut results: Vec<Explained> = rows
+        .iter()
+        .map(|row| {
+            let place = ranking.iter().position(|t| t.tile == row.tile);
+            let refused = refused.iter().find(|(tile, _)| *tile == row.tile);
+            let verdict = match (&row.failure, refused, place) {
+                (Some(failure), _, _) => failure.clone(),
+                (_, Some((_, why)), _) => format!("passed over: {why}"),
+                (_, _, Some(0)) => "chosen".into(),
+                _ => format!("{:.2} x the chosen one's time", row.ratio.unwrap_or(f64::NAN) / best),
+            };
+            let verdict = if row.samples.len() < 11 && row.failure.is_none() && row.tile != default {
+                format!("{verdict}, given up after {} rounds", row.samples.len())
+            } else {
+                verdict
+            };
+            Explained {
+                tile: row.tile.clone(),
+                median_us: row.median(),
+                spread: row.spread(),
+                ratio: row.ratio,
+                roofline_share: row.share,
+                verdict: if row.tile == default { format!("{verdict} (the default)") } else { verdict },
+                code: row.code.clone(),
+            }
+        })
+        .collect();
+    results.sort_by(|a, b| a.ratio.unwrap_or(f64::INFINITY).total_cmp(&b.ratio.unwrap_or(f64::INFINITY)));
+    if options.json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&serde_json::json!({
+                "key": full, "problem": problem.text, "machine": group[0].machine, "results": results
+            }))?
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{full}: {}\n\n{}", describe(&problem), problem.text);
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["tile", "us", "spread", "of the roof", "verdict"]);
+    for r in &results {
+        table.add_row([
+            format!("{:?}", r.tile),
+            number(r.median_us, 1, ""),
+            number(100.0 * r.spread, 1, " %"),
+            number(100.0 * r.roofline_share, 0, " %"),
+            r.verdict.clone(),
+        ]);
+    }
+    println!("{table}");
+    println!(
+        "{} of {} candidates were tried",
+        rows.len(),
+        kforge_passes::tuner::space::candidates(&problem.product).len()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(database: &Database, path: &Path) -> Result<ExitCode> {
+    let lines = database.lines()?;
+    let mut text = String::new();
+    for line in &lines {
+        text += &serde_json::to_string(line)?;
+        text.push('\n');
+    }
+    write_whole(path, &[text.as_bytes()]).with_context(|| format!("{} cannot be written", path.display()))?;
+    println!("{} rows written to {}", lines.len(), path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads an export. Nothing in it is believed: hashes are taken again, numbers and tiles are checked.
+fn read_export(path: &Path) -> Result<Vec<Line>> {
+    let file = fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let mut lines = vec![];
+    for (number, text) in std::io::BufReader::new(file).lines().enumerate() {
+        let place = || format!("{}:{}", path.display(), number + 1);
+        let text = text.with_context(place)?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let line: Line = serde_json::from_str(&text).with_context(place)?;
+        check(&line).map_err(anyhow::Error::msg).with_context(place)?;
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+fn check(line: &Line) -> Result<(), String> {
+    if line.row.key != problem::key(&line.problem) {
+        return Err("the key is not that of the problem".into());
+    }
+    if line.row.environment != line.machine.id() {
+        return Err("the environment is not that of the machine".into());
+    }
+    line.row.check()
+}
+
+/// The rows of a database or an export.
+fn lines_of(path: &Path) -> Result<Vec<Line>> {
+    let is_database =
+        fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?.starts_with(b"SQLite format 3\0");
+    if !is_database {
+        return read_export(path);
+    }
+    let lines = Database::open_file(path)?.lines()?;
+    lines.iter().try_for_each(check).map_err(anyhow::Error::msg).with_context(|| path.display().to_string())?;
+    Ok(lines)
+}
+
+/// Adds rows; of two for one candidate, the one with more rounds stays.
+fn add(database: &mut Database, lines: &[Line]) -> Result<ExitCode> {
+    let mut added = vec![];
+    for line in lines {
+        let there = database.rows(&line.row.key, &line.row.environment)?;
+        let same = there.iter().find(|row| row.tile == line.row.tile && row.code == line.row.code);
+        if same.is_none_or(|row| row.samples.len() < line.row.samples.len()) {
+            added.push(line.clone());
+        }
+    }
+    database.put_all(&added)?;
+    println!("{} of {} rows added to {}", added.len(), lines.len(), database.path().display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Winners of two sets of rows.
+#[derive(Serialize)]
+struct Difference {
+    key: String,
+    problem: String,
+    machine: String,
+    a: Option<Vec<usize>>,
+    b: Option<Vec<usize>>,
+    a_us: f64,
+    b_us: f64,
+}
+
+fn diff(options: &Options, a: &Path, b: &Path) -> Result<ExitCode> {
+    let (a, b) = (lines_of(a)?, lines_of(b)?);
+    let (a, b) = (groups(&a), groups(&b));
+    let names: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let mut results = vec![];
+    for name in names {
+        let of = |groups: &BTreeMap<_, Vec<&Line>>| groups.get(name).map(|lines| listed(lines)).transpose();
+        let (a, b) = (of(&a)?, of(&b)?);
+        let Some(some) = a.as_ref().or(b.as_ref()) else { continue };
+        results.push(Difference {
+            key: some.key.clone(),
+            problem: some.problem.clone(),
+            machine: format!("{} {} x{}", some.cpu, some.isa, some.threads),
+            a_us: a.as_ref().map_or(f64::NAN, |l| l.median_us),
+            b_us: b.as_ref().map_or(f64::NAN, |l| l.median_us),
+            a: a.map(|l| l.tile),
+            b: b.map(|l| l.tile),
+        });
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["key", "machine", "problem", "A", "us", "B", "us"]);
+    let tile = |tile: &Option<Vec<usize>>| tile.as_ref().map_or("-".to_owned(), |tile| format!("{tile:?}"));
+    for r in &results {
+        table.add_row([
+            r.key.clone(),
+            r.machine.clone(),
+            r.problem.clone(),
+            tile(&r.a),
+            number(r.a_us, 1, ""),
+            tile(&r.b),
+            number(r.b_us, 1, ""),
+        ]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles the winners of this machine again: a row whose code, legality or answer is not what it says gets a failure.
+fn verify(common: &Common, database: &mut Database) -> Result<ExitCode> {
+    let machine = machine(common)?;
+    let lines = database.lines()?;
+    let (mut good, mut bad) = (0, 0);
+    for ((environment, key), group) in groups(&lines) {
+        if environment != machine.id() {
+            continue;
+        }
+        let problem = problem_of(group[0])?;
+        let rows: Vec<Row> = group.iter().map(|line| line.row.clone()).collect();
+        let (tried, refused) = admitted(&problem.product, &rows);
+        for (tile, why) in refused {
+            println!("{key} {tile:?}: {why}");
+            bad += 1;
+        }
+        let Some(winner) = search::ranking(&problem.product, &tried).into_iter().next() else { continue };
+        let mut bench = Bench::new(&problem, &machine)?;
+        let code = rows.iter().find(|row| row.tile == winner.tile).map(|row| row.code.clone()).unwrap_or_default();
+        match bench.check(&winner.tile, &code) {
+            Ok(()) => good += 1,
+            Err(why) => {
+                println!("{key} {:?}: {why}", winner.tile);
+                bad += 1;
+                for row in rows.into_iter().filter(|row| row.tile == winner.tile) {
+                    let row = Row { failure: Some(why.clone()), ratio: None, ..row };
+                    database.put(&Line { row, problem: problem.text.clone(), machine: machine.clone() })?;
+                }
+            }
+        }
+    }
+    let elsewhere = groups(&lines).keys().filter(|(environment, _)| *environment != machine.id()).count();
+    println!("{good} winners are right, {bad} rows are not; {elsewhere} problems belong to other machines or versions");
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

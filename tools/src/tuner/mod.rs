@@ -1,0 +1,175 @@
+//! The tuner's hands: what passes cannot do, since compiling and running come after them.
+
+pub mod measure;
+
+use anyhow::{Result, anyhow};
+use kforge_lowering::compile::{self, Target};
+use kforge_passes::{
+    isa::Isa,
+    tuner::{self, Database, Environment, Line, Problem, Roofs, Row, Search, Tried, admitted, environment},
+};
+use kforge_runtime::{Roofline, cache};
+use measure::Bench;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Rounds over the machine's roofs: candidates are ranked by them, no more.
+const HEATS: usize = 2;
+
+/// Makes this program the passes' host: `select-kernels{mode=tune}` measures here.
+pub fn install() {
+    tuner::install(tuner::Host {
+        directory: cache::directory(),
+        environment: |isa, threads| machine(isa, threads).map_err(|e| format!("{e:#}")),
+        measure: |problem, machine, database, deadline| {
+            let mut silent = |_: &Progress| true;
+            tune(problem, machine, database, deadline, &mut silent)
+                .map(drop)
+                .map_err(|e| format!("a kernel is not tuned: {e:#}"))
+        },
+    });
+}
+
+/// This machine, as measurements on it are filed.
+///
+/// # Errors
+/// If it has not that instruction set.
+pub fn machine(isa: Isa, threads: usize) -> Result<Environment> {
+    let target = Target::host(Some(isa))?;
+    Ok(Environment {
+        cpu: target.cpu,
+        features: target.features,
+        isa: isa.name().to_owned(),
+        caches: environment::caches(),
+        threads,
+        llvm: compile::llvm_version(),
+        generator: kforge_lowering::BUILD_ID.to_owned(),
+    })
+}
+
+/// How far the search of one problem is.
+pub struct Progress<'a> {
+    /// Candidates tried, and the most that will be.
+    pub tried: usize,
+    pub limit: usize,
+    /// The row that has just been written.
+    pub row: Option<&'a Row>,
+}
+
+/// What a search found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Candidates of the space.
+    pub space: usize,
+    /// Of them, tried so far: in this search and before.
+    pub tried: usize,
+    /// Whether there is nothing left to try.
+    pub complete: bool,
+}
+
+/// Measures a problem's candidates until the search is over, the time has come or `progress` says stop. Each row is in the
+/// database before the next candidate is tried, so a search that ends early goes on from there.
+///
+/// # Errors
+/// If the default kernel cannot be measured, or the database cannot be written.
+pub fn tune(
+    problem: &Problem,
+    machine: &Environment,
+    database: &mut Database,
+    deadline: Option<Instant>,
+    progress: &mut dyn FnMut(&Progress) -> bool,
+) -> Result<Outcome> {
+    let roofs = roofs(machine, database)?;
+    let search = Search::new(&problem.product, machine, &roofs);
+    let (key, id) = (problem.key(), machine.id());
+    let mut tried = tried(problem, &database.rows(&key, &id)?);
+    let outcome = |tried: &[Tried], complete| Outcome { space: search.tiles().len(), tried: tried.len(), complete };
+    let mut bench: Option<Bench> = None;
+    loop {
+        let batch = search.next(&tried, machine.threads.clamp(1, 8));
+        if batch.is_empty() {
+            return Ok(outcome(&tried, true));
+        }
+        let bench = match &mut bench {
+            Some(bench) => bench,
+            None => bench.insert(Bench::new(problem, machine)?),
+        };
+        for candidate in bench.compile(&batch) {
+            let early = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if early || !progress(&Progress { tried: tried.len(), limit: search.limit(), row: None }) {
+                return Ok(outcome(&tried, false));
+            }
+            let best = tried
+                .iter()
+                .filter(|t| t.ratio.is_some())
+                .min_by(|a, b| a.ratio.partial_cmp(&b.ratio).unwrap_or(std::cmp::Ordering::Equal));
+            let row = bench.measure(candidate, best, &roofs, &key, &id)?;
+            tried.push(Tried { tile: row.tile.clone(), ratio: row.ratio, share: row.share });
+            let line = Line { row, problem: problem.text.clone(), machine: machine.clone() };
+            database.put(&line)?;
+            if !progress(&Progress { tried: tried.len(), limit: search.limit(), row: Some(&line.row) }) {
+                return Ok(outcome(&tried, false));
+            }
+        }
+    }
+}
+
+/// The rows of a problem as the search sees them.
+pub fn tried(problem: &Problem, rows: &[Row]) -> Vec<Tried> {
+    admitted(&problem.product, rows).0
+}
+
+/// The machine's roofs, measured once and stored.
+///
+/// # Errors
+/// If they cannot be measured or stored.
+pub fn roofs(machine: &Environment, database: &Database) -> Result<Roofs> {
+    let sensible =
+        |roofs: &Roofs| [roofs.f32_gflops, roofs.int8_gops, roofs.read_gb_s].iter().all(|v| v.is_finite() && *v > 0.0);
+    let stored = database.roofs(&machine.id())?.and_then(|text| serde_json::from_str::<Roofs>(&text).ok());
+    if let Some(roofs) = stored.filter(sensible) {
+        return Ok(roofs);
+    }
+    // What a decoder reads again and again is larger than any cache.
+    let roof = Roofline::new(measure::FOOTPRINT)?.measure_in(HEATS, machine.threads)?;
+    let roofs = Roofs { f32_gflops: roof.f32_gflops, int8_gops: roof.int8_gops, read_gb_s: roof.read_gb_s };
+    database.put_roofs(machine, &serde_json::to_string(&roofs)?)?;
+    Ok(roofs)
+}
+
+/// The problems of a module, each once, in order: its groups of linear layers with their layouts.
+///
+/// # Errors
+/// The diagnostics of the parser or the passes.
+pub fn problems(source: &str, isa: Isa, options: compile::Options) -> Result<Vec<Problem>> {
+    let context = compile::context();
+    let mut module = compile::parse(&context, source, "module")?;
+    let options = compile::Options { tuning: compile::Tuning::default(), ..options };
+    let pipeline = compile::cpu_pipeline(isa, options);
+    let (selected, _) =
+        pipeline.split_once(",func.func(tile)").ok_or_else(|| anyhow!("the pipeline has no tile pass"))?;
+    compile::run_pipeline(&context, &mut module, selected)?;
+    let mut problems: Vec<Problem> = vec![];
+    for problem in kforge_passes::tuner::problem::of_module(&context, &module, isa) {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    Ok(problems)
+}
+
+/// The problem that a database holds as text.
+///
+/// # Errors
+/// If the text is none.
+pub fn parse(text: &str, isa: Isa) -> Result<Problem> {
+    let context = compile::context();
+    let mut module = compile::parse(&context, text, "problem")?;
+    compile::run_pipeline(&context, &mut module, &format!("select-kernels{{isa={isa}}}"))?;
+    let problem = kforge_passes::tuner::problem::of_module(&context, &module, isa).pop();
+    problem.ok_or_else(|| anyhow!("the text of a problem has no group of linear layers"))
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+}
