@@ -1,10 +1,13 @@
 //! Passes over the transformer dialect, one a file, and the registry that names them.
 
 pub mod fusion;
+mod fusions;
 pub mod isa;
 pub mod models;
 pub mod passes;
 pub mod tuner;
+
+pub use fusions::Fusions;
 
 use kforge_dialect::pass::{self, PassInfo};
 use std::sync::Once;
@@ -27,15 +30,9 @@ pub static PASSES: &[&PassInfo] = &[
 /// Ops that other ops say, spelled out.
 pub const DECOMPOSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse";
 
-/// Annotation and outlining: several ops a kernel.
-pub const FUSE: &str = "fuse-qkv,fuse-gate-up,fuse-norm,fuse-epilogue,fuse-rope-kv,outline-groups";
-
-/// The same without the fusions: each op becomes a kernel of its own.
-pub const NO_FUSE: &str = "outline-groups";
-
 /// The passes of the pipeline `kforge-fuse`, comma-separated.
 pub fn kforge_fuse() -> String {
-    format!("{DECOMPOSE},{FUSE}")
+    format!("{DECOMPOSE},{}", Fusions::ALL.passes())
 }
 
 /// Registers the passes and the pipeline `kforge-fuse`, once.

@@ -14,7 +14,7 @@ use inkwell::{
         CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple,
     },
 };
-use kforge_passes::{isa::Isa, tuner::Mode};
+use kforge_passes::{Fusions, isa::Isa, tuner::Mode};
 use kforge_program::Program;
 use melior::{
     Context,
@@ -169,8 +169,8 @@ pub fn run_pipeline(context: &Context, module: &mut Module, pipeline: &str) -> R
 /// How a module is compiled, whatever the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Several ops a kernel; without, each op is one.
-    pub fuse: bool,
+    /// Which ops share a kernel.
+    pub fuse: Fusions,
     pub numerics: Numerics,
     pub tuning: Tuning,
 }
@@ -188,7 +188,7 @@ pub struct Tuning {
 impl Default for Options {
     /// Fused, exact, by rule.
     fn default() -> Self {
-        Options { fuse: true, numerics: Numerics::Exact, tuning: Tuning::default() }
+        Options { fuse: Fusions::ALL, numerics: Numerics::Exact, tuning: Tuning::default() }
     }
 }
 
@@ -208,7 +208,8 @@ pub fn cpu_pipeline(isa: Isa, options: Options) -> String {
         // After the layers have been spelled out, before they are grouped.
         passes.push(kforge_passes::passes::quantize_activations::INFO.name);
     }
-    passes.push(if options.fuse { kforge_passes::FUSE } else { kforge_passes::NO_FUSE });
+    let fusions = options.fuse.passes();
+    passes.push(&fusions);
     let passes = passes.join(",");
     let Tuning { mode, threads, budget } = options.tuning;
     let tuning = match mode {

@@ -6,7 +6,7 @@
 
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Options, Target};
-use kforge_passes::isa::Isa;
+use kforge_passes::{Fusions, isa::Isa};
 use kforge_program::{Element, Layout};
 use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
 use kforge_runtime::{Executor, View};
@@ -159,7 +159,7 @@ impl Suite {
         self.cases.iter().enumerate().map(outcome).collect()
     }
 
-    pub fn compile(&self, isa: Isa, fuse: bool) -> Compiled {
+    pub fn compile(&self, isa: Isa, fuse: Fusions) -> Compiled {
         let target = Target::host(Some(isa)).expect("an instruction set of this machine");
         compile::compile(&self.text(), &target, Options { fuse, ..Options::default() })
             .unwrap_or_else(|e| panic!("{isa}: {e}"))
@@ -203,7 +203,7 @@ impl Suite {
     /// As [`Suite::check`], or if fusing changes a bit.
     pub fn check_fusion(&self) {
         self.check_each(|isa, inputs, _, fused| {
-            let unfused = self.run(&self.compile(isa, false), 2, inputs);
+            let unfused = self.run(&self.compile(isa, Fusions::NONE), 2, inputs);
             self.each_case(isa, |i| {
                 same_bytes(&fused[i], &unfused[i])
                     .then_some(())
@@ -218,7 +218,7 @@ impl Suite {
     /// As [`Suite::check`], for either.
     pub fn check_fusion_within_tolerance(&self) {
         self.check_each(|isa, inputs, expected, _| {
-            let unfused = self.run(&self.compile(isa, false), 2, inputs);
+            let unfused = self.run(&self.compile(isa, Fusions::NONE), 2, inputs);
             let agree = |i| agree(&self.cases[i], &unfused[i], &expected[i]);
             self.each_case(isa, |i| agree(i).map_err(|message| format!("unfused: {message}")))
         });
@@ -230,7 +230,7 @@ impl Suite {
         let expected = self.reference(&inputs);
         let mut failures = String::new();
         for isa in isas() {
-            let compiled = self.compile(isa, true);
+            let compiled = self.compile(isa, Fusions::ALL);
             let [one, rest @ ..] = THREADS.map(|threads| self.run(&compiled, threads, &inputs));
             failures += &self.each_case(isa, |i| agree(&self.cases[i], &one[i], &expected[i]));
             failures += &self.each_case(isa, |i| {

@@ -3,7 +3,7 @@
 
 mod tools;
 
-use kforge_passes::tuner::{Database, Line, Row, database, space};
+use kforge_passes::tuner::{Database, Environment, Family, Line, Roofs, Row, Search, Tried, database, search, space};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -314,6 +314,57 @@ fn a_killed_process_loses_the_row_in_flight_and_no_more() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["results"][0]["complete"], true);
     assert!(place.lines().len() >= before);
+}
+
+/// A sweep over every candidate of a problem, as `kforge-run tune --exhaustive` measured it and `--explain --json` has it.
+#[derive(serde::Deserialize)]
+struct Sweep {
+    problem: String,
+    machine: Environment,
+    roofs: Roofs,
+    results: Vec<Measured>,
+}
+
+#[derive(serde::Deserialize)]
+struct Measured {
+    tile: Vec<usize>,
+    ratio: Option<f64>,
+    roofline_share: f64,
+}
+
+#[test]
+fn a_tenth_of_the_space_finds_what_a_sweep_finds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sweeps");
+    let mut sweeps = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let sweep: Sweep = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let problem = kforge_tools::tuner::parse(&sweep.problem, sweep.machine.isa.parse().unwrap()).unwrap();
+        let search = Search::new(&problem.product, &sweep.machine, &sweep.roofs);
+        let name = path.display();
+        let least = if problem.product.family == Family::Gemm { 100 } else { 50 };
+        assert!(search.tiles().len() >= least, "{name}: {} candidates", search.tiles().len());
+        let mut tried: Vec<Tried> = vec![];
+        loop {
+            let next = search.next(&tried, 2);
+            if next.is_empty() {
+                break;
+            }
+            for tile in next {
+                assert!(!tried.iter().any(|t| t.tile == tile), "{name}: {tile:?} is tried twice");
+                let found = sweep.results.iter().find(|r| r.tile == tile);
+                let found = found.unwrap_or_else(|| panic!("{name}: the sweep has no {tile:?}; measure it anew"));
+                tried.push(Tried { tile, ratio: found.ratio, share: found.roofline_share });
+            }
+        }
+        assert!(tried.len() <= 4.max(search.tiles().len() / 10), "{name}: {} are tried", tried.len());
+        let winner = search::ranking(&problem.product, &tried)[0].ratio.unwrap();
+        let best = sweep.results.iter().filter_map(|r| r.ratio).fold(f64::INFINITY, f64::min);
+        assert!(best / winner >= 0.97, "{name}: {:.1} % of the best", 100.0 * best / winner);
+        eprintln!("{name}: {} of {}, {:.1} % of the best", tried.len(), search.tiles().len(), 100.0 * best / winner);
+        sweeps += 1;
+    }
+    assert!(sweeps > 0, "there is no sweep");
 }
 
 /// A file system of its own, if this user may mount one.

@@ -4,7 +4,7 @@
 // RUN: not kforge-run bench matmul --m 10000000 --n 10000000 --k 1 2>&1 | FileCheck %s --check-prefix=MEMORY
 // RUN: not kforge-run bench matmul --m 18446744073709551615 --n 4 --k 4 2>&1 | FileCheck %s --check-prefix=OVERFLOW
 // RUN: not kforge-run bench matmul --m 18446744073709551616 --n 4 --k 4 2>&1 | FileCheck %s --check-prefix=PARSE
-// RUN: not kforge-run bench matmul --m 4 --n 4 --k 4 --kernel tuned 2>&1 | FileCheck %s --check-prefix=TUNED
+// RUN: not kforge-run bench matmul --target reference --m 4 --n 4 --k 4 --kernel tuned 2>&1 | FileCheck %s --check-prefix=TUNED
 // RUN: not kforge-run bench matmul --m 4 --n 4 --k 4 --kernel fast 2>&1 | FileCheck %s --check-prefix=KERNEL
 // RUN: not kforge-run bench matmul --m 4 --n 4 --k 4 --dtype int8 2>&1 | FileCheck %s --check-prefix=DTYPE
 // RUN: not kforge-run bench matmul --m 4 --n 4 --k 4 --kernel blocked --target reference 2>&1 | FileCheck %s --check-prefix=TARGET
@@ -15,7 +15,7 @@
 // MEMORY: kforge-run: --m 10000000 --n 10000000 --k 1 takes 24000{{.*}} GB of memory, and half of this machine's is {{.*}} GB; give smaller sizes
 // OVERFLOW: kforge-run: --m 18446744073709551615 --n 4 --k 4 takes more than 2^64 bytes of memory
 // PARSE: error: invalid value '18446744073709551616' for '--m <M>'
-// TUNED: kforge-run: --kernel tuned: there is no tuner yet, tiles follow from rules; use blocked or parallel
+// TUNED: kforge-run: --kernel tuned is compiled code; leave --target reference out, or use --kernel reference
 // KERNEL: error: invalid value 'fast' for '--kernel <KERNEL>'
 // DTYPE: error: invalid value 'int8' for '--dtype <DTYPE>'
 // TARGET: kforge-run: --kernel blocked is compiled code; leave --target reference out, or use --kernel reference

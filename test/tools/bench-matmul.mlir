@@ -22,6 +22,7 @@
 // CHECK: "threads": 1,
 // CHECK: "kernel": "parallel",
 // CHECK: "threads": 2,
+// CHECK: "kernel": "tuned",
 // CHECK-NOT: "kernel"
 
 // ONE-NOT: "blocked"

@@ -1,6 +1,6 @@
 // Decoding random weights: the text means nothing, but it is the same each time, and what the options ask for.
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 3 --json 2>&1 | FileCheck %s --check-prefix=JSON
-// RUN: kforge-run llm-inference --threads 1 --no-cache --no-fuse --prompt-ids 72,105 --max-tokens 3 --json 2>&1 | FileCheck %s --check-prefix=JSON
+// RUN: kforge-run llm-inference --threads 1 --no-cache --fuse none --prompt-ids 72,105 --max-tokens 3 --json 2>&1 | FileCheck %s --check-prefix=JSON
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 9 --ctx 4 2>&1 | FileCheck %s --check-prefix=FULL
 // RUN: kforge-run inspect random:tiny | FileCheck %s --check-prefix=INSPECT
 

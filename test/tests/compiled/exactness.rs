@@ -3,6 +3,7 @@
 //! That the number of threads does not is part of every [`Suite::check`].
 
 use crate::text::{tensor, weight};
+use kforge_passes::Fusions;
 use kforge_reference::{Element, Tensor, random};
 use kforge_test::run::{Case, Suite, isas, same_bytes};
 use std::ops::Range;
@@ -101,7 +102,7 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
     }
     let mut by_isa: Vec<(_, Vec<Vec<u8>>)> = vec![];
     for isa in isas() {
-        let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);
+        let outcomes = suite.run(&suite.compile(isa, Fusions::ALL), 2, &inputs);
         let whole: Vec<&Tensor> = outcomes
             .iter()
             .zip(&expected)
@@ -175,7 +176,7 @@ fn an_attention_row_is_the_same_alone_and_in_a_batch() {
         inputs.push((0..rows_of).map(row).collect());
     }
     for isa in isas() {
-        let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);
+        let outcomes = suite.run(&suite.compile(isa, Fusions::ALL), 2, &inputs);
         for i in 1..4 {
             assert!(same_bytes(&outcomes[0], &outcomes[i]), "{isa}, {}", suite.cases[i].name);
         }
@@ -211,7 +212,7 @@ fn a_matrix_product_does_not_depend_on_its_tile() {
         [(1, 33, 17), (2, 17, 31)].map(|(s, m, n)| random::uniform(s, &[2, m, n], Element::F32).expect("a matrix"));
     let inputs = vec![vec![vec![a, b]]; 3];
     for isa in isas() {
-        let outcomes = suite.run(&suite.compile(isa, true), 2, &inputs);
+        let outcomes = suite.run(&suite.compile(isa, Fusions::ALL), 2, &inputs);
         assert!(outcomes.iter().all(|outcome| same_bytes(outcome, &outcomes[0])), "{isa}");
     }
 }

@@ -6,6 +6,7 @@ use kforge_lowering::{
     extract,
 };
 use kforge_passes::{
+    Fusions,
     isa::Isa,
     models::{
         Llama, RopeMode,
@@ -51,7 +52,7 @@ fn default_shapes(layers: usize) -> String {
 }
 
 /// The launch program alone, without the time that its object would take.
-fn program(source: &str, isa: Isa, fuse: bool) -> Program {
+fn program(source: &str, isa: Isa, fuse: Fusions) -> Program {
     let context = compile::context();
     let mut module = compile::parse(&context, source, "program").expect("the module parses");
     compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(isa, Options { fuse, ..Options::default() }))
@@ -65,19 +66,19 @@ fn function<'p>(program: &'p Program, name: &str) -> &'p Function {
 
 #[test]
 fn a_decode_layer_is_at_most_six_launches() {
-    let launches = |fuse: bool| {
+    let launches = |fuse: Fusions| {
         let [two, three] =
             [2, 3].map(|layers| function(&program(&default_shapes(layers), Isa::Avx2, fuse), "decode").launches.len());
         three - two
     };
-    let (fused, unfused) = (launches(true), launches(false));
+    let (fused, unfused) = (launches(Fusions::ALL), launches(Fusions::NONE));
     assert!(fused <= 6, "{fused} launches");
     assert!(unfused > fused, "{unfused} launches unfused, {fused} fused");
 }
 
 #[test]
 fn the_arena_is_close_to_what_lives_at_once() {
-    for fuse in [true, false] {
+    for fuse in [Fusions::ALL, Fusions::NONE] {
         let program = program(&default_shapes(2), Isa::Avx2, fuse);
         for (name, tokens, rows) in [
             ("decode", 1, 1),

@@ -26,8 +26,12 @@ pub fn target(common: &Common) -> Result<Target> {
 
 /// Compiles `source`, or takes what an earlier run compiled.
 pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
+    compile_as(common, source, common.options())
+}
+
+/// The same by other options than the command line's.
+pub fn compile_as(common: &Common, source: &str, options: compile::Options) -> Result<Compiled> {
     let target = target(common)?;
-    let options = common.options();
     if let Some(directory) = &common.dump_ir {
         dump(directory, source, &target, options)?;
     }

@@ -17,7 +17,7 @@ mod verify;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kforge_passes::tuner::Mode;
+use kforge_passes::{Fusions, tuner::Mode};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// Run functions and models in the transformer dialect.
@@ -53,9 +53,9 @@ struct Common {
     /// What matrix products do to their activations
     #[arg(long, global = true, value_enum, default_value_t = Numerics::Exact)]
     numerics: Numerics,
-    /// Make every op a kernel of its own
-    #[arg(long, global = true)]
-    no_fuse: bool,
+    /// Which ops share a kernel: all, none, or some of qkv,gate-up,norm,epilogue,rope-kv
+    #[arg(long, global = true, value_name = "all|none|LIST", default_value_t = Fusions::ALL)]
+    fuse: Fusions,
     /// What is asked of the tuner where a kernel's tile is chosen
     #[arg(long, global = true, value_enum, value_name = "MODE", default_value_t = Tuning::CachedOnly)]
     tuning: Tuning,
@@ -193,7 +193,7 @@ impl Common {
         };
         let tuning =
             kforge_lowering::compile::Tuning { mode, threads: self.thread_count(), budget: self.tuning_budget };
-        kforge_lowering::compile::Options { fuse: !self.no_fuse, numerics, tuning }
+        kforge_lowering::compile::Options { fuse: self.fuse, numerics, tuning }
     }
 
     fn thread_count(&self) -> usize {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::Compiled;
+use kforge_passes::tuner::Mode;
 use kforge_program::Element;
 use kforge_reference::{Tensor, linear, random};
 use kforge_runtime::{Executor, View, memory};
@@ -63,7 +64,7 @@ enum Kernel {
     Blocked,
     /// The compiled kernel on all threads
     Parallel,
-    /// The kernel that a tuner chose
+    /// The same with the tuner's tile: measured now if this kernel alone is asked for, else as --tuning says
     Tuned,
 }
 
@@ -103,16 +104,25 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let a = random::uniform(1, &[shape.m, shape.k], element)?;
     let b = random::uniform(2, &[shape.n, shape.k], element)?;
     let product = Product::new(shape, &a, &b)?;
+    let source = module(shape, options.dtype);
+    let by_rule = compile_options(common, Mode::Off);
+    let measured = options.kernel == Some(Kernel::Tuned);
+    let tuned = if measured { compile_options(common, Mode::Tune) } else { common.options() };
     let mut compiled = None;
     let mut rows = vec![];
     for kernel in kernels {
         let (threads, (max_abs_error, mut samples)) = match kernel {
             Kernel::Reference => (1, reference(options, &product, &a, &b)?),
-            _ => {
+            Kernel::Tuned => {
+                let compiled = compile::compile_as(common, &source, tuned)?;
+                let threads = common.thread_count();
+                (threads, executed(options, &product, &a, &b, &compiled, threads)?)
+            }
+            Kernel::Blocked | Kernel::Parallel => {
                 let threads = if kernel == Kernel::Blocked { 1 } else { common.thread_count() };
                 let compiled = match &compiled {
                     Some(compiled) => compiled,
-                    None => compiled.insert(compile::compile(common, &module(shape, options.dtype))?),
+                    None => compiled.insert(compile::compile_as(common, &source, by_rule)?),
                 };
                 (threads, executed(options, &product, &a, &b, compiled, threads)?)
             }
@@ -142,6 +152,13 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The command line's options but for what is asked of the tuner.
+fn compile_options(common: &Common, mode: Mode) -> kforge_lowering::compile::Options {
+    let options = common.options();
+    let tuning = kforge_lowering::compile::Tuning { mode, ..options.tuning };
+    kforge_lowering::compile::Options { tuning, ..options }
+}
+
 /// The sizes, if they fit this machine.
 fn shape(options: &Options) -> Result<Shape> {
     let Options { m, n, k, .. } = *options;
@@ -166,20 +183,17 @@ fn shape(options: &Options) -> Result<Shape> {
 fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kernel>> {
     let reference_target = common.target == Target::Reference;
     Ok(match options.kernel {
-        Some(Kernel::Tuned) => {
-            bail!("--kernel tuned: there is no tuner yet, tiles follow from rules; use blocked or parallel")
-        }
-        Some(kernel @ (Kernel::Blocked | Kernel::Parallel)) if reference_target => {
-            let name = if kernel == Kernel::Blocked { "blocked" } else { "parallel" };
+        Some(kernel @ (Kernel::Blocked | Kernel::Parallel | Kernel::Tuned)) if reference_target => {
+            let name = format!("{kernel:?}").to_lowercase();
             bail!("--kernel {name} is compiled code; leave --target reference out, or use --kernel reference")
         }
         Some(kernel) => vec![kernel],
         None if reference_target => vec![Kernel::Reference],
         None if shape.operations() > SLOW => {
             eprintln!("kforge-run: the reference is left out, as it is slow; --kernel reference measures it");
-            vec![Kernel::Blocked, Kernel::Parallel]
+            vec![Kernel::Blocked, Kernel::Parallel, Kernel::Tuned]
         }
-        None => vec![Kernel::Reference, Kernel::Blocked, Kernel::Parallel],
+        None => vec![Kernel::Reference, Kernel::Blocked, Kernel::Parallel, Kernel::Tuned],
     })
 }
 

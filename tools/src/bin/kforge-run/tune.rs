@@ -413,7 +413,8 @@ fn explain(common: &Common, options: &Options, database: &Database, key: &str) -
         println!(
             "{}",
             serde_json::to_string_pretty(&serde_json::json!({
-                "key": full, "problem": problem.text, "machine": group[0].machine, "results": results
+                "key": full, "problem": problem.text, "machine": group[0].machine,
+                "roofs": tuner::roofs(&group[0].machine, database)?, "results": results
             }))?
         );
         return Ok(ExitCode::SUCCESS);
