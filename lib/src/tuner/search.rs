@@ -120,7 +120,7 @@ fn kind(family: Family, tile: &[usize]) -> Vec<usize> {
 }
 
 /// The order of winners: time, then the tile itself, so that ties break the same way each time.
-fn by_ratio(a: &Tried, b: &Tried) -> std::cmp::Ordering {
+pub fn by_ratio(a: &Tried, b: &Tried) -> std::cmp::Ordering {
     let ratio = |t: &Tried| t.ratio.unwrap_or(f64::INFINITY);
     ratio(a).total_cmp(&ratio(b)).then_with(|| a.tile.cmp(&b.tile))
 }

@@ -159,7 +159,9 @@ fn gemv_candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {
 fn gemm_candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {
     for groups in 1..=4 {
         for height in 2..=14 {
-            if !fits(product, groups * height) && !(product.int8 && height <= 8 && groups <= 2) {
+            // Integers are multiplied one register of columns after the other.
+            let narrow = product.int8 && height <= 8 && groups <= 2;
+            if !narrow && !fits(product, groups * height) {
                 continue;
             }
             for block in [24, 48, 96, 128, 192, 256, 512] {

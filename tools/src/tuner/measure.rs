@@ -7,7 +7,7 @@ use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Target};
 use kforge_passes::{
     isa::Isa,
-    tuner::{Environment, Family, Problem, Roofs, Row, Tried, model, problem::ENTRY, product::USUAL_ROWS, space},
+    tuner::{Environment, Family, Problem, Roofs, Row, Tried, problem::ENTRY, product::USUAL_ROWS, space},
 };
 use kforge_program::{Buffer, Program};
 use kforge_reference::{Tensor, Tolerance, compare, random};
@@ -109,7 +109,7 @@ impl<'p> Bench<'p> {
             if !comparison.within_tolerance() {
                 bail!("the default kernel is wrong: {comparison}");
             }
-            bench.error = bench.error.max(f64::from(comparison.max_abs));
+            bench.error = bench.error.max(comparison.max_abs);
         }
         Ok(bench)
     }
@@ -344,9 +344,4 @@ fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The expected seconds of a tile: for people who ask why it was not tried.
-pub fn expected(problem: &Problem, tile: &[usize], machine: &Environment, roofs: &Roofs) -> f64 {
-    model::cost(&problem.product, tile, machine, roofs)
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use kforge_lowering::compile::{self, Target};
 use kforge_passes::{
     isa::Isa,
-    tuner::{self, Database, Environment, Line, Problem, Roofs, Row, Search, Tried, admitted, environment},
+    tuner::{self, Database, Environment, Line, Problem, Roofs, Row, Search, Tried, admitted, environment, search},
 };
 use kforge_runtime::{Roofline, cache};
 use measure::Bench;
@@ -21,7 +21,7 @@ pub fn install() {
         directory: cache::directory(),
         environment: |isa, threads| machine(isa, threads).map_err(|e| format!("{e:#}")),
         measure: |problem, machine, database, deadline| {
-            let mut silent = |_: &Progress| true;
+            let mut silent = |_: Progress| true;
             tune(problem, machine, database, deadline, &mut silent)
                 .map(drop)
                 .map_err(|e| format!("a kernel is not tuned: {e:#}"))
@@ -47,12 +47,11 @@ pub fn machine(isa: Isa, threads: usize) -> Result<Environment> {
 }
 
 /// How far the search of one problem is.
-pub struct Progress<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
     /// Candidates tried, and the most that will be.
     pub tried: usize,
     pub limit: usize,
-    /// The row that has just been written.
-    pub row: Option<&'a Row>,
 }
 
 /// What a search found.
@@ -76,7 +75,7 @@ pub fn tune(
     machine: &Environment,
     database: &mut Database,
     deadline: Option<Instant>,
-    progress: &mut dyn FnMut(&Progress) -> bool,
+    progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Outcome> {
     let roofs = roofs(machine, database)?;
     let search = Search::new(&problem.product, machine, &roofs);
@@ -95,20 +94,13 @@ pub fn tune(
         };
         for candidate in bench.compile(&batch) {
             let early = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if early || !progress(&Progress { tried: tried.len(), limit: search.limit(), row: None }) {
+            if early || !progress(Progress { tried: tried.len(), limit: search.limit() }) {
                 return Ok(outcome(&tried, false));
             }
-            let best = tried
-                .iter()
-                .filter(|t| t.ratio.is_some())
-                .min_by(|a, b| a.ratio.partial_cmp(&b.ratio).unwrap_or(std::cmp::Ordering::Equal));
+            let best = tried.iter().filter(|t| t.ratio.is_some()).min_by(|a, b| search::by_ratio(a, b));
             let row = bench.measure(candidate, best, &roofs, &key, &id)?;
             tried.push(Tried { tile: row.tile.clone(), ratio: row.ratio, share: row.share });
-            let line = Line { row, problem: problem.text.clone(), machine: machine.clone() };
-            database.put(&line)?;
-            if !progress(&Progress { tried: tried.len(), limit: search.limit(), row: Some(&line.row) }) {
-                return Ok(outcome(&tried, false));
-            }
+            database.put(&Line { row, problem: problem.text.clone(), machine: machine.clone() })?;
         }
     }
 }

@@ -144,7 +144,7 @@ fn tune(common: &Common, options: &Options, database: &mut Database, source: &st
     for (i, problem) in problems.iter().enumerate() {
         let key = problem.key();
         bar.set_message(format!("{} of {} {}", i + 1, problems.len(), describe(problem)));
-        let mut progress = |progress: &tuner::Progress| {
+        let mut progress = |progress: tuner::Progress| {
             bar.set_position(before + progress.tried as u64);
             true
         };
