@@ -28,7 +28,7 @@
 // FAST: | linear/made-up |{{.*}}16.7 % |{{.*}}| faster |
 // FAST: no row is slower beyond the noise
 
-// NOISE: | norm/made-up |{{.*}}40.0 %
+// NOISE: norm/made-up{{.*}}40.0 %
 // NOISE: no row is slower beyond the noise
 
 // VERSION: kforge-run: {{.*}}is no report of bench suite that can be used: it has schema version 2, and this program compares version 1; measure it anew

@@ -48,7 +48,7 @@ struct Process {
 /// If `python` does not start, or imports none.
 pub fn start(python: &str, threads: usize) -> Result<Vec<Peer>> {
     let mut peers = vec![];
-    let mut reasons = vec![];
+    let mut absent = vec![];
     for library in LIBRARIES {
         let mut process = Process::start(python, library, threads)?;
         match process.line().and_then(|line| Ok(serde_json::from_str::<Hello>(&line)?)) {
@@ -56,14 +56,14 @@ pub fn start(python: &str, threads: usize) -> Result<Vec<Peer>> {
                 process.signal(libc::SIGSTOP);
                 peers.push(Peer { library, version: hello.version, process });
             }
-            Err(_) => reasons.push(library),
+            Err(_) => absent.push(library),
         }
     }
     if peers.is_empty() {
         bail!("--peers: {python} can import none of {}; name another with --peers=PYTHON", LIBRARIES.join(", "));
     }
-    if !reasons.is_empty() {
-        eprintln!("kforge-run: {python} has no {}: left out", reasons.join(", "));
+    if !absent.is_empty() {
+        eprintln!("kforge-run: {python} has no {}: left out", absent.join(", "));
     }
     Ok(peers)
 }
@@ -89,13 +89,22 @@ impl Peer {
 
 impl Process {
     fn start(python: &str, library: &str, threads: usize) -> Result<Process> {
-        let mut child = Command::new(python)
+        let mut command = Command::new(python);
+        command
             .args(["-c", SCRIPT, library, &threads.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("--peers: '{python}' does not start"))?;
+            .stderr(Stdio::null());
+        #[cfg(target_os = "linux")]
+        // SAFETY: between fork and exec this makes one system call and touches no memory.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+                // A stopped process would outlive a program that is killed.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().with_context(|| format!("--peers: '{python}' does not start"))?;
         let input = child.stdin.take();
         let output = child.stdout.take().context("the process has a standard output")?;
         Ok(Process { child, input, output: BufReader::new(output) })
