@@ -12,9 +12,9 @@
 // RUN: sed 's/"f32_gflops": 200.0/"f32_gflops": 150.0/; s/norm/other/' %S/../data/bench-suite.json > %t-other.json
 // RUN: kforge-run bench suite --from %t-other.json --baseline %S/../data/bench-suite.json 2>&1 | FileCheck %s --check-prefix=OTHER
 
-// SAME: | case {{ *}}| median us |
+// SAME: | case{{.*}}| median us |
 // SAME: | linear/made-up |
-// SAME: | case {{ *}}| baseline us |
+// SAME: | case{{.*}}| baseline us |
 // SAME: | linear/made-up |{{.*}} 100.0 |{{.*}} 100.0 |{{.*}}0.0 % |
 // SAME: no row is slower beyond the noise
 

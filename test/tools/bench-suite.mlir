@@ -15,7 +15,7 @@
 // RUN: not kforge-run bench suite --peers=%t-no-python 2>&1 | FileCheck %s --check-prefix=PYTHON
 // RUN: not kforge-run bench suite --peers=false 2>&1 | FileCheck %s --check-prefix=IMPORT
 
-// TABLE: | case {{ *}}| median us |{{.*}}MAD | GFLOP/s |{{.*}} GB/s |{{.*}} roof |{{.*}} of it | rms error |
+// TABLE: | case{{.*}}| median us |{{.*}}MAD | GFLOP/s |{{.*}} GB/s |{{.*}} roof |{{.*}} of it | rms error |
 // TABLE: | norm/1x576 |
 // TABLE-NOT: norm
 // TABLE: 2 of {{[0-9]+}} cores, {{.+}}; f32 peak {{[0-9]+}} GFLOP/s

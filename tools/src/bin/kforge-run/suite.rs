@@ -58,12 +58,12 @@ pub struct Options {
     schema: bool,
 }
 
-/// How long a row is measured.
+/// How long a row is measured, in all turns.
 #[derive(Clone, Copy)]
 struct Budget {
-    /// All samples of a pass.
+    /// All samples, and those of each library.
     samples: Duration,
-    /// Least number of samples of a pass.
+    /// Least number of samples.
     least: usize,
     /// Each access pattern of the read roof, before and after a row.
     pattern: Duration,
@@ -71,6 +71,13 @@ struct Budget {
 
 const FULL: Budget = Budget { samples: Duration::from_millis(600), least: 11, pattern: Duration::from_millis(20) };
 const QUICK: Budget = Budget { samples: Duration::from_millis(50), least: 5, pattern: Duration::from_millis(2) };
+
+impl Budget {
+    /// Of one turn.
+    fn turn(self) -> Budget {
+        Budget { samples: self.samples / TURNS as u32, least: self.least.div_ceil(TURNS), ..self }
+    }
+}
 
 /// A sample is the mean of as many calls as take this long: reading the clock and the first miss are then nothing.
 const SAMPLE: Duration = Duration::from_millis(1);
@@ -215,20 +222,21 @@ fn row(
     };
     raise()?;
     let product = case.work.f32_product().filter(|_| !peers.is_empty());
-    let calls = warm_up(&mut executor)?;
-    let mut samples = sample(&mut executor, calls, budget)?;
+    let (turns, turn) = match product {
+        Some(_) => (TURNS, budget.turn()),
+        None => (1, budget),
+    };
+    let mut calls = 1;
+    let mut samples = vec![];
     let mut answers: Vec<(Vec<f64>, f64)> = peers.iter().map(|_| (vec![], 0.0)).collect();
-    if let Some(shape) = product {
-        for turn in 0..TURNS {
-            if turn > 0 {
-                warm_up(&mut executor)?;
-                samples.extend(sample(&mut executor, calls, budget)?);
-            }
-            for (peer, (samples, error)) in peers.iter_mut().zip(&mut answers) {
-                let answer = peer.measure(shape, budget.samples.as_secs_f64())?;
-                samples.extend(answer.samples_us);
-                *error = answer.relative_error;
-            }
+    for _ in 0..turns {
+        calls = warm_up(&mut executor)?;
+        samples.extend(sample(&mut executor, calls, turn)?);
+        let Some(shape) = product else { continue };
+        for (peer, (samples, error)) in peers.iter_mut().zip(&mut answers) {
+            let answer = peer.measure(shape, turn.samples.as_secs_f64())?;
+            samples.extend(answer.samples_us);
+            *error = answer.relative_error;
         }
     }
     let read_gb_s = raise()?;
