@@ -55,8 +55,11 @@ lint: setup ## Run clippy, warnings as errors
 docs: setup ## Regenerate docs/dialect.md, docs/passes.md and other expected outputs
 	@KFORGE_BLESS=1 cargo test --quiet -p kforge-test
 
-bench: build try-model ## Measure prefill and decode of the default model
-	@$(TARGET)/release/kforge-run bench model -p 128 -n 64 --numerics exact
+bench: build try-model ## Measure the default model, then single kernels (reports/cpu.json)
+	@for numerics in exact fast; do \
+		$(TARGET)/release/kforge-run bench model -p 128 -n 64 --numerics $$numerics || exit 1; \
+	done
+	@$(TARGET)/release/kforge-run bench suite --output reports/cpu.json
 
 clean: ## Remove build outputs (the model and the caches stay)
 	@cargo clean

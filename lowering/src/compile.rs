@@ -27,6 +27,7 @@ use std::{
     sync::{Arc, Mutex, Once},
     time::Duration,
 };
+use tracing::info_span;
 
 /// What went wrong, as the diagnostics say it, one a line.
 #[derive(Debug, thiserror::Error)]
@@ -279,9 +280,10 @@ pub fn compile(source: &str, target: &Target, options: Options) -> Result<Compil
 /// Diagnostics of the parser, the passes or LLVM.
 pub fn compile_with(source: &str, target: &Target, pipeline: &str) -> Result<Compiled> {
     let context = context();
-    let mut module = parse(&context, source, "module")?;
-    run_pipeline(&context, &mut module, pipeline)?;
-    let program = crate::extract::program(module.as_operation())
+    let mut module = info_span!("parse").in_scope(|| parse(&context, source, "module"))?;
+    info_span!("passes").in_scope(|| run_pipeline(&context, &mut module, pipeline))?;
+    let program = info_span!("launch program")
+        .in_scope(|| crate::extract::program(module.as_operation()))
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
     let object = emit(&context, &mut module, target, Output::Object)?;
     Ok(Compiled { program, object })
@@ -307,8 +309,8 @@ pub fn lower(source: &str, name: &str, target: &Target, options: Options, output
 }
 
 /// Lowers the kernels of a module of launches.
-fn emit(context: &Context, module: &mut Module, target: &Target, output: Output) -> Result<Vec<u8>> {
-    run_pipeline(context, module, crate::LLVM)?;
+pub(crate) fn emit(context: &Context, module: &mut Module, target: &Target, output: Output) -> Result<Vec<u8>> {
+    info_span!("passes to LLVM").in_scope(|| run_pipeline(context, module, crate::LLVM))?;
     let llvm = LlvmContext::create();
     // SAFETY: the module is in the LLVM dialect with translations registered; the result is owned by `llvm`.
     let module = unsafe {
@@ -322,14 +324,17 @@ fn emit(context: &Context, module: &mut Module, target: &Target, output: Output)
     module.set_triple(&TargetTriple::create(&target.triple));
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     let llvm_error = |e: inkwell::support::LLVMString| CompileError(format!("LLVM: {}", e.to_string_lossy()));
-    module.run_passes("default<O3>", &machine, PassBuilderOptions::create()).map_err(llvm_error)?;
+    info_span!("optimise")
+        .in_scope(|| module.run_passes("default<O3>", &machine, PassBuilderOptions::create()))
+        .map_err(llvm_error)?;
     crate::one_lane_stores::rewrite(&module).map_err(|e| CompileError(format!("LLVM: {e}")))?;
     let file = match output {
         Output::LlvmIr => return Ok(module.print_to_string().to_bytes().to_vec()),
         Output::Object => FileType::Object,
         Output::Assembly => FileType::Assembly,
     };
-    let buffer: MemoryBuffer = machine.write_to_memory_buffer(&module, file).map_err(llvm_error)?;
+    let buffer: MemoryBuffer =
+        info_span!("code").in_scope(|| machine.write_to_memory_buffer(&module, file)).map_err(llvm_error)?;
     Ok(buffer.as_slice().to_vec())
 }
 

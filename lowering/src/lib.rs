@@ -5,6 +5,7 @@ pub mod emit;
 pub mod extract;
 pub mod group;
 pub mod kernels;
+pub mod listing;
 pub mod math;
 pub mod one_lane_stores;
 pub mod passes;

@@ -9,6 +9,7 @@ use crate::{
     check::check_values,
     memory::Memory,
     object::{KernelFn, Object},
+    perf,
     pool::{BoundLaunch, Pool},
 };
 use kforge_program::{Buffer, DimSource, Element, Function, Layout, Local, Program, layout};
@@ -84,8 +85,12 @@ impl Kernels {
     /// If the program does not verify, or the object does not load or lacks a kernel.
     pub fn load(program: Program, object: &[u8]) -> Result<Kernels> {
         program.verify().map_err(Error::Program)?;
-        let object = Object::load(object)?;
+        let bytes = object;
+        let object = Object::load(bytes)?;
         let kernels = program.kernels.iter().map(|k| object.kernel(&k.name)).collect::<Result<_>>()?;
+        if perf::wanted() {
+            perf::add(&perf::symbols(&object, bytes)?)?;
+        }
         let functions = program.functions.iter().map(|_| Bound::default()).collect();
         Ok(Kernels { program, kernels, functions, object })
     }
@@ -229,6 +234,8 @@ impl Executor {
         ty.dims = dims.iter().map(|d| kforge_program::Expr::Const(*d as i64)).collect();
         let bytes = layout_bytes(&ty.bytes(global.layout), &[]).map_err(fail)?;
         self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::zeroed(bytes)?) });
+        // The new memory may be where the old was, but smaller: what was bound to it is bound anew.
+        self.functions.iter_mut().for_each(|bound| bound.symbols = None);
         Ok(())
     }
 
@@ -250,15 +257,19 @@ impl Executor {
         self.program.globals.iter().position(|g| g.name == name).ok_or_else(missing)
     }
 
+    fn function(&self, name: &str) -> Result<usize> {
+        self.program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.program.functions.iter().map(|f| f.name.as_str()).collect();
+            Error::NoFunction { name: name.into(), known: known.join(", ") }
+        })
+    }
+
     /// Calls a function; the result borrows its outputs.
     ///
     /// # Errors
     /// If an input's shape, type or value is not what the function takes, or a global is not bound.
     pub fn call(&mut self, name: &str, inputs: &[View]) -> Result<Outputs<'_>> {
-        let index = self.program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.program.functions.iter().map(|f| f.name.as_str()).collect();
-            Error::NoFunction { name: name.into(), known: known.join(", ") }
-        })?;
+        let index = self.function(name)?;
         self.prepare(index, inputs).map_err(|error| match error {
             CallError::Message(message) => Error::Call { function: name.into(), message },
             CallError::Other(error) => error,
@@ -266,6 +277,7 @@ impl Executor {
         let bound = &self.functions[index];
         if let Some(profile) = &mut self.profile {
             for (launch, bound) in self.program.functions[index].launches.iter().zip(&bound.launches) {
+                let _span = tracing::trace_span!("launch", kernel = self.program.kernels[launch.kernel].name).entered();
                 let begin = Instant::now();
                 // SAFETY: as below; one launch after another is stricter than the barriers ask for.
                 unsafe { self.pool.run(std::slice::from_ref(bound)) };
@@ -279,6 +291,29 @@ impl Executor {
         Ok(Outputs { executor: self, function: index })
     }
 
+    /// Runs the launches of a function's last call again, on the inputs that it left in place: what a benchmark times,
+    /// as nothing is copied, checked or bound.
+    ///
+    /// # Errors
+    /// If there is no such function, it has not been called, or what it uses has been made anew since.
+    pub fn rerun(&mut self, name: &str) -> Result<()> {
+        let index = self.function(name)?;
+        let bound = &self.functions[index];
+        if bound.symbols.is_none() || bound.addresses != self.addresses() {
+            let message = "must be called before it is run again".into();
+            return Err(Error::Call { function: name.into(), message });
+        }
+        // SAFETY: as in `call`: the call bound these launches, and what they point to is still in place.
+        unsafe { self.pool.run(&bound.launches) };
+        Ok(())
+    }
+
+    /// Where arena and globals are; 0 for a global without a value.
+    fn addresses(&self) -> Vec<u64> {
+        let global = |g: &Option<Global>| g.as_ref().map_or(0, |g| self.bytes(g).as_ptr() as u64);
+        std::iter::once(self.arena.address()).chain(self.globals.iter().map(global)).collect()
+    }
+
     fn prepare(&mut self, index: usize, inputs: &[View]) -> Result<(), CallError> {
         let function = &self.program.functions[index];
         let symbols = self.symbols(function, inputs)?;
@@ -288,13 +323,11 @@ impl Executor {
         if arena > self.arena.as_slice().len() {
             self.arena = Memory::zeroed(arena)?;
         }
-        let mut addresses = vec![self.arena.address()];
-        for (i, (global, bound)) in self.program.globals.iter().zip(&self.globals).enumerate() {
-            let used = bound.as_ref().map_or(0, |g| self.bytes(g).as_ptr() as u64);
-            if used == 0 && function.launches.iter().any(|l| l.buffers.contains(&Buffer::Global(i))) {
+        let addresses = self.addresses();
+        for (i, (global, address)) in self.program.globals.iter().zip(&addresses[1..]).enumerate() {
+            if *address == 0 && function.launches.iter().any(|l| l.buffers.contains(&Buffer::Global(i))) {
                 return Err(CallError::Message(format!("the global '{}' has no value", global.name)));
             }
-            addresses.push(used);
         }
         let bound = &mut self.functions[index];
         if bound.symbols.as_ref() != Some(&symbols) || bound.addresses != addresses {

@@ -6,6 +6,7 @@ pub mod decoder;
 pub mod executor;
 pub mod memory;
 pub mod object;
+pub mod perf;
 pub mod pool;
 pub mod roofline;
 pub mod sample;
@@ -33,6 +34,8 @@ pub enum Error {
     Memory { bytes: usize, source: std::io::Error },
     #[error("{threads} threads cannot be had: {source}")]
     Threads { threads: usize, source: std::io::Error },
+    #[error("the map for perf, {path}, cannot be written: {source}; unset KFORGE_PERF to do without", path = path.display())]
+    Perf { path: std::path::PathBuf, source: std::io::Error },
     #[error("{0}")]
     Context(String),
 }

@@ -33,6 +33,10 @@ const BUDGET: Duration = Duration::from_millis(45);
 /// A repetition of a compute peak: long against starting together, short enough that some pass undisturbed.
 const REPETITION: Duration = Duration::from_micros(500);
 
+/// Bytes of a repetition of reading: a small footprint is gone through more than once, or starting together would be
+/// most of it.
+const READ_LEAST: usize = 16 << 20;
+
 /// The roofs of a number of threads, each the best that was seen.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Roof {
@@ -47,6 +51,32 @@ pub struct Roof {
     pub read_gb_s: f64,
     /// How they were read: streams of each thread, software prefetch, pages.
     pub read_pattern: String,
+}
+
+/// The compute roofs alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComputeRoof {
+    pub f32_gflops: f64,
+    pub f32_instruction: String,
+    pub int8_gops: f64,
+    pub int8_instruction: String,
+}
+
+/// The compute roofs of `threads` that start together.
+///
+/// # Errors
+/// If the operating system gives no more threads.
+pub fn compute_roof(threads: usize) -> Result<ComputeRoof> {
+    let (mut f32, mut int8) = (Best::default(), Best::default());
+    for _ in 0..HEATS {
+        compute_heat(threads, &mut f32, &mut int8)?;
+    }
+    Ok(ComputeRoof {
+        f32_gflops: f32.rate / 1e9,
+        f32_instruction: f32.by,
+        int8_gops: int8.rate / 1e9,
+        int8_instruction: int8.by,
+    })
 }
 
 /// Measures roofs over one footprint.
@@ -78,14 +108,8 @@ impl Roofline {
     pub fn measure_in(&self, heats: usize, threads: usize) -> Result<Roof> {
         let (mut f32, mut int8, mut read) = (Best::default(), Best::default(), Best::default());
         for _ in 0..heats {
-            compute(threads, &f32_peaks(), &[0.5; 16], &[1.0; 16], &mut f32)?;
-            compute(threads, &int8_peaks(), &[100; 64], &[-3; 64], &mut int8)?;
-            for pattern in self.footprint.patterns() {
-                let seconds = best(threads, BUDGET, |thread| {
-                    black_box(self.footprint.read(pattern, threads, thread));
-                })?;
-                read.raise(self.footprint.bytes() as f64 / seconds, pattern);
-            }
+            compute_heat(threads, &mut f32, &mut int8)?;
+            self.read_heat(threads, BUDGET, &mut read)?;
         }
         Ok(Roof {
             threads,
@@ -97,6 +121,36 @@ impl Roofline {
             read_pattern: read.by,
         })
     }
+
+    /// The read roof alone, in 1e9 bytes a second: one heat, with `budget` for each pattern.
+    ///
+    /// # Errors
+    /// If the operating system gives no more threads.
+    pub fn read_gb_s(&self, threads: usize, budget: Duration) -> Result<f64> {
+        let mut read = Best::default();
+        self.read_heat(threads, budget, &mut read)?;
+        Ok(read.rate / 1e9)
+    }
+
+    fn read_heat(&self, threads: usize, budget: Duration, most: &mut Best) -> Result<()> {
+        let bytes = self.footprint.bytes();
+        let rounds = (READ_LEAST / bytes.max(1)).max(1);
+        for pattern in self.footprint.patterns() {
+            let seconds = best(threads, budget, |thread| {
+                for _ in 0..rounds {
+                    black_box(self.footprint.read(pattern, threads, thread));
+                }
+            })?;
+            most.raise((rounds * bytes) as f64 / seconds, pattern);
+        }
+        Ok(())
+    }
+}
+
+/// One heat of every instruction.
+fn compute_heat(threads: usize, f32: &mut Best, int8: &mut Best) -> Result<()> {
+    compute(threads, &f32_peaks(), &[0.5; 16], &[1.0; 16], f32)?;
+    compute(threads, &int8_peaks(), &[100; 64], &[-3; 64], int8)
 }
 
 /// The best rate so far, and what gave it.

@@ -13,6 +13,8 @@ mod executor;
 mod fused;
 #[path = "compiled/ops.rs"]
 mod ops;
+#[path = "compiled/perf.rs"]
+mod perf;
 #[path = "compiled/program.rs"]
 mod program;
 #[path = "compiled/random.rs"]

@@ -1,4 +1,5 @@
-//! docs/dialect.md and docs/passes.md are what the sources say. `KFORGE_BLESS=1` (`make docs`) rewrites them.
+//! docs/dialect.md, docs/passes.md and docs/bench-suite.schema.json are what the sources say. `KFORGE_BLESS=1`
+//! (`make docs`) rewrites them.
 
 mod tools;
 
@@ -56,4 +57,11 @@ fn dialect() {
 fn passes() {
     let binaries = tools::build().expect("the tools can be built");
     compare("passes.md", &output(Command::new(binaries.join("kforge-opt")).arg("--show-passes=markdown")));
+}
+
+#[test]
+fn bench_suite_schema() {
+    let binaries = tools::build().expect("the tools can be built");
+    let schema = output(Command::new(binaries.join("kforge-run")).args(["bench", "suite", "--schema"]));
+    compare("bench-suite.schema.json", &schema);
 }

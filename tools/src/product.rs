@@ -33,6 +33,46 @@ const LEAST: usize = 64;
 /// Standard deviations that the error of a chain may be from zero.
 const LAMBDA: f64 = 6.0;
 
+/// An element of C, what it should be, and the sum of its terms' magnitudes.
+struct Checked {
+    index: usize,
+    actual: f64,
+    exact: f64,
+    magnitude: f64,
+}
+
+/// Error norms of a result against its reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Errors {
+    /// Elements compared: all, or an even sample of a large result.
+    pub elements: u64,
+    /// Largest absolute error.
+    pub max_abs: f64,
+    /// Root of the mean square error.
+    pub rms: f64,
+    /// Root of the mean square of the reference itself, which `rms` is small against.
+    pub reference_rms: f64,
+}
+
+impl Errors {
+    /// The norms of pairs of actual and expected values.
+    pub fn of(pairs: impl Iterator<Item = (f64, f64)>) -> Errors {
+        let mut errors = Errors::default();
+        for (actual, expected) in pairs {
+            let error = (actual - expected).abs();
+            errors.elements += 1;
+            // A NaN is no small error.
+            errors.max_abs = if error.is_nan() { f64::INFINITY } else { errors.max_abs.max(error) };
+            errors.rms += error * error;
+            errors.reference_rms += expected * expected;
+        }
+        let count = errors.elements.max(1) as f64;
+        errors.rms = (errors.rms / count).sqrt();
+        errors.reference_rms = (errors.reference_rms / count).sqrt();
+        errors
+    }
+}
+
 /// The operands of a product, widened to f32.
 pub struct Product {
     shape: Shape,
@@ -60,7 +100,7 @@ impl Product {
     /// # Errors
     /// If an element is off by more, or C is no float matrix of that shape.
     pub fn check(&self, c: &Tensor) -> Result<f64> {
-        let Shape { m, n, k } = self.shape;
+        let Shape { n, k, .. } = self.shape;
         // Half a unit in the last place, relative, and in the subnormal range.
         let (relative, least) = match c.element() {
             Element::F32 => (2f64.powi(-24), 2f64.powi(-150)),
@@ -68,12 +108,36 @@ impl Product {
             Element::BF16 => (2f64.powi(-8), 2f64.powi(-134)),
             other => bail!("the result's elements are {other}, not floats"),
         };
+        let mut largest = 0f64;
+        for Checked { index, actual, exact, magnitude } in self.checked(c)? {
+            let chain = LAMBDA * (k as f64).sqrt() * 2f64.powi(-24) * magnitude;
+            let bound = chain + relative * (exact.abs() + chain) + least;
+            let error = (actual - exact).abs();
+            if error.is_nan() || error > bound {
+                let (i, j) = (index / n, index % n);
+                bail!("the result is wrong at [{i}, {j}]: {actual}, expected {exact} within {bound:.1e}");
+            }
+            largest = largest.max(error);
+        }
+        Ok(largest)
+    }
+
+    /// How far C[M, N] is from the product, over the same elements, whatever the errors are.
+    ///
+    /// # Errors
+    /// If C has another shape.
+    pub fn errors(&self, c: &Tensor) -> Result<Errors> {
+        Ok(Errors::of(self.checked(c)?.map(|c| (c.actual, c.exact))))
+    }
+
+    /// Each element that is checked, with sums in f64.
+    fn checked(&self, c: &Tensor) -> Result<impl Iterator<Item = Checked>> {
+        let Shape { m, n, k } = self.shape;
         if c.shape() != [m, n] {
             bail!("the result must be {m}x{n}, but is {}", c.type_name());
         }
         let c = c.to_f32();
-        let mut largest = 0f64;
-        for index in self.sample() {
+        Ok(self.sample().into_iter().map(move |index| {
             let (i, j) = (index / n, index % n);
             let (mut exact, mut magnitude) = (0f64, 0f64);
             for (a, b) in self.a[i * k..][..k].iter().zip(&self.b[j * k..][..k]) {
@@ -81,15 +145,8 @@ impl Product {
                 exact += term;
                 magnitude += term.abs();
             }
-            let chain = LAMBDA * (k as f64).sqrt() * 2f64.powi(-24) * magnitude;
-            let bound = chain + relative * (exact.abs() + chain) + least;
-            let error = (f64::from(c[index]) - exact).abs();
-            if error.is_nan() || error > bound {
-                bail!("the result is wrong at [{i}, {j}]: {}, expected {exact} within {bound:.1e}", c[index]);
-            }
-            largest = largest.max(error);
-        }
-        Ok(largest)
+            Checked { index, actual: f64::from(c[index]), exact, magnitude }
+        }))
     }
 
     /// Indices of the elements that are checked.
@@ -141,6 +198,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn norms_by_hand() {
+        let errors = Errors::of([(1.0, 1.0), (3.0, 4.0)].into_iter());
+        let expected = Errors { elements: 2, max_abs: 1.0, rms: 0.5f64.sqrt(), reference_rms: 8.5f64.sqrt() };
+        assert_eq!(errors, expected);
+        assert_eq!(Errors::of([(f64::NAN, 1.0), (1.0, 1.0)].into_iter()).max_abs, f64::INFINITY);
+        assert_eq!(Errors::of(std::iter::empty()), Errors::default());
     }
 
     #[test]

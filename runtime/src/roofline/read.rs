@@ -6,15 +6,16 @@ use std::{array, fmt};
 /// A cache line of words.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([u64; 8]);
+pub(super) struct Line([u64; 8]);
 
 /// A way through a range, and its name.
-type Walk = (&'static str, fn(&[Line]) -> u64);
+pub(super) type Walk = (&'static str, fn(&[Line]) -> u64);
 
 /// Lines that are prefetched ahead of a stream: 2 KiB, half a small page.
 const AHEAD: usize = 32;
 
-/// Plain Rust on purpose: with 128-bit loads a line takes four cycles at most, and no core reads memory faster.
+/// Plain Rust first: with 128-bit loads a line takes four cycles at most, and no core reads memory faster. A footprint
+/// that fits the caches may be read with wider ones.
 const WALKS: &[Walk] = &[
     ("1 stream", sum::<1, 0>),
     ("2 streams", sum::<2, 0>),
@@ -63,7 +64,11 @@ impl Footprint {
     }
 
     pub fn patterns(&self) -> impl Iterator<Item = Pattern> {
-        WALKS.iter().flat_map(|walk| [false, true].map(|huge| Pattern { walk: *walk, huge }))
+        #[cfg(target_arch = "x86_64")]
+        let wide = super::x86::walks();
+        #[cfg(not(target_arch = "x86_64"))]
+        let wide: Vec<Walk> = vec![];
+        WALKS.iter().copied().chain(wide).flat_map(|walk| [false, true].map(|huge| Pattern { walk, huge }))
     }
 
     /// Reads the range of `thread` out of `threads`: the wrapping sum of its words, the last one filled up with zeros.
@@ -85,7 +90,8 @@ fn word(bytes: &[u8]) -> u64 {
 
 /// Reads `STREAMS` equal parts of the lines in turns, then what is left, with prefetches `AHEAD` lines before each read
 /// if that is not 0. The words of a line are summed apart, so that the loop is one of vectors.
-fn sum<const STREAMS: usize, const AHEAD: usize>(lines: &[Line]) -> u64 {
+#[inline(always)]
+pub(super) fn sum<const STREAMS: usize, const AHEAD: usize>(lines: &[Line]) -> u64 {
     let each = lines.len() / STREAMS;
     let streams: [&[Line]; STREAMS] = array::from_fn(|s| &lines[s * each..(s + 1) * each]);
     let mut sums = [0u64; 8];

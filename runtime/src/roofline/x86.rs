@@ -1,6 +1,9 @@
 //! Peaks of x86-64 with AVX2 and more.
 
-use super::peak::{CHAINS, F32Peak, Int8Peak};
+use super::{
+    peak::{CHAINS, F32Peak, Int8Peak},
+    read::{Line, Walk, sum},
+};
 use std::{
     arch::{asm, is_x86_feature_detected as has, x86_64::*},
     hint::black_box,
@@ -48,6 +51,42 @@ pub(super) fn int8_peaks(peaks: &mut Vec<Int8Peak>) {
             peaks.push(Int8Peak::new("vpmaddubsw, vpmaddwd, vpaddd (AVX2)", LEFT * RIGHT, 32, int8_avx2));
         }
     }
+}
+
+/// Reads with wider loads than plain Rust's, for footprints in the caches.
+pub(super) fn walks() -> Vec<Walk> {
+    let mut walks: Vec<Walk> = vec![];
+    if has!("avx2") {
+        walks.push(("1 stream of 256 bits", |lines| {
+            // SAFETY: the feature was detected.
+            unsafe { sum_avx2::<1>(lines) }
+        }));
+        walks.push(("4 streams of 256 bits", |lines| {
+            // SAFETY: the feature was detected.
+            unsafe { sum_avx2::<4>(lines) }
+        }));
+    }
+    if has!("avx512f") {
+        walks.push(("1 stream of 512 bits", |lines| {
+            // SAFETY: the feature was detected.
+            unsafe { sum_avx512::<1>(lines) }
+        }));
+        walks.push(("4 streams of 512 bits", |lines| {
+            // SAFETY: the feature was detected.
+            unsafe { sum_avx512::<4>(lines) }
+        }));
+    }
+    walks
+}
+
+#[target_feature(enable = "avx2")]
+fn sum_avx2<const STREAMS: usize>(lines: &[Line]) -> u64 {
+    sum::<STREAMS, 0>(lines)
+}
+
+#[target_feature(enable = "avx512f")]
+fn sum_avx512<const STREAMS: usize>(lines: &[Line]) -> u64 {
+    sum::<STREAMS, 0>(lines)
 }
 
 #[target_feature(enable = "avx512f")]

@@ -1,19 +1,21 @@
 //! `kforge-run bench model`: prefill and decode speed, in llama-bench's columns.
 //!
-//! `pp` appends a prompt and computes the logits of its last position; `tg` appends single tokens and computes the
-//! logits of each. No sampling; the KV cache is f32; one untimed round comes first.
+//! `pp` appends a prompt, batch by batch, and computes the logits of each batch's last position; `tg` appends single
+//! tokens and computes the logits of each. No sampling; the KV cache is f32; one untimed round comes first.
 
-use crate::{Common, matmul, model};
+use crate::{Common, Numerics, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
-use kforge_program::Program;
-use kforge_runtime::{Decoder, KernelTime};
-use serde::Serialize;
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
+use kforge_checkpoint::Checkpoint;
+use kforge_runtime::{
+    Decoder, Roofline,
+    decoder::{DECODE, PREFILL},
 };
+use profile::{Call, Work};
+use serde::Serialize;
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+use tracing::info_span;
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -21,6 +23,8 @@ pub enum Command {
     Model(Options),
     /// Speed of C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight
     Matmul(matmul::Options),
+    /// Single kernels against the machine's limits, an earlier run, and other libraries
+    Suite(suite::Options),
 }
 
 #[derive(Args, Debug)]
@@ -34,15 +38,25 @@ pub struct Options {
     /// Numbers of tokens to decode
     #[arg(short = 'n', long, value_delimiter = ',', default_value = "64")]
     generate: Vec<usize>,
+    /// Tokens of a prompt that are processed at once
+    #[arg(short, long, value_delimiter = ',', default_value = "2048")]
+    batch_size: Vec<usize>,
+    /// Numbers of threads, one after the other; by default that of --threads
+    #[arg(short, long = "thread-counts", value_delimiter = ',', value_name = "N,...",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads_list: Vec<u16>,
     /// Timed rounds of each test
     #[arg(short, long, default_value_t = 5)]
     repetitions: usize,
     /// Form of the results
     #[arg(short, long, value_enum, default_value_t = Output::Md)]
     output: Output,
-    /// Then run each test once more, launch by launch, and print the time of each kernel
+    /// Then run each test once more, launch by launch, and print the time of each kernel beside the machine's limits
     #[arg(long)]
     profile: bool,
+    /// Then run each test once more, launch by launch, and write what ran when, for Chrome's tracing or Perfetto
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
     /// The same as --output json
     #[arg(long)]
     json: bool,
@@ -60,8 +74,14 @@ struct Row {
     model: String,
     /// Bytes of the file.
     size: u64,
+    /// Elements of all weights.
+    params: u64,
     backend: &'static str,
     threads: usize,
+    /// Tokens of a prompt that are processed at once.
+    n_batch: usize,
+    /// Elements of the KV cache.
+    type_kv: &'static str,
     numerics: &'static str,
     test: String,
     /// Mean tokens a second, and the standard deviation.
@@ -72,59 +92,169 @@ struct Row {
     samples: Vec<f64>,
 }
 
+/// What the tests compute: said beside the figures, as other programs' tests differ.
+#[derive(Serialize)]
+struct Computes {
+    pp: &'static str,
+    tg: &'static str,
+}
+
+const COMPUTES: Computes = Computes {
+    pp: "appends a prompt in batches and computes the logits of each batch's last position; no sampling",
+    tg: "appends one token after another and computes the logits of each; no sampling",
+};
+
+/// The type of the KV cache's elements in the modules that the decoder compiles.
+const KV_TYPE: &str = "f32";
+
+/// Tokens that are in the cache when a test begins, as of llama-bench.
+const FIRST: usize = 1;
+
+/// One test: kind, tokens, and the tokens of a batch.
+#[derive(Clone, Copy)]
+struct Test {
+    kind: Kind,
+    tokens: usize,
+    batch: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Prompt,
+    Generate,
+}
+
 pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     let options = match command {
         Command::Model(options) => options,
         Command::Matmul(options) => return matmul::run(common, options),
+        Command::Suite(options) => return suite::run(common, options),
     };
     if options.repetitions == 0 {
         bail!("--repetitions must be at least 1");
     }
+    if options.batch_size.contains(&0) {
+        bail!("--batch-size is 0; a batch has at least one token");
+    }
+    // Completes the file when everything has run.
+    let _trace = options.trace.as_deref().map(trace::start).transpose()?;
     let checkpoint = model::open(&options.model)?;
-    let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(1) + 1;
-    let (mut decoder, _) = model::decoder(common, &checkpoint, longest)?;
+    let threads = match options.threads_list.as_slice() {
+        [] => vec![common.threads],
+        list => list.to_vec(),
+    };
+    let (mut rows, mut profiles) = (vec![], vec![]);
+    for threads in threads {
+        measure(&Common { threads, ..common.clone() }, options, &checkpoint, &mut rows, &mut profiles)?;
+    }
+    print(if options.json { Output::Json } else { options.output }, &rows)?;
+    profiles.iter().for_each(|profile| eprintln!("\n{profile}"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All tests on one number of threads.
+fn measure(
+    common: &Common,
+    options: &Options,
+    checkpoint: &Checkpoint,
+    rows: &mut Vec<Row>,
+    profiles: &mut Vec<String>,
+) -> Result<()> {
+    let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(0) + FIRST;
+    let (mut decoder, _) = model::decoder(common, checkpoint, longest)?;
+    let threads = decoder.executor().threads();
     let vocabulary = checkpoint.config().vocab as u32;
-    let mut rows = vec![];
-    for (kind, tokens) in tests(options) {
-        let ids = token_ids(tokens, vocabulary);
+    for test in tests(options) {
+        let ids = token_ids(test.tokens, vocabulary);
         let mut samples = vec![];
         for round in 0..=options.repetitions {
             reset(&mut decoder)?;
-            let seconds = time(&mut decoder, kind, &ids)?;
+            let seconds = time(&mut decoder, test, &ids)?;
             if round > 0 {
-                samples.push(tokens as f64 / seconds);
+                samples.push(test.tokens as f64 / seconds);
             }
         }
         rows.push(Row {
             model: options.model.clone(),
             size: checkpoint.file_bytes(),
+            params: parameters(checkpoint)?,
             backend: "cpu",
-            threads: decoder.executor().threads(),
+            threads,
+            n_batch: test.batch,
+            type_kv: KV_TYPE,
             numerics: common.numerics.name(),
-            test: format!("{kind}{tokens}"),
+            test: test.name(),
             mean: mean(&samples),
             stddev: deviation(&samples),
             median: median(&samples),
             samples,
         });
     }
-    print(if options.json { Output::Json } else { options.output }, &rows)?;
-    if options.profile {
-        for (kind, tokens) in tests(options) {
-            reset(&mut decoder)?;
-            decoder.executor_mut().start_profile();
-            time(&mut decoder, kind, &token_ids(tokens, vocabulary))?;
-            let times = decoder.executor_mut().end_profile().unwrap_or_default();
-            eprintln!("\n{kind}{tokens}, each launch by itself:\n{}", profile(decoder.executor().program(), &times));
-        }
+    if !options.profile && options.trace.is_none() {
+        return Ok(());
     }
-    Ok(ExitCode::SUCCESS)
+    let roof = match options.profile {
+        true => Some(Roofline::new(profile::weights(decoder.executor().program())?)?.measure(threads)?),
+        false => None,
+    };
+    for test in tests(options) {
+        reset(&mut decoder)?;
+        decoder.executor_mut().start_profile();
+        let name = test.name();
+        info_span!("test", kernel = name).in_scope(|| time(&mut decoder, test, &token_ids(test.tokens, vocabulary)))?;
+        let times = decoder.executor_mut().end_profile().unwrap_or_default();
+        let Some(roof) = &roof else { continue };
+        let program = decoder.executor().program();
+        let mut work = vec![Work::default(); program.kernels.len()];
+        for call in test.calls(decoder.context()) {
+            // A single token takes the function that is made for it.
+            let name = if call.after - call.before == 1 { DECODE } else { PREFILL };
+            let Some(function) = program.function(name) else { continue };
+            profile::add(program, function, call, common.numerics == Numerics::Fast, &mut work)?;
+        }
+        profiles.push(format!(
+            "{name}, {threads} threads, each launch by itself; reading weights and caches at {:.1} GB/s, f32 at {:.0} \
+             GFLOP/s and int8 at {:.0} GOP/s are the limits, measured in this run:\n{}",
+            roof.read_gb_s,
+            roof.f32_gflops,
+            roof.int8_gops,
+            profile::table(program, &times, &work, roof)
+        ));
+    }
+    Ok(())
 }
 
-/// The tests asked for: kind, and number of tokens.
-fn tests(options: &Options) -> impl Iterator<Item = (&'static str, usize)> {
-    let prompts = options.prompt.iter().map(|n| ("pp", *n));
-    prompts.chain(options.generate.iter().map(|n| ("tg", *n))).filter(|(_, tokens)| *tokens > 0)
+impl Test {
+    fn name(self) -> String {
+        match self.kind {
+            Kind::Prompt => format!("pp{}", self.tokens),
+            Kind::Generate => format!("tg{}", self.tokens),
+        }
+    }
+
+    /// The calls that it makes.
+    fn calls(self, capacity: usize) -> impl Iterator<Item = Call> {
+        let step = if self.kind == Kind::Prompt { self.batch } else { 1 };
+        (0..self.tokens).step_by(step).map(move |begin| Call {
+            before: FIRST + begin,
+            after: FIRST + (begin + step).min(self.tokens),
+            capacity,
+        })
+    }
+}
+
+fn parameters(checkpoint: &Checkpoint) -> Result<u64> {
+    let elements = |name: &String| Ok(checkpoint.weight(name)?.dims.iter().map(|d| *d as u64).product::<u64>());
+    checkpoint.names().iter().map(elements).sum()
+}
+
+/// The tests asked for. A batch size is of prompts: it does not change how single tokens are decoded.
+fn tests(options: &Options) -> Vec<Test> {
+    let prompt = |batch: usize| options.prompt.iter().map(move |n| Test { kind: Kind::Prompt, tokens: *n, batch });
+    let prompts = options.batch_size.iter().flat_map(|batch| prompt(*batch));
+    let batch = options.batch_size.first().copied().unwrap_or(1);
+    let generate = options.generate.iter().map(|n| Test { kind: Kind::Generate, tokens: *n, batch });
+    prompts.chain(generate).filter(|test| test.tokens > 0).collect()
 }
 
 /// Any tokens will do: their number decides the time.
@@ -132,30 +262,7 @@ fn token_ids(tokens: usize, vocabulary: u32) -> Vec<u32> {
     (0..tokens as u32).map(|i| (100 + i) % vocabulary).collect()
 }
 
-/// Kernels by the time that they took.
-fn profile(program: &Program, times: &[KernelTime]) -> Table {
-    let total: Duration = times.iter().map(|t| t.time).sum();
-    let mut order: Vec<usize> = (0..times.len()).filter(|i| times[*i].launches > 0).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(times[*i].time));
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header(["kernel", "computes", "launches", "ms", "us a launch", "share"]);
-    for i in order {
-        let (kernel, KernelTime { launches, time }) = (&program.kernels[i], times[i]);
-        let milliseconds = time.as_secs_f64() * 1e3;
-        table.add_row([
-            kernel.name.clone(),
-            kernel.summary.clone(),
-            launches.to_string(),
-            format!("{milliseconds:.2}"),
-            format!("{:.1}", milliseconds * 1e3 / launches as f64),
-            format!("{:.1} %", 100.0 * time.as_secs_f64() / total.as_secs_f64()),
-        ]);
-    }
-    table
-}
-
-/// Leaves one token in the cache, as llama-bench does.
+/// Leaves one token in the cache.
 fn reset(decoder: &mut Decoder) -> Result<()> {
     decoder.rewind(0);
     decoder.decode(1)?;
@@ -163,13 +270,18 @@ fn reset(decoder: &mut Decoder) -> Result<()> {
 }
 
 /// Seconds of one round.
-fn time(decoder: &mut Decoder, kind: &str, ids: &[u32]) -> Result<f64> {
+fn time(decoder: &mut Decoder, test: Test, ids: &[u32]) -> Result<f64> {
     let begin = Instant::now();
-    if kind == "pp" {
-        decoder.prefill(ids)?;
-    } else {
-        for id in ids {
-            decoder.decode(*id)?;
+    match test.kind {
+        Kind::Prompt => {
+            for batch in ids.chunks(test.batch) {
+                decoder.prefill(batch)?;
+            }
+        }
+        Kind::Generate => {
+            for id in ids {
+                decoder.decode(*id)?;
+            }
         }
     }
     Ok(begin.elapsed().as_secs_f64())
@@ -195,31 +307,46 @@ pub fn median(samples: &[f64]) -> f64 {
 
 fn print(output: Output, rows: &[Row]) -> Result<()> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "results": rows }))?),
+        Output::Json => {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&serde_json::json!({ "computes": COMPUTES, "results": rows }))?
+            );
+        }
         Output::Csv => {
-            println!("model,size,backend,threads,numerics,test,t/s,stddev,median");
+            println!("model,size,params,backend,threads,n_batch,type_kv,numerics,test,t/s,stddev,median");
             for r in rows {
-                let Row { size, backend, threads, numerics, test, mean, stddev, median, .. } = r;
+                let Row {
+                    size, params, backend, threads, n_batch, type_kv, numerics, test, mean, stddev, median, ..
+                } = r;
                 let model = r.model.replace('"', "\"\"");
-                println!("\"{model}\",{size},{backend},{threads},{numerics},{test},{mean:.2},{stddev:.2},{median:.2}");
+                println!(
+                    "\"{model}\",{size},{params},{backend},{threads},{n_batch},{type_kv},{numerics},{test},{mean:.2},\
+                     {stddev:.2},{median:.2}"
+                );
             }
         }
         Output::Md => {
             let mut table = Table::new();
             table.load_style(ASCII_MARKDOWN);
-            table.set_header(["model", "size", "backend", "threads", "numerics", "test", "t/s"]);
+            table.set_header([
+                "model", "size", "params", "backend", "threads", "n_batch", "type_kv", "numerics", "test", "t/s",
+            ]);
             for r in rows {
                 table.add_row([
                     r.model.clone(),
                     format!("{:.1} MB", r.size as f64 / 1e6),
+                    format!("{:.2} M", r.params as f64 / 1e6),
                     r.backend.into(),
                     r.threads.to_string(),
+                    r.n_batch.to_string(),
+                    r.type_kv.into(),
                     r.numerics.into(),
                     r.test.clone(),
                     format!("{:.2} ± {:.2}", r.mean, r.stddev),
                 ]);
             }
-            println!("{table}");
+            println!("{table}\npp {}\ntg {}", COMPUTES.pp, COMPUTES.tg);
         }
     }
     Ok(())
@@ -228,6 +355,15 @@ fn print(output: Output, rows: &[Row]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_of_a_test() {
+        let calls = |kind| -> Vec<(usize, usize)> {
+            Test { kind, tokens: 5, batch: 2 }.calls(8).map(|c| (c.before, c.after)).collect()
+        };
+        assert_eq!(calls(Kind::Prompt), [(1, 3), (3, 5), (5, 6)]);
+        assert_eq!(calls(Kind::Generate), [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]);
+    }
 
     #[test]
     fn statistics() {

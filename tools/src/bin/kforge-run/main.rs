@@ -1,6 +1,7 @@
 //! Runs what `kforge-opt` compiles: single functions, a decoder of real checkpoints, benchmarks.
 
 mod aot;
+mod asm;
 mod bench;
 mod compile;
 mod emit;
@@ -11,7 +12,10 @@ mod matmul;
 mod model;
 mod npy;
 mod print;
+mod profile;
 mod roofline;
+mod suite;
+mod trace;
 mod tune;
 mod verify;
 
@@ -120,6 +124,8 @@ enum Command {
     Inspect(inspect::Options),
     /// Compile a module's kernels to an object, assembly or LLVM IR, for any target
     Compile(aot::Options),
+    /// Show one generated kernel: assembly, LLVM IR or MLIR
+    Asm(asm::Options),
     /// Compare a model with a file of reference results
     Verify(verify::Options),
     /// Measure kernels' tiles, and look into what has been measured
@@ -131,6 +137,8 @@ enum Command {
     Bench(bench::Command),
     /// The same as bench matmul
     BenchmarkMatmul(matmul::Options),
+    /// The same as bench suite
+    BenchmarkSuite(suite::Options),
 }
 
 fn main() -> ExitCode {
@@ -162,11 +170,13 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::EmitMlir(options)) => emit::run(&options),
         Some(Command::Inspect(options)) => inspect::run(common, &options),
         Some(Command::Compile(options)) => aot::run(common, &options),
+        Some(Command::Asm(options)) => asm::run(common, &options),
         Some(Command::Verify(options)) => verify::run(common, &options),
         Some(Command::Tune(options)) => tune::run(common, &options),
         Some(Command::Roofline(options)) => roofline::run(common, &options),
         Some(Command::Bench(command)) => bench::run(common, &command),
         Some(Command::BenchmarkMatmul(options)) => matmul::run(common, &options),
+        Some(Command::BenchmarkSuite(options)) => suite::run(common, &options),
     }
 }
 

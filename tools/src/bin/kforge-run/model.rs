@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use tracing::info_span;
 
 /// What `generate` takes without `--model`: the file that `make model` fetches.
 pub const DEFAULT: &str = "default";
@@ -74,16 +75,17 @@ pub fn decoder(common: &Common, checkpoint: &Checkpoint, context: usize) -> Resu
     }
     let begin = Instant::now();
     let source = module(checkpoint, &[Phase::Prefill, Phase::Decode])?;
-    let mut executor = compile::executor(common, &source)?;
+    let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(common, &source))?;
     let compiled = begin.elapsed();
     let progress = bar(checkpoint.names().len() as u64, "packing weights");
-    set_weights(&mut executor, checkpoint, |_| progress.inc(1))?;
+    info_span!("pack weights").in_scope(|| set_weights(&mut executor, checkpoint, |_| progress.inc(1)))?;
     progress.finish_and_clear();
     let decoder = Decoder::new(executor, context)?;
     Ok((decoder, Timings { load: begin.elapsed() - compiled, compile: compiled }))
 }
 
-fn bar(length: u64, message: &str) -> ProgressBar {
+/// A bar on a terminal, nothing elsewhere.
+pub fn bar(length: u64, message: &str) -> ProgressBar {
     let bar = ProgressBar::new(length).with_message(message.to_owned());
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
         bar.set_style(style);

@@ -1,0 +1,92 @@
+//! One kernel of a module by itself, to read: its MLIR, LLVM IR or assembly.
+//!
+//! Everything else of the module is dropped before the kernel is lowered, so that nothing stands between the lines. A
+//! kernel calls no other and shares no constants, so its code is what the whole module's object has for it.
+
+use crate::{
+    compile::{CompileError, Options, Output, Target, context, cpu_pipeline, emit, parse, run_pipeline},
+    extract,
+    passes::kernel_entries::{entry_name, is_kernel},
+};
+use kforge_dialect::ir::{body, erase, ops, string_attribute};
+use melior::{Context, ir::Module};
+
+/// What to show of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// As its generator wrote it, cleaned up: `scf`, `vector` and `memref`.
+    Mlir,
+    /// Optimised LLVM IR.
+    LlvmIr,
+    Assembly,
+}
+
+/// Symbol and summary of every kernel of a module, in the order of the program.
+///
+/// # Errors
+/// Diagnostics of the parser or the passes.
+pub fn kernels(
+    source: &str,
+    name: &str,
+    target: &Target,
+    options: Options,
+) -> Result<Vec<(String, String)>, CompileError> {
+    let context = context();
+    names(&lowered(&context, source, name, target, options)?)
+}
+
+/// The text of the kernel with the symbol `kernel`, with or without its `kforge_`.
+///
+/// # Errors
+/// Diagnostics of the parser, the passes or LLVM; a message with the names if there is no such kernel.
+pub fn kernel(
+    source: &str,
+    name: &str,
+    target: &Target,
+    options: Options,
+    kernel: &str,
+    level: Level,
+) -> Result<Vec<u8>, CompileError> {
+    let context = context();
+    let mut module = lowered(&context, source, name, target, options)?;
+    let block = body(&module.as_operation());
+    let is_wanted = |op| {
+        let symbol = string_attribute(op, "sym_name").unwrap_or_default();
+        symbol == kernel || entry_name(&symbol) == kernel
+    };
+    let all = block.map(ops).unwrap_or_default();
+    let Some(wanted) = all.iter().find(|op| is_kernel(**op) && is_wanted(*op)) else {
+        let names: Vec<String> = names(&module)?.into_iter().map(|(name, _)| name).collect();
+        return Err(CompileError(format!("there is no kernel '{kernel}'; the module has {}", names.join(", "))));
+    };
+    let output = match level {
+        Level::Mlir => return Ok(format!("{wanted}\n").into_bytes()),
+        Level::LlvmIr => Output::LlvmIr,
+        Level::Assembly => Output::Assembly,
+    };
+    for op in &all {
+        if op != wanted {
+            erase(*op);
+        }
+    }
+    emit(&context, &mut module, target, output)
+}
+
+/// The module of kernels and launches.
+fn lowered<'c>(
+    context: &'c Context,
+    source: &str,
+    name: &str,
+    target: &Target,
+    options: Options,
+) -> Result<Module<'c>, CompileError> {
+    let mut module = parse(context, source, name)?;
+    run_pipeline(context, &mut module, &cpu_pipeline(target.isa, options))?;
+    Ok(module)
+}
+
+fn names(module: &Module) -> Result<Vec<(String, String)>, CompileError> {
+    let program = extract::program(module.as_operation())
+        .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
+    Ok(program.kernels.into_iter().map(|k| (k.name, k.summary)).collect())
+}

@@ -1,0 +1,69 @@
+//! `kforge-run asm`: one generated kernel, to read.
+
+use crate::{Common, aot::read_source, compile, model};
+use anyhow::{Result, bail};
+use clap::Args;
+use kforge_lowering::{
+    compile::Target,
+    listing::{self, Level},
+};
+use kforge_passes::models::llama::Phase;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// A module in the transformer dialect; - is standard input
+    #[arg(required_unless_present = "model", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    /// The module of a model instead: a GGUF file, a safetensors directory, ORG/NAME, or random:tiny
+    #[arg(long)]
+    model: Option<String>,
+    /// The kernel, as kforge_gemv_3; without it, the names of all are printed
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Print LLVM IR, optimised, instead of assembly
+    #[arg(long, conflicts_with = "mlir")]
+    llvm: bool,
+    /// Print the kernel's MLIR, as its generator wrote it, instead of assembly
+    #[arg(long)]
+    mlir: bool,
+    /// Another machine: aarch64-unknown-linux-gnu, arm64-apple-darwin, x86_64-unknown-linux-gnu, ...
+    #[arg(long, value_name = "TRIPLE")]
+    target_triple: Option<String>,
+}
+
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    if common.target != crate::Target::Cpu {
+        bail!("asm shows what is compiled for a CPU; leave --target out");
+    }
+    let target = match &options.target_triple {
+        Some(triple) => Target::of_triple(triple, compile::isa(common)?)?,
+        None => compile::target(common)?,
+    };
+    let (name, source) = match (&options.model, &options.file) {
+        (Some(name), _) => {
+            let checkpoint = model::open(name)?;
+            (name.clone(), kforge_tools::model::module(&checkpoint, &[Phase::Prefill, Phase::Decode])?)
+        }
+        (None, Some(file)) => (file.display().to_string(), read_source(file)?),
+        (None, None) => bail!("no module was given: name a file, or --model"),
+    };
+    let mut out = io::stdout().lock();
+    let Some(kernel) = &options.kernel else {
+        for (name, summary) in listing::kernels(&source, &name, &target, common.options())? {
+            writeln!(out, "{name:<24} {summary}")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let level = match (options.llvm, options.mlir) {
+        (true, _) => Level::LlvmIr,
+        (_, true) => Level::Mlir,
+        _ => Level::Assembly,
+    };
+    out.write_all(&listing::kernel(&source, &name, &target, common.options(), kernel, level)?)?;
+    Ok(ExitCode::SUCCESS)
+}

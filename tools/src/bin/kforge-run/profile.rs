@@ -1,0 +1,238 @@
+//! `kforge-run bench model --profile`: the time of each kernel, and how near it is to the machine's limit.
+//!
+//! What a launch must do at least follows from the launch program: it reads the weights that it is bound to, and of a
+//! cache the positions that are filled; a product of weights and rows has as many multiply-adds. Activations are not
+//! counted: the launch before has just written them, and they are in the caches.
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use kforge_program::{Access, Buffer, DimSource, Element, Function, Global, Program};
+use kforge_runtime::{KernelTime, roofline::Roof};
+use std::time::Duration;
+
+/// One call of `prefill` or `decode`.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Positions in the caches before it, and after it.
+    pub before: usize,
+    pub after: usize,
+    /// Positions that the caches have room for.
+    pub capacity: usize,
+}
+
+/// What a kernel must do at least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Of weights and caches.
+    pub bytes: u64,
+    /// Operations, a multiply-add being two, on f32 and on 8-bit integers.
+    pub f32: u64,
+    pub int8: u64,
+}
+
+/// Adds the work of a call to that of each kernel. `int8`: products with quantised weights are of integers.
+///
+/// # Errors
+/// If the program has sizes that no call gives a value.
+pub fn add(program: &Program, function: &Function, call: Call, int8: bool, work: &mut [Work]) -> Result<()> {
+    let rows = call.after - call.before;
+    // The inputs are ids [1, rows], positions [1], and of a prefill the one row whose logits are wanted.
+    let symbols: Vec<i64> = function
+        .symbols
+        .iter()
+        .map(|symbol| match symbol.source {
+            DimSource::Input { input: 0, .. } => rows as i64,
+            DimSource::Input { .. } => 1,
+            DimSource::Global { .. } => call.capacity as i64,
+        })
+        .collect();
+    for launch in &function.launches {
+        let (kernel, work) = (&program.kernels[launch.kernel], &mut work[launch.kernel]);
+        let family = kernel.name.trim_start_matches("kforge_").split('_').next().unwrap_or_default();
+        // Of linear layers, the first scalar is the number of rows.
+        let rows_of_launch = match launch.scalars.first() {
+            Some(rows) if matches!(family, "gemv" | "gemm") => rows.eval(&symbols).map_err(anyhow::Error::msg)?,
+            _ => 0,
+        };
+        for (buffer, access) in launch.buffers.iter().zip(&kernel.params) {
+            let Buffer::Global(index) = *buffer else { continue };
+            let global = &program.globals[index];
+            let bytes = bytes(global, call.capacity)?;
+            work.bytes += match (global.mutable, *access) {
+                (true, Access::Read) => bytes * call.after as u64 / call.capacity.max(1) as u64,
+                // An update writes rows and reads none.
+                (true, _) => 0,
+                // An embedding takes a row of its table for each token.
+                (false, _) if family == "embedding" => bytes * rows as u64 / extent(global, 0).max(1),
+                (false, _) => bytes,
+            };
+            if rows_of_launch > 0 && global.ty.dims.len() == 2 {
+                let operations = 2 * rows_of_launch as u64 * extent(global, 0) * extent(global, 1);
+                if int8 && matches!(global.ty.element, Element::Quant(_)) {
+                    work.int8 += operations;
+                } else {
+                    work.f32 += operations;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of a global in its layout; a cache has room for `capacity` positions.
+fn bytes(global: &Global, capacity: usize) -> Result<u64> {
+    let mut ty = global.ty.clone();
+    for dim in &mut ty.dims {
+        if dim.as_const().is_none_or(|d| d < 0) {
+            *dim = kforge_program::Expr::Const(capacity as i64);
+        }
+    }
+    let bytes = ty.bytes(global.layout).eval(&[]).map_err(anyhow::Error::msg)?;
+    Ok(u64::try_from(bytes)?)
+}
+
+fn extent(global: &Global, axis: usize) -> u64 {
+    global.ty.dims.get(axis).and_then(|d| d.as_const()).and_then(|d| u64::try_from(d).ok()).unwrap_or(0)
+}
+
+/// Bytes of all weights: the footprint that a decoder reads over and over.
+///
+/// # Errors
+/// If a weight's size overflows.
+pub fn weights(program: &Program) -> Result<usize> {
+    let bytes = program.globals.iter().filter(|g| !g.mutable).map(|g| bytes(g, 0));
+    Ok(usize::try_from(bytes.sum::<Result<u64>>()?)?)
+}
+
+/// The least time that the work can take, in seconds, and what sets it.
+fn limit(work: Work, roof: &Roof) -> (f64, &'static str) {
+    let reading = work.bytes as f64 / roof.read_gb_s / 1e9;
+    let computing = work.f32 as f64 / roof.f32_gflops / 1e9 + work.int8 as f64 / roof.int8_gops / 1e9;
+    match computing > reading {
+        true if work.int8 > work.f32 => (computing, "int8"),
+        true => (computing, "FMA"),
+        false => (reading, "reading"),
+    }
+}
+
+/// Kernels by the time that they took.
+pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roof) -> Table {
+    let total: Duration = times.iter().map(|t| t.time).sum();
+    let mut order: Vec<usize> = (0..times.len()).filter(|i| times[*i].launches > 0).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(times[*i].time));
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["kernel", "computes", "launches", "ms", "us a launch", "share", "GB/s", "limit", "of it"]);
+    for i in order {
+        let (kernel, KernelTime { launches, time }) = (&program.kernels[i], times[i]);
+        let seconds = time.as_secs_f64();
+        let (least, by) = limit(work[i], roof);
+        let none = |text: String| if work[i].bytes == 0 { String::new() } else { text };
+        table.add_row([
+            kernel.name.clone(),
+            kernel.summary.clone(),
+            launches.to_string(),
+            format!("{:.2}", seconds * 1e3),
+            format!("{:.1}", seconds * 1e6 / launches as f64),
+            format!("{:.1} %", 100.0 * seconds / total.as_secs_f64()),
+            none(format!("{:.1}", work[i].bytes as f64 / seconds / 1e9)),
+            none(by.into()),
+            none(format!("{:.0} %", 100.0 * least / seconds)),
+        ]);
+    }
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_cell_alignment(if i < 2 { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kforge_program::{Expr, Kernel, Launch, Layout, Symbol, TensorType};
+
+    fn global(name: &str, dims: &[i64], element: Element, mutable: bool) -> Global {
+        let dims = dims.iter().map(|d| Expr::Const(*d)).collect();
+        Global { name: name.into(), ty: TensorType { dims, element }, layout: Layout::RowMajor, mutable }
+    }
+
+    #[test]
+    fn work_by_hand() {
+        let kernel = |name: &str, params: &[Access]| Kernel {
+            name: name.into(),
+            summary: String::new(),
+            params: params.to_vec(),
+            scalars: 1,
+        };
+        let launch = |kernel, buffers: &[Buffer], rows| Launch {
+            kernel,
+            tasks: Expr::Const(1),
+            buffers: buffers.to_vec(),
+            scalars: vec![rows],
+            barrier: true,
+        };
+        use Access::{Read, ReadWrite, Write};
+        use Buffer::{Global as G, Input as I, Local as L};
+        let rows = Expr::Sym(0);
+        let program = Program {
+            version: Program::VERSION,
+            globals: vec![
+                global("table", &[10, 32], Element::F32, false),
+                global("w", &[4, 32], Element::Quant(kforge_quant::BlockFormat::Q4_0), false),
+                global("k_cache", &[1, -1, 2, 8], Element::F32, true),
+                global("norm", &[32], Element::F32, false),
+            ],
+            kernels: vec![
+                kernel("kforge_embedding_0", &[Read, Read, Write]),
+                kernel("kforge_gemm_1", &[Read, Read, Read, Write]),
+                kernel("kforge_rope_2", &[Read, ReadWrite]),
+                kernel("kforge_attention_3", &[Read, Read, Write]),
+            ],
+            functions: vec![Function {
+                name: "prefill".into(),
+                symbols: vec![Symbol { name: "in0.1".into(), source: DimSource::Input { input: 0, axis: 1 } }],
+                inputs: vec![],
+                outputs: vec![],
+                checks: vec![],
+                locals: vec![],
+                arena: Expr::Const(0),
+                launches: vec![
+                    launch(0, &[I(0), G(0), L(0)], rows.clone()),
+                    launch(1, &[L(0), G(1), G(3), L(1)], rows.clone()),
+                    launch(1, &[L(0), G(1), G(3), L(1)], rows.clone()),
+                    launch(2, &[L(1), G(2)], rows.clone()),
+                    launch(3, &[L(1), G(2), L(2)], rows),
+                ],
+            }],
+        };
+        let mut work = [Work::default(); 4];
+        let call = Call { before: 2, after: 5, capacity: 20 };
+        add(&program, &program.functions[0], call, true, &mut work).unwrap();
+        // Three rows of the table.
+        assert_eq!(work[0], Work { bytes: 3 * 32 * 4, ..Work::default() });
+        // Both launches: four rows of one block of 18 bytes and the norm; 2 x 3 x 4 x 32 operations.
+        assert_eq!(work[1], Work { bytes: 2 * (4 * 18 + 128), int8: 2 * 768, f32: 0 });
+        assert_eq!(work[2], Work::default());
+        // Five of twenty positions.
+        assert_eq!(work[3], Work { bytes: 5 * 2 * 8 * 4, ..Work::default() });
+        add(&program, &program.functions[0], call, false, &mut work).unwrap();
+        assert_eq!(work[1], Work { bytes: 4 * (4 * 18 + 128), int8: 2 * 768, f32: 2 * 768 });
+        assert_eq!(weights(&program).unwrap(), 10 * 32 * 4 + 4 * 18 + 128);
+    }
+
+    #[test]
+    fn the_limit_is_what_takes_longest() {
+        let roof = Roof {
+            threads: 1,
+            f32_gflops: 100.0,
+            f32_instruction: String::new(),
+            int8_gops: 200.0,
+            int8_instruction: String::new(),
+            read_gb_s: 10.0,
+            read_pattern: String::new(),
+        };
+        assert_eq!(limit(Work { bytes: 10, f32: 50, int8: 0 }, &roof), (1e-9, "reading"));
+        assert_eq!(limit(Work { bytes: 10, f32: 200, int8: 0 }, &roof), (2e-9, "FMA"));
+        assert_eq!(limit(Work { bytes: 10, f32: 0, int8: 600 }, &roof), (3e-9, "int8"));
+    }
+}

@@ -1,0 +1,338 @@
+//! What is measured, and how each case becomes a loaded function.
+
+use crate::{Common, Numerics, compile};
+use anyhow::{Context as _, Result, bail};
+use kforge_program::Element;
+use kforge_quant::BlockFormat;
+use kforge_reference::{
+    AttentionAttributes, Element as ReferenceElement, Sequences, Tensor, Tolerance, attention, compare, quantize,
+    random, rms_norm,
+};
+use kforge_runtime::{Executor, View};
+use kforge_tools::{
+    model::weight_type,
+    product::{Errors, Product, Shape},
+};
+
+/// Products of f32, M x N x K: three of a decoder block, what a small decoder multiplies, squares, and odd ones.
+const MATMULS: [[usize; 3]; 16] = [
+    [64, 64, 128],
+    [128, 192, 192],
+    [128, 128, 256],
+    [1, 960, 576],
+    [1, 3072, 576],
+    [1, 576, 1536],
+    [1, 49152, 576],
+    [128, 960, 576],
+    [128, 3072, 576],
+    [128, 576, 1536],
+    [512, 512, 512],
+    [512, 512, 1024],
+    [1024, 1024, 1024],
+    [2048, 2048, 2048],
+    [127, 129, 131],
+    [4096, 64, 64],
+];
+
+/// Quantised weights, N x K, and rows that meet them: a decode step, and a prompt.
+const WEIGHTS: [[usize; 2]; 3] = [[1536, 576], [576, 1536], [49152, 576]];
+const ROWS: [usize; 2] = [1, 128];
+const FORMATS: [BlockFormat; 3] = [BlockFormat::Q4_0, BlockFormat::Q4_1, BlockFormat::Q8_0];
+
+/// Attention of nine query heads on three of keys and values, 64 each.
+const HEADS: usize = 9;
+const KV_HEADS: usize = 3;
+const DEPTH: usize = 64;
+const CONTEXTS: [usize; 3] = [128, 1024, 4096];
+
+const EPS: f32 = 1e-5;
+
+/// What a kernel may be off by where no better bound is known, absolute and relative.
+const TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-4 };
+
+pub struct Case {
+    pub name: String,
+    pub numerics: Numerics,
+    pub work: Work,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight.
+    Linear { shape: Shape, weight: ReferenceElement },
+    /// The last `rows` of `context` positions; the cache holds all of them.
+    Attention { rows: usize, context: usize },
+    /// RMS norm of each row.
+    Norm { rows: usize, width: usize },
+}
+
+/// Every case, those of one weight together.
+pub fn all() -> Vec<Case> {
+    let mut cases = vec![];
+    for [m, n, k] in MATMULS {
+        let work = Work::Linear { shape: Shape { m, n, k }, weight: ReferenceElement::F32 };
+        cases.push(Case { name: format!("matmul/{m}x{n}x{k}"), numerics: Numerics::Exact, work });
+    }
+    for [n, k] in WEIGHTS {
+        for format in FORMATS {
+            for m in ROWS {
+                for numerics in [Numerics::Exact, Numerics::Fast] {
+                    let name = format!("linear/{format}/{m}x{n}x{k}/{}", numerics.name());
+                    let work = Work::Linear { shape: Shape { m, n, k }, weight: ReferenceElement::Quant(format) };
+                    cases.push(Case { name, numerics, work });
+                }
+            }
+        }
+    }
+    let mut exact = |name, work| cases.push(Case { name, numerics: Numerics::Exact, work });
+    for context in CONTEXTS {
+        exact(format!("attention/decode/{context}"), Work::Attention { rows: 1, context });
+    }
+    exact("attention/prefill/128".into(), Work::Attention { rows: 128, context: 128 });
+    for rows in ROWS {
+        exact(format!("norm/{rows}x576"), Work::Norm { rows, width: 576 });
+    }
+    cases
+}
+
+impl Work {
+    /// Operations of a call, a multiply-add being two; a norm's are not what takes its time.
+    pub fn operations(self) -> u64 {
+        match self {
+            Work::Linear { shape, .. } => shape.operations() as u64,
+            Work::Attention { rows, context } => {
+                // Row i sees the positions up to its own.
+                let visible: usize = (context - rows + 1..=context).sum();
+                (4 * HEADS * DEPTH * visible) as u64
+            }
+            Work::Norm { .. } => 0,
+        }
+    }
+
+    /// Bytes that a call must read.
+    pub fn bytes(self) -> u64 {
+        let bytes = match self {
+            Work::Linear { shape: Shape { m, n, k }, weight } => {
+                let weight = match weight {
+                    ReferenceElement::Quant(format) => format.bytes(n, k).unwrap_or(0),
+                    _ => 4 * n * k,
+                };
+                4 * m * k + weight
+            }
+            Work::Attention { rows, context } => 4 * DEPTH * (HEADS * rows + 2 * KV_HEADS * context),
+            Work::Norm { rows, width } => 4 * width * (rows + 1),
+        };
+        bytes as u64
+    }
+
+    /// Whether products are of 8-bit integers.
+    pub fn is_int8(self, numerics: Numerics) -> bool {
+        numerics == Numerics::Fast && matches!(self, Work::Linear { weight: ReferenceElement::Quant(_), .. })
+    }
+
+    /// The product, if it is one of f32.
+    pub fn f32_product(self) -> Option<Shape> {
+        match self {
+            Work::Linear { shape, weight: ReferenceElement::F32 } => Some(shape),
+            _ => None,
+        }
+    }
+
+    /// The module; the function that is measured is `main`.
+    fn module(self) -> String {
+        match self {
+            Work::Linear { shape: Shape { m, n, k }, weight } => {
+                let element = program_element(weight);
+                let (a, b, c) =
+                    (format!("tensor<{m}x{k}xf32>"), weight_type(&[n, k], element), format!("tensor<{m}x{n}xf32>"));
+                format!(
+                    "ml_program.global private @b(#ml_program.extern<{b}>) : {b}
+func.func @main(%a: {a}) -> {c} {{
+  %b = ml_program.global_load_const @b : {b}
+  %c = transformer.linear %a, %b : {a}, {b} -> {c}
+  return %c : {c}
+}}
+"
+                )
+            }
+            Work::Attention { rows, .. } => {
+                // As in a decoder, one row is known when it is compiled, and more are not.
+                let rows = if rows == 1 { "1" } else { "?" };
+                let (q, kv) =
+                    (format!("tensor<1x{rows}x{HEADS}x{DEPTH}xf32>"), format!("tensor<1x?x{KV_HEADS}x{DEPTH}xf32>"));
+                format!(
+                    "ml_program.global private mutable @k : {kv}
+ml_program.global private mutable @v : {kv}
+func.func @fill(%k: {kv}, %v: {kv}, %at: tensor<1xi32>) -> tensor<1xi32> {{
+  %kc = ml_program.global_load @k : {kv}
+  %vc = ml_program.global_load @v : {kv}
+  %kn = transformer.kv_update %kc, %k at %at : {kv}, {kv}, tensor<1xi32>
+  %vn = transformer.kv_update %vc, %v at %at : {kv}, {kv}, tensor<1xi32>
+  ml_program.global_store @k = %kn : {kv}
+  ml_program.global_store @v = %vn : {kv}
+  return %at : tensor<1xi32>
+}}
+func.func @main(%q: {q}, %at: tensor<1xi32>) -> {q} {{
+  %k = ml_program.global_load @k : {kv}
+  %v = ml_program.global_load @v : {kv}
+  %y = transformer.attention %q, %k, %v at %at {{causal}} : {q}, {kv}, {kv}, tensor<1xi32>
+  return %y : {q}
+}}
+"
+                )
+            }
+            Work::Norm { rows, width } => {
+                let (x, w) = (format!("tensor<{rows}x{width}xf32>"), format!("tensor<{width}xf32>"));
+                format!(
+                    "ml_program.global private @w(#ml_program.extern<{w}>) : {w}
+func.func @main(%x: {x}) -> {x} {{
+  %w = ml_program.global_load_const @w : {w}
+  %y = transformer.rms_norm %x, %w {{eps = 1.0e-5 : f32}} : {x}, {w}
+  return %y : {x}
+}}
+"
+                )
+            }
+        }
+    }
+}
+
+/// A case that has been called once, and whose answer was right.
+pub struct Loaded {
+    pub executor: Executor,
+    pub errors: Errors,
+    /// What its launches compute.
+    pub kernels: Vec<String>,
+}
+
+/// The last weight: the cases of one weight follow each other.
+#[derive(Default)]
+pub struct Weights {
+    last: Option<([usize; 2], ReferenceElement, Tensor)>,
+}
+
+impl Weights {
+    fn get(&mut self, shape: [usize; 2], element: ReferenceElement) -> Result<&Tensor> {
+        if self.last.as_ref().is_none_or(|(s, e, _)| *s != shape || *e != element) {
+            self.last = Some((shape, element, random::uniform(2, &shape, element)?));
+        }
+        Ok(&self.last.as_ref().context("a weight was just made")?.2)
+    }
+}
+
+/// Compiles a case, gives it its operands, calls it and checks the answer.
+///
+/// # Errors
+/// If it does not compile, or the answer is wrong.
+pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loaded> {
+    let common = Common { numerics: case.numerics, ..common.clone() };
+    let mut executor = compile::executor(&common, &case.work.module())?;
+    let errors = match case.work {
+        Work::Linear { shape, weight } => {
+            let a = random::uniform(1, &[shape.m, shape.k], ReferenceElement::F32)?;
+            let b = weights.get([shape.n, shape.k], weight)?;
+            set(&mut executor, "b", b)?;
+            let c = call(&mut executor, "main", &[&a])?;
+            let product = Product::new(shape, &a, b)?;
+            if case.work.is_int8(case.numerics) {
+                Product::new(shape, &quantize(&a)?, b)?.check(&c)?;
+            } else {
+                product.check(&c)?;
+            }
+            product.errors(&c)?
+        }
+        Work::Attention { rows, context } => {
+            let heads = |seed, rows, heads| random::uniform(seed, &[1, rows, heads, DEPTH], ReferenceElement::F32);
+            let (q, k, v) = (heads(1, rows, HEADS)?, heads(2, context, KV_HEADS)?, heads(3, context, KV_HEADS)?);
+            for state in ["k", "v"] {
+                executor.make_state(state, k.shape())?;
+            }
+            let at = |position: usize| Tensor::i32([1], [position as i32]);
+            call(&mut executor, "fill", &[&k, &v, &at(0)?])?;
+            let position = at(context - rows)?;
+            let y = call(&mut executor, "main", &[&q, &position])?;
+            let sequences = Sequences { positions: Some(&position), ..Sequences::default() };
+            let attributes = AttentionAttributes { causal: true, ..AttentionAttributes::default() };
+            within(&y, &attention(&q, &k, &v, &sequences, &attributes)?)?
+        }
+        Work::Norm { rows, width } => {
+            let x = random::uniform(1, &[rows, width], ReferenceElement::F32)?;
+            let w = random::uniform(2, &[width], ReferenceElement::F32)?;
+            set(&mut executor, "w", &w)?;
+            within(&call(&mut executor, "main", &[&x])?, &rms_norm(&x, &w, EPS)?)?
+        }
+    };
+    let program = executor.program();
+    let launches = program.function("main").map(|f| f.launches.as_slice()).unwrap_or_default();
+    let kernels = launches.iter().map(|l| program.kernels[l.kernel].summary.clone()).collect();
+    Ok(Loaded { executor, errors, kernels })
+}
+
+fn set(executor: &mut Executor, name: &str, tensor: &Tensor) -> Result<()> {
+    let view = View { dims: tensor.shape(), element: program_element(tensor.element()), bytes: &tensor.to_bytes() };
+    Ok(executor.set_weight(name, view)?)
+}
+
+/// The first result.
+fn call(executor: &mut Executor, function: &str, inputs: &[&Tensor]) -> Result<Tensor> {
+    let bytes: Vec<Vec<u8>> = inputs.iter().map(|t| t.to_bytes()).collect();
+    let views: Vec<View> = inputs
+        .iter()
+        .zip(&bytes)
+        .map(|(t, bytes)| View { dims: t.shape(), element: program_element(t.element()), bytes })
+        .collect();
+    let outputs = executor.call(function, &views)?;
+    let view = outputs.get(0).context("the result is not row-major")?;
+    let element = if view.element == Element::I32 { ReferenceElement::I32 } else { ReferenceElement::F32 };
+    Ok(Tensor::from_bytes(view.dims, element, view.bytes)?)
+}
+
+fn within(actual: &Tensor, expected: &Tensor) -> Result<Errors> {
+    let comparison = compare(actual, expected, TOLERANCE)?;
+    if !comparison.within_tolerance() {
+        bail!("the result is wrong: {comparison}");
+    }
+    let pairs = actual.to_f32().into_iter().zip(expected.to_f32());
+    Ok(Errors::of(pairs.map(|(a, e)| (f64::from(a), f64::from(e)))))
+}
+
+/// Every operand is one of these.
+fn program_element(element: ReferenceElement) -> Element {
+    match element {
+        ReferenceElement::Quant(format) => Element::Quant(format),
+        ReferenceElement::I32 => Element::I32,
+        _ => Element::F32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_differ_and_say_what_is_measured() {
+        let cases = all();
+        let names: BTreeSet<&str> = cases.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names.len(), cases.len());
+        for name in ["matmul/64x64x128", "linear/q8_0/128x49152x576/fast", "attention/decode/4096", "norm/1x576"] {
+            assert!(names.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn work_by_hand() {
+        let shape = Shape { m: 2, n: 3, k: 32 };
+        let f32 = Work::Linear { shape, weight: ReferenceElement::F32 };
+        assert_eq!((f32.operations(), f32.bytes()), (384, 256 + 384));
+        let quant = Work::Linear { shape, weight: ReferenceElement::Quant(BlockFormat::Q4_0) };
+        assert_eq!((quant.operations(), quant.bytes()), (384, 256 + 3 * 18));
+        assert!(quant.is_int8(Numerics::Fast) && !quant.is_int8(Numerics::Exact) && !f32.is_int8(Numerics::Fast));
+        let decode = Work::Attention { rows: 1, context: 10 };
+        assert_eq!((decode.operations(), decode.bytes()), (4 * 9 * 64 * 10, 4 * 64 * (9 + 60)));
+        // Rows 8, 9 and 10 see as many positions.
+        assert_eq!(Work::Attention { rows: 3, context: 10 }.operations(), 4 * 9 * 64 * 27);
+        let norm = Work::Norm { rows: 2, width: 5 };
+        assert_eq!((norm.operations(), norm.bytes()), (0, 60));
+    }
+}

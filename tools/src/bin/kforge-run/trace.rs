@@ -1,0 +1,66 @@
+//! `--trace FILE`: what ran when, in the format that Chrome and Perfetto show.
+//!
+//! A launch is a span called by its kernel; compiling and loading have spans of their own.
+
+use anyhow::{Context as _, Result};
+use std::{fmt, fs, path::Path};
+use tracing::{
+    field::{Field, Visit},
+    span::{Attributes, Id},
+};
+use tracing_chrome::{ChromeLayerBuilder, EventOrSpan, FlushGuard};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+    registry::{LookupSpan, Registry},
+};
+
+/// Records spans from now on, until the guard is dropped, which completes the file.
+///
+/// # Errors
+/// If the file cannot be made.
+pub fn start(path: &Path) -> Result<FlushGuard> {
+    let file = fs::File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let (chrome, guard) =
+        ChromeLayerBuilder::new().writer(file).include_locations(false).name_fn(Box::new(name)).build();
+    let subscriber = Registry::default().with(Kernels).with(chrome);
+    tracing::subscriber::set_global_default(subscriber).context("a trace is being recorded already")?;
+    Ok(guard)
+}
+
+/// Keeps the kernel that a span names: all launches are one span in the source.
+struct Kernels;
+
+struct Kernel(String);
+
+impl<S: tracing::Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Kernels {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        struct Find(Option<String>);
+        impl Visit for Find {
+            fn record_str(&mut self, field: &Field, value: &str) {
+                if field.name() == "kernel" {
+                    self.0 = Some(value.to_owned());
+                }
+            }
+            fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+        }
+        let mut find = Find(None);
+        attributes.record(&mut find);
+        if let (Some(kernel), Some(span)) = (find.0, context.span(id)) {
+            span.extensions_mut().insert(Kernel(kernel));
+        }
+    }
+}
+
+fn name<S>(what: &EventOrSpan<'_, '_, S>) -> String
+where
+    S: tracing::Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
+{
+    match what {
+        EventOrSpan::Event(event) => event.metadata().name().to_owned(),
+        EventOrSpan::Span(span) => match span.extensions().get::<Kernel>() {
+            Some(Kernel(name)) => name.clone(),
+            None => span.name().to_owned(),
+        },
+    }
+}
