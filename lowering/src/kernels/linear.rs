@@ -405,7 +405,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             Panel::Blocks(weight) => {
                 Ok(int8::accumulate(e, weight, self.format(weight)?, indices, x.memref, &at, int8::Order::Registers))
             }
-            panel => Ok(self.accumulate(e, panel, indices, &x, &at)),
+            Panel::Floats(floats) => Ok(self.accumulate(e, floats, indices, &x, &at)),
         };
         let sums: Vec<Vec<V>> = panels.iter().map(products).collect::<Result<_>>()?;
         for g in 0..groups {
@@ -442,7 +442,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     fn accumulate(
         &self,
         e: &Emitter<'c, 'a>,
-        panel: &Panel<'c, 'a>,
+        panel: &Floats<'c, 'a>,
         indices: &[V<'c, 'a>],
         x: &Rows<'c, 'a>,
         at: &[V<'c, 'a>],
@@ -502,7 +502,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             return Ok(Panel::Blocks(*weight));
         }
         if weight.streams_f32(e) {
-            return Ok(Panel::Weight(weight.memref));
+            return Ok(Panel::Floats(Floats::Weight(weight.memref)));
         }
         let bytes = 4 * self.depth * indices.len() * LANES;
         if bytes > PANEL_BYTES {
@@ -524,7 +524,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                 }
             });
         }
-        Ok(Panel::Stack(panel))
+        Ok(Panel::Floats(Floats::Stack(panel)))
     }
 
     fn summary(&self) -> String {
@@ -561,20 +561,25 @@ struct Tile<'t, 'c, 'a> {
 /// Where a GEMM reads weights.
 #[derive(Clone, Copy)]
 enum Panel<'c, 'a> {
-    /// [groups, K, 16], in place.
-    Weight(V<'c, 'a>),
-    /// [K, groups of the tile, 16], on the stack.
-    Stack(V<'c, 'a>),
+    Floats(Floats<'c, 'a>),
     /// Quantised, for products of integers.
     Blocks(Weight<'c, 'a>),
 }
 
-impl<'c, 'a> Panel<'c, 'a> {
+/// Columns of weights in f32.
+#[derive(Clone, Copy)]
+enum Floats<'c, 'a> {
+    /// [groups, K, 16], in place.
+    Weight(V<'c, 'a>),
+    /// [K, groups of the tile, 16], on the stack.
+    Stack(V<'c, 'a>),
+}
+
+impl<'c, 'a> Floats<'c, 'a> {
     fn load(&self, e: &Emitter<'c, 'a>, g: usize, index: V<'c, 'a>, k: V<'c, 'a>) -> V<'c, 'a> {
         match self {
-            Panel::Weight(memref) => e.vload(*memref, &[index, k, e.ci(0)], LANES),
-            Panel::Stack(memref) => e.vload(*memref, &[k, e.ci(g), e.ci(0)], LANES),
-            Panel::Blocks(weight) => weight.reader(e, index, k).column(e, 0),
+            Floats::Weight(memref) => e.vload(*memref, &[index, k, e.ci(0)], LANES),
+            Floats::Stack(memref) => e.vload(*memref, &[k, e.ci(g), e.ci(0)], LANES),
         }
     }
 }
