@@ -40,17 +40,22 @@ def Transformer_QuantType : TypeDef<Transformer_Dialect, "Quant"> {
   let mnemonic = "quant";
   let summary = "a block-quantised weight [rows, columns]";
   let description = [{
-    A weight of `rows` x `columns` in blocks of 32 weights along a row, as GGUF
-    files store it. Each block has a scale d in f16, for `q4_1` and `q5_1` also a
-    minimum m in f16, and 32 integers q; a weight is `d * q + m`.
+    A weight of `rows` x `columns` in blocks along a row, as GGUF files store it.
+    A block of 32 weights has a scale d in f16, for `q4_1` and `q5_1` also a
+    minimum m in f16, and 32 integers q; a weight is `d * q + m`. A block of 256,
+    of the K formats, has sub-blocks with a small integer s that scales d, and
+    in two of them another, t, that scales m.
 
-    | format | bits | bytes a block | weight |
-    |---|---|---|---|
-    | q4_0 | 4 | 18 | d * (q - 8) |
-    | q4_1 | 4 | 20 | d * q + m |
-    | q5_0 | 5 | 22 | d * (q - 16) |
-    | q5_1 | 5 | 24 | d * q + m |
-    | q8_0 | 8 | 34 | d * q |
+    | format | bits | weights a block | bytes a block | weight |
+    |---|---|---|---|---|
+    | q4_0 | 4 | 32 | 18 | d * (q - 8) |
+    | q4_1 | 4 | 32 | 20 | d * q + m |
+    | q5_0 | 5 | 32 | 22 | d * (q - 16) |
+    | q5_1 | 5 | 32 | 24 | d * q + m |
+    | q8_0 | 8 | 32 | 34 | d * q |
+    | q4_k | 4 | 8 x 32 | 144 | d * s * q - m * t |
+    | q5_k | 5 | 8 x 32 | 176 | d * s * q - m * t |
+    | q6_k | 6 | 16 x 16 | 210 | d * s * (q - 32) |
 
     Example: `!transformer.quant<q4_1, 576x1536>`.
   }];

@@ -6,16 +6,19 @@
 
 use crate::emit::{Emitter, LANES, V, memref_element};
 use kforge_passes::tuner::product::AHEAD;
-use kforge_program::Layout;
+use kforge_program::{
+    Layout,
+    layout::{Packed, UNIT, upper_bits},
+};
 use kforge_quant::BlockFormat;
-use melior::ir::Type;
+use melior::ir::{Type, ValueLike};
 
 /// How a weight [N, K] is stored, which decides the type of the kernel's parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Storage {
     /// f32, f16 or bf16 in `layout`.
     Float(Layout),
-    /// Blocks of 32 in `rows16`.
+    /// Blocks in `rows16`.
     Quant(BlockFormat),
 }
 
@@ -26,11 +29,6 @@ pub struct Weight<'c, 'a> {
     pub rows: usize,
     pub columns: usize,
     pub memref: V<'c, 'a>,
-}
-
-/// Bytes of a packed block: sixteen rows of 32 columns.
-pub fn packed_block_bytes(format: BlockFormat) -> usize {
-    LANES * format.block_bytes()
 }
 
 /// Reads columns one after another. Each is emitted where it is asked for, next to its use: columns that all come first
@@ -56,151 +54,241 @@ impl<'c, 'a> Reader<'c, 'a> {
     }
 }
 
-/// A packed block of 16 rows by 32 columns.
+/// What integers are multiplied with, and what is added.
+type Factors<'c, 'a> = (V<'c, 'a>, Option<V<'c, 'a>>);
+
+/// A packed unit of 16 rows by 32 columns: a block, or the eighth part of a K format's.
 pub struct Block<'c, 'a> {
     memref: V<'c, 'a>,
     pub format: BlockFormat,
     group: V<'c, 'a>,
     block: V<'c, 'a>,
-    /// The scale d, and what is added to d q: the minimum, or -8 d for q4_0.
+    /// Number of the unit in its block, and its first byte there.
+    number: V<'c, 'a>,
+    unit: V<'c, 'a>,
+    /// What integers are multiplied with: d, times the sub-block's scale in q4_k and q5_k. q6_k has two of those in a
+    /// unit ([`integer_scales`](Self::integer_scales)).
     pub scale: V<'c, 'a>,
+    /// What is added for each integer's code: the minimum, or -8 d for q4_0. None in q6_k, as its `scale` is d alone.
     pub offset: Option<V<'c, 'a>>,
-    /// The fifth bits of all columns.
-    pub fifth: Option<V<'c, 'a>>,
-    /// The vector of quants in use, and its number.
-    word: Option<(usize, V<'c, 'a>)>,
-    /// d / 2^s, where it has been used.
-    scales: Vec<(usize, V<'c, 'a>)>,
+    /// Vectors of the unit that have been loaded.
+    words: Vec<(usize, V<'c, 'a>)>,
+    /// The four columns in use, and their number.
+    four: Option<(usize, V<'c, 'a>)>,
+    /// The half in use of a unit of q6_k, and its factors.
+    of_half: Option<(usize, Factors<'c, 'a>)>,
+    /// The scale of a half's columns divided by 2^s, where it has been used.
+    scales: Vec<((usize, usize), V<'c, 'a>)>,
 }
 
 impl<'c, 'a> Block<'c, 'a> {
-    /// Block `block` of row group `group`; asks for the one `ahead` blocks further on, unless that is 0.
+    /// Columns `32 index` to `32 index + 31` of row group `group`; asks for those `ahead` units further on, unless that
+    /// is 0.
     pub fn new(
         e: &Emitter<'c, 'a>,
         memref: V<'c, 'a>,
         format: BlockFormat,
         group: V<'c, 'a>,
-        block: V<'c, 'a>,
+        index: V<'c, 'a>,
         ahead: usize,
     ) -> Self {
+        let at = Packed::of(format);
+        let (block, number) = match format.block() / UNIT {
+            1 => (index, e.ci(0)),
+            units => e.div_rem_c(index, units),
+        };
+        let unit = e.add_c(e.mul_c(number, at.unit_bytes), at.units);
         let mut new = Block {
             memref,
             format,
             group,
             block,
+            number,
+            unit,
             scale: e.vf(0.0),
             offset: None,
-            fifth: None,
-            word: None,
+            words: vec![],
+            four: None,
+            of_half: None,
             scales: vec![],
         };
         if ahead > 0 {
             new.prefetch(e, ahead);
         }
         new.scale = new.halves(e, 0);
-        new.offset = match format {
-            BlockFormat::Q4_0 => Some(e.mulf(new.scale, e.vf(-8.0))),
-            BlockFormat::Q5_0 => Some(e.mulf(new.scale, e.vf(-16.0))),
-            _ if format.has_min() => Some(new.halves(e, 2 * LANES)),
-            _ => None,
-        };
-        if matches!(format, BlockFormat::Q5_0 | BlockFormat::Q5_1) {
-            new.fifth = Some(new.words(e, 4));
+        let min = format.has_min().then(|| new.halves(e, at.min));
+        if min.is_some() && format.has_scales() {
+            new.scale = e.mulf(new.scale, new.small(e, at.scales));
         }
+        new.offset = match (format.offset(), min) {
+            (_, Some(min)) if format.has_scales() => {
+                let scaled = e.mulf(min, new.small(e, at.mins));
+                Some(e.same("arith.negf", &[scaled]))
+            }
+            (_, Some(min)) => Some(min),
+            (0, None) => None,
+            _ if format.has_scales() => None,
+            (offset, None) => Some(e.mulf(new.scale, e.vf(-f32::from(offset)))),
+        };
         new
     }
 
-    fn bytes(&self, e: &Emitter<'c, 'a>, offset: usize, count: usize) -> V<'c, 'a> {
-        e.vload(self.memref, &[self.group, self.block, e.ci(offset)], count)
+    fn bytes(&self, e: &Emitter<'c, 'a>, offset: V<'c, 'a>, count: usize) -> V<'c, 'a> {
+        e.vload(self.memref, &[self.group, self.block, offset], count)
     }
 
-    /// Asks for a block further on: rows end and pages change before a hardware prefetcher has caught on.
+    /// Asks for the bytes of a unit further on: rows end and pages change before a hardware prefetcher has caught on.
     fn prefetch(&self, e: &Emitter<'c, 'a>, ahead: usize) {
-        for line in (0..packed_block_bytes(self.format)).step_by(64) {
-            e.prefetch(self.memref, &[self.group, e.add_c(self.block, ahead), e.ci(line)]);
+        let at = Packed::of(self.format);
+        // Of a block of several units each asks for an equal part, the head included.
+        let share = at.bytes / (self.format.block() / UNIT);
+        for line in (0..share).step_by(64) {
+            let offset = e.add_c(e.mul_c(self.number, share), ahead * share + line);
+            e.prefetch(self.memref, &[self.group, self.block, offset]);
         }
     }
 
     /// Sixteen f16 at a byte offset, widened.
     fn halves(&self, e: &Emitter<'c, 'a>, offset: usize) -> V<'c, 'a> {
-        e.widen(e.bitcast(self.bytes(e, offset, 2 * LANES), e.vector(LANES, e.f16())))
+        e.widen(e.bitcast(self.bytes(e, e.ci(offset), 2 * LANES), e.vector(LANES, e.f16())))
     }
 
-    /// Vector `index` of the quants.
-    pub fn words(&self, e: &Emitter<'c, 'a>, index: usize) -> V<'c, 'a> {
-        let quants = if self.format.has_min() { 4 * LANES } else { 2 * LANES };
-        e.bitcast(self.bytes(e, quants + 4 * LANES * index, 4 * LANES), e.vi32())
+    /// The unit's vector of a table of small unsigned integers, as f32.
+    fn small(&self, e: &Emitter<'c, 'a>, table: usize) -> V<'c, 'a> {
+        let bytes = self.bytes(e, e.add_c(e.mul_c(self.number, LANES), table), LANES);
+        e.cast("arith.sitofp", e.cast("arith.extui", bytes, e.vi32()), e.vf32())
+    }
+
+    /// Sixteen i8: the scales of columns 0 to 15, or 16 to 31, of a unit of q6_k.
+    pub fn integer_scales(&self, e: &Emitter<'c, 'a>, half: usize) -> V<'c, 'a> {
+        let at = Packed::of(self.format).scales + LANES * half;
+        self.bytes(e, e.add_c(e.mul_c(self.number, 2 * LANES), at), LANES)
+    }
+
+    /// Vector `index` of the unit.
+    fn words(&mut self, e: &Emitter<'c, 'a>, index: usize) -> V<'c, 'a> {
+        if let Some((_, words)) = self.words.iter().find(|(i, _)| *i == index) {
+            return *words;
+        }
+        let bytes = self.bytes(e, e.add_c(self.unit, 4 * LANES * index), 4 * LANES);
+        let words = e.bitcast(bytes, e.vi32());
+        self.words.push((index, words));
+        words
+    }
+
+    /// The codes of columns 4 h to 4 h + 3, four bytes of each lane; `part` takes what is wanted of sixteen lanes.
+    pub fn codes(&mut self, e: &Emitter<'c, 'a>, h: usize, part: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
+        let bits = self.format.bits();
+        if bits == 8 {
+            return part(self.words(e, h));
+        }
+        let nibbles = part(self.words(e, h / 2));
+        let c = |value: i64| e.ci_like(value, nibbles.r#type());
+        let low = if h % 2 == 0 { nibbles } else { e.same("arith.shrui", &[nibbles, c(4)]) };
+        let low = e.same("arith.andi", &[low, c(0x0f0f_0f0f)]);
+        if bits == 4 {
+            return low;
+        }
+        let (vector, bit) = upper_bits(self.format, h);
+        let upper = part(self.words(e, 4 + vector));
+        let upper = match bit as i64 - 4 {
+            0 => upper,
+            right @ 1.. => e.same("arith.shrui", &[upper, c(right)]),
+            left => e.same("arith.shli", &[upper, c(-left)]),
+        };
+        let mask = if bits == 5 { 0x1010_1010 } else { 0x3030_3030 };
+        e.same("arith.ori", &[low, e.same("arith.andi", &[upper, c(mask)])])
     }
 
     /// `d q` or `d q + m`, rounded once.
     fn column(&mut self, e: &Emitter<'c, 'a>, column: usize) -> V<'c, 'a> {
-        let per_word = if self.format == BlockFormat::Q8_0 { 4 } else { 8 };
-        let (index, part) = (column / per_word, column % per_word);
-        let word = match self.word {
-            Some((current, word)) if current == index => word,
-            _ => self.words(e, index),
-        };
-        self.word = Some((index, word));
+        let (h, i) = (column / 4, column % 4);
         let c = |value| e.ci_like(value, e.vi32());
-        // Where a nibble begins in its word.
-        let at = 8 * (part % 4) + part / 4 * 4;
-        // q 2^shift as an integer.
-        let (q, shift) = match self.fifth {
-            _ if self.format == BlockFormat::Q8_0 => {
-                let left = e.same("arith.shli", &[word, c(24 - 8 * part as i64)]);
+        // q 2^shift as an integer: where it is in its word it stays, for q 2^s is exact in f32, and so is d / 2^s, so that
+        // their product rounds as d q does.
+        let (q, shift) = match self.format.bits() {
+            8 => {
+                let left = e.same("arith.shli", &[self.words(e, h), c(24 - 8 * i as i64)]);
                 (e.same("arith.shrsi", &[left, c(24)]), 0)
             }
-            Some(high) => {
-                let nibble = e.same("arith.andi", &[e.same("arith.shrui", &[word, c(at as i64)]), c(15)]);
-                let bit = e.same("arith.andi", &[e.same("arith.shrui", &[high, c(column as i64)]), c(1)]);
-                (e.same("arith.ori", &[nibble, e.same("arith.shli", &[bit, c(4)])]), 0)
+            4 => {
+                let (word, at) = (self.words(e, h / 2), 8 * i + 4 * (h % 2));
+                match at {
+                    // Bits 28 to 31 would be a sign.
+                    28 => (e.same("arith.shrui", &[word, c(28)]), 0),
+                    at => (e.same("arith.andi", &[word, c(15 << at)]), at),
+                }
             }
-            // Bits 28 to 31 would be a sign.
-            None if part == 7 => (e.same("arith.shrui", &[word, c(28)]), 0),
-            // A nibble stays where it is: q 2^s is exact in f32, and so is d / 2^s, so their product rounds as d q does.
-            None => (e.same("arith.andi", &[word, c(15 << at)]), at),
+            _ => {
+                let codes = match self.four {
+                    Some((current, codes)) if current == h => codes,
+                    _ => self.codes(e, h, &|v| v),
+                };
+                self.four = Some((h, codes));
+                match i {
+                    3 => (e.same("arith.shrui", &[codes, c(24)]), 0),
+                    i => (e.same("arith.andi", &[codes, c(255 << (8 * i))]), 8 * i),
+                }
+            }
         };
-        let (q, scale) = (e.cast("arith.sitofp", q, e.vf32()), self.scaled(e, shift));
-        match self.offset {
+        let half = if self.format == BlockFormat::Q6_K { column / LANES } else { 0 };
+        let (scale, offset) = self.factors(e, half);
+        let (q, scale) = (e.cast("arith.sitofp", q, e.vf32()), self.scaled(e, half, shift, scale));
+        match offset {
             Some(offset) => e.fma(q, scale, offset),
             None => e.mulf(q, scale),
         }
     }
 
-    /// d / 2^shift.
-    fn scaled(&mut self, e: &Emitter<'c, 'a>, shift: usize) -> V<'c, 'a> {
-        if shift == 0 {
-            return self.scale;
+    /// What the integers of a half's columns are multiplied with, and what is added.
+    fn factors(&mut self, e: &Emitter<'c, 'a>, half: usize) -> Factors<'c, 'a> {
+        if self.format != BlockFormat::Q6_K {
+            return (self.scale, self.offset);
         }
-        if let Some((_, scale)) = self.scales.iter().find(|(s, _)| *s == shift) {
+        if let Some((_, factors)) = self.of_half.filter(|(of, _)| *of == half) {
+            return factors;
+        }
+        let scales = e.cast("arith.extsi", self.integer_scales(e, half), e.vi32());
+        let scale = e.mulf(self.scale, e.cast("arith.sitofp", scales, e.vf32()));
+        let factors = (scale, Some(e.mulf(scale, e.vf(-32.0))));
+        self.of_half = Some((half, factors));
+        factors
+    }
+
+    /// `scale` / 2^shift.
+    fn scaled(&mut self, e: &Emitter<'c, 'a>, half: usize, shift: usize, scale: V<'c, 'a>) -> V<'c, 'a> {
+        if shift == 0 {
+            return scale;
+        }
+        if let Some((_, scale)) = self.scales.iter().find(|(s, _)| *s == (half, shift)) {
             return *scale;
         }
-        let scale = e.mulf(self.scale, e.vf(1.0 / (1u32 << shift) as f32));
-        self.scales.push((shift, scale));
+        let scale = e.mulf(scale, e.vf(1.0 / (1u32 << shift) as f32));
+        self.scales.push(((half, shift), scale));
         scale
     }
 }
 
 impl Storage {
-    /// The parameter's memref: [groups, K, 16] floats, [groups, K / 32, bytes] i8, or [N, K] row-major.
+    /// The parameter's memref: [groups, K, 16] floats, [groups, blocks of K, bytes] i8, or [N, K] row-major.
     pub fn memref<'c>(self, e: &Emitter<'c, '_>, rows: usize, columns: usize, element: Type<'c>) -> Type<'c> {
         let groups = Some(rows.div_ceil(LANES));
         match self {
             Storage::Float(Layout::Rows16) => e.memref(&[groups, Some(columns), Some(LANES)], element),
             Storage::Float(_) => e.memref(&[Some(rows), Some(columns)], element),
             Storage::Quant(format) => {
-                let blocks = columns / BlockFormat::BLOCK;
-                e.memref(&[groups, Some(blocks), Some(packed_block_bytes(format))], e.int(8))
+                let blocks = columns / format.block();
+                e.memref(&[groups, Some(blocks), Some(Packed::of(format).bytes)], e.int(8))
             }
         }
     }
 }
 
 impl<'c, 'a> Weight<'c, 'a> {
-    /// Columns that a [`Reader`] yields: 32 for a block, any number of plain floats.
+    /// Columns that a [`Reader`] yields: 32 of blocks, any number of plain floats.
     pub fn step(&self) -> usize {
         match self.storage {
-            Storage::Quant(_) => BlockFormat::BLOCK,
+            Storage::Quant(_) => UNIT,
             Storage::Float(_) => 1,
         }
     }
@@ -223,7 +311,7 @@ impl<'c, 'a> Weight<'c, 'a> {
         match self.storage {
             Storage::Float(Layout::Rows16) => {
                 // Long rows of floats are what hardware prefetchers are made for.
-                let ahead = BlockFormat::BLOCK * ahead.unwrap_or(0);
+                let ahead = UNIT * ahead.unwrap_or(0);
                 let per_line = if memref_element(self.memref) == e.f32() { 1 } else { 2 };
                 for i in (0..if ahead > 0 { count } else { 0 }).step_by(per_line) {
                     e.prefetch(self.memref, &[group, e.add_c(k, ahead + i), e.ci(0)]);
@@ -236,8 +324,8 @@ impl<'c, 'a> Weight<'c, 'a> {
                 Reader::Gathered { memref: self.memref, rows: (0..LANES).map(row).collect(), k }
             }
             Storage::Quant(format) => {
-                let block = e.div_rem_c(k, BlockFormat::BLOCK).0;
-                Reader::Block(Block::new(e, self.memref, format, group, block, ahead.unwrap_or(AHEAD)))
+                let unit = e.div_rem_c(k, UNIT).0;
+                Reader::Block(Block::new(e, self.memref, format, group, unit, ahead.unwrap_or(AHEAD)))
             }
         }
     }
@@ -252,46 +340,59 @@ impl<'c, 'a> Weight<'c, 'a> {
                 e.widen(e.load(self.memref, &[row, column]))
             };
         };
+        let at = Packed::of(format);
         let (group, lane) = e.div_rem_c(row, LANES);
-        let (block, column) = e.div_rem_c(column, BlockFormat::BLOCK);
-        let byte = |offset: V<'c, 'a>| e.load(self.memref, &[group, block, offset]);
+        let (block, column) = e.div_rem_c(column, format.block());
+        let byte = |at| e.load(self.memref, &[group, block, at]);
         let half = |offset: usize| {
             let at = e.add_c(e.mul_c(lane, 2), offset);
             let widened = |v| e.cast("arith.extui", v, e.int(16));
             let high = e.same("arith.shli", &[widened(byte(e.add_c(at, 1))), e.cint(16, 8)]);
             e.widen(e.bitcast(e.same("arith.ori", &[widened(byte(at)), high]), e.f16()))
         };
-        let d = half(0);
-        let quants = if format.has_min() { 4 * LANES } else { 2 * LANES };
-        let lane_bytes = e.mul_c(lane, 4);
-        let int = |v| e.cast("arith.extui", v, e.int(32));
-        let q = if format == BlockFormat::Q8_0 {
-            let (word, part) = e.div_rem_c(column, 4);
-            let at = e.add_c(e.add(e.add(e.mul_c(word, 4 * LANES), lane_bytes), part), quants);
-            e.cast("arith.extsi", byte(at), e.int(32))
+        let (sub_block, _) = e.div_rem_c(column, format.sub_block());
+        // The entry of a table of sixteen bytes for each sub-block.
+        let small = |table: usize, extend: &str| {
+            let at = e.add_c(e.add(e.mul_c(sub_block, LANES), lane), table);
+            e.cast("arith.sitofp", e.cast(extend, byte(at), e.int(32)), e.f32())
+        };
+        let (unit, column) = e.div_rem_c(column, UNIT);
+        let unit = e.add_c(e.mul_c(unit, at.unit_bytes), at.units);
+        let (h, i) = e.div_rem_c(column, 4);
+        // Byte i of this row's word of a vector, right-shifted.
+        let bits = |vector: V<'c, 'a>, shift: V<'c, 'a>, mask: i64| {
+            let word = e.add(e.mul_c(vector, 4 * LANES), e.mul_c(lane, 4));
+            let int = e.cast("arith.extui", byte(e.add(e.add(unit, word), i)), e.int(32));
+            let shift = e.cast("arith.index_cast", shift, e.int(32));
+            e.same("arith.andi", &[e.same("arith.shrui", &[int, shift]), e.cint(32, mask)])
+        };
+        let code = if format.bits() == 8 {
+            e.cast("arith.extsi", e.cast("arith.trunci", bits(h, e.ci(0), 255), e.int(8)), e.int(32))
         } else {
-            let (word, part) = e.div_rem_c(column, 8);
-            let (nibble, in_word) = e.div_rem_c(part, 4);
-            let at = e.add_c(e.add(e.add(e.mul_c(word, 4 * LANES), lane_bytes), in_word), quants);
-            let shift = e.cast("arith.index_cast", e.mul_c(nibble, 4), e.int(32));
-            let low = e.same("arith.andi", &[e.same("arith.shrui", &[int(byte(at)), shift]), e.cint(32, 15)]);
-            if matches!(format, BlockFormat::Q5_0 | BlockFormat::Q5_1) {
-                let (in_lane, bit) = e.div_rem_c(column, 8);
-                let at = e.add_c(e.add(lane_bytes, in_lane), quants + 16 * LANES);
-                let shift = e.cast("arith.index_cast", bit, e.int(32));
-                let high = e.same("arith.andi", &[e.same("arith.shrui", &[int(byte(at)), shift]), e.cint(32, 1)]);
-                e.same("arith.ori", &[low, e.same("arith.shli", &[high, e.cint(32, 4)])])
-            } else {
-                low
+            let (vector, high) = e.div_rem_c(h, 2);
+            let low = bits(vector, e.mul_c(high, 4), 15);
+            match format.bits() as usize - 4 {
+                0 => low,
+                // As `upper_bits` has it.
+                count => {
+                    let (vector, _) = e.div_rem_c(e.mul_c(h, count), 8);
+                    let (_, bit) = e.div_rem_c(e.add_c(e.mul_c(h, count), 4), 8);
+                    let upper = bits(e.add_c(vector, 4), bit, (1 << count) - 1);
+                    e.same("arith.ori", &[low, e.same("arith.shli", &[upper, e.cint(32, 4)])])
+                }
             }
         };
-        let bias = match format {
-            BlockFormat::Q4_0 => 8,
-            BlockFormat::Q5_0 => 16,
-            _ => 0,
-        };
-        let q = e.cast("arith.sitofp", e.sub(q, e.cint(32, bias)), e.f32());
-        let scaled = e.mulf(q, d);
-        if format.has_min() { e.addf(scaled, half(2 * LANES)) } else { scaled }
+        let q = e.cast("arith.sitofp", e.sub(code, e.cint(32, format.offset().into())), e.f32());
+        let signed = format == BlockFormat::Q6_K;
+        let mut scale = half(0);
+        if format.has_scales() {
+            scale = e.mulf(scale, small(at.scales, if signed { "arith.extsi" } else { "arith.extui" }));
+        }
+        let product = e.mulf(q, scale);
+        match format.has_min() {
+            true if format.has_scales() => e.subf(product, e.mulf(half(at.min), small(at.mins, "arith.extui"))),
+            true => e.addf(product, half(at.min)),
+            false => product,
+        }
     }
 }

@@ -5,13 +5,18 @@ func.func private @rank(!transformer.quant<q4_0, 32>)
 
 // -----
 
-// expected-error @below {{unknown block format 'q6_k'; use q4_0, q4_1, q5_0, q5_1 or q8_0}}
-func.func private @format(!transformer.quant<q6_k, 2x32>)
+// expected-error @below {{unknown block format 'q3_k'; use q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k or q6_k}}
+func.func private @format(!transformer.quant<q3_k, 2x256>)
 
 // -----
 
 // expected-error @below {{columns must be a multiple of the block of 32, got 48}}
 func.func private @columns(!transformer.quant<q8_0, 2x48>)
+
+// -----
+
+// expected-error @below {{columns must be a multiple of the block of 256, got 288}}
+func.func private @columns(!transformer.quant<q4_k, 2x288>)
 
 // -----
 

@@ -42,6 +42,21 @@ func.func @gemv_q8_0(%x: tensor<1x64xf32>, %w: !transformer.quant<q8_0, 64x64>) 
   return %1 : tensor<1x64xf32>
 }
 
+func.func @gemv_q4_k(%x: tensor<1x256xf32>, %w: !transformer.quant<q4_k, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<q4_k, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
+func.func @gemv_q5_k(%x: tensor<1x256xf32>, %w: !transformer.quant<q5_k, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<q5_k, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
+func.func @gemv_q6_k(%x: tensor<1x256xf32>, %w: !transformer.quant<q6_k, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<q6_k, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
 func.func @gemm(%x: tensor<?x64xf32>, %w: !transformer.quant<q4_1, 64x64>, %b: tensor<64xf32>) -> tensor<?x64xf32> {
   %0 = transformer.linear %x, %w bias %b : tensor<?x64xf32>, !transformer.quant<q4_1, 64x64>, tensor<64xf32> -> tensor<?x64xf32>
   %1 = transformer.gelu %0 {approximate = "tanh"} : tensor<?x64xf32>

@@ -39,9 +39,10 @@ pub fn generate(seed: u64) -> Generated {
 
 /// Row counts: single rows, below and above a register tile, and seldom none.
 const ROWS: [usize; 12] = [1, 1, 1, 3, 3, 17, 17, 31, 31, 33, 33, 0];
-/// Sizes of the last axis: odd ones, and multiples of 32 that block formats can have.
-const WIDTHS: [usize; 16] = [1, 3, 3, 17, 17, 31, 31, 33, 33, 32, 32, 32, 64, 64, 96, 0];
-const FORMATS: [&str; 5] = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"];
+/// Sizes of the last axis: odd ones, and multiples of 32 and 256 that block formats can have.
+const WIDTHS: [usize; 18] = [1, 3, 3, 17, 17, 31, 31, 33, 33, 32, 32, 32, 64, 64, 96, 256, 256, 0];
+/// Those with blocks of 256 first.
+const FORMATS: [&str; 8] = ["q4_k", "q5_k", "q6_k", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"];
 /// Query heads and key heads.
 const HEADS: [(usize, usize); 5] = [(1, 1), (2, 1), (3, 1), (4, 2), (3, 3)];
 const DEPTHS: [usize; 5] = [2, 4, 16, 32, 3];
@@ -420,7 +421,7 @@ impl Generator {
     /// An input [n, k]: floats, or blocks where k allows it.
     fn weight(&mut self, n: usize, k: usize) -> (String, String) {
         if k > 0 && k.is_multiple_of(32) && !self.random.once_in(3) {
-            let format = self.random.pick(&FORMATS);
+            let format = self.random.pick(if k.is_multiple_of(256) { &FORMATS } else { &FORMATS[3..] });
             let ty = format!("!transformer.quant<{format}, {n}x{k}>");
             return (self.input_of(ty.clone(), vec![n, k], format), ty);
         }

@@ -3,83 +3,191 @@
 use crate::BlockFormat;
 use half::f16;
 
-/// The parts of a block.
+/// The parts of a block. What a format does not have is zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block {
     /// Scale.
     pub d: f16,
-    /// Minimum; zero in a format without one.
+    /// Minimum, or what scales the minima of the sub-blocks.
     pub m: f16,
-    /// The codes as stored, weight 0 first: unsigned 4 or 5 bits, or the byte of an i8 for q8_0.
-    /// [`BlockFormat::integer`] gives the integer a code stands for.
-    pub codes: [u8; BlockFormat::BLOCK],
+    /// Of each sub-block, as stored: six bits, or the byte of an i8 for q6_k.
+    pub scales: [u8; 16],
+    /// Of each sub-block, six bits.
+    pub mins: [u8; 8],
+    /// The codes as stored, weight 0 first: unsigned, or the byte of an i8 for q8_0. [`BlockFormat::integer`] gives the
+    /// integer a code stands for.
+    pub codes: [u8; BlockFormat::MOST],
+}
+
+impl Block {
+    pub const ZERO: Block =
+        Block { d: f16::ZERO, m: f16::ZERO, scales: [0; 16], mins: [0; 8], codes: [0; BlockFormat::MOST] };
+}
+
+/// Where the parts of a block are in its bytes.
+struct Parts {
+    d: usize,
+    m: usize,
+    scales: usize,
+    high: usize,
+    low: usize,
 }
 
 impl BlockFormat {
+    const fn parts(self) -> Parts {
+        let upper = self.block() * (self.bits() as usize).saturating_sub(4) / 8;
+        match self {
+            BlockFormat::Q8_0 => Parts { d: 0, m: 0, scales: 0, high: 2, low: 2 },
+            BlockFormat::Q4_0 | BlockFormat::Q5_0 => Parts { d: 0, m: 0, scales: 0, high: 2, low: 2 + upper },
+            BlockFormat::Q4_1 | BlockFormat::Q5_1 => Parts { d: 0, m: 2, scales: 0, high: 4, low: 4 + upper },
+            BlockFormat::Q4_K | BlockFormat::Q5_K => Parts { d: 0, m: 2, scales: 4, high: 16, low: 16 + upper },
+            BlockFormat::Q6_K => Parts { d: 208, m: 0, scales: 192, high: 128, low: 0 },
+        }
+    }
+
+    /// Bytes of nibbles whose low halves come before their high halves.
+    const fn nibble_group(self) -> usize {
+        match self {
+            BlockFormat::Q6_K => 64,
+            _ if self.has_scales() => 32,
+            _ => 16,
+        }
+    }
+
     /// The parts of a block.
     ///
     /// # Panics
     /// If `bytes` is not [`BlockFormat::block_bytes`] long.
     pub fn unpack(self, bytes: &[u8]) -> Block {
         assert_eq!(bytes.len(), self.block_bytes(), "a {self} block");
-        let (d, rest) = split_f16(bytes);
-        let (m, rest) = if self.has_min() { split_f16(rest) } else { (f16::ZERO, rest) };
-        let mut codes = [0; Self::BLOCK];
+        let at = self.parts();
+        let half = |at: usize| f16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let mut block = Block { d: half(at.d), ..Block::ZERO };
+        if self.has_min() {
+            block.m = half(at.m);
+        }
+        match self {
+            BlockFormat::Q6_K => block.scales.copy_from_slice(&bytes[at.scales..at.scales + 16]),
+            _ if self.has_scales() => unpack_scales(&bytes[at.scales..at.scales + 12], &mut block),
+            _ => {}
+        }
+        let codes = &mut block.codes[..self.block()];
         if self == BlockFormat::Q8_0 {
-            codes.copy_from_slice(rest);
-            return Block { d, m, codes };
+            codes.copy_from_slice(&bytes[at.low..]);
+            return block;
         }
-        let (fifth, nibbles) = rest.split_at(rest.len() - 16);
-        for (j, byte) in nibbles.iter().enumerate() {
-            codes[j] = byte & 15;
-            codes[j + 16] = byte >> 4;
+        let group = self.nibble_group();
+        for (codes, nibbles) in codes.chunks_exact_mut(2 * group).zip(bytes[at.low..].chunks_exact(group)) {
+            let (low, high) = codes.split_at_mut(group);
+            low.iter_mut().zip(nibbles).for_each(|(code, byte)| *code = byte & 15);
+            high.iter_mut().zip(nibbles).for_each(|(code, byte)| *code = byte >> 4);
         }
-        for (j, code) in codes.iter_mut().enumerate().take(fifth.len() * 8) {
-            *code |= (fifth[j / 8] >> (j % 8) & 1) << 4;
+        let high = &bytes[at.high..];
+        match self {
+            BlockFormat::Q5_0 | BlockFormat::Q5_1 => {
+                codes.iter_mut().enumerate().for_each(|(j, code)| *code |= (high[j / 8] >> (j % 8) & 1) << 4);
+            }
+            BlockFormat::Q5_K => {
+                for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
+                    codes.iter_mut().zip(high).for_each(|(code, byte)| *code |= (byte >> j & 1) << 4);
+                }
+            }
+            BlockFormat::Q6_K => {
+                for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
+                    let high = &high[32 * (j / 4)..];
+                    codes.iter_mut().zip(high).for_each(|(code, byte)| *code |= (byte >> (2 * (j % 4)) & 3) << 4);
+                }
+            }
+            _ => {}
         }
-        Block { d, m, codes }
+        block
     }
 
-    /// Writes a block: the inverse of [`BlockFormat::unpack`]. Bits of a code beyond the format's are dropped.
+    /// Writes a block: the inverse of [`BlockFormat::unpack`]. Bits of a part beyond the format's are dropped.
     ///
     /// # Panics
     /// If `bytes` is not [`BlockFormat::block_bytes`] long.
     pub fn pack(self, block: &Block, bytes: &mut [u8]) {
         assert_eq!(bytes.len(), self.block_bytes(), "a {self} block");
-        let (d, mut rest) = bytes.split_at_mut(2);
-        d.copy_from_slice(&block.d.to_le_bytes());
+        let at = self.parts();
+        bytes.fill(0);
+        bytes[at.d..at.d + 2].copy_from_slice(&block.d.to_le_bytes());
         if self.has_min() {
-            let (m, after) = rest.split_at_mut(2);
-            m.copy_from_slice(&block.m.to_le_bytes());
-            rest = after;
+            bytes[at.m..at.m + 2].copy_from_slice(&block.m.to_le_bytes());
         }
+        match self {
+            BlockFormat::Q6_K => bytes[at.scales..at.scales + 16].copy_from_slice(&block.scales),
+            _ if self.has_scales() => pack_scales(block, &mut bytes[at.scales..at.scales + 12]),
+            _ => {}
+        }
+        let codes = &block.codes[..self.block()];
         if self == BlockFormat::Q8_0 {
-            rest.copy_from_slice(&block.codes);
+            bytes[at.low..].copy_from_slice(codes);
             return;
         }
-        let (fifth, nibbles) = rest.split_at_mut(rest.len() - 16);
-        for (j, byte) in nibbles.iter_mut().enumerate() {
-            *byte = block.codes[j] & 15 | block.codes[j + 16] << 4;
+        let group = self.nibble_group();
+        for (codes, nibbles) in codes.chunks_exact(2 * group).zip(bytes[at.low..].chunks_exact_mut(group)) {
+            let (low, high) = codes.split_at(group);
+            nibbles.iter_mut().zip(low.iter().zip(high)).for_each(|(byte, (l, h))| *byte = l & 15 | h << 4);
         }
-        for (i, byte) in fifth.iter_mut().enumerate() {
-            *byte = (0..8).map(|bit| (block.codes[8 * i + bit] >> 4 & 1) << bit).sum();
+        let high = &mut bytes[at.high..];
+        for (j, code) in codes.iter().enumerate() {
+            match self {
+                BlockFormat::Q5_0 | BlockFormat::Q5_1 => high[j / 8] |= (code >> 4 & 1) << (j % 8),
+                BlockFormat::Q5_K => high[j % 32] |= (code >> 4 & 1) << (j / 32),
+                BlockFormat::Q6_K => high[32 * (j / 128) + j % 32] |= (code >> 4 & 3) << (2 * (j / 32 % 4)),
+                _ => {}
+            }
         }
     }
 
-    /// The weights of a block: `d * q + m`, rounded once, for `d * q` is exact in f32 (11 bits times at most 8).
-    pub fn weights(self, block: &Block) -> [f32; Self::BLOCK] {
+    /// What the integers of sub-block `j` are multiplied with, and what is added then; both are exact in f32.
+    pub fn factors(self, block: &Block, j: usize) -> (f32, Option<f32>) {
         let (d, m) = (block.d.to_f32(), block.m.to_f32());
-        // Adding a minimum of zero would turn the weight -0 into +0.
-        if self.has_min() {
-            block.codes.map(|code| d * self.integer(code) as f32 + m)
-        } else {
-            block.codes.map(|code| d * self.integer(code) as f32)
+        match self {
+            BlockFormat::Q6_K => (d * f32::from(block.scales[j] as i8), None),
+            _ if self.has_scales() => (d * f32::from(block.scales[j]), Some(-(m * f32::from(block.mins[j])))),
+            // Adding a minimum of zero would turn the weight -0 into +0.
+            _ => (d, self.has_min().then_some(m)),
+        }
+    }
+
+    /// The weights of a block: [`factors`](Self::factors) times the integer, which is exact in f32 (at most 24 bits), and
+    /// one rounding where a minimum is added.
+    ///
+    /// # Panics
+    /// If `weights` are not [`BlockFormat::block`].
+    pub fn weights(self, block: &Block, weights: &mut [f32]) {
+        assert_eq!(weights.len(), self.block(), "the weights of a {self} block");
+        let sub_blocks = weights.chunks_exact_mut(self.sub_block()).zip(block.codes.chunks_exact(self.sub_block()));
+        for (j, (weights, codes)) in sub_blocks.enumerate() {
+            let (scale, min) = self.factors(block, j);
+            for (weight, code) in weights.iter_mut().zip(codes) {
+                let product = scale * self.integer(*code) as f32;
+                *weight = min.map_or(product, |min| product + min);
+            }
         }
     }
 }
 
-fn split_f16(bytes: &[u8]) -> (f16, &[u8]) {
-    (f16::from_le_bytes([bytes[0], bytes[1]]), &bytes[2..])
+/// Six bits each of eight scales and eight minima. The first four of both have a byte, whose upper two bits belong to the
+/// last four; of those, the scale's lower bits are a low nibble and the minimum's a high one (`get_scale_min_k4`).
+fn unpack_scales(bytes: &[u8], block: &mut Block) {
+    for j in 0..4 {
+        block.scales[j] = bytes[j] & 63;
+        block.mins[j] = bytes[j + 4] & 63;
+        block.scales[j + 4] = bytes[j + 8] & 15 | bytes[j] >> 6 << 4;
+        block.mins[j + 4] = bytes[j + 8] >> 4 | bytes[j + 4] >> 6 << 4;
+    }
+}
+
+fn pack_scales(block: &Block, bytes: &mut [u8]) {
+    let (scales, mins) = (&block.scales, &block.mins);
+    for j in 0..4 {
+        bytes[j] = scales[j] & 63 | scales[j + 4] >> 4 << 6;
+        bytes[j + 4] = mins[j] & 63 | mins[j + 4] >> 4 << 6;
+        bytes[j + 8] = scales[j + 4] & 15 | mins[j + 4] << 4;
+    }
 }
 
 #[cfg(test)]
@@ -89,15 +197,21 @@ mod tests {
 
     /// A block whose weight 0 has code `low`, weight 16 code `high`, all others zero.
     fn known(format: BlockFormat, low: u8, high: u8) -> Vec<u8> {
-        let mut block = Block { d: f16::from_f32(0.5), m: f16::from_f32(-3.0), codes: [0; 32] };
+        let mut block = Block { d: f16::from_f32(0.5), m: f16::from_f32(-3.0), ..Block::ZERO };
         (block.codes[0], block.codes[16]) = (low, high);
         let mut bytes = vec![0; format.block_bytes()];
         format.pack(&block, &mut bytes);
         bytes
     }
 
+    fn weights(format: BlockFormat, bytes: &[u8]) -> Vec<f32> {
+        let mut weights = vec![0.0; format.block()];
+        format.weights(&format.unpack(bytes), &mut weights);
+        weights
+    }
+
     #[test]
-    fn bytes_lie_as_in_ggml() {
+    fn bytes_are_ggml() {
         let d = [0x00, 0x38];
         let m = [0x00, 0xc2];
         let after = |parts: &[&[u8]], length: usize| {
@@ -117,7 +231,7 @@ mod tests {
     #[test]
     fn weights_of_known_bytes() {
         let pair = |format: BlockFormat, low, high| {
-            let weights = format.weights(&format.unpack(&known(format, low, high)));
+            let weights = weights(format, &known(format, low, high));
             (weights[0], weights[16])
         };
         assert_eq!(pair(BlockFormat::Q4_0, 3, 10), (-2.5, 1.0));
@@ -127,9 +241,54 @@ mod tests {
         assert_eq!(pair(BlockFormat::Q8_0, 0x85, 0x7f), (-61.5, 63.5));
     }
 
+    /// `dequantize_row_q4_K`, `_q5_K` and `_q6_K` of ggml-quants.c, index by index.
+    fn ggml(format: BlockFormat, bytes: &[u8]) -> Vec<f32> {
+        let half = |at: usize| f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32();
+        let mut y = vec![];
+        if format == BlockFormat::Q6_K {
+            let d = half(208);
+            for n in 0..2 {
+                let (ql, qh, sc) = (&bytes[64 * n..], &bytes[128 + 32 * n..], &bytes[192 + 8 * n..]);
+                let mut out = [0.0; 128];
+                for l in 0..32 {
+                    let q = [
+                        ql[l] & 0xf | (qh[l] & 3) << 4,
+                        ql[l + 32] & 0xf | (qh[l] >> 2 & 3) << 4,
+                        ql[l] >> 4 | (qh[l] >> 4 & 3) << 4,
+                        ql[l + 32] >> 4 | (qh[l] >> 6 & 3) << 4,
+                    ];
+                    for (i, q) in q.into_iter().enumerate() {
+                        out[32 * i + l] = d * f32::from(sc[l / 16 + 2 * i] as i8) * (i32::from(q) - 32) as f32;
+                    }
+                }
+                y.extend(out);
+            }
+            return y;
+        }
+        let q = &bytes[4..];
+        let scale_min = |j: usize| match j {
+            0..4 => (q[j] & 63, q[j + 4] & 63),
+            _ => (q[j + 4] & 0xf | (q[j - 4] >> 6) << 4, q[j + 4] >> 4 | (q[j] >> 6) << 4),
+        };
+        let five = format == BlockFormat::Q5_K;
+        let qs = &bytes[if five { 48 } else { 16 }..];
+        for j in 0..8 {
+            let (sc, m) = scale_min(j);
+            let (d, m) = (half(0) * f32::from(sc), half(2) * f32::from(m));
+            for l in 0..32 {
+                let nibble = qs[32 * (j / 2) + l] >> (4 * (j % 2)) & 0xf;
+                let fifth = if five && bytes[16 + l] & 1 << j != 0 { 16 } else { 0 };
+                y.push(d * f32::from(nibble + fifth) - m);
+            }
+        }
+        y
+    }
+
+    const K: [BlockFormat; 3] = [BlockFormat::Q4_K, BlockFormat::Q5_K, BlockFormat::Q6_K];
+
     proptest! {
         #[test]
-        fn any_bytes_survive(index in 0..5usize, bytes in prop::collection::vec(any::<u8>(), 34)) {
+        fn any_bytes_survive(index in 0..BlockFormat::ALL.len(), bytes in prop::collection::vec(any::<u8>(), 210)) {
             let format = BlockFormat::ALL[index];
             let bytes = &bytes[..format.block_bytes()];
             let mut again = vec![0; bytes.len()];
@@ -138,13 +297,29 @@ mod tests {
         }
 
         #[test]
-        fn one_rounding(index in 0..5usize, bytes in prop::collection::vec(any::<u8>(), 34)) {
-            let format = BlockFormat::ALL[index];
-            let block = format.unpack(&bytes[..format.block_bytes()]);
+        fn k_weights_are_ggml(index in 0..3usize, bytes in prop::collection::vec(any::<u8>(), 210)) {
+            let format = K[index];
+            let bytes = &bytes[..format.block_bytes()];
+            let block = format.unpack(bytes);
             prop_assume!(block.d.is_finite() && block.m.is_finite());
-            for (weight, code) in format.weights(&block).into_iter().zip(block.codes) {
-                // Exact in f64: both terms are multiples of 2^-24 below 2^24.
-                let exact = block.d.to_f64() * f64::from(format.integer(code)) + block.m.to_f64();
+            prop_assert_eq!(weights(format, bytes), ggml(format, bytes));
+        }
+
+        #[test]
+        fn one_rounding(index in 0..BlockFormat::ALL.len(), bytes in prop::collection::vec(any::<u8>(), 210)) {
+            let format = BlockFormat::ALL[index];
+            let bytes = &bytes[..format.block_bytes()];
+            let block = format.unpack(bytes);
+            prop_assume!(block.d.is_finite() && block.m.is_finite());
+            for (i, (weight, code)) in weights(format, bytes).into_iter().zip(block.codes).enumerate() {
+                // Exact in f64: both terms are multiples of 2^-24 below 2^29.
+                let j = i / format.sub_block();
+                let (scale, min) = match format {
+                    BlockFormat::Q6_K => (f64::from(block.scales[j] as i8), 0.0),
+                    _ if format.has_scales() => (f64::from(block.scales[j]), -f64::from(block.mins[j])),
+                    _ => (1.0, 1.0),
+                };
+                let exact = block.d.to_f64() * scale * f64::from(format.integer(code)) + block.m.to_f64() * min;
                 prop_assert_eq!(weight, exact as f32);
             }
         }

@@ -1,18 +1,25 @@
 //! Block-quantised weight formats, as GGUF files store them.
 //!
-//! A row of weights is cut into blocks of 32. A block holds a scale `d`, in some formats a minimum `m`, and 32 small
-//! integers `q`; a weight is `d * q + m`. The byte layouts are those of ggml (`ggml-common.h`, `ggml-quants.c`):
+//! A row of weights is cut into blocks. A block of 32 holds a scale `d`, in some formats a minimum `m`, and small
+//! integers `q`; a weight is `d * q + m`. A block of 256, of a K format, is cut into sub-blocks again, each with a small
+//! integer that scales `d` and, in two of them, another that scales `m`. The byte layouts are those of ggml
+//! (`ggml-common.h`, `ggml-quants.c`):
 //!
-//! | format | bytes in order | weight |
-//! |---|---|---|
-//! | q4_0 | d f16, nibbles 16 | d * (code - 8) |
-//! | q4_1 | d f16, m f16, nibbles 16 | d * code + m |
-//! | q5_0 | d f16, fifth bits u32, nibbles 16 | d * (code - 16) |
-//! | q5_1 | d f16, m f16, fifth bits u32, nibbles 16 | d * code + m |
-//! | q8_0 | d f16, bytes 32 | d * (code as i8) |
+//! | format | weights | bytes in order | weight |
+//! |---|---|---|---|
+//! | q4_0 | 32 | d f16, nibbles 16 | d * (code - 8) |
+//! | q4_1 | 32 | d f16, m f16, nibbles 16 | d * code + m |
+//! | q5_0 | 32 | d f16, fifth bits u32, nibbles 16 | d * (code - 16) |
+//! | q5_1 | 32 | d f16, m f16, fifth bits u32, nibbles 16 | d * code + m |
+//! | q8_0 | 32 | d f16, bytes 32 | d * (code as i8) |
+//! | q4_k | 8 of 32 | d f16, m f16, scales and minima 12, nibbles 128 | d * scale * code - m * minimum |
+//! | q5_k | 8 of 32 | d f16, m f16, scales and minima 12, fifth bits 32, nibbles 128 | d * scale * code - m * minimum |
+//! | q6_k | 16 of 16 | nibbles 128, upper bits 64, scales i8 16, d f16 | d * scale * (code - 32) |
 //!
-//! Everything is little-endian. Byte `j` of the nibbles holds weight `j` in its low half and weight `j + 16` in its high
-//! half; bit `j` of the fifth bits belongs to weight `j`.
+//! Everything is little-endian. Nibbles come in groups of 16 bytes (q4_k and q5_k 32, q6_k 64): the low halves hold as
+//! many weights, the high halves the same number after them. Bit `j` of a block's fifth bits belongs to weight `j`; of
+//! q5_k's, bit `j` of byte `i` to weight `32 j + i`; of q6_k's upper bits, bits `2 j` and `2 j + 1` of byte `i` to weight
+//! `32 j + i` of 128. Scales and minima of q4_k and q5_k have six bits each (`block.rs`).
 
 mod block;
 mod row;
@@ -22,23 +29,38 @@ pub use block::Block;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// A block format of 32 weights.
+/// Activations that share a scale where they are rounded to 8 bits. The block of every format is a multiple.
+pub const ACTIVATIONS: usize = 32;
+
+/// A block format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(non_camel_case_types, reason = "the names are ggml's")]
 pub enum BlockFormat {
     Q4_0,
     Q4_1,
     Q5_0,
     Q5_1,
     Q8_0,
+    Q4_K,
+    Q5_K,
+    Q6_K,
 }
 
 impl BlockFormat {
-    /// Weights in a block, in every format.
-    pub const BLOCK: usize = 32;
+    /// Most weights in a block of any format.
+    pub const MOST: usize = 256;
 
-    pub const ALL: [BlockFormat; 5] =
-        [BlockFormat::Q4_0, BlockFormat::Q4_1, BlockFormat::Q5_0, BlockFormat::Q5_1, BlockFormat::Q8_0];
+    pub const ALL: [BlockFormat; 8] = [
+        BlockFormat::Q4_0,
+        BlockFormat::Q4_1,
+        BlockFormat::Q5_0,
+        BlockFormat::Q5_1,
+        BlockFormat::Q8_0,
+        BlockFormat::Q4_K,
+        BlockFormat::Q5_K,
+        BlockFormat::Q6_K,
+    ];
 
     /// Lower-case name, as the dialect spells it: `q4_1`.
     pub const fn name(self) -> &'static str {
@@ -48,21 +70,46 @@ impl BlockFormat {
             BlockFormat::Q5_0 => "q5_0",
             BlockFormat::Q5_1 => "q5_1",
             BlockFormat::Q8_0 => "q8_0",
+            BlockFormat::Q4_K => "q4_k",
+            BlockFormat::Q5_K => "q5_k",
+            BlockFormat::Q6_K => "q6_k",
+        }
+    }
+
+    /// Weights in a block.
+    pub const fn block(self) -> usize {
+        match self {
+            BlockFormat::Q4_K | BlockFormat::Q5_K | BlockFormat::Q6_K => 256,
+            _ => 32,
+        }
+    }
+
+    /// Weights that share a scale: the whole block, but for the K formats.
+    pub const fn sub_block(self) -> usize {
+        match self {
+            BlockFormat::Q6_K => 16,
+            _ => 32,
         }
     }
 
     /// Bits of one code.
     pub const fn bits(self) -> u32 {
         match self {
-            BlockFormat::Q4_0 | BlockFormat::Q4_1 => 4,
-            BlockFormat::Q5_0 | BlockFormat::Q5_1 => 5,
+            BlockFormat::Q4_0 | BlockFormat::Q4_1 | BlockFormat::Q4_K => 4,
+            BlockFormat::Q5_0 | BlockFormat::Q5_1 | BlockFormat::Q5_K => 5,
+            BlockFormat::Q6_K => 6,
             BlockFormat::Q8_0 => 8,
         }
     }
 
-    /// Whether a block stores a minimum.
+    /// Whether a block stores a minimum, in q4_k and q5_k what scales those of its sub-blocks.
     pub const fn has_min(self) -> bool {
-        matches!(self, BlockFormat::Q4_1 | BlockFormat::Q5_1)
+        matches!(self, BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q4_K | BlockFormat::Q5_K)
+    }
+
+    /// Whether sub-blocks have scales of their own.
+    pub const fn has_scales(self) -> bool {
+        self.sub_block() < self.block()
     }
 
     /// What is subtracted from an unsigned code: half its range where there is no minimum. Zero for q8_0, whose codes
@@ -71,7 +118,8 @@ impl BlockFormat {
         match self {
             BlockFormat::Q4_0 => 8,
             BlockFormat::Q5_0 => 16,
-            BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q8_0 => 0,
+            BlockFormat::Q6_K => 32,
+            _ => 0,
         }
     }
 
@@ -86,15 +134,20 @@ impl BlockFormat {
     /// Bytes of a block in a file.
     pub const fn block_bytes(self) -> usize {
         let minimum = if self.has_min() { 2 } else { 0 };
-        2 + minimum + Self::BLOCK * self.bits() as usize / 8
+        let scales = match self {
+            BlockFormat::Q4_K | BlockFormat::Q5_K => 12,
+            BlockFormat::Q6_K => 16,
+            _ => 0,
+        };
+        2 + minimum + scales + self.block() * self.bits() as usize / 8
     }
 
     /// Bytes of a weight of `rows` x `columns`; none if `columns` is not a multiple of the block or the size overflows.
     pub const fn bytes(self, rows: usize, columns: usize) -> Option<usize> {
-        if !columns.is_multiple_of(Self::BLOCK) {
+        if !columns.is_multiple_of(self.block()) {
             return None;
         }
-        match (columns / Self::BLOCK).checked_mul(self.block_bytes()) {
+        match (columns / self.block()).checked_mul(self.block_bytes()) {
             Some(row) => row.checked_mul(rows),
             None => None,
         }
@@ -117,9 +170,9 @@ impl FromStr for BlockFormat {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("unknown block format `{0}`; the formats are q4_0, q4_1, q5_0, q5_1 and q8_0")]
+    #[error("unknown block format `{0}`; the formats are q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k and q6_k")]
     UnknownFormat(String),
-    #[error("{format}: {weights} weights are not a whole number of blocks of 32")]
+    #[error("{format}: {weights} weights are not a whole number of blocks of {}", .format.block())]
     PartialBlock { format: BlockFormat, weights: usize },
     #[error("{format}: {weights} weights take {expected} bytes, but there are {actual}")]
     Length { format: BlockFormat, weights: usize, expected: usize, actual: usize },
@@ -132,8 +185,9 @@ mod tests {
     #[test]
     fn sizes_are_ggmls() {
         let sizes = BlockFormat::ALL.map(BlockFormat::block_bytes);
-        assert_eq!(sizes, [18, 20, 22, 24, 34]);
+        assert_eq!(sizes, [18, 20, 22, 24, 34, 144, 176, 210]);
         assert_eq!(BlockFormat::Q4_1.bytes(576, 1536), Some(576 * 48 * 20));
+        assert_eq!(BlockFormat::Q6_K.bytes(576, 1536), Some(576 * 6 * 210));
         assert_eq!(BlockFormat::Q8_0.bytes(0, 64), Some(0));
         assert_eq!(BlockFormat::Q8_0.bytes(3, 0), Some(0));
     }
@@ -141,6 +195,8 @@ mod tests {
     #[test]
     fn sizes_that_cannot_be_are_none() {
         assert_eq!(BlockFormat::Q4_0.bytes(1, 33), None);
+        assert_eq!(BlockFormat::Q4_K.bytes(1, 32), None);
+        assert_eq!(BlockFormat::Q6_K.bytes(usize::MAX / 200, 256), None);
         assert_eq!(BlockFormat::Q4_0.bytes(usize::MAX, 32), None);
         assert_eq!(BlockFormat::Q8_0.bytes(1, usize::MAX - 31), None);
     }
@@ -152,5 +208,6 @@ mod tests {
             assert_eq!(serde_json::to_string(&format).unwrap(), format!("\"{format}\""));
         }
         assert_eq!("Q4_K".parse::<BlockFormat>(), Err(Error::UnknownFormat("Q4_K".into())));
+        assert!(BlockFormat::ALL.iter().all(|format| format.block().is_multiple_of(ACTIVATIONS)));
     }
 }

@@ -4,20 +4,11 @@ use crate::{Block, BlockFormat, Error};
 use half::f16;
 
 impl BlockFormat {
-    /// The weights of one block.
-    ///
-    /// # Panics
-    /// If `bytes` is not [`BlockFormat::block_bytes`] long.
-    pub fn dequantize_block(self, bytes: &[u8], weights: &mut [f32; Self::BLOCK]) {
-        *weights = self.weights(&self.unpack(bytes));
-    }
-
     /// The weights of whole blocks, a row or several.
     pub fn dequantize_row(self, bytes: &[u8], weights: &mut [f32]) -> Result<(), Error> {
         self.check(bytes.len(), weights.len())?;
-        let (blocks, _) = weights.as_chunks_mut::<{ Self::BLOCK }>();
-        for (bytes, weights) in bytes.chunks_exact(self.block_bytes()).zip(blocks) {
-            self.dequantize_block(bytes, weights);
+        for (bytes, weights) in bytes.chunks_exact(self.block_bytes()).zip(weights.chunks_exact_mut(self.block())) {
+            self.weights(&self.unpack(bytes), weights);
         }
         Ok(())
     }
@@ -25,43 +16,96 @@ impl BlockFormat {
     /// Quantises whole blocks, a row or several. Weights must be finite and within the range of f16.
     pub fn quantize_row(self, weights: &[f32], bytes: &mut [u8]) -> Result<(), Error> {
         self.check(bytes.len(), weights.len())?;
-        let (blocks, _) = weights.as_chunks::<{ Self::BLOCK }>();
-        for (weights, bytes) in blocks.iter().zip(bytes.chunks_exact_mut(self.block_bytes())) {
+        for (weights, bytes) in weights.chunks_exact(self.block()).zip(bytes.chunks_exact_mut(self.block_bytes())) {
             self.pack(&self.quantize_block(weights), bytes);
         }
         Ok(())
     }
 
-    /// The block nearest to `weights` as ggml's reference quantisers choose it.
-    pub fn quantize_block(self, weights: &[f32; Self::BLOCK]) -> Block {
+    /// The block nearest to `weights` as ggml's reference quantisers choose it, of a K format without their search for a
+    /// better scale.
+    ///
+    /// # Panics
+    /// If `weights` are not [`BlockFormat::block`].
+    pub fn quantize_block(self, weights: &[f32]) -> Block {
+        assert_eq!(weights.len(), self.block(), "the weights of a {self} block");
         match self {
             BlockFormat::Q4_1 | BlockFormat::Q5_1 => self.quantize_range(weights),
             BlockFormat::Q4_0 | BlockFormat::Q5_0 => self.quantize_offset(weights),
             BlockFormat::Q8_0 => {
                 let d = extreme(weights).abs() / 127.0;
-                let codes = weights.map(|w| (w * inverse(d)).round() as i8 as u8);
-                Block { d: f16::from_f32(d), m: f16::ZERO, codes }
+                with_codes(d, 0.0, weights.iter().map(|w| (w * inverse(d)).round() as i8 as u8))
             }
+            BlockFormat::Q4_K | BlockFormat::Q5_K => self.quantize_ranges(weights),
+            BlockFormat::Q6_K => self.quantize_scales(weights),
         }
     }
 
+    /// The largest code.
+    fn top(self) -> u8 {
+        ((1u16 << self.bits()) - 1) as u8
+    }
+
     /// Codes from 0 to the largest, spread from the least weight to the greatest.
-    fn quantize_range(self, weights: &[f32; Self::BLOCK]) -> Block {
-        let top = (1u8 << self.bits()) - 1;
-        let least = weights.iter().copied().fold(f32::INFINITY, f32::min);
-        let greatest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let d = (greatest - least) / f32::from(top);
-        let codes = weights.map(|w| (((w - least) * inverse(d) + 0.5) as u8).min(top));
-        Block { d: f16::from_f32(d), m: f16::from_f32(least), codes }
+    fn quantize_range(self, weights: &[f32]) -> Block {
+        let (least, greatest) = range(weights);
+        let d = (greatest - least) / f32::from(self.top());
+        with_codes(d, least, weights.iter().map(|w| (((w - least) * inverse(d) + 0.5) as u8).min(self.top())))
     }
 
     /// Codes around the offset: the weight of the largest magnitude gets code 0, so that its sign decides that of `d`.
-    fn quantize_offset(self, weights: &[f32; Self::BLOCK]) -> Block {
-        let top = (1u8 << self.bits()) - 1;
+    fn quantize_offset(self, weights: &[f32]) -> Block {
         let offset = f32::from(self.offset());
         let d = extreme(weights) / -offset;
-        let codes = weights.map(|w| ((w * inverse(d) + (offset + 0.5)) as u8).min(top));
-        Block { d: f16::from_f32(d), m: f16::ZERO, codes }
+        with_codes(d, 0.0, weights.iter().map(|w| ((w * inverse(d) + (offset + 0.5)) as u8).min(self.top())))
+    }
+
+    /// Each sub-block from its least weight, or zero, to its greatest; then scales and minima to six bits, and codes by
+    /// what they have become.
+    fn quantize_ranges(self, weights: &[f32]) -> Block {
+        let ranges: Vec<(f32, f32)> = weights
+            .chunks_exact(self.sub_block())
+            .map(|weights| {
+                let (least, greatest) = range(weights);
+                let min = (-least).max(0.0);
+                ((greatest + min) / f32::from(self.top()), min)
+            })
+            .collect();
+        let most = |of: fn(&(f32, f32)) -> f32| ranges.iter().map(of).fold(0.0, f32::max) / 63.0;
+        let (d, m) = (f16::from_f32(most(|r| r.0)), f16::from_f32(most(|r| r.1)));
+        let six = |x: f32, d: f16| (x * inverse(d.to_f32())).round().min(63.0) as u8;
+        let mut block = Block { d, m, ..Block::ZERO };
+        for (j, (scale, min)) in ranges.into_iter().enumerate() {
+            (block.scales[j], block.mins[j]) = (six(scale, d), six(min, m));
+        }
+        self.set_codes(weights, block)
+    }
+
+    /// Each sub-block by its weight of the largest magnitude, which gets code 0; then scales to eight bits, and codes by
+    /// what they have become.
+    fn quantize_scales(self, weights: &[f32]) -> Block {
+        let scale = |weights: &[f32]| extreme(weights) / -f32::from(self.offset());
+        let scales: Vec<f32> = weights.chunks_exact(self.sub_block()).map(scale).collect();
+        let d = f16::from_f32(extreme(&scales) / -128.0);
+        let mut block = Block { d, ..Block::ZERO };
+        for (to, scale) in block.scales.iter_mut().zip(scales) {
+            *to = (scale * inverse(d.to_f32())).round() as i8 as u8;
+        }
+        self.set_codes(weights, block)
+    }
+
+    /// The nearest code of each weight, for the scales and minima of `block`.
+    fn set_codes(self, weights: &[f32], mut block: Block) -> Block {
+        for (j, weights) in weights.chunks_exact(self.sub_block()).enumerate() {
+            let (scale, min) = self.factors(&block, j);
+            let code = |w: &f32| {
+                let q = (w - min.unwrap_or(0.0)) * inverse(scale);
+                (q.round() + f32::from(self.offset())).clamp(0.0, f32::from(self.top())) as u8
+            };
+            let at = j * self.sub_block();
+            block.codes[at..].iter_mut().zip(weights.iter().map(code)).for_each(|(to, code)| *to = code);
+        }
+        block
     }
 
     fn check(self, actual: usize, weights: usize) -> Result<(), Error> {
@@ -73,9 +117,21 @@ impl BlockFormat {
     }
 }
 
+/// A block without sub-blocks.
+fn with_codes(d: f32, m: f32, codes: impl Iterator<Item = u8>) -> Block {
+    let mut block = Block { d: f16::from_f32(d), m: f16::from_f32(m), ..Block::ZERO };
+    block.codes.iter_mut().zip(codes).for_each(|(to, code)| *to = code);
+    block
+}
+
 /// The first weight of the largest magnitude.
-fn extreme(weights: &[f32; BlockFormat::BLOCK]) -> f32 {
+fn extreme(weights: &[f32]) -> f32 {
     weights.iter().fold(0.0, |most: f32, &w| if w.abs() > most.abs() { w } else { most })
+}
+
+/// The least and the greatest weight.
+fn range(weights: &[f32]) -> (f32, f32) {
+    weights.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(least, most), w| (least.min(*w), most.max(*w)))
 }
 
 fn inverse(d: f32) -> f32 {
@@ -97,13 +153,18 @@ mod tests {
 
     #[test]
     fn representable_rows_come_back() {
-        let ramp = |from: i32, count: i32| (0..64).map(|i| (from + i % count) as f32 * 0.25).collect::<Vec<_>>();
+        // A step that both a sixty-third and a power of two divide.
+        let ramp =
+            |from: i32, count: i32| (0..512).map(|i| (from + i % count) as f32 * 63.0 / 256.0).collect::<Vec<_>>();
         for (format, from, count) in [
             (BlockFormat::Q4_0, -8, 16),
             (BlockFormat::Q4_1, -3, 16),
             (BlockFormat::Q5_0, -16, 32),
             (BlockFormat::Q5_1, 5, 32),
             (BlockFormat::Q8_0, -127, 32),
+            (BlockFormat::Q4_K, -3, 16),
+            (BlockFormat::Q5_K, -7, 32),
+            (BlockFormat::Q6_K, -32, 16),
         ] {
             let row = ramp(from, count);
             assert_eq!(round_trip(format, &row), row, "{format}");
@@ -122,7 +183,7 @@ mod tests {
     #[test]
     fn zeros_stay_zero() {
         for format in BlockFormat::ALL {
-            assert_eq!(round_trip(format, &[0.0; 32]), [0.0; 32], "{format}");
+            assert_eq!(round_trip(format, &[0.0; 256]), [0.0; 256], "{format}");
         }
     }
 
@@ -139,17 +200,21 @@ mod tests {
         /// Half a step of the codes, plus what rounding d and m to f16 may shift, and for the offset formats the step
         /// that the code beyond the largest would have needed.
         #[test]
-        fn error_is_bounded(weights in prop::collection::vec(-100f32..100.0, 32)) {
+        fn error_is_bounded(weights in prop::collection::vec(-100f32..100.0, 256)) {
             let most = weights.iter().fold(0f32, |a, w| a.max(w.abs()));
             let least = weights.iter().copied().fold(f32::INFINITY, f32::min);
             let range = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max) - least;
-            let rounding = 2e-3 * most;
+            let (full, rounding) = (range.max(most), 2e-3 * most);
             for (format, step) in [
                 (BlockFormat::Q4_0, most / 8.0 * 2.0),
                 (BlockFormat::Q4_1, range / 15.0),
                 (BlockFormat::Q5_0, most / 16.0 * 2.0),
                 (BlockFormat::Q5_1, range / 31.0),
                 (BlockFormat::Q8_0, most / 127.0),
+                // A scale is off by half a sixty-third, and so are sixteen or more of its steps; a minimum likewise.
+                (BlockFormat::Q4_K, full / 15.0 + full / 63.0 + most / 63.0),
+                (BlockFormat::Q5_K, full / 31.0 + full / 63.0 + most / 63.0),
+                (BlockFormat::Q6_K, most / 32.0 * 2.0 + most / 128.0),
             ] {
                 for (weight, again) in weights.iter().zip(round_trip(format, &weights)) {
                     let bound = 0.5 * step + rounding;

@@ -139,11 +139,11 @@ mod tests {
 
     #[test]
     fn linear_of_a_quantised_weight_is_that_of_its_values() {
-        let values: Vec<f32> = (0..2 * 64).map(|i| ((i * 37 % 41) as f32 - 20.0) / 7.0).collect();
-        let x = f32s(&[2, 64], &values[..128]);
+        let values: Vec<f32> = (0..2 * 256).map(|i| ((i * 37 % 41) as f32 - 20.0) / 7.0).collect();
+        let x = f32s(&[2, 256], &values);
         for format in BlockFormat::ALL {
-            let w = Tensor::from_f32([2, 64], Element::Quant(format), values.clone()).unwrap();
-            let plain = f32s(&[2, 64], &w.to_f32());
+            let w = Tensor::from_f32([2, 256], Element::Quant(format), values.clone()).unwrap();
+            let plain = f32s(&[2, 256], &w.to_f32());
             assert_eq!(linear(&x, &w, None), linear(&x, &plain, None), "{format}");
         }
     }

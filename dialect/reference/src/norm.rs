@@ -2,7 +2,7 @@
 
 use crate::check::Op;
 use crate::{Result, Tensor};
-use kforge_quant::BlockFormat;
+use kforge_quant::ACTIVATIONS;
 
 /// `x / sqrt(mean(x^2) + eps) * weight` (Zhang and Sennrich, 2019).
 pub fn rms_norm(input: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
@@ -52,11 +52,11 @@ pub(crate) fn softmax_row(row: &mut [f64]) {
 pub fn quantize(input: &Tensor) -> Result<Tensor> {
     let op = Op("quantize");
     let (_, width) = op.rows("input", input)?;
-    if !width.is_multiple_of(BlockFormat::BLOCK) {
-        return Err(op.wrong("input", format!("a multiple of {} long in the last axis", BlockFormat::BLOCK), input));
+    if !width.is_multiple_of(ACTIVATIONS) {
+        return Err(op.wrong("input", format!("a multiple of {} long in the last axis", ACTIVATIONS), input));
     }
     let mut values = op.floats("input", input)?;
-    for block in values.chunks_mut(BlockFormat::BLOCK) {
+    for block in values.chunks_mut(ACTIVATIONS) {
         let largest = match block.iter().any(|x| x.is_nan()) {
             true => f32::NAN,
             false => block.iter().fold(0f32, |largest, x| largest.max(x.abs())),

@@ -16,7 +16,7 @@ pub enum Element {
     I64,
     /// MLIR's `i1`.
     Bool,
-    /// A block-quantised weight: rank 2, [rows, columns], columns a multiple of 32.
+    /// A block-quantised weight: rank 2, [rows, columns], columns a multiple of the block.
     Quant(BlockFormat),
 }
 
@@ -268,11 +268,9 @@ impl Tensor {
             Data::F16(v) => out.iter_mut().zip(&v[columns]).for_each(|(o, x)| *o = x.to_f32()),
             Data::BF16(v) => out.iter_mut().zip(&v[columns]).for_each(|(o, x)| *o = x.to_f32()),
             Data::Quant { format, bytes } => {
-                let width = format.block_bytes();
-                let (out, _) = out.as_chunks_mut();
-                for (block, out) in bytes.chunks_exact(width).skip(row * out.len()).zip(out) {
-                    format.dequantize_block(block, out);
-                }
+                let width = out.len() / format.block() * format.block_bytes();
+                let row = format.dequantize_row(&bytes[row * width..(row + 1) * width], out);
+                row.expect("a tensor's bytes are as long as its shape says");
             }
             Data::I32(_) | Data::I64(_) | Data::Bool(_) => unreachable!("rows of weights are floats"),
         }
@@ -300,7 +298,7 @@ fn storage(shape: &[usize], element: Element) -> Result<usize> {
         let &[rows, columns] = shape else { return fail("quantised weights are [rows, columns]") };
         return match format.bytes(rows, columns) {
             Some(bytes) if rows.checked_mul(columns).is_some_and(fits) && fits(bytes) => Ok(bytes),
-            _ => fail("columns must be a multiple of 32, and the size must fit in memory"),
+            _ => fail("columns must be a multiple of the block, and the size must fit in memory"),
         };
     }
     volume(shape, element)

@@ -2,34 +2,41 @@
 //!
 //! The layout `blocks8` of a row of K activations, K a multiple of 32: for each block of 32
 //! ```text
-//! 32 x i8 q | f32 d | f32 d times the sum of all q
+//! 32 x i8 q | f32 d | f32 d times the sum of all q | i16 sum of the first 16 q | i16 sum of the last 16
 //! ```
 //! The products of a block are summed as integers, exactly; scales are applied once a block:
 //! `sum += d_w d_x sum(q_w q_x) + m_w d_x sum(q_x)`, blocks ascending, in one chain whatever the tile. So rows do not
-//! depend on their neighbours here either, nor on the instruction set's way of multiplying.
+//! depend on their neighbours here either, nor on the instruction set's way of multiplying. A block of a K format's
+//! weights is eight of activations; d_w is then d times the sub-block's scale. The two scales that q6_k has in 32 columns
+//! are integers that the integer sums are multiplied with before they are added, which fits 25 bits.
 //!
-//! With AVX2 and AVX-512 four products of unsigned nibbles and signed activations become two 16-bit sums
-//! (`vpmaddubsw`), which are added up for as long as they cannot overflow and then paired into 32 bits (`vpmaddwd`).
-//! With VNNI the four go into 32 bits at once (`vpdpbusd`).
-//! Eight-bit weights are signed and would saturate it; they are widened and go to `vpmaddwd` at once. Elsewhere the
-//! products are 32-bit multiplications.
+//! With AVX2 and AVX-512 four products of unsigned codes and signed activations become two 16-bit sums (`vpmaddubsw`),
+//! which are added up for as long as they cannot overflow and then paired into 32 bits (`vpmaddwd`, which also multiplies
+//! with a scale). With VNNI the four go into 32 bits at once (`vpdpbusd`). Elsewhere they are 32-bit multiplications.
+//!
+//! Weights that are not positive: q4_0 and q5_0 subtract 8 or 16 by their `m_w`; q6_k subtracts 32 times the sums of
+//! sixteen q, as integers. Bytes of q8_0 give their sign to the activation, or with VNNI get 128 added, which the sums of
+//! q take off again.
 
 use crate::{
-    emit::{Emitter, LANES, V},
+    emit::{Cmp, Emitter, LANES, V},
     kernels::shared::{Lanes, store_lanes},
     math::CmpF,
     weights::{Block, Weight},
 };
 use kforge_passes::isa::Isa;
-use kforge_quant::BlockFormat;
+use kforge_quant::{ACTIVATIONS, BlockFormat};
 use melior::ir::{Type, ValueLike};
 
-/// Bytes of a block of 32 activations.
-const BLOCK_BYTES: usize = BlockFormat::BLOCK + 8;
+/// Where the parts of a block of activations are after its integers, and its bytes in all.
+const SCALE: usize = ACTIVATIONS;
+const SUM: usize = SCALE + 4;
+const HALF_SUMS: usize = SUM + 4;
+const BLOCK_BYTES: usize = HALF_SUMS + 4;
 
 /// Bytes of a row of `depth` activations.
 pub fn row_bytes(depth: usize) -> usize {
-    depth / BlockFormat::BLOCK * BLOCK_BYTES
+    depth / ACTIVATIONS * BLOCK_BYTES
 }
 
 /// Where quantised elements go.
@@ -48,7 +55,7 @@ pub fn quantize<'c, 'a>(
     load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
     target: Target<'c, 'a>,
 ) {
-    let start = e.mul_c(block, BlockFormat::BLOCK);
+    let start = e.mul_c(block, ACTIVATIONS);
     let columns = [start, e.add_c(start, LANES)];
     let x = columns.map(|column| load(e, column));
     // The maximum that a NaN survives.
@@ -76,10 +83,13 @@ pub fn quantize<'c, 'a>(
                 let bytes = e.cast("arith.trunci", *q, e.vector(LANES, e.int(8)));
                 e.vstore(bytes, memref, &[row, e.add_c(at, i * LANES)]);
             }
-            let sum = e.cast("arith.sitofp", e.reduce("add", e.add(q[0], q[1])), e.f32());
-            for (i, value) in [d, e.mulf(sum, d)].into_iter().enumerate() {
+            let sums = q.map(|q| e.reduce("add", q));
+            let sum = e.cast("arith.sitofp", e.add(sums[0], sums[1]), e.f32());
+            let low = e.same("arith.andi", &[sums[0], e.cint(32, 0xffff)]);
+            let halves = e.same("arith.ori", &[low, e.same("arith.shli", &[sums[1], e.cint(32, 16)])]);
+            for (part, value) in [(SCALE, d), (SUM, e.mulf(sum, d)), (HALF_SUMS, halves)] {
                 let bytes = e.bitcast(e.splat_to(value, 1), e.vector(4, e.int(8)));
-                e.vstore(bytes, memref, &[row, e.add_c(at, BlockFormat::BLOCK + 4 * i)]);
+                e.vstore(bytes, memref, &[row, e.add_c(at, part)]);
             }
         }
     }
@@ -105,11 +115,15 @@ impl<'c, 'a> Rows<'_, 'c, 'a> {
         self.word(e, r, 4 * i, e.int(32))
     }
     fn scale(&self, e: &Emitter<'c, 'a>, r: usize) -> V<'c, 'a> {
-        self.word(e, r, BlockFormat::BLOCK, e.f32())
+        self.word(e, r, SCALE, e.f32())
     }
     /// The scale times the sum of the block.
     fn sum(&self, e: &Emitter<'c, 'a>, r: usize) -> V<'c, 'a> {
-        self.word(e, r, BlockFormat::BLOCK + 4, e.f32())
+        self.word(e, r, SUM, e.f32())
+    }
+    /// The sums of both halves of the block, as two 16-bit integers in one of 32.
+    fn half_sums(&self, e: &Emitter<'c, 'a>, r: usize) -> V<'c, 'a> {
+        self.word(e, r, HALF_SUMS, e.int(32))
     }
 }
 
@@ -139,7 +153,7 @@ pub fn accumulate<'c, 'a>(
         Order::Stream(ahead) => (vec![&all], ahead),
         Order::Registers => (all.chunks(1).collect(), 0),
     };
-    let blocks = weight.columns / BlockFormat::BLOCK;
+    let blocks = weight.columns / ACTIVATIONS;
     let zero = lanes.split(e, e.vf(0.0))[0];
     let group = |index: &V<'c, 'a>| {
         // parts[p][r]
@@ -149,9 +163,10 @@ pub fn accumulate<'c, 'a>(
                 let zeros = vec![zero; parts.len() * at.len()];
                 let sums = e.for_(e.ci(0), e.ci(blocks), 1, &zeros, |e, block, carried| {
                     let rows = Rows { memref: x, at, block: e.mul_c(block, BLOCK_BYTES) };
-                    let block = Block::new(e, weight.memref, format, *index, block, ahead);
+                    let mut block = Block::new(e, weight.memref, format, *index, block, ahead);
                     let sums = parts.iter().zip(carried.chunks_exact(at.len()));
-                    sums.flat_map(|(p, sums)| add_block(e, lanes, &block, &rows, *p, sums)).collect()
+                    sums.flat_map(|(p, sums)| Product { e, lanes, block: &mut block, rows, part: *p }.add(sums))
+                        .collect()
                 });
                 sums.chunks_exact(at.len()).map(<[V]>::to_vec).collect::<Vec<_>>()
             })
@@ -161,137 +176,225 @@ pub fn accumulate<'c, 'a>(
     indices.iter().flat_map(group).collect()
 }
 
-/// The sums of register `p` of a block's columns, one for each row, with the block added.
-fn add_block<'c, 'a>(
-    e: &Emitter<'c, 'a>,
+/// The product of a register of a unit's columns with the rows of a block of activations.
+struct Product<'r, 'c, 'a> {
+    e: &'r Emitter<'c, 'a>,
     lanes: Lanes,
-    block: &Block<'c, 'a>,
-    rows: &Rows<'_, 'c, 'a>,
-    p: usize,
-    sums: &[V<'c, 'a>],
-) -> Vec<V<'c, 'a>> {
-    let products = match (e.isa, block.format) {
-        (Isa::Sse2 | Isa::Neon, _) => plain(e, lanes, block, rows, p),
-        (_, BlockFormat::Q8_0) => bytes(e, lanes, block, rows, p),
-        _ => nibbles(e, lanes, block, rows, p),
-    };
-    let scale = lanes.split(e, block.scale)[p];
-    let offset = block.offset.map(|offset| lanes.split(e, offset)[p]);
-    let add = |(r, (sum, products)): (usize, (&V<'c, 'a>, V<'c, 'a>))| {
-        let scale = e.mulf(scale, lanes.splat(e, rows.scale(e, r)));
-        let sum = e.fma(e.cast("arith.sitofp", products, scale.r#type()), scale, *sum);
-        offset.map_or(sum, |offset| e.fma(offset, lanes.splat(e, rows.sum(e, r)), sum))
-    };
-    sums.iter().zip(products).enumerate().map(add).collect()
+    block: &'r mut Block<'c, 'a>,
+    rows: Rows<'r, 'c, 'a>,
+    /// Which register.
+    part: usize,
 }
 
-/// Sums of products of a register of a block's columns, one for each row, by `vpmaddubsw` or `vpdpbusd`.
-fn nibbles<'c, 'a>(
-    e: &Emitter<'c, 'a>,
-    lanes: Lanes,
-    block: &Block<'c, 'a>,
-    rows: &Rows<'_, 'c, 'a>,
-    p: usize,
-) -> Vec<V<'c, 'a>> {
-    // Two products of at most 127 * 15 are in each 16-bit sum; eight such pairs stay below 2^15, of 127 * 31 four.
-    let pairs = if block.fifth.is_some() { 4 } else { 8 };
-    let words: Vec<V> = (0..4).map(|i| lanes.split(e, block.words(e, i))[p]).collect();
-    let c = |value: i64| e.ci_like(value, words[0].r#type());
-    let fifth = block.fifth.map(|high| lanes.split(e, high)[p]);
-    let mut sums: Vec<Option<V>> = vec![None; rows.at.len()];
-    let mut halves = sums.clone();
-    for half in 0..8 {
-        let low = if half % 2 == 0 { words[half / 2] } else { e.same("arith.shrui", &[words[half / 2], c(4)]) };
-        let mut weights = e.same("arith.andi", &[low, c(0x0f0f_0f0f)]);
-        if let Some(high) = fifth {
-            // Four bits, spread over four bytes.
-            let bits = e.same("arith.andi", &[e.same("arith.shrui", &[high, c(4 * half as i64)]), c(15)]);
-            let bits = e.same("arith.andi", &[e.mul(bits, c(0x0020_4081)), c(0x0101_0101)]);
-            weights = e.same("arith.ori", &[weights, e.same("arith.shli", &[bits, c(4)])]);
-        }
-        for (r, (sum, so_far)) in sums.iter_mut().zip(&mut halves).enumerate() {
-            let x = lanes.splat(e, rows.quants(e, r, half));
-            if e.isa == Isa::Avx512Vnni {
-                *sum = Some(lanes.dpbusd(e, sum.unwrap_or_else(|| c(0)), weights, x));
-                continue;
-            }
-            let products = lanes.maddubs(e, weights, x);
-            let half_sum = so_far.map_or(products, |so_far| e.add(so_far, products));
-            *so_far = Some(half_sum);
-            if (half + 1) % pairs == 0 {
-                let paired = lanes.madd(e, half_sum, e.ci_like(1, half_sum.r#type()));
-                *sum = Some(sum.map_or(paired, |sum| e.add(sum, paired)));
-                *so_far = None;
-            }
+impl<'c, 'a> Product<'_, 'c, 'a> {
+    /// `sums`, one for each row, with the product added.
+    fn add(mut self, sums: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
+        let products = match (self.e.isa, self.block.format) {
+            (Isa::Sse2 | Isa::Neon, _) => self.plain(),
+            (Isa::Avx512Vnni, _) => self.fours(),
+            (_, BlockFormat::Q8_0) => self.signed(),
+            _ => self.pairs(),
+        };
+        let Product { e, lanes, rows, .. } = self;
+        let scale = self.part(self.block.scale);
+        let offset = self.block.offset.map(|offset| self.part(offset));
+        let add = |(r, (sum, products)): (usize, (&V<'c, 'a>, V<'c, 'a>))| {
+            let scale = e.mulf(scale, lanes.splat(e, rows.scale(e, r)));
+            let sum = e.fma(e.cast("arith.sitofp", products, scale.r#type()), scale, *sum);
+            offset.map_or(sum, |offset| e.fma(offset, lanes.splat(e, rows.sum(e, r)), sum))
+        };
+        sums.iter().zip(products).enumerate().map(add).collect()
+    }
+
+    fn part(&self, v: V<'c, 'a>) -> V<'c, 'a> {
+        self.lanes.split(self.e, v)[self.part]
+    }
+
+    /// Codes of columns 4 h to 4 h + 3.
+    fn codes(&mut self, h: usize) -> V<'c, 'a> {
+        let (e, lanes, part) = (self.e, self.lanes, self.part);
+        self.block.codes(e, h, &|v| lanes.split(e, v)[part])
+    }
+
+    /// A 32-bit constant in each lane.
+    fn c(&self, value: i64) -> V<'c, 'a> {
+        self.e.ci_like(value, self.lanes.ty(self.e, 32))
+    }
+
+    /// A zero for each row.
+    fn zeros(&self) -> Vec<V<'c, 'a>> {
+        vec![self.c(0); self.rows.at.len()]
+    }
+
+    /// Activations 4 h to 4 h + 3 of a row in each lane.
+    fn x(&self, r: usize, h: usize) -> V<'c, 'a> {
+        self.lanes.splat(self.e, self.rows.quants(self.e, r, h))
+    }
+
+    /// Fours of columns that share an integer scale, half by half, and whether there is one.
+    fn halves(&self) -> (Vec<std::ops::Range<usize>>, bool) {
+        match self.block.format {
+            BlockFormat::Q6_K => (vec![0..4, 4..8], true),
+            _ => (vec![0..8], false),
         }
     }
-    sums.into_iter().flatten().collect()
-}
 
-/// The same of signed 8-bit weights: even and odd columns widened to 16 bits, then `vpmaddwd`.
-fn bytes<'c, 'a>(
-    e: &Emitter<'c, 'a>,
-    lanes: Lanes,
-    block: &Block<'c, 'a>,
-    rows: &Rows<'_, 'c, 'a>,
-    p: usize,
-) -> Vec<V<'c, 'a>> {
-    let widen = |word: V<'c, 'a>| {
-        let halves = lanes.halves(e, word);
-        let eight = e.ci_like(8, halves.r#type());
-        let even = e.same("arith.shrsi", &[e.same("arith.shli", &[halves, eight]), eight]);
-        [even, e.same("arith.shrsi", &[halves, eight])]
-    };
-    let mut sums: Vec<Option<V>> = vec![None; rows.at.len()];
-    for i in 0..8 {
-        let weights = widen(lanes.split(e, block.words(e, i))[p]);
-        for (r, sum) in sums.iter_mut().enumerate() {
-            for (w, x) in weights.iter().zip(widen(lanes.splat(e, rows.quants(e, r, i)))) {
-                let products = lanes.madd(e, *w, x);
-                *sum = Some(sum.map_or(products, |sum| e.add(sum, products)));
-            }
-        }
+    /// The scales of a half of a unit of q6_k, as 32-bit integers.
+    fn scales(&self, half: usize) -> V<'c, 'a> {
+        let scales = self.e.cast("arith.extsi", self.block.integer_scales(self.e, half), self.e.vi32());
+        self.part(scales)
     }
-    sums.into_iter().flatten().collect()
-}
 
-/// The same with 32-bit multiplications, for every format.
-fn plain<'c, 'a>(
-    e: &Emitter<'c, 'a>,
-    lanes: Lanes,
-    block: &Block<'c, 'a>,
-    rows: &Rows<'_, 'c, 'a>,
-    p: usize,
-) -> Vec<V<'c, 'a>> {
-    let part = |v: V<'c, 'a>| lanes.split(e, v)[p];
-    let zero = part(e.ci_like(0, e.vi32()));
-    let c = |value: i64| e.ci_like(value, zero.r#type());
-    let is_byte = block.format == BlockFormat::Q8_0;
-    let fifth = block.fifth.map(part);
-    let mut sums = vec![zero; rows.at.len()];
-    for i in 0..8 {
-        let word = part(block.words(e, if is_byte { i } else { i / 2 }));
-        let x: Vec<V> = (0..rows.at.len()).map(|r| rows.quants(e, r, i)).collect();
-        for byte in 0..4 {
-            let signed = |word: V<'c, 'a>, c: &dyn Fn(i64) -> V<'c, 'a>| {
-                e.same("arith.shrsi", &[e.same("arith.shli", &[word, c(24 - 8 * byte)]), c(24)])
-            };
-            let weight = if is_byte {
-                signed(word, &c)
+    /// Bytes of two vectors of sixteen, for this register's lanes, in turns and widened to 16 bits.
+    fn interleaved(&self, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
+        let (e, lanes) = (self.e, LANES / self.lanes.parts());
+        let first = self.part * lanes;
+        let mask: Vec<i64> = (first..first + lanes).flat_map(|i| [i as i64, (LANES + i) as i64]).collect();
+        e.cast("arith.extsi", e.shuffle(a, b, &mask), self.lanes.ty(e, 16))
+    }
+
+    /// Takes 32 off every code of q6_k, times its scale.
+    fn centred(&self, sums: Vec<V<'c, 'a>>) -> Vec<V<'c, 'a>> {
+        if self.block.format != BlockFormat::Q6_K {
+            return sums;
+        }
+        let (e, lanes) = (self.e, self.lanes);
+        let scales = self.interleaved(self.block.integer_scales(e, 0), self.block.integer_scales(e, 1));
+        let scales = e.mul(scales, e.ci_like(-32, scales.r#type()));
+        let add = |(r, sum)| {
+            let halves = lanes.halves(e, lanes.splat(e, self.rows.half_sums(e, r)));
+            e.add(sum, lanes.madd(e, scales, halves))
+        };
+        sums.into_iter().enumerate().map(add).collect()
+    }
+
+    /// Products of unsigned codes by `vpmaddubsw`.
+    fn pairs(&mut self) -> Vec<V<'c, 'a>> {
+        let (e, lanes) = (self.e, self.lanes);
+        // Two products of at most 127 * 15 are in each 16-bit sum; eight such pairs stay below 2^15, of 127 * 31 four, of
+        // 127 * 63 two.
+        let most = 128 >> self.block.format.bits();
+        let mut sums = self.zeros();
+        let (halves, has_scales) = self.halves();
+        for (i, half) in halves.into_iter().enumerate() {
+            let factor = if has_scales {
+                let scales = self.block.integer_scales(e, i);
+                self.interleaved(scales, scales)
             } else {
-                let nibble = e.same("arith.shrui", &[word, c(8 * byte + 4 * (i as i64 % 2))]);
-                let nibble = e.same("arith.andi", &[nibble, c(15)]);
-                fifth.map_or(nibble, |high| {
-                    let bit = e.same("arith.shrui", &[high, c(4 * i as i64 + byte)]);
-                    let bit = e.same("arith.shli", &[e.same("arith.andi", &[bit, c(1)]), c(4)]);
-                    e.same("arith.ori", &[nibble, bit])
-                })
+                e.ci_like(1, lanes.ty(e, 16))
             };
-            for (sum, x) in sums.iter_mut().zip(&x) {
-                let x = signed(*x, &|value| e.cint(32, value));
-                *sum = e.add(*sum, e.mul(weight, lanes.splat(e, x)));
+            let zeros = vec![e.ci_like(0, lanes.ty(e, 16)); sums.len()];
+            let mut pairs = zeros.clone();
+            for h in half {
+                let codes = self.codes(h);
+                for (r, pair) in pairs.iter_mut().enumerate() {
+                    *pair = e.add(*pair, lanes.maddubs(e, codes, self.x(r, h)));
+                }
+                if (h + 1) % most == 0 {
+                    let add =
+                        |(sum, pair): (&mut V<'c, 'a>, &V<'c, 'a>)| *sum = e.add(*sum, lanes.madd(e, *pair, factor));
+                    sums.iter_mut().zip(&pairs).for_each(add);
+                    pairs.clone_from(&zeros);
+                }
             }
         }
+        self.centred(sums)
     }
-    sums
+
+    /// Products by `vpdpbusd`.
+    fn fours(&mut self) -> Vec<V<'c, 'a>> {
+        let (e, lanes) = (self.e, self.lanes);
+        let mut sums = self.zeros();
+        if self.block.format == BlockFormat::Q8_0 {
+            // Each weight is 128 too great.
+            let excess = e.ci_like(-128, lanes.ty(e, 16));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let halves = lanes.halves(e, lanes.splat(e, self.rows.half_sums(e, r)));
+                *sum = lanes.madd(e, halves, excess);
+            }
+        }
+        let (halves, has_scales) = self.halves();
+        for (i, half) in halves.into_iter().enumerate() {
+            let mut of_half = if has_scales { self.zeros() } else { sums.clone() };
+            for h in half {
+                let codes = self.codes(h);
+                let codes = match self.block.format {
+                    BlockFormat::Q8_0 => e.same("arith.xori", &[codes, self.c(0x8080_8080)]),
+                    _ => codes,
+                };
+                for (r, sum) in of_half.iter_mut().enumerate() {
+                    *sum = lanes.dpbusd(e, *sum, codes, self.x(r, h));
+                }
+            }
+            if has_scales {
+                let scale = self.scales(i);
+                sums.iter_mut().zip(of_half).for_each(|(sum, half)| *sum = e.add(*sum, e.mul(half, scale)));
+            } else {
+                sums = of_half;
+            }
+        }
+        self.centred(sums)
+    }
+
+    /// Products of signed bytes by `vpmaddubsw`: |w| times the activation with the sign of w. Two products of at most
+    /// 128 * 127 are all that a 16-bit sum holds.
+    fn signed(&mut self) -> Vec<V<'c, 'a>> {
+        let (e, lanes) = (self.e, self.lanes);
+        let one = e.ci_like(1, lanes.ty(e, 16));
+        let mut sums = self.zeros();
+        for h in 0..8 {
+            let weights = lanes.bytes(e, self.codes(h));
+            let zero = e.ci_like(0, weights.r#type());
+            let size = e.max(weights, e.sub(zero, weights));
+            let negative = e.cmp(Cmp::Slt, weights, zero);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let x = lanes.bytes(e, self.x(r, h));
+                let x = if e.isa == Isa::Avx2 {
+                    e.intrinsic("llvm.x86.avx2.psign.b", &[x, weights], x.r#type())
+                } else {
+                    e.select(negative, e.sub(zero, x), x)
+                };
+                *sum = e.add(*sum, lanes.madd(e, lanes.maddubs(e, size, x), one));
+            }
+        }
+        sums
+    }
+
+    /// Products by 32-bit multiplications.
+    fn plain(&mut self) -> Vec<V<'c, 'a>> {
+        let (e, lanes) = (self.e, self.lanes);
+        let signed = self.block.format == BlockFormat::Q8_0;
+        let mut sums = self.zeros();
+        let (halves, has_scales) = self.halves();
+        for (i, half) in halves.into_iter().enumerate() {
+            let mut of_half = self.zeros();
+            for h in half {
+                let codes = self.codes(h);
+                let x: Vec<V> = (0..sums.len()).map(|r| self.rows.quants(e, r, h)).collect();
+                for byte in 0..4 {
+                    // The byte at the top, then at the bottom.
+                    let shift = |name, v, by| e.same(name, &[v, e.ci_like(by, v.r#type())]);
+                    let byte_of = |v: V<'c, 'a>, right| shift(right, shift("arith.shli", v, 24 - 8 * byte), 24);
+                    let weights = byte_of(codes, if signed { "arith.shrsi" } else { "arith.shrui" });
+                    for (sum, x) in of_half.iter_mut().zip(&x) {
+                        *sum = e.add(*sum, e.mul(weights, lanes.splat(e, byte_of(*x, "arith.shrsi"))));
+                    }
+                }
+            }
+            if has_scales {
+                let scale = self.scales(i);
+                for (r, (sum, half)) in sums.iter_mut().zip(of_half).enumerate() {
+                    // The sum of the half's activations, 32 times.
+                    let both = self.rows.half_sums(e, r);
+                    let shift = |name, v, by| e.same(name, &[v, e.cint(32, by)]);
+                    let top = if i == 0 { shift("arith.shli", both, 16) } else { both };
+                    let offset = shift("arith.shli", shift("arith.shrsi", top, 16), 5);
+                    *sum = e.add(*sum, e.mul(e.sub(half, lanes.splat(e, offset)), scale));
+                }
+            } else {
+                sums = of_half;
+            }
+        }
+        sums
+    }
 }

@@ -31,7 +31,7 @@ use crate::{
     weights::{Reader, Storage, Weight},
 };
 use kforge_passes::tuner::product::{AHEAD_INT8, GEMV_ROWS, PANEL_BYTES};
-use kforge_program::{Access, Layout};
+use kforge_program::{Access, Layout, layout::UNIT};
 use kforge_quant::BlockFormat;
 use melior::ir::{
     Value, ValueLike,
@@ -363,8 +363,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         if height == 0 || block == 0 || block % height != 0 {
             return Err(group.unsupported(None, "gemm's MB must be a positive multiple of MR"));
         }
-        if depth < self.depth && (depth == 0 || !depth.is_multiple_of(BlockFormat::BLOCK)) {
-            let message = format!("gemm's KC must be a positive multiple of {}, got {depth}", BlockFormat::BLOCK);
+        if depth < self.depth && (depth == 0 || !depth.is_multiple_of(UNIT)) {
+            let message = format!("gemm's KC must be a positive multiple of {}, got {depth}", UNIT);
             return Err(group.unsupported(None, message));
         }
         if depth < self.depth && self.int8 {

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use kforge_program::Access;
-use kforge_quant::BlockFormat;
+use kforge_quant::ACTIVATIONS;
 use melior::ir::{
     Value, ValueLike,
     attribute::FloatAttribute,
@@ -163,7 +163,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let last = shape.last().copied().flatten();
     let length =
         last.ok_or_else(|| group.unsupported(Some(first), "the last dimension must be static to be compiled"))?;
-    let blocks = length / BlockFormat::BLOCK;
+    let blocks = length / ACTIVATIONS;
     let packed = group.result_layouts[0] == "blocks8";
     let rows = |v: Value<'c, 'a>| module.memref(&[None, last], element(v.r#type()));
     let vector = |v: Value<'c, 'a>| module.memref(&[last], element(v.r#type()));

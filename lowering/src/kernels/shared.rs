@@ -129,7 +129,8 @@ impl Lanes {
         LANES / self.lanes
     }
 
-    fn ty<'c>(self, e: &Emitter<'c, '_>, bits: usize) -> Type<'c> {
+    /// A register of integers.
+    pub fn ty<'c>(self, e: &Emitter<'c, '_>, bits: usize) -> Type<'c> {
         e.vector(self.lanes * 32 / bits, e.int(bits as u32))
     }
 
@@ -158,17 +159,20 @@ impl Lanes {
         e.bitcast(v, self.ty(e, 16))
     }
 
+    /// A register seen as bytes.
+    pub fn bytes<'c, 'a>(self, e: &Emitter<'c, 'a>, v: V<'c, 'a>) -> V<'c, 'a> {
+        e.bitcast(v, self.ty(e, 8))
+    }
+
     /// Unsigned bytes of `a` times signed bytes of `b`, neighbours added into 16 bits with saturation.
     pub fn maddubs<'c, 'a>(self, e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         let name = if self.lanes == 16 { "llvm.x86.avx512.pmaddubs.w.512" } else { "llvm.x86.avx2.pmadd.ub.sw" };
-        let bytes = |v| e.bitcast(v, self.ty(e, 8));
-        e.intrinsic(name, &[bytes(a), bytes(b)], self.ty(e, 16))
+        e.intrinsic(name, &[self.bytes(e, a), self.bytes(e, b)], self.ty(e, 16))
     }
 
     /// `sum` plus four neighbouring products of unsigned bytes of `a` and signed bytes of `b`.
     pub fn dpbusd<'c, 'a>(self, e: &Emitter<'c, 'a>, sum: V<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
-        let bytes = |v| e.bitcast(v, self.ty(e, 8));
-        e.intrinsic("llvm.x86.avx512.vpdpbusd.512", &[sum, bytes(a), bytes(b)], self.ty(e, 32))
+        e.intrinsic("llvm.x86.avx512.vpdpbusd.512", &[sum, self.bytes(e, a), self.bytes(e, b)], self.ty(e, 32))
     }
 
     /// Signed 16-bit lanes of `a` times those of `b`, neighbours added into 32 bits.

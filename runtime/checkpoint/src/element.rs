@@ -11,13 +11,13 @@ pub enum Element {
     F32,
     F16,
     BF16,
-    /// Blocks of 32 along the columns.
+    /// Blocks along the columns.
     Quant(BlockFormat),
 }
 
 impl Element {
     /// What an error about another type says that we compute with.
-    pub(crate) const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0";
+    pub(crate) const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
 
     /// The element of a GGML type, if we compute with it.
     pub fn of_ggml(ty: GgmlType) -> Option<Self> {
@@ -30,6 +30,9 @@ impl Element {
             GgmlType::Q5_0 => Element::Quant(BlockFormat::Q5_0),
             GgmlType::Q5_1 => Element::Quant(BlockFormat::Q5_1),
             GgmlType::Q8_0 => Element::Quant(BlockFormat::Q8_0),
+            GgmlType::Q4_K => Element::Quant(BlockFormat::Q4_K),
+            GgmlType::Q5_K => Element::Quant(BlockFormat::Q5_K),
+            GgmlType::Q6_K => Element::Quant(BlockFormat::Q6_K),
             _ => return None,
         })
     }

@@ -115,6 +115,9 @@ fn matrix(
         BlockFormat::Q5_0 => GgmlType::Q5_0,
         BlockFormat::Q5_1 => GgmlType::Q5_1,
         BlockFormat::Q8_0 => GgmlType::Q8_0,
+        BlockFormat::Q4_K => GgmlType::Q4_K,
+        BlockFormat::Q5_K => GgmlType::Q5_K,
+        BlockFormat::Q6_K => GgmlType::Q6_K,
     };
     writer.tensor(name, &dims, ty, &bytes);
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! That the number of threads does not is part of every [`Suite::check`].
 
-use crate::text::{tensor, weight};
+use crate::text::{FORMATS, depth, tensor, weight};
 use kforge_passes::Fusions;
 use kforge_reference::{Element, Tensor, random};
 use kforge_test::run::{Case, Suite, isas, same_bytes};
@@ -14,6 +14,16 @@ fn rows(t: &Tensor, range: Range<usize>) -> Tensor {
     let row = bytes.len() / t.shape()[0];
     let shape = [&[range.len()], &t.shape()[1..]].concat();
     Tensor::from_bytes(shape, t.element(), &bytes[range.start * row..range.end * row]).expect("whole rows")
+}
+
+/// An element by its name.
+fn of(name: &str) -> Element {
+    match name {
+        "f32" => Element::F32,
+        "f16" => Element::F16,
+        "bf16" => Element::BF16,
+        name => Element::Quant(name.parse().expect("an element")),
+    }
 }
 
 /// A linear layer, its kernel chosen by the passes, or by hand.
@@ -50,16 +60,11 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
         ((17, 96), "f16", "f16"),
         ((33, 64), "f32", "q5_0"),
         ((40, 64), "bf16", "q8_0"),
+        ((33, 512), "f32", "q4_k"),
+        ((17, 256), "f16", "q5_k"),
+        ((40, 512), "f32", "q6_k"),
     ];
     for (i, (shape, element, stored)) in weights.into_iter().enumerate() {
-        let of = |name: &str| match name.parse() {
-            Ok(format) => Element::Quant(format),
-            Err(_) => ["f32", "f16", "bf16"]
-                .iter()
-                .position(|e| *e == name)
-                .map(|i| [Element::F32, Element::F16, Element::BF16][i])
-                .expect("an element"),
-        };
         let x = random::uniform(i as u64, &[127, shape.1], of(element)).expect("a matrix");
         let w = random::uniform(7 + i as u64, &[shape.0, shape.1], of(stored)).expect("a weight");
         let mut add = |case: Case, ranges: &[Range<usize>]| {
@@ -81,24 +86,26 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
         }
     }
     // Rounded to 8 bits.
-    let q4_1 = Element::Quant("q4_1".parse().expect("a format"));
-    let (n, k, x, w) = (33, 96, random::uniform(3, &[127, 96], Element::F32), random::uniform(4, &[33, 96], q4_1));
-    let (x, w) = (x.expect("a matrix"), w.expect("a weight"));
-    for (count, ranges) in
-        [("?", vec![0..127, 0..126, 60..61, 5..22]), ("1", vec![0..1, 63..64]), ("3", vec![0..3, 100..103])]
-    {
-        let (input, output) = (format!("tensor<{count}x{k}xf32>"), format!("tensor<{count}x{n}xf32>"));
-        let ty = format!("!transformer.quant<q4_1, {n}x{k}>");
-        let function = format!(
-            "(%x: {input}, %w: {ty}) -> {output} {{
-              %q = transformer.quantize %x : {input}
-              %y = transformer.linear %q, %w : {input}, {ty} -> {output}
-              return %y : {output}
-            }}"
-        );
-        suite.cases.push(Case::new(format!("{count} rows in 8 bits"), function));
-        inputs.push(ranges.iter().map(|range| vec![rows(&x, range.clone()), w.clone()]).collect());
-        expected.push((weights.len(), ranges));
+    for (i, format) in FORMATS.into_iter().enumerate() {
+        let (n, k) = (33, depth(96, format));
+        let x = random::uniform(3, &[127, k], Element::F32).expect("a matrix");
+        let w = random::uniform(4, &[n, k], of(format)).expect("a weight");
+        let ranges =
+            [("?", vec![0..127, 0..126, 60..61, 5..22]), ("1", vec![0..1, 63..64]), ("3", vec![0..3, 100..103])];
+        for (count, ranges) in ranges {
+            let (input, output) = (format!("tensor<{count}x{k}xf32>"), format!("tensor<{count}x{n}xf32>"));
+            let ty = format!("!transformer.quant<{format}, {n}x{k}>");
+            let function = format!(
+                "(%x: {input}, %w: {ty}) -> {output} {{
+                  %q = transformer.quantize %x : {input}
+                  %y = transformer.linear %q, %w : {input}, {ty} -> {output}
+                  return %y : {output}
+                }}"
+            );
+            suite.cases.push(Case::new(format!("{count} rows in 8 bits by {format}"), function));
+            inputs.push(ranges.iter().map(|range| vec![rows(&x, range.clone()), w.clone()]).collect());
+            expected.push((weights.len() + i, ranges));
+        }
     }
     let mut by_isa: Vec<(_, Vec<Vec<u8>>)> = vec![];
     for isa in isas() {

@@ -1,7 +1,8 @@
 //! Every op against the reference, on sizes that no tile divides.
 
-use crate::text::{ELEMENTS, FORMATS, tensor, weight};
-use kforge_test::run::{Case, Suite};
+use crate::text::{ELEMENTS, FORMATS, depth, tensor, weight};
+use kforge_reference::{Element, Tensor};
+use kforge_test::run::{Case, Suite, agree, isas};
 
 /// Row counts around the tiles: a single row, below and above a register tile, around a task's block, and none.
 const ROWS: [usize; 7] = [1, 3, 17, 31, 33, 127, 0];
@@ -28,7 +29,8 @@ fn linear_layers() {
     let mut cases = vec![];
     for (i, stored) in ELEMENTS.into_iter().chain(FORMATS).enumerate() {
         let element = ELEMENTS[i % 3];
-        let shape = [(17, 32), (33, 64), (127, 96), (1, 32), (48, 64)][i % 5];
+        let (n, k) = [(17, 32), (33, 64), (127, 96), (1, 32), (48, 264)][i % 5];
+        let shape = (n, depth(if i < ELEMENTS.len() { k } else { k.next_multiple_of(32) }, stored));
         cases.push(linear("?", shape, element, stored, i % 2 == 0).rows(&ROWS));
         cases.push(linear(["1", "3", "8"][i % 3], shape, "f32", stored, i % 2 == 1).sizes(&[]));
     }
@@ -57,9 +59,10 @@ fn activations_in_eight_bits() {
         cases.push(rowwise("transformer.quantize", [32, 96, 1056][i], element, &[], "").rows(&ROWS));
     }
     let shapes = [(33, 64), (17, 32), (127, 96), (1, 32), (48, 1056)];
-    for (i, format) in ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"].into_iter().enumerate() {
+    for (i, format) in FORMATS.into_iter().enumerate() {
         for (j, rows) in ["?", "1", "3", "8"].into_iter().enumerate() {
             let (n, k) = shapes[(i + j) % shapes.len()];
+            let k = depth(k, format);
             let (x, y, w) = (tensor(rows, k, "f32"), tensor(rows, n, "f32"), weight(n, k, format));
             let function = format!(
                 "(%x: {x}, %w: {w}, %b: tensor<{n}xf32>) -> {y} {{
@@ -73,6 +76,60 @@ fn activations_in_eight_bits() {
         }
     }
     Suite::new(cases).check();
+}
+
+/// Codes, scales and activations of the largest magnitude: no sum of integers may overflow or saturate.
+#[test]
+fn integers_at_their_limits() {
+    let (n, k) = (17, 512);
+    let (mut suite, mut inputs) = (Suite::default(), vec![]);
+    let activations = |rows: usize, sign: fn(usize, usize) -> f32| {
+        let values: Vec<f32> = (0..rows * k).map(|i| sign(i / k, i % k)).collect();
+        Tensor::f32([rows, k], values).expect("activations")
+    };
+    let signs: [fn(usize, usize) -> f32; 3] = [
+        |row, _| if row % 2 == 0 { 1.0 } else { -1.0 },
+        |row, column| if (row + column) % 2 == 0 { 1.0 } else { -1.0 },
+        |row, column| if (row + column / 16) % 2 == 0 { 1.0 } else { -1.0 },
+    ];
+    for name in FORMATS {
+        let element = Element::Quant(name.parse().expect("a format"));
+        let Element::Quant(format) = element else { unreachable!("it was made so") };
+        let (bytes, one, half) = (format.block_bytes(), [0x00, 0x3c], [0x00, 0x38]);
+        let weights = |(fill, scale): (u8, u8)| {
+            let mut block = vec![fill; bytes];
+            if name == "q6_k" {
+                block[192..208].fill(scale);
+            }
+            let d = if name == "q6_k" { 208 } else { 0 };
+            block[d..d + 2].copy_from_slice(&one);
+            if format.has_min() {
+                block[2..4].copy_from_slice(&half);
+            }
+            Tensor::from_bytes([n, k], element, &block.repeat(n * k / format.block())).expect("a weight")
+        };
+        for (rows, count) in [("?", 9), ("1", 1)] {
+            let (x, y, w) = (tensor(rows, k, "f32"), tensor(rows, n, "f32"), weight(n, k, name));
+            let function = format!(
+                "(%x: {x}, %w: {w}) -> {y} {{
+                  %q = transformer.quantize %x : {x}
+                  %y = transformer.linear %q, %w : {x}, {w} -> {y}
+                  return %y : {y}
+                }}"
+            );
+            suite.cases.push(Case::new(format!("limits of {name}, {rows} rows"), function));
+            let calls = [(0x00, 0x80), (0x7f, 0x7f), (0x80, 0x80), (0xff, 0x80), (0xff, 0x7f)].map(weights);
+            let calls = calls.iter().flat_map(|w| signs.map(|sign| vec![activations(count, sign), w.clone()]));
+            inputs.push(calls.collect());
+        }
+    }
+    let expected = suite.reference(&inputs);
+    for isa in isas() {
+        let actual = suite.run(&suite.compile(isa, true), 2, &inputs);
+        for (case, (actual, expected)) in suite.cases.iter().zip(actual.iter().zip(&expected)) {
+            agree(case, actual, expected).unwrap_or_else(|message| panic!("{isa}, {}: {message}", case.name));
+        }
+    }
 }
 
 #[test]
@@ -219,7 +276,7 @@ fn element_wise_ops() {
 fn embeddings() {
     let mut cases = vec![];
     for (i, stored) in ELEMENTS.into_iter().chain(FORMATS).enumerate() {
-        let (vocabulary, width) = (37, [32, 64][i % 2]);
+        let (vocabulary, width) = (37, depth([32, 64][i % 2], stored));
         let (ids, table, y) =
             ("tensor<2x?xi32>", weight(vocabulary, width, stored), tensor("2x?", width, ELEMENTS[i % 3]));
         let function = format!(

@@ -41,6 +41,14 @@ func.func @integers(%x: tensor<1x64xf32>, %w: !transformer.quant<q8_0, 33x64>, %
   return %y, %z, %a : tensor<1x33xf32>, tensor<1x17xf32>, tensor<1x17xf32>
 }
 
+func.func @k_quants(%x: tensor<1x256xf32>, %w: !transformer.quant<q4_k, 33x256>, %v: !transformer.quant<q6_k, 17x256>, %u: !transformer.quant<q5_k, 17x256>) -> (tensor<1x33xf32>, tensor<1x17xf32>, tensor<1x17xf32>) {
+  %q = transformer.quantize %x : tensor<1x256xf32>
+  %y = transformer.linear %q, %w : tensor<1x256xf32>, !transformer.quant<q4_k, 33x256> -> tensor<1x33xf32>
+  %z = transformer.linear %q, %v : tensor<1x256xf32>, !transformer.quant<q6_k, 17x256> -> tensor<1x17xf32>
+  %a = transformer.linear %x, %u : tensor<1x256xf32>, !transformer.quant<q5_k, 17x256> -> tensor<1x17xf32>
+  return %y, %z, %a : tensor<1x33xf32>, tensor<1x17xf32>, tensor<1x17xf32>
+}
+
 func.func @rows(%ids: tensor<?xi32>, %table: !transformer.quant<q5_0, 37x64>) -> tensor<?x64xf16> {
   %x = transformer.embedding %ids, %table : tensor<?xi32>, !transformer.quant<q5_0, 37x64> -> tensor<?x64xf16>
   %y = transformer.softmax %x : tensor<?x64xf16>

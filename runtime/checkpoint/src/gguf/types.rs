@@ -101,6 +101,9 @@ impl GgmlType {
     pub const Q5_0: GgmlType = ggml(6, "Q5_0", 32, 22);
     pub const Q5_1: GgmlType = ggml(7, "Q5_1", 32, 24);
     pub const Q8_0: GgmlType = ggml(8, "Q8_0", 32, 34);
+    pub const Q4_K: GgmlType = ggml(12, "Q4_K", 256, 144);
+    pub const Q5_K: GgmlType = ggml(13, "Q5_K", 256, 176);
+    pub const Q6_K: GgmlType = ggml(14, "Q6_K", 256, 210);
     pub const BF16: GgmlType = ggml(30, "BF16", 1, 2);
 
     /// Sizes from ggml's type traits; gaps are numbers that GGML has retired.
@@ -115,9 +118,9 @@ impl GgmlType {
         ggml(9, "Q8_1", 32, 36),
         ggml(10, "Q2_K", 256, 84),
         ggml(11, "Q3_K", 256, 110),
-        ggml(12, "Q4_K", 256, 144),
-        ggml(13, "Q5_K", 256, 176),
-        ggml(14, "Q6_K", 256, 210),
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
         ggml(15, "Q8_K", 256, 292),
         ggml(16, "IQ2_XXS", 256, 66),
         ggml(17, "IQ2_XS", 256, 74),
