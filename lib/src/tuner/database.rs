@@ -9,7 +9,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Version of the tables.
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the tuning database {path} cannot be used: {message}")]
-    Database { path: PathBuf, message: String },
+    Database { path: PathBuf, message: String, busy: bool },
     #[error(
         "the tuning database {path} was written by another version (tables {found}, this program knows {SCHEMA}); use another KFORGE_CACHE, or move it away"
     )]
@@ -128,9 +129,9 @@ impl Database {
         match Self::open_file(&path) {
             Ok(database) => Ok(database),
             Err(_) if path.exists() && !is_writable(directory) => Self::open_read_only(&path),
-            Err(Error::Database { path, message }) => {
+            Err(Error::Database { path, message, busy }) => {
                 let message = made.err().map_or(message, |e| format!("its directory cannot be made: {e}"));
-                Err(Error::Database { path, message })
+                Err(Error::Database { path, message, busy })
             }
             Err(error) => Err(error),
         }
@@ -144,8 +145,14 @@ impl Database {
         let connection = Connection::open(path).map_err(|e| fail(path, &e))?;
         let database = Database { path: path.to_owned(), connection, writable: true };
         database.connection.busy_timeout(PATIENCE).map_err(|e| database.fail(&e))?;
-        if database.version()? != SCHEMA {
-            database.make_tables()?;
+        let begin = Instant::now();
+        while database.version()? != SCHEMA {
+            match database.make_tables() {
+                // Two processes that change the journal's mode at once do not wait for each other.
+                Err(error @ Error::Database { busy: true, .. }) if begin.elapsed() > PATIENCE => return Err(error),
+                Err(Error::Database { busy: true, .. }) => thread::sleep(Duration::from_millis(10)),
+                made => made?,
+            }
         }
         Ok(database)
     }
@@ -357,5 +364,6 @@ fn fail(path: &Path, error: &rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseBusy) => "another process has held it for too long".into(),
         _ => error.to_string(),
     };
-    Error::Database { path: path.to_owned(), message }
+    let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+    Error::Database { path: path.to_owned(), message, busy }
 }

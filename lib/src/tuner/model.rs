@@ -62,20 +62,24 @@ fn gemv(product: &Product, width: usize, registers: usize, ahead: usize, threads
     let distance = match (product.int8, ahead) {
         (_, 0) if product.quantised => 1.15,
         (_, 0) => 1.0,
-        (true, 1..=6) => 1.08,
-        (true, 7..=12) => 1.03,
-        (true, _) => 1.0,
-        (false, 1..=3) => 1.03,
-        (false, 4..=12) => 1.0,
-        (false, 13..=24) => 1.01,
-        (false, _) => 1.04,
+        (true, 1..=3) => 1.05,
+        (true, 4..=6) => 1.0,
+        (true, 7..=12) => 1.02,
+        (true, 13..=24) => 1.05,
+        (true, _) => 1.08,
+        (false, 1..=12) if product.quantised => 1.08,
+        (false, _) if product.quantised => 1.0,
+        // A hardware prefetcher has been there before.
+        (false, _) => 1.06,
     };
     let streams = if product.int8 { 1 } else { registers / LANES * product.together() };
     let streams = match streams {
         1 if product.int8 => 1.0,
-        1 => 1.06,
-        2..=4 => 1.0,
-        _ => 1.06,
+        1 => 1.1,
+        2 => 1.0,
+        3..=4 if product.quantised => 1.05,
+        3..=4 => 0.97,
+        _ => 1.1,
     };
     let reads = roofs.seconds(product) * distance * streams * imbalance(tasks, threads).min(1.5);
     // Each task takes a counter and normalises the row anew.

@@ -24,11 +24,11 @@ pub const GEMV_ROWS: usize = 8;
 /// Stack bytes that a task's panels may take.
 pub const PANEL_BYTES: usize = 1 << 20;
 
-/// Blocks between a load and its prefetch: about 300 ns of work on f32, a little more than memory takes.
-pub const AHEAD: usize = 6;
+/// Blocks between a load and its prefetch: the sweeps in test/data/sweeps say so.
+pub const AHEAD: usize = 24;
 
-/// The same for products of integers, where a block takes some 10 ns.
-pub const AHEAD_INT8: usize = 24;
+/// The same for products of integers.
+pub const AHEAD_INT8: usize = 6;
 
 /// Rows that a GEMM with a dynamic number of them is chosen for.
 pub const USUAL_ROWS: usize = 128;

@@ -20,7 +20,7 @@ const LEAST: usize = 4;
 pub const ENOUGH: f64 = 0.97;
 
 /// What a candidate must save to replace the default: less is noise.
-const SAVING: f64 = 0.01;
+const SAVING: f64 = 0.02;
 
 /// A candidate that has been measured, or has failed.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! Every op against the reference, on sizes that no tile divides.
 
 use crate::text::{ELEMENTS, FORMATS, depth, tensor, weight};
+use kforge_passes::Fusions;
 use kforge_reference::{Element, Tensor};
 use kforge_test::run::{Case, Suite, agree, isas};
 
@@ -125,7 +126,7 @@ fn integers_at_their_limits() {
     }
     let expected = suite.reference(&inputs);
     for isa in isas() {
-        let actual = suite.run(&suite.compile(isa, true), 2, &inputs);
+        let actual = suite.run(&suite.compile(isa, Fusions::ALL), 2, &inputs);
         for (case, (actual, expected)) in suite.cases.iter().zip(actual.iter().zip(&expected)) {
             agree(case, actual, expected).unwrap_or_else(|message| panic!("{isa}, {}: {message}", case.name));
         }

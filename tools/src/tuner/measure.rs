@@ -7,7 +7,7 @@ use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Target};
 use kforge_passes::{
     isa::Isa,
-    tuner::{Environment, Family, Problem, Roofs, Row, Tried, problem::ENTRY, product::USUAL_ROWS, space},
+    tuner::{Environment, Family, Problem, Roofs, Row, problem::ENTRY, product::USUAL_ROWS, space},
 };
 use kforge_program::{Buffer, Program};
 use kforge_reference::{Tensor, Tolerance, compare, random};
@@ -20,11 +20,11 @@ pub const FOOTPRINT: usize = 64 << 20;
 /// Copies of a problem at most, for one of a few rows.
 const COPIES: usize = 256;
 
-/// Rounds of a candidate that is not given up; in each, it and the best so far take turns.
+/// Rounds of a candidate that is not given up; in each, it and the default take turns.
 const ROUNDS: usize = 11;
 
 /// A round is at least this long.
-const ROUND: Duration = Duration::from_millis(2);
+const ROUND: Duration = Duration::from_millis(6);
 
 /// After so many rounds, a candidate this much slower than the best is given up.
 const STOPS: [(usize, f64); 2] = [(3, 1.15), (6, 1.04)];
@@ -49,6 +49,8 @@ pub struct Bench<'p> {
     answer: Vec<Vec<u8>>,
     /// Of the answer, against the reference.
     error: f64,
+    /// The tile that every other is compared with.
+    default: Vec<usize>,
     /// The tile in the executor.
     loaded: Vec<usize>,
     /// Kernels that are not in the executor now.
@@ -99,6 +101,7 @@ impl<'p> Bench<'p> {
             copies,
             answer: vec![],
             error: 0.0,
+            default: tile.clone(),
             loaded: tile,
             others: vec![],
         };
@@ -128,14 +131,15 @@ impl<'p> Bench<'p> {
         })
     }
 
-    /// The row of a candidate, measured in turns with the best so far.
+    /// The row of a candidate, measured in turns with the default. It is given up early if it is slower than what takes
+    /// `best` of the default's time.
     ///
     /// # Errors
     /// If the executor fails; a candidate that does is a row with a failure.
     pub fn measure(
         &mut self,
         candidate: Candidate,
-        best: Option<&Tried>,
+        best: f64,
         roofs: &Roofs,
         key: &str,
         environment: &str,
@@ -161,7 +165,8 @@ impl<'p> Bench<'p> {
             }
         };
         // Only what takes turns stays in memory.
-        self.others.retain(|(tile, _)| best.is_some_and(|best| *tile == best.tile));
+        let default = self.default.clone();
+        self.others.retain(|(tile, _)| *tile == default);
         row.code = code_hash(&compiled.object);
         self.keep(&candidate.tile, compiled)?;
         self.load(&candidate.tile)?;
@@ -170,31 +175,24 @@ impl<'p> Bench<'p> {
             row.failure = Some(self.wrong(&answer)?);
             return Ok(row);
         }
-        let best = best.filter(|best| best.tile != candidate.tile);
         let mut ratios = vec![];
-        if let Some(best) = best {
-            if !self.has(&best.tile) {
-                let compiled = compile_tile(self.problem, &best.tile, &self.target)?;
-                self.keep(&best.tile, compiled)?;
-            }
-            self.load(&best.tile)?;
-            self.time()?;
-        }
+        self.load(&default)?;
+        self.time()?;
         for round in 1..=ROUNDS {
             self.load(&candidate.tile)?;
             let time = self.time()?;
             row.samples.push(time);
-            let Some(best) = best else { continue };
-            self.load(&best.tile)?;
+            if candidate.tile == default {
+                continue;
+            }
+            self.load(&default)?;
             ratios.push(time / self.time()?);
-            if STOPS.iter().any(|(rounds, limit)| *rounds == round && median(&ratios) > *limit) {
+            if STOPS.iter().any(|(rounds, limit)| *rounds == round && median(&ratios) > *limit * best) {
                 break;
             }
         }
-        row.ratio = Some(match best {
-            Some(best) => median(&ratios) * best.ratio.unwrap_or(1.0),
-            None => 1.0,
-        });
+        // All in turns with the default, never in a chain of comparisons, whose errors would multiply.
+        row.ratio = Some(if ratios.is_empty() { 1.0 } else { median(&ratios) });
         row.share = roofs.seconds(&self.problem.product) / (row.median() * 1e-6);
         Ok(row)
     }

@@ -182,7 +182,7 @@ fn sweep(
     database: &mut Database,
     bar: &ProgressBar,
 ) -> Result<tuner::Outcome> {
-    let roofs = tuner::roofs(machine, database)?;
+    let mut roofs = tuner::roofs(machine, database)?;
     let search = Search::new(&problem.product, machine, &roofs);
     let (key, id) = (problem.key(), machine.id());
     let mut tried = tuner::tried(problem, &database.rows(&key, &id)?);
@@ -193,8 +193,10 @@ fn sweep(
     let mut bench = Bench::new(problem, machine)?;
     for batch in missing.chunks(machine.threads.clamp(1, 8)) {
         for candidate in bench.compile(batch) {
-            let best = search::ranking(&problem.product, &tried).into_iter().next();
-            let row = bench.measure(candidate, best.as_ref(), &roofs, &key, &id)?;
+            let mut row = bench.measure(candidate, tuner::best(&tried), &roofs, &key, &id)?;
+            if row.share > 1.0 {
+                roofs = tuner::raised(problem, machine, database, &roofs, &mut row)?;
+            }
             tried.extend(tuner::tried(problem, std::slice::from_ref(&row)));
             database.put(&Line { row, problem: problem.text.clone(), machine: machine.clone() })?;
             bar.inc(1);
