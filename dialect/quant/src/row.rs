@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn representable_rows_come_back() {
         // A step that both a sixty-third and a power of two divide.
-        let ramp = |from: i32, count: i32| (0..512).map(|i| (from + i % count) as f32 * 63.0 / 256.0).collect::<Vec<_>>();
+        let ramp =
+            |from: i32, count: i32| (0..512).map(|i| (from + i % count) as f32 * 63.0 / 256.0).collect::<Vec<_>>();
         for (format, from, count) in [
             (BlockFormat::Q4_0, -8, 16),
             (BlockFormat::Q4_1, -3, 16),
