@@ -3,7 +3,7 @@
 use crate::support::GgufModel;
 use kforge_checkpoint::gguf::write::Writer;
 use kforge_checkpoint::gguf::{GgmlType, ValueType};
-use kforge_checkpoint::{Checkpoint, Storage};
+use kforge_checkpoint::{Checkpoint, Element, Storage};
 
 /// Offsets in the file of [`GgufModel`]: the header, then the first entry, `general.architecture`.
 const VERSION: usize = 4;
@@ -97,6 +97,33 @@ fn damaged_structure() {
     for (file, expected) in cases {
         let error = error_of(file);
         assert!(error.starts_with(expected), "{error}\nexpected {expected}");
+    }
+}
+
+/// K formats: blocks of 256 in the sizes that ggml gives them, and nothing beside the data that a file holds.
+#[test]
+fn blocks_of_256() {
+    for (ty, bytes) in [(GgmlType::Q4_K, 144), (GgmlType::Q5_K, 176), (GgmlType::Q6_K, 210)] {
+        let model = |dims: &[usize], data: usize| {
+            let dims = dims.to_vec();
+            GgufModel::new().with(move |writer| {
+                writer.tensor("more.weight", &dims, ty, &vec![0; data]);
+            })
+        };
+        let open = model(&[2, 512], 4 * bytes).open().unwrap();
+        let row = open.describe().tensors.into_iter().find(|row| row.name == "more.weight").unwrap();
+        assert_eq!((row.ty.as_str(), row.bytes), (ty.name, 4 * bytes as u64));
+        assert_eq!(Element::of_ggml(ty).unwrap().row_bytes(512), Some(2 * bytes));
+        assert_eq!(Element::of_ggml(ty).unwrap().row_bytes(320), None);
+        for (dims, data, expected) in [
+            (vec![2, 512], 4 * bytes - 32, "tensor `token_embd.weight`: its data overlaps".to_owned()),
+            (vec![2, 1 << 40], 4 * bytes, "tensor `more.weight`: its ".to_owned()),
+            (vec![1 << 56, 1 << 40], 4 * bytes, "tensor `more.weight`: dimensions ".to_owned()),
+            (vec![1, 320], bytes, format!("tensor `more.weight`: rows of 320 elements are not a whole number of {ty}")),
+        ] {
+            let error = error_of(model(&dims, data).bytes());
+            assert!(error.starts_with(&expected), "{error}\nexpected {expected}");
+        }
     }
 }
 
@@ -402,7 +429,7 @@ fn types_that_we_do_not_compute_with() {
         .unwrap();
     assert_eq!(
         model.weight("blk.0.attn_q.weight").unwrap_err().to_string(),
-        "tensor `blk.0.attn_q.weight`: type IQ4_NL is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 are"
+        "tensor `blk.0.attn_q.weight`: type IQ4_NL is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K are"
     );
     assert_eq!(
         model.weight("blk.0.attn_norm.weight").unwrap_err().to_string(),
