@@ -71,7 +71,7 @@ def Transformer_KernelAttr : AttrDef<Transformer_Dialect, "Kernel"> {
     | gemv | [columns of a task] |
     | gemm | [rows of a task, rows in registers, columns of a task] |
     | matmul | [rows in registers, columns of a task] |
-    | attention | [query rows of a task] |
+    | attention | [query rows of a task, heads of a task, tasks that share the keys of a row] |
     | rowwise, elementwise, rope, embedding | [] |
 
     Example: `#transformer.kernel<"gemm", tile = [128, 8, 48]>`.

@@ -190,7 +190,7 @@ impl Executor {
         let mut ty = global.ty.clone();
         ty.dims = dims.iter().map(|d| kforge_program::Expr::Const(*d as i64)).collect();
         let bytes = layout_bytes(&ty.bytes(global.layout), &[]).map_err(fail)?;
-        self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::zeroed(bytes)?) });
+        self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::streamed(bytes)?) });
         Ok(())
     }
 

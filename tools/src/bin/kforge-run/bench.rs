@@ -1,7 +1,8 @@
 //! `kforge-run bench model`: prefill and decode speed, in llama-bench's columns.
 //!
 //! `pp` appends a prompt and computes the logits of its last position; `tg` appends single tokens and computes the
-//! logits of each. No sampling; the KV cache is f32; one untimed round comes first.
+//! logits of each; `@ d4096` is after 4096 tokens that are in the cache already. No sampling; one untimed round comes
+//! first.
 
 use crate::{Common, matmul, model};
 use anyhow::{Result, bail};
@@ -34,6 +35,11 @@ pub struct Options {
     /// Numbers of tokens to decode
     #[arg(short = 'n', long, value_delimiter = ',', default_value = "64")]
     generate: Vec<usize>,
+    /// Tokens that are in the cache already when a test begins
+    #[arg(short, long, value_delimiter = ',', default_value = "0")]
+    depth: Vec<usize>,
+    #[command(flatten)]
+    cache: model::Cache,
     /// Timed rounds of each test
     #[arg(short, long, default_value_t = 5)]
     repetitions: usize,
@@ -63,6 +69,7 @@ struct Row {
     backend: &'static str,
     threads: usize,
     numerics: &'static str,
+    kv: &'static str,
     test: String,
     /// Mean tokens a second, and the standard deviation.
     #[serde(rename = "t/s")]
@@ -81,15 +88,17 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
         bail!("--repetitions must be at least 1");
     }
     let checkpoint = model::open(&options.model)?;
-    let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(1) + 1;
-    let (mut decoder, _) = model::decoder(common, &checkpoint, longest)?;
+    let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(1);
+    let longest = longest + options.depth.iter().copied().max().unwrap_or(0).max(1);
+    let (mut decoder, _) = model::decoder(common, &checkpoint, options.cache, longest)?;
     let vocabulary = checkpoint.config().vocab as u32;
     let mut rows = vec![];
-    for (kind, tokens) in tests(options) {
+    for test in tests(options) {
+        let Test { kind, tokens, depth } = test;
         let ids = token_ids(tokens, vocabulary);
         let mut samples = vec![];
         for round in 0..=options.repetitions {
-            reset(&mut decoder)?;
+            reset(&mut decoder, depth, vocabulary)?;
             let seconds = time(&mut decoder, kind, &ids)?;
             if round > 0 {
                 samples.push(tokens as f64 / seconds);
@@ -101,7 +110,8 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
             backend: "cpu",
             threads: decoder.executor().threads(),
             numerics: common.numerics.name(),
-            test: format!("{kind}{tokens}"),
+            kv: options.cache.kv_type().name(),
+            test: test.to_string(),
             mean: mean(&samples),
             stddev: deviation(&samples),
             median: median(&samples),
@@ -110,21 +120,41 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     }
     print(if options.json { Output::Json } else { options.output }, &rows)?;
     if options.profile {
-        for (kind, tokens) in tests(options) {
-            reset(&mut decoder)?;
+        for test in tests(options) {
+            reset(&mut decoder, test.depth, vocabulary)?;
             decoder.executor_mut().start_profile();
-            time(&mut decoder, kind, &token_ids(tokens, vocabulary))?;
+            time(&mut decoder, test.kind, &token_ids(test.tokens, vocabulary))?;
             let times = decoder.executor_mut().end_profile().unwrap_or_default();
-            eprintln!("\n{kind}{tokens}, each launch by itself:\n{}", profile(decoder.executor().program(), &times));
+            eprintln!("\n{test}, each launch by itself:\n{}", profile(decoder.executor().program(), &times));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tests asked for: kind, and number of tokens.
-fn tests(options: &Options) -> impl Iterator<Item = (&'static str, usize)> {
-    let prompts = options.prompt.iter().map(|n| ("pp", *n));
-    prompts.chain(options.generate.iter().map(|n| ("tg", *n))).filter(|(_, tokens)| *tokens > 0)
+/// One row of the table.
+#[derive(Clone, Copy)]
+struct Test {
+    kind: &'static str,
+    tokens: usize,
+    /// Tokens before.
+    depth: usize,
+}
+
+impl std::fmt::Display for Test {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}{}", self.kind, self.tokens)?;
+        if self.depth > 0 { write!(f, " @ d{}", self.depth) } else { Ok(()) }
+    }
+}
+
+/// The tests asked for, at each depth.
+fn tests(options: &Options) -> impl Iterator<Item = Test> {
+    let at = |depth: usize| {
+        let prompts = options.prompt.iter().map(|n| ("pp", *n));
+        let all = prompts.chain(options.generate.iter().map(|n| ("tg", *n)));
+        all.filter(|(_, tokens)| *tokens > 0).map(move |(kind, tokens)| Test { kind, tokens, depth })
+    };
+    options.depth.iter().flat_map(move |depth| at(*depth))
 }
 
 /// Any tokens will do: their number decides the time.
@@ -155,10 +185,17 @@ fn profile(program: &Program, times: &[KernelTime]) -> Table {
     table
 }
 
-/// Leaves one token in the cache, as llama-bench does.
-fn reset(decoder: &mut Decoder) -> Result<()> {
+/// Leaves `depth` tokens in the cache, or one, as llama-bench does. Those of an earlier round stay: any will do.
+fn reset(decoder: &mut Decoder, depth: usize, vocabulary: u32) -> Result<()> {
+    if depth > 0 && decoder.position() >= depth {
+        decoder.rewind(depth);
+        return Ok(());
+    }
     decoder.rewind(0);
-    decoder.decode(1)?;
+    match depth {
+        0 => decoder.decode(1)?,
+        depth => decoder.prefill(&token_ids(depth, vocabulary))?,
+    };
     Ok(())
 }
 
@@ -197,17 +234,19 @@ fn print(output: Output, rows: &[Row]) -> Result<()> {
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "results": rows }))?),
         Output::Csv => {
-            println!("model,size,backend,threads,numerics,test,t/s,stddev,median");
+            println!("model,size,backend,threads,numerics,kv,test,t/s,stddev,median");
             for r in rows {
-                let Row { size, backend, threads, numerics, test, mean, stddev, median, .. } = r;
+                let Row { size, backend, threads, numerics, kv, test, mean, stddev, median, .. } = r;
                 let model = r.model.replace('"', "\"\"");
-                println!("\"{model}\",{size},{backend},{threads},{numerics},{test},{mean:.2},{stddev:.2},{median:.2}");
+                println!(
+                    "\"{model}\",{size},{backend},{threads},{numerics},{kv},{test},{mean:.2},{stddev:.2},{median:.2}"
+                );
             }
         }
         Output::Md => {
             let mut table = Table::new();
             table.load_style(ASCII_MARKDOWN);
-            table.set_header(["model", "size", "backend", "threads", "numerics", "test", "t/s"]);
+            table.set_header(["model", "size", "backend", "threads", "numerics", "kv", "test", "t/s"]);
             for r in rows {
                 table.add_row([
                     r.model.clone(),
@@ -215,6 +254,7 @@ fn print(output: Output, rows: &[Row]) -> Result<()> {
                     r.backend.into(),
                     r.threads.to_string(),
                     r.numerics.into(),
+                    r.kv.into(),
                     r.test.clone(),
                     format!("{:.2} ± {:.2}", r.mean, r.stddev),
                 ]);
