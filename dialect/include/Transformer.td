@@ -76,7 +76,7 @@ def Transformer_KernelAttr : AttrDef<Transformer_Dialect, "Kernel"> {
     | gemv | [columns of a task, columns in registers, blocks asked for ahead] |
     | gemm | [rows of a task, rows in registers, columns of a task, depth of a block] |
     | matmul | [rows in registers, columns of a task] |
-    | attention | [query rows of a task] |
+    | attention | [query rows of a task, heads of a task, tasks that share the keys of a row] |
     | rowwise, elementwise, rope, embedding | [] |
 
     The last of a gemm and the last two of a gemv may be left out.

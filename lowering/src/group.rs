@@ -68,6 +68,19 @@ pub struct Signature {
     pub tasks: Size,
     /// For people: `linear x3 q4_1`.
     pub summary: String,
+    pub second: Option<Second>,
+}
+
+/// A kernel that is launched after the first and reads what that one left in an intermediate `memref<?xf32>`, the last
+/// parameter of both. Operands are read, and results written, by the two alike; the scalars are those of the first.
+#[derive(Clone, Debug)]
+pub struct Second {
+    pub name: String,
+    /// The intermediate: this many times `width` floats.
+    pub elements: Size,
+    pub width: usize,
+    pub tasks: Size,
+    pub summary: String,
 }
 
 /// A fused op, taken apart.

@@ -184,7 +184,7 @@ impl<'c, 'a> Block<'c, 'a> {
         }
         let nibbles = part(self.words(e, h / 2));
         let c = |value: i64| e.ci_like(value, nibbles.r#type());
-        let low = if h % 2 == 0 { nibbles } else { e.same("arith.shrui", &[nibbles, c(4)]) };
+        let low = if h.is_multiple_of(2) { nibbles } else { e.same("arith.shrui", &[nibbles, c(4)]) };
         let low = e.same("arith.andi", &[low, c(0x0f0f_0f0f)]);
         if bits == 4 {
             return low;

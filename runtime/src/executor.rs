@@ -233,7 +233,7 @@ impl Executor {
         let mut ty = global.ty.clone();
         ty.dims = dims.iter().map(|d| kforge_program::Expr::Const(*d as i64)).collect();
         let bytes = layout_bytes(&ty.bytes(global.layout), &[]).map_err(fail)?;
-        self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::zeroed(bytes)?) });
+        self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::streamed(bytes)?) });
         // The new memory may be where the old was, but smaller: what was bound to it is bound anew.
         self.functions.iter_mut().for_each(|bound| bound.symbols = None);
         Ok(())

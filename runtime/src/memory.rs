@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use memmap2::{MmapMut, MmapOptions};
 
 /// Zeroed bytes on page boundaries. A page takes physical memory from its first write on: a KV cache sized for the
-/// whole context costs what has been decoded.
+/// whole context costs what has been decoded, until huge pages make it large.
 #[derive(Debug)]
 pub struct Memory {
     map: MmapMut,
@@ -12,7 +12,7 @@ pub struct Memory {
 }
 
 /// From here on, huge pages are asked for: a translation miss every 4 KiB costs a streaming kernel 10 % and more.
-const HUGE: usize = 4 << 20;
+const HUGE: usize = 2 << 20;
 
 impl Memory {
     /// `bytes` of zeros.
@@ -23,7 +23,7 @@ impl Memory {
         Self::map(bytes, false)
     }
 
-    /// The same for bytes that are all written and then read over and over, such as packed weights.
+    /// The same for bytes that are all written and then read over and over, such as packed weights and long KV caches.
     ///
     /// # Errors
     /// If the operating system has no such range.

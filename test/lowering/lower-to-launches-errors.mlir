@@ -133,7 +133,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"attention", tile = [4]> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"attention", tile = [4, 1, 1]> {
     // expected-error @below {{'transformer.linear' op cannot be compiled: the attention kernel takes one attention}}
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -327,7 +327,7 @@ func.func @f(%u: tensor<1x8x2x16xf32>) {
 ml_program.global private mutable @table : tensor<1x4xi32>
 func.func @f(%q: tensor<1x1x4x16xf32>, %k: tensor<8x16x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x16xf32> {
   %t = ml_program.global_load @table : tensor<1x4xi32>
-  %0 = transformer.fused(%Q = %q : tensor<1x1x4x16xf32>, %K = %k : tensor<8x16x2x16xf32>, %P = %at : tensor<1xi32>, %T = %t : tensor<1x4xi32>) -> tensor<1x1x4x16xf32> kernel #transformer.kernel<"attention", tile = [1]> {
+  %0 = transformer.fused(%Q = %q : tensor<1x1x4x16xf32>, %K = %k : tensor<8x16x2x16xf32>, %P = %at : tensor<1xi32>, %T = %t : tensor<1x4xi32>) -> tensor<1x1x4x16xf32> kernel #transformer.kernel<"attention", tile = [1, 2, 1]> {
     // expected-error @below {{'transformer.attention' op needs block table, positions and lengths to be arguments of the function, where they are checked before a call}}
     %1 = transformer.attention %Q, %K, %K at %P blocks %T : tensor<1x1x4x16xf32>, tensor<8x16x2x16xf32>, tensor<8x16x2x16xf32>, tensor<1xi32> blocks tensor<1x4xi32>
     transformer.yield %1 : tensor<1x1x4x16xf32>

@@ -116,7 +116,7 @@ func.func @sum(%x: tensor<?x8xf32>, %y: tensor<?x8xf32>) -> tensor<?x8xf32> {
 // CHECK-NOT: transformer.check
 // CHECK: return
 func.func @paged(%q: tensor<1x1x4x16xf32>, %k: tensor<8x16x2x16xf32>, %at: tensor<1xi32>, %t: tensor<1x4xi32>) -> tensor<1x1x4x16xf32> {
-  %0 = transformer.fused(%a = %q : tensor<1x1x4x16xf32>, %b = %k : tensor<8x16x2x16xf32>, %p = %at : tensor<1xi32>, %u = %t : tensor<1x4xi32>) -> tensor<1x1x4x16xf32> kernel #transformer.kernel<"attention", tile = [1]> {
+  %0 = transformer.fused(%a = %q : tensor<1x1x4x16xf32>, %b = %k : tensor<8x16x2x16xf32>, %p = %at : tensor<1xi32>, %u = %t : tensor<1x4xi32>) -> tensor<1x1x4x16xf32> kernel #transformer.kernel<"attention", tile = [1, 2, 1]> {
     %2 = transformer.attention %a, %b, %b at %p blocks %u {causal, window = 5 : i64} : tensor<1x1x4x16xf32>, tensor<8x16x2x16xf32>, tensor<8x16x2x16xf32>, tensor<1xi32> blocks tensor<1x4xi32>
     transformer.yield %2 : tensor<1x1x4x16xf32>
   }

@@ -35,8 +35,8 @@ func.func @gemm(%x: tensor<?x64xf32>, %w: tensor<64x64xf32>) -> tensor<?x64xf32>
 }
 
 // CHECK-LABEL: @attention
-// CHECK: <"attention", tile = [1]>
-// CHECK: <"attention", tile = [4]>
+// CHECK: <"attention", tile = [1, 2, 8]>
+// CHECK: <"attention", tile = [4, 1, 1]>
 // CHECK: <"rowwise">
 func.func @attention(%q: tensor<1x1x4x16xf32>, %p: tensor<1x?x4x16xf32>, %k: tensor<1x8x2x16xf32>) -> (tensor<1x1x4x16xf32>, tensor<1x?x4x16xf32>) {
   %0 = transformer.attention %q, %k, %k : tensor<1x1x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>

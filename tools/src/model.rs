@@ -3,7 +3,7 @@
 use anyhow::Result;
 use kforge_checkpoint::{Checkpoint, Config};
 use kforge_passes::models::{
-    Llama, RopeMode,
+    KvType, Llama, RopeMode,
     llama::{self, Phase},
 };
 use kforge_program::Element;
@@ -29,7 +29,7 @@ pub fn weight_type(dims: &[usize], element: Element) -> String {
 }
 
 /// The sizes that the module is emitted from.
-pub fn llama(config: &Config) -> Llama {
+pub fn llama(config: &Config, kv_type: KvType) -> Llama {
     Llama {
         layers: config.layers,
         hidden: config.hidden,
@@ -45,11 +45,12 @@ pub fn llama(config: &Config) -> Llama {
         rope_base: config.rope_base,
         rope_divisors: config.rope_divisors.clone(),
         window: config.window,
+        kv_type,
     }
 }
 
 /// The module of a checkpoint.
-pub fn module(checkpoint: &Checkpoint, phases: &[Phase]) -> Result<String> {
+pub fn module(checkpoint: &Checkpoint, kv_type: KvType, phases: &[Phase]) -> Result<String> {
     let types = checkpoint
         .names()
         .into_iter()
@@ -59,7 +60,7 @@ pub fn module(checkpoint: &Checkpoint, phases: &[Phase]) -> Result<String> {
             Ok((name, ty))
         })
         .collect::<Result<Vec<_>>>()?;
-    llama::module(&llama(checkpoint.config()), &types, phases).map_err(anyhow::Error::msg)
+    llama::module(&llama(checkpoint.config(), kv_type), &types, phases).map_err(anyhow::Error::msg)
 }
 
 /// Packs every weight into the layout that the program asks for and lets go of the file's pages; `done` hears each name.

@@ -20,6 +20,24 @@ pub enum RopeMode {
     Half,
 }
 
+/// Elements of the KV cache. Arithmetic is f32 with either; an f16 is rounded once, when a row enters the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KvType {
+    #[default]
+    F32,
+    F16,
+}
+
+impl KvType {
+    /// As MLIR spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+        }
+    }
+}
+
 /// Sizes and constants of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Llama {
@@ -35,6 +53,7 @@ pub struct Llama {
     /// D/2 divisors of RoPE's frequencies.
     pub rope_divisors: Option<Vec<f32>>,
     pub window: Option<usize>,
+    pub kv_type: KvType,
 }
 
 impl Llama {
@@ -118,7 +137,8 @@ impl Emit<'_> {
     }
 
     fn cache(&self) -> String {
-        format!("tensor<1x?x{}x{}xf32>", self.model.kv_heads, self.model.head_dim)
+        let Llama { kv_heads, head_dim, kv_type, .. } = *self.model;
+        format!("tensor<1x?x{kv_heads}x{head_dim}x{}>", kv_type.name())
     }
 
     fn module(&self, out: &mut String, phases: &[Phase]) -> fmt::Result {

@@ -2,4 +2,4 @@
 
 pub mod llama;
 
-pub use llama::{Llama, RopeMode};
+pub use llama::{KvType, Llama, RopeMode};

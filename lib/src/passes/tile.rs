@@ -57,12 +57,24 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
         "gemv" | "gemm" => Product::of(fused, isa).map(|product| space::rule(&product)).unwrap_or_default(),
         "matmul" => vec![4, LANES],
         "attention" => {
-            let single = inner.iter().any(|op| {
-                op_name(op) == "transformer.attention"
-                    && dims(op.operand(0).expect("attention has a query").r#type())[1] == Some(1)
-            });
-            vec![if single { 1 } else { 4 }]
+            let op = inner.iter().find(|op| op_name(*op) == "transformer.attention");
+            op.map_or(vec![], |op| attention(*op, isa))
         }
         _ => vec![],
     }
+}
+
+/// Query rows, heads and tasks a row. One row a sequence is a step of decoding: the heads that share keys take one load of
+/// each together, and several tasks share the keys. More rows are tasks enough.
+fn attention(op: OperationRef<'_, '_>, isa: Isa) -> Vec<usize> {
+    let shape = |i: usize| dims(op.operand(i).expect("attention has query and key").r#type());
+    let (query, key) = (shape(0), shape(1));
+    if query[1] != Some(1) {
+        return vec![4, 1, 1];
+    }
+    let shared = query[2].unwrap_or(1).checked_div(key[2].unwrap_or(1)).unwrap_or(1).max(1);
+    let most = (isa.registers() - 2).min(8);
+    // Seven heads are four and three.
+    let chunks = shared.div_ceil(most);
+    vec![1, shared.div_ceil(chunks), 8]
 }

@@ -1,23 +1,34 @@
 //! Attention with a streaming softmax: scores never leave the core.
 //!
-//! `#transformer.kernel<"attention", tile = [TQ]>`: a task computes TQ query rows of one head. It walks the visible keys
-//! in blocks of 64 and keeps, for each row, the greatest score so far, the sum of exponentials and the weighted sum of
-//! values (Milakov and Gimelshein, 2018):
+//! `#transformer.kernel<"attention", tile = [TQ, TH, P]>`: a task computes TQ query rows of TH heads that share a key and
+//! value head, so that each load of a key or a value serves TQ TH rows. Of each row it keeps the greatest score so far,
+//! the sum of exponentials and the weighted sum of values (Milakov and Gimelshein, 2018), and walks the visible keys in
+//! blocks of 64:
 //!
 //! ```text
 //! s = mask(softcap(scale * q k^T))    lanes = keys; one FMA chain a lane, d ascending
 //! m' = max(m, s)   p = exp(s - m')    c = exp(m - m')
 //! l = c l + p      acc = c acc + p v  lanes = elements of the head; keys ascending
 //! ```
-//! Blocks start at multiples of 64 positions, and a hidden key adds an exact zero, so that the order of every sum depends
-//! on positions alone: not on TQ, the batch, its length or the threads.
+//! Each range of 256 keys begins anew, and its (m, l, acc) is then folded into that of the ranges before it:
+//!
+//! ```text
+//! m' = max(m, mr)  c = exp(m - m')    cr = exp(mr - m')
+//! l = c l + cr lr  acc = c acc + cr accr
+//! ```
+//! Blocks and ranges start at multiples of 64 and 256 positions, and a hidden key adds an exact zero, so that the order
+//! of every sum depends on positions alone: not on the tile, the batch, its length or the threads.
+//!
+//! With P > 1 (and TQ = 1) P tasks share the ranges of a row, neighbours each. They leave what they found in an
+//! intermediate [B, S, Hq, ranges, (m, l, acc)], and a second launch folds. A row that sees a single range is finished
+//! by its own task.
 //!
 //! Keys in `keys16` are vectors already. Other keys are transposed into stack memory block by block, and so are keys in
 //! pages that split a group of sixteen. Values are read along the head, so their layout is `head_major` or `row_major`.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V},
-    group::{Group, Result, Signature, dims, element, op_name},
+    emit::{Cmp, Emitter, LANES, V, memref_element},
+    group::{Group, Result, Second, Signature, Size, dims, element, op_name},
     kernels::{
         cache::{Cache, CacheOperand, Sequences, operand},
         shared::{Scalars, Slot, each_lanes, load_lanes, store_lanes},
@@ -25,6 +36,7 @@ use crate::{
     math::CmpF,
 };
 use kforge_dialect::ir::{float_attribute, integer_attribute, optional_operand};
+use kforge_passes::isa::Isa;
 use kforge_program::{Access, Layout};
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
@@ -32,8 +44,14 @@ use melior::ir::{Value, ValueLike, operation::OperationLike};
 const BLOCK: usize = 64;
 /// Vectors of scores of a row and a block.
 const GROUPS: usize = BLOCK / LANES;
-/// Most query rows of a task.
+/// Keys of a range, whole blocks: small enough for a few tasks at a short context, large enough that folding is nothing.
+const RANGE: usize = 256;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Most query rows of a task, over all its heads.
 const MAX_ROWS: usize = 16;
+/// Most tasks that share a row.
+const MAX_PARTS: usize = 1024;
 
 /// The op and how it is tiled.
 struct Attention<'g, 'c, 'a> {
@@ -44,32 +62,65 @@ struct Attention<'g, 'c, 'a> {
     value: CacheOperand,
     sequences: Option<Sequences>,
     heads: usize,
+    /// Query heads of a key head.
+    shared: usize,
     /// S.
     rows: Slot,
+    /// Ranges of a full cache.
+    ranges: Slot,
     causal: bool,
     scale: f32,
     window: Option<usize>,
     softcap: Option<f32>,
-    /// TQ.
+    /// TQ, TH, P.
     height: usize,
+    width: usize,
+    parts: usize,
 }
 
-/// Generates the kernel of one attention.
+/// Generates the kernel of one attention, or the two where tasks share its ranges.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     let mut scalars = Scalars::default();
     let attention = Attention::new(group, &mut scalars)?;
+    let split = attention.parts > 1;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
     let mut parameters = vec![module.index(); 1 + scalars.sizes().len()];
     parameters.extend(group.arguments.iter().chain(&group.yields).map(flat));
+    if split {
+        parameters.push(module.memref(&[None], module.f32()));
+    }
     let (e, values) = module.func(name, &parameters);
     let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
-    Task::new(&attention, &e, values[0], sizes, buffers).emit(&e);
+    let task = Task::new(&attention, &e, values[0], sizes, buffers);
+    if split {
+        task.emit_part(&e)
+    } else {
+        task.emit(&e)
+    }
     e.ret();
+    let size = |axis: usize| group.size(attention.query, axis..axis + 1);
+    let second = split.then(|| {
+        let name = format!("{name}_fold");
+        let (e, values) = module.func(&name, &parameters);
+        let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
+        Fold::new(&attention, &e, values[0], sizes, buffers).emit(&e);
+        e.ret();
+        let rows = size(0).times(size(1)).times(size(2));
+        Second {
+            name,
+            elements: rows.clone().times(attention.range_count()),
+            width: attention.record(),
+            tasks: rows,
+            summary: "attention ranges".into(),
+        }
+    });
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
-    let tiles = group.size(attention.query, 1..2).ceil_div(attention.height);
-    let tasks = group.size(attention.query, 0..1).times(group.size(attention.query, 2..3)).times(tiles);
-    Ok(Signature { access, in_place: vec![None], scalars: scalars.into_sizes(), tasks, summary: "attention".into() })
+    let tiles = size(1).ceil_div(attention.height);
+    let chunks = attention.key.heads * attention.chunks() * attention.parts;
+    let tasks = size(0).times(Size::Const(chunks)).times(tiles);
+    let scalars = scalars.into_sizes();
+    Ok(Signature { access, in_place: vec![None], scalars, tasks, summary: "attention".into(), second })
 }
 
 impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
@@ -80,11 +131,20 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         if op_name(&op) != "transformer.attention" {
             return Err(group.unsupported(Some(op), "the attention kernel takes one attention"));
         }
-        let [height @ 1..=MAX_ROWS] = group.tile[..] else {
-            return Err(
-                group.unsupported(None, format!("attention's tile is [TQ], 1 to {MAX_ROWS} query rows of a task"))
-            );
+        let [height @ 1..=MAX_ROWS, width @ 1..=MAX_ROWS, parts @ 1..=MAX_PARTS] = group.tile[..] else {
+            return Err(group.unsupported(
+                None,
+                "attention's tile is [TQ, TH, P]: query rows and heads of a task, and tasks that share the keys of a row",
+            ));
         };
+        if height * width > MAX_ROWS {
+            return Err(
+                group.unsupported(None, format!("a task of attention has at most {MAX_ROWS} rows, TQ times TH"))
+            );
+        }
+        if parts > 1 && height > 1 {
+            return Err(group.unsupported(None, "tasks share the keys of one row: where P is more than 1, TQ is 1"));
+        }
         let required = |i| {
             let value = op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"))?;
             operand(group, op, value)
@@ -97,6 +157,12 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         };
         let key = CacheOperand::new(group, op, required(1)?, table, scalars)?;
         let value = CacheOperand::new(group, op, required(2)?, table, scalars)?;
+        if key.heads == 0 || !heads.is_multiple_of(key.heads) || !(1..=heads / key.heads).contains(&width) {
+            let shared = heads.checked_div(key.heads).unwrap_or(0);
+            return Err(
+                group.unsupported(Some(op), format!("has {shared} query heads for each key head, and TH {width}"))
+            );
+        }
         if value.layout == Layout::Keys16 {
             return Err(
                 group.unsupported(Some(op), "reads values along the head; their layout is head_major or row_major")
@@ -109,11 +175,11 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         Ok(Self {
             group,
             query,
-            key,
-            value,
             sequences,
             heads,
+            shared: heads / key.heads,
             rows: scalars.add(group.size(query, 1..2)),
+            ranges: scalars.add(range_count(group, &key)),
             causal: op.has_attribute("causal"),
             scale: float_attribute(&op, "scale").unwrap_or_else(|| (1.0 / (depth as f64).sqrt()) as f32),
             // A window that no i32 position reaches hides nothing.
@@ -122,7 +188,25 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
                 .and_then(|w| usize::try_from(w).ok()),
             softcap: float_attribute(&op, "softcap"),
             height,
+            width,
+            parts,
+            key,
+            value,
         })
+    }
+
+    fn range_count(&self) -> Size {
+        range_count(self.group, &self.key)
+    }
+
+    /// Tasks for the query heads of one key head; the last may have fewer heads.
+    fn chunks(&self) -> usize {
+        self.shared.div_ceil(self.width)
+    }
+
+    /// Floats that a row keeps of a range: m in all lanes, sixteen partial sums l, then acc.
+    fn record(&self) -> usize {
+        (2 + self.vectors()) * LANES
     }
 
     fn depth(&self) -> usize {
@@ -135,27 +219,38 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
     }
 }
 
-/// The kernel under construction: what is the same for all blocks of a task.
+/// Ranges of a full cache.
+fn range_count(group: &Group, key: &CacheOperand) -> Size {
+    key.capacity_size(group).ceil_div(RANGE)
+}
+
+/// The kernel under construction: what is the same for all blocks of a task. Its rows are TQ query rows times TH heads.
 struct Task<'g, 'c, 'a> {
     attention: &'g Attention<'g, 'c, 'a>,
     buffers: &'g [V<'c, 'a>],
     sequence: V<'c, 'a>,
-    /// S, the first query row, and offset of query row 0 of this sequence and head.
+    /// S, and the first query row.
     rows: V<'c, 'a>,
     first: V<'c, 'a>,
-    origin: V<'c, 'a>,
+    /// Which of the tasks that share the ranges.
+    part: V<'c, 'a>,
+    /// Ranges of a full cache.
+    ranges: V<'c, 'a>,
     key: Cache<'c, 'a>,
     value: Cache<'c, 'a>,
-    /// Head of key and value.
+    /// Head of key and value, and the first of the query heads that share it.
     head: V<'c, 'a>,
+    shared: V<'c, 'a>,
     /// For each query row the positions it sees; end is not after start where it sees none.
     visible: Vec<Span<'c, 'a>>,
     /// The positions that any row sees.
     keys: Span<'c, 'a>,
-    /// [TQ, D] query rows, [TQ, 64] scores and their exponentials, [TQ, D / 16, 16] sums, all f32 on the stack.
+    /// [rows, D] queries, [rows, 64] scores and their exponentials, [rows, D / 16, 16] sums of a range and of all so far,
+    /// all f32 on the stack.
     queries: V<'c, 'a>,
     scores: V<'c, 'a>,
     sums: V<'c, 'a>,
+    totals: V<'c, 'a>,
     /// [D, 64] keys, where the operand does not hold them that way.
     transposed: Option<V<'c, 'a>>,
 }
@@ -167,11 +262,55 @@ struct Span<'c, 'a> {
     end: V<'c, 'a>,
 }
 
+impl<'c, 'a> Span<'c, 'a> {
+    /// The first range of a span, and the one after its last.
+    fn ranges(&self, e: &Emitter<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
+        (e.div_rem_c(self.start, RANGE).0, e.ceil_div_c(self.end, RANGE))
+    }
+}
+
 /// Running softmax of a row: the greatest score, and sixteen partial sums of exponentials.
 #[derive(Clone, Copy)]
 struct State<'c, 'a> {
     max: V<'c, 'a>,
     sum: V<'c, 'a>,
+}
+
+impl<'c, 'a> State<'c, 'a> {
+    /// Of no key.
+    fn empty(e: &Emitter<'c, 'a>) -> Self {
+        Self { max: e.cf(f32::NEG_INFINITY), sum: e.vf(0.0) }
+    }
+
+    /// With the keys of one more range; and by what its sums of values and those so far are multiplied.
+    fn fold(self, e: &Emitter<'c, 'a>, range: Self) -> (Self, Weights<'c, 'a>) {
+        let max = larger(e, self.max, range.max);
+        let reference = finite(e, max);
+        let weight = |max| e.splat(e.exp(e.subf(max, reference)));
+        let weights = Weights { before: weight(self.max), range: weight(range.max) };
+        (Self { max, sum: weights.sum(e, self.sum, range.sum) }, weights)
+    }
+
+    fn flat(states: &[Self]) -> Vec<V<'c, 'a>> {
+        states.iter().map(|s| s.max).chain(states.iter().map(|s| s.sum)).collect()
+    }
+
+    fn each(values: &[V<'c, 'a>]) -> Vec<Self> {
+        let (maxima, sums) = values.split_at(values.len() / 2);
+        maxima.iter().zip(sums).map(|(max, sum)| Self { max: *max, sum: *sum }).collect()
+    }
+}
+
+/// Factors of a fold, in all lanes.
+struct Weights<'c, 'a> {
+    before: V<'c, 'a>,
+    range: V<'c, 'a>,
+}
+
+impl<'c, 'a> Weights<'c, 'a> {
+    fn sum(&self, e: &Emitter<'c, 'a>, before: V<'c, 'a>, range: V<'c, 'a>) -> V<'c, 'a> {
+        e.fma(range, self.range, e.mulf(before, self.before))
+    }
 }
 
 impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
@@ -184,73 +323,173 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     ) -> Self {
         let (height, depth) = (attention.height, attention.depth());
         let rows = attention.rows.value(e, sizes);
-        let (rest, tile) = e.div_rem(task, e.ceil_div_c(rows, height));
-        let (sequence, head) = e.div_rem_c(rest, attention.heads);
+        let (rest, part) = e.div_rem_c(task, attention.parts);
+        let (rest, tile) = e.div_rem(rest, e.ceil_div_c(rows, height));
+        let (rest, chunk) = e.div_rem_c(rest, attention.chunks());
+        let (sequence, head) = e.div_rem_c(rest, attention.key.heads);
         let first = e.mul_c(tile, height);
-        let bind = |operand: &CacheOperand| operand.bind(e, buffers[operand.operand], buffers, sizes);
-        let (key, value) = (bind(&attention.key), bind(&attention.value));
-        let visible = attention.visible(e, buffers, sequence, rows, first, key.capacity(e));
+        let (key, value) = attention.caches(e, sizes, buffers);
+        let visible = attention.visible(e, buffers, sequence, rows, first, height, key.capacity(e));
         let keys = Span {
             start: visible[0].start,
             end: visible.iter().map(|span| span.end).reduce(|a, b| e.max(a, b)).expect("a tile has a row"),
         };
-        let vectors = attention.vectors();
+        let (vectors, count) = (attention.vectors(), attention.count());
         Self {
             attention,
             buffers,
             sequence,
             rows,
             first,
-            origin: e.mul_c(e.add(e.mul_c(e.mul(sequence, rows), attention.heads), head), depth),
+            part,
+            ranges: attention.ranges.value(e, sizes),
             key,
             value,
-            head: e.div_rem_c(head, (attention.heads / attention.key.heads.max(1)).max(1)).0,
+            head,
+            shared: e.mul_c(chunk, attention.width),
             visible,
             keys,
-            queries: e.alloca(&[height, vectors * LANES], e.f32()),
-            scores: e.alloca(&[height, BLOCK], e.f32()),
-            sums: e.alloca(&[height, vectors, LANES], e.f32()),
+            queries: e.alloca(&[count, vectors * LANES], e.f32()),
+            scores: e.alloca(&[count, BLOCK], e.f32()),
+            sums: e.alloca(&[count, vectors, LANES], e.f32()),
+            totals: e.alloca(&[count, vectors, LANES], e.f32()),
             transposed: (!attention.key.interleaves()).then(|| e.alloca(&[depth, BLOCK], e.f32())),
         }
     }
 
+    /// All ranges of the rows, one after another.
     fn emit(&self, e: &Emitter<'c, 'a>) {
         self.begin(e);
-        let height = self.attention.height;
-        let mut state = vec![e.cf(f32::NEG_INFINITY); height];
-        state.extend(vec![e.vf(0.0); height]);
-        let first = e.mul_c(e.div_rem_c(self.keys.start, BLOCK).0, BLOCK);
-        let state = e.for_(first, self.keys.end, BLOCK, &state, |e, block, state| {
+        let count = self.attention.count();
+        for row in 0..count {
+            self.clear(e, self.totals, row);
+        }
+        let (first, end) = self.keys.ranges(e);
+        let none = State::flat(&vec![State::empty(e); count]);
+        let totals = e.for_(first, end, 1, &none, |e, range, totals| {
+            let folded =
+                State::each(totals).into_iter().zip(self.range(e, range)).enumerate().map(|(row, (total, part))| {
+                    let (total, weights) = total.fold(e, part);
+                    for vector in 0..self.attention.vectors() {
+                        let at = [e.ci(row), e.ci(vector), e.ci(0)];
+                        let (before, range) = (e.vload(self.totals, &at, LANES), e.vload(self.sums, &at, LANES));
+                        e.vstore(weights.sum(e, before, range), self.totals, &at);
+                    }
+                    total
+                });
+            State::flat(&folded.collect::<Vec<_>>())
+        });
+        for (row, total) in State::each(&totals).into_iter().enumerate() {
+            self.if_real(e, row, |e, offset| {
+                self.attention.finish(
+                    e,
+                    self.buffers,
+                    total,
+                    self.visible[row / self.attention.width],
+                    offset,
+                    |e, at| e.vload(self.totals, &[e.ci(row), e.div_rem_c(at, LANES).0, e.ci(0)], LANES),
+                );
+            });
+        }
+    }
+
+    /// A P-th of the ranges of one row, each left to the second launch unless it is the only one.
+    fn emit_part(&self, e: &Emitter<'c, 'a>) {
+        let (first, end) = self.keys.ranges(e);
+        let share = e.ceil_div_c(e.max(e.sub(end, first), e.ci(0)), self.attention.parts);
+        let own = e.add(first, e.mul(self.part, share));
+        e.if_(e.cmp(Cmp::Slt, own, end), |e| self.begin(e));
+        e.loop_(own, e.min(e.add(own, share), end), 1, |e, range| {
+            let states = self.range(e, range);
+            e.if_(e.cmp(Cmp::Eq, e.sub(end, first), e.ci(1)), |e| {
+                for (row, state) in states.iter().enumerate() {
+                    self.if_real(e, row, |e, offset| {
+                        let (total, weights) = State::empty(e).fold(e, *state);
+                        self.attention.finish(e, self.buffers, total, self.keys, offset, |e, at| {
+                            let sum = e.vload(self.sums, &[e.ci(row), e.div_rem_c(at, LANES).0, e.ci(0)], LANES);
+                            weights.sum(e, e.vf(0.0), sum)
+                        });
+                    });
+                }
+            });
+            e.if_(e.cmp(Cmp::Sgt, e.sub(end, first), e.ci(1)), |e| {
+                for (row, state) in states.iter().enumerate() {
+                    self.if_real(e, row, |e, offset| {
+                        let (scratch, record) = self.attention.record_of(e, self.buffers, offset, self.ranges, range);
+                        e.vstore(e.splat(state.max), scratch, &[record]);
+                        e.vstore(state.sum, scratch, &[e.add_c(record, LANES)]);
+                        for vector in 0..self.attention.vectors() {
+                            let sum = e.vload(self.sums, &[e.ci(row), e.ci(vector), e.ci(0)], LANES);
+                            e.vstore(sum, scratch, &[e.add_c(record, (2 + vector) * LANES)]);
+                        }
+                    });
+                }
+            });
+        });
+    }
+
+    /// The keys of one range, which may begin before those that the rows see and end after them.
+    fn range(&self, e: &Emitter<'c, 'a>, range: V<'c, 'a>) -> Vec<State<'c, 'a>> {
+        let count = self.attention.count();
+        for row in 0..count {
+            self.clear(e, self.sums, row);
+        }
+        let start = e.mul_c(range, RANGE);
+        let block = e.mul_c(e.div_rem_c(self.keys.start, BLOCK).0, BLOCK);
+        let (first, end) = (e.max(start, block), e.min(e.add_c(start, RANGE), self.keys.end));
+        let none = State::flat(&vec![State::empty(e); count]);
+        let states = e.for_(first, end, BLOCK, &none, |e, block, states| {
             if let Some(panel) = self.transposed {
                 self.transpose(e, block, panel);
             }
             self.scores(e, block);
-            let (states, corrections): (Vec<State>, Vec<V>) = (0..height)
-                .map(|row| self.softmax(e, row, block, State { max: state[row], sum: state[height + row] }))
+            let masks: Vec<Vec<V>> = self.visible.iter().map(|span| seen(e, block, *span)).collect();
+            let (states, corrections): (Vec<State>, Vec<V>) = (State::each(states).into_iter().enumerate())
+                .map(|(row, state)| self.softmax(e, row, &masks[row / self.attention.width], state))
                 .unzip();
             self.accumulate(e, block, &corrections);
-            states.iter().map(|s| s.max).chain(states.iter().map(|s| s.sum)).collect()
+            State::flat(&states)
         });
-        self.finish(e, &state[height..]);
+        State::each(&states)
     }
 
-    /// Offset of a query row, or of the last one where there are fewer.
-    fn query_row(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>) -> V<'c, 'a> {
-        let row = e.min(row, e.sub(self.rows, e.ci(1)));
-        e.add(self.origin, e.mul_c(row, self.attention.heads * self.attention.depth()))
+    /// Query row and head of a row; where there are fewer, the last.
+    fn place(&self, e: &Emitter<'c, 'a>, row: usize) -> (V<'c, 'a>, V<'c, 'a>) {
+        let (index, head) = (row / self.attention.width, row % self.attention.width);
+        (e.add_c(self.first, index), e.add_c(self.shared, head))
     }
 
-    /// Widens the query rows and clears the sums.
+    /// Offset in the query of the row [D] of a query row and a head.
+    fn offset(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
+        let head = e.add(e.mul_c(self.head, self.attention.shared), head);
+        let row = e.add(e.mul(self.sequence, self.rows), row);
+        e.mul_c(e.add(e.mul_c(row, self.attention.heads), head), self.attention.depth())
+    }
+
+    /// Emits `body` with the offset of a row, under the test that there is one.
+    fn if_real(&self, e: &Emitter<'c, 'a>, row: usize, body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>)) {
+        let (index, head) = self.place(e, row);
+        let rows = e.cmp(Cmp::Slt, index, self.rows);
+        let heads = e.cmp(Cmp::Slt, head, e.ci(self.attention.shared));
+        e.if_(e.same("arith.andi", &[rows, heads]), |e| body(e, self.offset(e, index, head)));
+    }
+
+    fn clear(&self, e: &Emitter<'c, 'a>, sums: V<'c, 'a>, row: usize) {
+        for vector in 0..self.attention.vectors() {
+            e.vstore(e.vf(0.0), sums, &[e.ci(row), e.ci(vector), e.ci(0)]);
+        }
+    }
+
+    /// Widens the query rows.
     fn begin(&self, e: &Emitter<'c, 'a>) {
         let query = self.buffers[self.attention.query];
-        for row in 0..self.attention.height {
-            let offset = self.query_row(e, e.add_c(self.first, row));
+        for row in 0..self.attention.count() {
+            let (index, head) = self.place(e, row);
+            let index = e.min(index, e.sub(self.rows, e.ci(1)));
+            let offset = self.offset(e, index, e.min(head, e.ci(self.attention.shared - 1)));
             each_lanes(e, self.attention.depth(), |e, at, mask| {
                 e.vstore(load_lanes(e, query, &[e.add(offset, at)], mask), self.queries, &[e.ci(row), at]);
             });
-            for vector in 0..self.attention.vectors() {
-                e.vstore(e.vf(0.0), self.sums, &[e.ci(row), e.ci(vector), e.ci(0)]);
-            }
         }
     }
 
@@ -274,32 +513,60 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
 
     /// Stores the scaled scores of a block: `scores[row][key] = scale * sum over d of q[row][d] k[key][d]`.
     fn scores(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>) {
-        let height = self.attention.height;
-        let together = (accumulators(e) / height).clamp(1, GROUPS);
-        for first in (0..GROUPS).step_by(together) {
-            let groups = first..(first + together).min(GROUPS);
-            let offsets: Vec<V> = groups.clone().map(|group| self.key_group(e, block, group)).collect();
-            let count = groups.len();
-            let sums =
-                e.for_(e.ci(0), e.ci(self.attention.depth()), 1, &vec![e.vf(0.0); height * count], |e, d, sums| {
-                    let keys: Vec<V> = groups
-                        .clone()
-                        .zip(&offsets)
-                        .map(|(group, offset)| match self.transposed {
-                            Some(panel) => e.vload(panel, &[d, e.ci(group * LANES)], LANES),
-                            None => load_lanes(e, self.key.memref, &[e.add(*offset, e.mul_c(d, LANES))], None),
-                        })
-                        .collect();
-                    let queries = (0..height).map(|row| e.splat(e.load(self.queries, &[e.ci(row), d])));
-                    let products = queries.flat_map(|q| keys.iter().map(move |k| (*k, q)));
-                    products.zip(sums).map(|((k, q), sum)| e.fma(k, q, *sum)).collect()
-                });
-            let scale = e.vf(self.attention.scale);
-            for (row, group) in (0..height).flat_map(|row| groups.clone().map(move |group| (row, group))) {
-                let sum = sums[row * count + group - first];
-                e.vstore(e.mulf(sum, scale), self.scores, &[e.ci(row), e.ci(group * LANES)]);
-            }
+        let (lanes, most) = registers(e, self.attention.count());
+        let registers: Vec<usize> = (0..BLOCK).step_by(lanes).collect();
+        let passes = registers.chunks(most.min(registers.len()));
+        let values = self.ahead(e, &self.value, block, passes.len() * self.attention.depth());
+        for (pass, keys) in passes.enumerate() {
+            let seen = e.cmp(Cmp::Slt, e.add_c(block, keys[0]), self.keys.end);
+            e.if_(seen, |e| {
+                self.scores_of(e, block, lanes, keys, |e, d| values.step(e, pass * self.attention.depth(), d))
+            });
         }
+    }
+
+    /// The scores of registers of keys, by the first key of each; `beside` is emitted into the loop over d.
+    fn scores_of(
+        &self,
+        e: &Emitter<'c, 'a>,
+        block: V<'c, 'a>,
+        lanes: usize,
+        keys: &[usize],
+        beside: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>),
+    ) {
+        let (height, count) = (self.attention.count(), keys.len());
+        let ty = e.vector(lanes, e.f32());
+        let offsets: Vec<V> = keys.iter().map(|key| self.key_group(e, block, key / LANES)).collect();
+        let none = vec![e.cf_like(0.0, ty); height * count];
+        let sums = e.for_(e.ci(0), e.ci(self.attention.depth()), 1, &none, |e, d, sums| {
+            beside(e, d);
+            let keys: Vec<V> = (keys.iter().zip(&offsets))
+                .map(|(key, offset)| match self.transposed {
+                    Some(panel) => e.vload(panel, &[d, e.ci(*key)], lanes),
+                    None => {
+                        let at = e.add_c(e.add(*offset, e.mul_c(d, LANES)), key % LANES);
+                        e.widen(e.vload(self.key.memref, &[at], lanes))
+                    }
+                })
+                .collect();
+            let queries = (0..height).map(|row| e.splat_to(e.load(self.queries, &[e.ci(row), d]), lanes));
+            let products = queries.flat_map(|q| keys.iter().map(move |k| (*k, q)));
+            products.zip(sums).map(|((k, q), sum)| e.fma(k, q, *sum)).collect()
+        });
+        let scale = e.cf_like(self.attention.scale, ty);
+        for (row, (i, key)) in (0..height).flat_map(|row| keys.iter().enumerate().map(move |key| (row, key))) {
+            let sum = e.mulf(sums[row * count + i], scale);
+            e.vstore(sum, self.scores, &[e.ci(row), e.ci(*key)]);
+        }
+    }
+
+    /// A block of a cache to be asked for in so many steps.
+    fn ahead(&self, e: &Emitter<'c, 'a>, cache: &Cache<'c, 'a>, block: V<'c, 'a>, steps: usize) -> Ahead<'c, 'a> {
+        let wanted = self.attention.parts > 1 && cache.is_contiguous();
+        let step = (BLOCK * self.attention.depth()).div_ceil(steps.max(1));
+        let line = LINE / element_bytes(e, cache.memref);
+        let base = wanted.then(|| cache.row(e, self.sequence, block, self.head));
+        Ahead { memref: cache.memref, base, step, line }
     }
 
     /// Offset of sixteen interleaved keys. A group that no row sees may lie in a page that does not exist: the nearest
@@ -314,71 +581,75 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         self.key.row(e, self.sequence, position, self.head)
     }
 
-    /// Turns a row's scores into exponentials. Returns the new state, and the factor of the sums so far.
+    /// Turns the scores of a row and a block into exponentials; the new state, and what earlier sums are multiplied by.
     fn softmax(
         &self,
         e: &Emitter<'c, 'a>,
         row: usize,
-        block: V<'c, 'a>,
+        seen: &[V<'c, 'a>],
         state: State<'c, 'a>,
     ) -> (State<'c, 'a>, V<'c, 'a>) {
         let lowest = e.vf(f32::NEG_INFINITY);
-        let span = self.visible[row];
-        let bound = |position: V<'c, 'a>| e.splat(e.cast("arith.index_cast", position, e.int(32)));
-        let (start, end) = (bound(e.sub(span.start, block)), bound(e.sub(span.end, block)));
-        let at = |group: usize| [e.ci(row), e.ci(group * LANES)];
-        let scores: Vec<V> = (0..GROUPS)
-            .map(|group| {
-                let score = e.vload(self.scores, &at(group), LANES);
-                let score = match self.attention.softcap {
-                    Some(cap) => e.mulf(e.tanh(e.divf(score, e.vf(cap))), e.vf(cap)),
-                    None => score,
-                };
-                let lanes: Vec<i32> = (0..LANES).map(|lane| (group * LANES + lane) as i32).collect();
-                let position = e.vi_lanes(&lanes);
-                let seen = e.same("arith.andi", &[e.cmp(Cmp::Sge, position, start), e.cmp(Cmp::Slt, position, end)]);
-                e.select(seen, score, lowest)
-            })
-            .collect();
-        let top = scores.iter().copied().reduce(|a, b| larger(e, a, b)).expect("a block has scores");
+        let tops = seen.iter().enumerate().map(|(group, seen)| {
+            let at = [e.ci(row), e.ci(group * LANES)];
+            let score = e.vload(self.scores, &at, LANES);
+            let score = match self.attention.softcap {
+                Some(cap) => e.mulf(e.tanh(e.divf(score, e.vf(cap))), e.vf(cap)),
+                None => score,
+            };
+            let score = e.select(*seen, score, lowest);
+            e.vstore(score, self.scores, &at);
+            score
+        });
+        let top = tops.reduce(|a, b| larger(e, a, b)).expect("a block has scores");
         let max = larger(e, state.max, e.reduce("maxnumf", top));
-        // Until a key is seen the maximum is -inf, whose difference to itself is no number.
-        let seen = e.cmpf(CmpF::Ogt, max, e.cf(f32::NEG_INFINITY));
-        let reference = e.select(seen, max, e.cf(0.0));
+        let reference = finite(e, max);
         let correction = e.splat(e.exp(e.subf(state.max, reference)));
         let reference = e.splat(reference);
-        let weights: Vec<V> = scores.iter().map(|score| e.exp(e.subf(*score, reference))).collect();
-        for (group, weight) in weights.iter().enumerate() {
-            e.vstore(*weight, self.scores, &at(group));
-        }
-        let sum = weights.into_iter().reduce(|a, b| e.addf(a, b)).expect("a block has scores");
+        // A loop: the exponentials of a block at once would have their constants and halves pushed out of registers.
+        let sum = e.for_(e.ci(0), e.ci(BLOCK), LANES, &[e.vf(0.0)], |e, key, sum| {
+            let at = [e.ci(row), key];
+            let weight = e.exp(e.subf(e.vload(self.scores, &at, LANES), reference));
+            e.vstore(weight, self.scores, &at);
+            vec![e.addf(sum[0], weight)]
+        })[0];
         (State { max, sum: e.fma(state.sum, correction, sum) }, correction)
     }
 
-    /// `sums = correction * sums + weights v`, as many vectors of the head at a time as registers hold.
+    /// `sums = correction * sums + weights v`, as many elements of the head at a time as registers hold.
     fn accumulate(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, corrections: &[V<'c, 'a>]) {
-        let (height, depth, vectors) = (self.attention.height, self.attention.depth(), self.attention.vectors());
-        let together = (accumulators(e) / height).max(1);
+        let (height, depth) = (self.attention.count(), self.attention.depth());
+        let (lanes, most) = registers(e, height);
+        // A head that ends within sixteen lanes is masked there.
+        let lanes = if depth.is_multiple_of(LANES) { lanes } else { LANES };
         let keys = self.keys_of(e, block);
-        for first in (0..vectors).step_by(together) {
-            let chunk: Vec<usize> = (first..(first + together).min(vectors)).collect();
+        let registers: Vec<usize> = (0..depth).step_by(lanes).collect();
+        let passes = registers.chunks(most.clamp(1, registers.len().max(1)));
+        let next = self.ahead(e, &self.key, e.add_c(block, BLOCK), passes.len() * BLOCK);
+        for (pass, chunk) in passes.enumerate() {
             let places: Vec<(usize, usize)> =
-                (0..height).flat_map(|row| chunk.iter().map(move |vector| (row, *vector))).collect();
-            let at = |e: &Emitter<'c, 'a>, (row, vector): (usize, usize)| [e.ci(row), e.ci(vector), e.ci(0)];
+                (0..height).flat_map(|row| chunk.iter().map(move |start| (row, *start))).collect();
+            let at = |e: &Emitter<'c, 'a>, (row, start): (usize, usize)| {
+                [e.ci(row), e.ci(start / LANES), e.ci(start % LANES)]
+            };
+            let factors: Vec<V> = corrections.iter().map(|c| e.splat_to(e.extract(*c, 0), lanes)).collect();
             let sums: Vec<V> =
-                places.iter().map(|p| e.mulf(e.vload(self.sums, &at(e, *p), LANES), corrections[p.0])).collect();
+                places.iter().map(|p| e.mulf(e.vload(self.sums, &at(e, *p), lanes), factors[p.0])).collect();
             let sums = e.for_(keys.start, keys.end, 1, &sums, |e, position, sums| {
                 let offset = self.value.row(e, self.sequence, position, self.head);
                 let column = e.sub(position, block);
+                next.step(e, pass * BLOCK, column);
                 let values: Vec<V> = chunk
                     .iter()
-                    .map(|vector| {
-                        let start = vector * LANES;
-                        let mask = (depth - start < LANES).then(|| e.mask(e.ci(depth - start)));
-                        load_lanes(e, self.value.memref, &[e.add_c(offset, start)], mask)
+                    .map(|start| {
+                        let place = [e.add_c(offset, *start)];
+                        match depth - start < lanes {
+                            true => load_lanes(e, self.value.memref, &place, Some(e.mask(e.ci(depth - start)))),
+                            false => e.widen(e.vload(self.value.memref, &place, lanes)),
+                        }
                     })
                     .collect();
-                let weights = (0..height).map(|row| e.splat(e.load(self.scores, &[e.ci(row), column])));
+                let weights = (0..height).map(|row| e.splat_to(e.load(self.scores, &[e.ci(row), column]), lanes));
                 let products = weights.flat_map(|weight| values.iter().map(move |value| (*value, weight)));
                 products.zip(sums).map(|((value, weight), sum)| e.fma(value, weight, *sum)).collect()
             });
@@ -387,28 +658,131 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
             }
         }
     }
+}
 
-    /// Divides by the sums of exponentials and stores; a row that sees no key is zero.
-    fn finish(&self, e: &Emitter<'c, 'a>, totals: &[V<'c, 'a>]) {
-        let output = self.buffers[self.attention.group.arguments.len()];
-        for (row, total) in totals.iter().enumerate() {
-            let index = e.add_c(self.first, row);
-            let span = self.visible[row];
-            e.if_(e.cmp(Cmp::Slt, index, self.rows), |e| {
-                let seen = e.cmp(Cmp::Slt, span.start, span.end);
-                let total = e.splat(e.reduce("add", *total));
-                let offset = self.query_row(e, index);
-                each_lanes(e, self.attention.depth(), |e, at, mask| {
-                    let sum = e.vload(self.sums, &[e.ci(row), e.div_rem_c(at, LANES).0, e.ci(0)], LANES);
-                    let mean = e.select(seen, e.divf(sum, total), e.vf(0.0));
-                    store_lanes(e, mean, output, &[e.add(offset, at)], mask);
-                });
+/// A block of a cache that is asked for while another is worked on, a few lines a step: one that streams alone has memory
+/// wait where it computes.
+struct Ahead<'c, 'a> {
+    memref: V<'c, 'a>,
+    /// Offset of the block, if it is asked for.
+    base: Option<V<'c, 'a>>,
+    /// Elements a step, and of a cache line.
+    step: usize,
+    line: usize,
+}
+
+impl<'c, 'a> Ahead<'c, 'a> {
+    fn step(&self, e: &Emitter<'c, 'a>, before: usize, number: V<'c, 'a>) {
+        let Some(base) = self.base else { return };
+        let start = e.add(base, e.mul_c(e.add_c(number, before), self.step));
+        (0..self.step).step_by(self.line).for_each(|i| e.prefetch(self.memref, &[e.add_c(start, i)]));
+    }
+}
+
+/// The second launch: a task folds the ranges of one row.
+struct Fold<'g, 'c, 'a> {
+    attention: &'g Attention<'g, 'c, 'a>,
+    buffers: &'g [V<'c, 'a>],
+    /// Ranges of a full cache.
+    ranges: V<'c, 'a>,
+    visible: Span<'c, 'a>,
+    /// Of the row [D].
+    offset: V<'c, 'a>,
+}
+
+impl<'g, 'c, 'a> Fold<'g, 'c, 'a> {
+    fn new(
+        attention: &'g Attention<'g, 'c, 'a>,
+        e: &Emitter<'c, 'a>,
+        task: V<'c, 'a>,
+        sizes: &[V<'c, 'a>],
+        buffers: &'g [V<'c, 'a>],
+    ) -> Self {
+        let rows = attention.rows.value(e, sizes);
+        let (sequence, row) = e.div_rem(e.div_rem_c(task, attention.heads).0, rows);
+        let (key, _) = attention.caches(e, sizes, buffers);
+        let visible = attention.visible(e, buffers, sequence, rows, row, 1, key.capacity(e))[0];
+        let (ranges, offset) = (attention.ranges.value(e, sizes), e.mul_c(task, attention.depth()));
+        Self { attention, buffers, ranges, visible, offset }
+    }
+
+    fn emit(&self, e: &Emitter<'c, 'a>) {
+        let (first, end) = self.visible.ranges(e);
+        let vectors = self.attention.vectors();
+        let sums = e.alloca(&[vectors, LANES], e.f32());
+        e.if_(e.cmp(Cmp::Ne, e.sub(end, first), e.ci(1)), |e| {
+            for vector in 0..vectors {
+                e.vstore(e.vf(0.0), sums, &[e.ci(vector), e.ci(0)]);
+            }
+            let total = e.for_(first, end, 1, &State::flat(&[State::empty(e)]), |e, range, total| {
+                let (scratch, record) = self.attention.record_of(e, self.buffers, self.offset, self.ranges, range);
+                let part =
+                    State { max: e.load(scratch, &[record]), sum: e.vload(scratch, &[e.add_c(record, LANES)], LANES) };
+                let (total, weights) = State { max: total[0], sum: total[1] }.fold(e, part);
+                for vector in 0..vectors {
+                    let at = [e.ci(vector), e.ci(0)];
+                    let range = e.vload(scratch, &[e.add_c(record, (2 + vector) * LANES)], LANES);
+                    e.vstore(weights.sum(e, e.vload(sums, &at, LANES), range), sums, &at);
+                }
+                State::flat(&[total])
             });
-        }
+            let total = State { max: total[0], sum: total[1] };
+            self.attention.finish(e, self.buffers, total, self.visible, self.offset, |e, at| {
+                e.vload(sums, &[e.div_rem_c(at, LANES).0, e.ci(0)], LANES)
+            });
+        });
     }
 }
 
 impl<'c, 'a> Attention<'_, 'c, 'a> {
+    /// Rows of a task, over all its heads.
+    fn count(&self) -> usize {
+        self.height * self.width
+    }
+
+    fn caches(
+        &self,
+        e: &Emitter<'c, 'a>,
+        sizes: &[V<'c, 'a>],
+        buffers: &[V<'c, 'a>],
+    ) -> (Cache<'c, 'a>, Cache<'c, 'a>) {
+        let bind = |operand: &CacheOperand| operand.bind(e, buffers[operand.operand], buffers, sizes);
+        (bind(&self.key), bind(&self.value))
+    }
+
+    /// The intermediate, and where in it a range of the row at `offset` of the query is kept.
+    fn record_of(
+        &self,
+        e: &Emitter<'c, 'a>,
+        buffers: &[V<'c, 'a>],
+        offset: V<'c, 'a>,
+        ranges: V<'c, 'a>,
+        range: V<'c, 'a>,
+    ) -> (V<'c, 'a>, V<'c, 'a>) {
+        let row = e.div_rem_c(offset, self.depth().max(1)).0;
+        let scratch = buffers[self.group.arguments.len() + 1];
+        (scratch, e.mul_c(e.add(e.mul(row, ranges), range), self.record()))
+    }
+
+    /// Divides sums by the sum of exponentials and stores them; a row that sees no key is zero.
+    fn finish(
+        &self,
+        e: &Emitter<'c, 'a>,
+        buffers: &[V<'c, 'a>],
+        total: State<'c, 'a>,
+        visible: Span<'c, 'a>,
+        offset: V<'c, 'a>,
+        sum: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
+    ) {
+        let output = buffers[self.group.arguments.len()];
+        let seen = e.cmp(Cmp::Slt, visible.start, visible.end);
+        let total = e.splat(e.reduce("add", total.sum));
+        each_lanes(e, self.depth(), |e, at, mask| {
+            let mean = e.select(seen, e.divf(sum(e, at), total), e.vf(0.0));
+            store_lanes(e, mean, output, &[e.add(offset, at)], mask);
+        });
+    }
+
     /// What each row of a tile sees.
     fn visible(
         &self,
@@ -417,6 +791,7 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
         sequence: V<'c, 'a>,
         rows: V<'c, 'a>,
         first: V<'c, 'a>,
+        height: usize,
         capacity: V<'c, 'a>,
     ) -> Vec<Span<'c, 'a>> {
         let (before, count, keys) = match &self.sequences {
@@ -433,15 +808,44 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
             let after = e.add_c(e.add(before, row), 1);
             let end = if self.causal { e.min(keys, after) } else { keys };
             let start = self.window.map_or(zero, |window| e.max(e.sub(after, e.ci(window)), zero));
-            Span { start, end: e.select(e.cmp(Cmp::Slt, row, count), end, zero) }
+            // Before the first key there is nothing to see, not a negative number of keys.
+            Span { start, end: e.select(e.cmp(Cmp::Slt, row, count), e.max(end, zero), zero) }
         };
-        (0..self.height).map(span).collect()
+        (0..height).map(span).collect()
     }
 }
 
-/// Sixteen-lane accumulators that leave room for operands.
-fn accumulators(e: &Emitter) -> usize {
-    e.isa.registers() / 2
+fn element_bytes<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>) -> usize {
+    if memref_element(memref) == e.f32() { 4 } else { 2 }
+}
+
+/// Which of a block's keys a row sees, sixteen at a time.
+fn seen<'c, 'a>(e: &Emitter<'c, 'a>, block: V<'c, 'a>, span: Span<'c, 'a>) -> Vec<V<'c, 'a>> {
+    let bound = |position: V<'c, 'a>| e.splat(e.cast("arith.index_cast", position, e.int(32)));
+    let (start, end) = (bound(e.sub(span.start, block)), bound(e.sub(span.end, block)));
+    let group = |group: usize| {
+        let lanes: Vec<i32> = (0..LANES).map(|lane| (group * LANES + lane) as i32).collect();
+        let position = e.vi_lanes(&lanes);
+        e.same("arith.andi", &[e.cmp(Cmp::Sge, position, start), e.cmp(Cmp::Slt, position, end)])
+    };
+    (0..GROUPS).map(group).collect()
+}
+
+/// Lanes of a register, and how many registers of keys or values are multiplied by `rows` rows at a time: their sums,
+/// themselves and one factor stay in registers, and one more is left over. Sixteen lanes would be too coarse a unit.
+fn registers(e: &Emitter, rows: usize) -> (usize, usize) {
+    let (lanes, registers) = match e.isa {
+        Isa::Avx512Vnni | Isa::Avx512 => (16, 32),
+        Isa::Avx2 => (8, 16),
+        Isa::Sse2 => (4, 16),
+        Isa::Neon => (4, 32),
+    };
+    (lanes, ((registers - 2) / (rows + 1)).max(1))
+}
+
+/// A maximum to subtract: until a key is seen it is -inf, whose difference to itself is no number.
+fn finite<'c, 'a>(e: &Emitter<'c, 'a>, max: V<'c, 'a>) -> V<'c, 'a> {
+    e.select(e.cmpf(CmpF::Ogt, max, e.cf(f32::NEG_INFINITY)), max, e.cf(0.0))
 }
 
 /// The greater of two numbers, in one instruction; scores are compared after masking.

@@ -5,7 +5,7 @@
 
 use crate::{
     emit::{Cmp, Emitter, LANES, V},
-    group::{Group, Result, dims},
+    group::{Group, Result, Size, dims},
     kernels::shared::{Scalars, Slot},
 };
 use kforge_program::Layout;
@@ -60,6 +60,15 @@ impl CacheOperand {
             blocks: scalars.add(group.size(operand, 0..1)),
         });
         Ok(Self { operand, layout, heads, depth, rows: scalars.add(group.size(operand, 1..2)), table })
+    }
+
+    /// Positions that a sequence can hold.
+    pub fn capacity_size(&self, group: &Group) -> Size {
+        let rows = group.size(self.operand, 1..2);
+        match &self.table {
+            Some(table) => group.size(table.operand, 1..2).times(rows),
+            None => rows,
+        }
     }
 
     /// Whether sixteen positions from a multiple of sixteen are one vector at each element of the head.
@@ -117,6 +126,11 @@ impl<'c, 'a> Cache<'c, 'a> {
     /// Positions that a sequence can hold.
     pub fn capacity(&self, e: &Emitter<'c, 'a>) -> V<'c, 'a> {
         self.table.as_ref().map_or(self.rows, |table| e.mul(table.pages, self.rows))
+    }
+
+    /// Whether the rows of a head from a multiple of sixteen on lie one after another.
+    pub fn is_contiguous(&self) -> bool {
+        self.table.is_none() && self.layout != Layout::RowMajor
     }
 
     /// Elements between neighbours of a row.

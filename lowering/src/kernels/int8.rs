@@ -235,7 +235,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
     fn halves(&self) -> (Vec<std::ops::Range<usize>>, bool) {
         match self.block.format {
             BlockFormat::Q6_K => (vec![0..4, 4..8], true),
-            _ => (vec![0..8], false),
+            _ => (std::iter::once(0..8).collect(), false),
         }
     }
 

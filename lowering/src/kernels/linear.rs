@@ -142,6 +142,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             scalars: vec![self.rows.clone()],
             tasks,
             summary: self.summary(),
+            second: None,
         })
     }
 

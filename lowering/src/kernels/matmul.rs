@@ -92,5 +92,12 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
     let tasks = batch.times(m.clone().ceil_div(height)).times(n.clone().ceil_div(LANES));
-    Ok(Signature { access, in_place: vec![None], scalars: vec![m, k, n], tasks, summary: "matmul".into() })
+    Ok(Signature {
+        access,
+        in_place: vec![None],
+        scalars: vec![m, k, n],
+        tasks,
+        summary: "matmul".into(),
+        second: None,
+    })
 }

@@ -215,5 +215,12 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     access.push(Access::Write);
     let names: Vec<String> =
         group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
-    Ok(Signature { access, in_place: vec![None; group.yields.len()], scalars: vec![], tasks, summary: names.join("+") })
+    Ok(Signature {
+        access,
+        in_place: vec![None; group.yields.len()],
+        scalars: vec![],
+        tasks,
+        summary: names.join("+"),
+        second: None,
+    })
 }

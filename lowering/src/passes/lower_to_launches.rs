@@ -23,7 +23,7 @@ mod checks;
 
 use crate::{
     emit::Emitter,
-    group::{Definition, Group, Signature, Size, dims, element, op_name},
+    group::{Definition, Group, Second, Signature, Size, dims, element, op_name},
     kernels,
 };
 use kforge_dialect::{
@@ -32,6 +32,7 @@ use kforge_dialect::{
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{fusion::functions, isa::Isa};
+use kforge_program::Access;
 use melior::{
     Context,
     ir::{
@@ -412,21 +413,46 @@ impl<'c, 'a> Lowering<'c, 'a> {
         }
         let scalars: Vec<Value> = signature.scalars.iter().map(|s| self.index(self.size(s, &operands))).collect();
         let tasks = self.index(self.size(&signature.tasks, &operands));
-        self.launch(&name, &signature, tasks, &scalars, &buffers);
+        let mut access = signature.access.clone();
+        let second = signature.second.as_ref();
+        if let Some(second) = second {
+            access.push(Access::Write);
+            buffers.push(self.between(second, &operands));
+        }
+        self.launch(&name, &signature.summary, tasks, &scalars, &buffers, &access);
+        if let Some(second) = second {
+            *access.last_mut().expect("the intermediate") = Access::Read;
+            let tasks = self.index(self.size(&second.tasks, &operands));
+            self.launch(&second.name, &second.summary, tasks, &scalars, &buffers, &access);
+        }
         Ok(())
+    }
+
+    /// The intermediate between two kernels of a group.
+    fn between(&self, second: &Second, operands: &[Tensor<'c, 'a>]) -> Value<'c, 'a> {
+        let e = self.e;
+        let (leading, dynamic) = match self.size(&second.elements, operands) {
+            Extent::Const(elements) => (elements as i64, vec![]),
+            Extent::Index(elements) => (i64::MIN, vec![elements]),
+        };
+        let shape = [leading, second.width as i64];
+        let ty = melior::ir::r#type::MemRefType::new(e.f32(), &shape, None, None).into();
+        let segments = kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
+        e.value("memref.alloc", &dynamic, ty, &[("operandSegmentSizes", segments)])
     }
 
     fn launch(
         &mut self,
         name: &str,
-        signature: &Signature,
+        summary: &str,
         tasks: Value<'c, 'a>,
         scalars: &[Value<'c, 'a>],
         buffers: &[Value<'c, 'a>],
+        access: &[Access],
     ) {
         let e = self.e;
         let access: Vec<i32> =
-            signature.access.iter().map(|a| i32::from(a.writes()) + i32::from(a.reads() && a.writes())).collect();
+            access.iter().map(|a| i32::from(a.writes()) + i32::from(a.reads() && a.writes())).collect();
         let mut operands = vec![tasks];
         operands.extend_from_slice(scalars);
         operands.extend_from_slice(buffers);
@@ -435,7 +461,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             ("kernel", FlatSymbolRefAttribute::new(e.context, name).into()),
             ("access", DenseI32ArrayAttribute::new(e.context, &access).into()),
             ("operandSegmentSizes", kforge_dialect::ir::parse_attribute(e.context, &segments)),
-            ("summary", StringAttribute::new(e.context, &signature.summary).into()),
+            ("summary", StringAttribute::new(e.context, summary).into()),
         ];
         e.op("transformer.launch", &operands, &[], &attributes);
         self.launches += 1;

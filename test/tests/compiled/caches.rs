@@ -209,6 +209,55 @@ fn attention_over_caches() {
     Suite::new(cached.iter().map(Cached::state).chain(arguments)).check();
 }
 
+/// Lengths around blocks of 64 keys and ranges of 256, one row at a time and a few together.
+#[test]
+fn attention_over_long_caches() {
+    let mut cases = vec![];
+    for (heads, kv_heads, depth, element, attributes) in [
+        (2, 2, 16, "f32", "causal"),
+        (9, 3, 64, "f32", "causal"),
+        (9, 3, 64, "f16", "causal"),
+        (4, 1, 20, "f32", "causal, window = 300 : i64"),
+        (7, 1, 8, "f16", "causal, softcap = 3.0 : f32"),
+        (6, 2, 33, "bf16", "window = 700 : i64"),
+    ] {
+        for rows in ["1", "?"] {
+            let q = format!("tensor<2x{rows}x{heads}x{depth}xf32>");
+            let (k, cache) =
+                (format!("tensor<2x?x{kv_heads}x{depth}xf32>"), format!("tensor<2x?x{kv_heads}x{depth}x{element}>"));
+            // The keys before the rows of a call come in by an update of their own, at positions %z.
+            let function = format!(
+                "(%q: {q}, %k: {k}, %v: {k}, %z: tensor<2xi32>, %p: tensor<2xi32>) -> {q} {{
+                  %kc = ml_program.global_load @keys$ : {cache}
+                  %vc = ml_program.global_load @values$ : {cache}
+                  %kn = transformer.kv_update %kc, %k at %z : {cache}, {k}, tensor<2xi32>
+                  %vn = transformer.kv_update %vc, %v at %z : {cache}, {k}, tensor<2xi32>
+                  ml_program.global_store @keys$ = %kn : {cache}
+                  ml_program.global_store @values$ = %vn : {cache}
+                  %y = transformer.attention %q, %kn, %vn at %p {{{attributes}}} : {q}, {cache}, {cache}, tensor<2xi32>
+                  return %y : {q}
+                }}"
+            );
+            let case =
+                Case::new(format!("{rows} rows, {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
+            let capacity = [2, 4200, kv_heads, depth];
+            let case = case.state("keys", &cache, &capacity).state("values", &cache, &capacity);
+            // All keys, then rows at positions of their own: all that is before them has been written.
+            let first: &[usize] = if rows == "1" { &[4200, 4200] } else { &[1, 4200, 4200] };
+            let mut case = case.call(first, &[&[0, 0], &[0, 62]]);
+            for positions in [[63, 64], [255, 256], [257, 511], [512, 1099], [4095, 4199]] {
+                let sizes: &[usize] = if rows == "1" { &[0, 0] } else { &[1, 0, 0] };
+                case = case.call(sizes, &[&[0, 0], &positions]);
+            }
+            if rows == "?" {
+                case = case.call(&[7, 0, 0], &[&[0, 0], &[250, 1020]]).call(&[70, 0, 0], &[&[0, 0], &[480, 4100]]);
+            }
+            cases.push(case);
+        }
+    }
+    Suite::new(cases).check();
+}
+
 #[test]
 fn updates_alone_keep_the_callers_order() {
     let mut cases = vec![];

@@ -3,7 +3,10 @@
 use kforge_checkpoint::{Checkpoint, RopeMode};
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Numerics, Options, Target};
-use kforge_passes::{isa::Isa, models::llama::Phase};
+use kforge_passes::{
+    isa::Isa,
+    models::{KvType, llama::Phase},
+};
 use kforge_reference::Tensor;
 use kforge_runtime::{Decoder, Executor, cache};
 use kforge_test::run::{THREADS, isas, near, reference_element, skip};
@@ -24,8 +27,8 @@ struct Model {
 }
 
 impl Model {
-    fn new(checkpoint: Checkpoint) -> Model {
-        let source = module(&checkpoint, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+    fn new(checkpoint: Checkpoint, kv_type: KvType) -> Model {
+        let source = module(&checkpoint, kv_type, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
         Model { checkpoint, source }
     }
 
@@ -46,7 +49,7 @@ impl Model {
 fn tiny() -> &'static (Model, Vec<(Isa, Compiled)>) {
     static TINY: OnceLock<(Model, Vec<(Isa, Compiled)>)> = OnceLock::new();
     TINY.get_or_init(|| {
-        let model = Model::new(Checkpoint::random("tiny", 1).expect("random weights"));
+        let model = Model::new(Checkpoint::random("tiny", 1).expect("random weights"), KvType::F32);
         let compiled = isas().into_iter().map(|isa| (isa, model.compile(isa))).collect();
         (model, compiled)
     })
@@ -57,7 +60,8 @@ fn default_model() -> Option<&'static (Model, Compiled)> {
     static DEFAULT: OnceLock<Option<(Model, Compiled)>> = OnceLock::new();
     let path = cache::directory()?.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
     let model = DEFAULT.get_or_init(|| {
-        let model = Model::new(Checkpoint::open(path.exists().then_some(&path)?).expect("the file that was fetched"));
+        let checkpoint = Checkpoint::open(path.exists().then_some(&path)?).expect("the file that was fetched");
+        let model = Model::new(checkpoint, KvType::F32);
         let compiled = model.compile(Isa::host());
         Some((model, compiled))
     });
@@ -79,6 +83,29 @@ fn same_logits(actual: &[f32], expected: &[f32], what: &str) {
         actual.iter().zip(expected).all(|(a, e)| a.to_bits() == e.to_bits()),
         "{what}: a logit is off by {error}, not the same bits"
     );
+}
+
+/// Over the borders of ranges of keys, which decoding shares among tasks and a prompt walks through.
+#[test]
+fn long_contexts_and_half_precision_caches_token_by_token() {
+    let count = 600;
+    let (f32, compiled_f32) = tiny();
+    let f16 = Model::new(Checkpoint::random("tiny", 1).expect("random weights"), KvType::F16);
+    let ids = tokens(count, f32.checkpoint.config().vocab);
+    for (isa, compiled) in compiled_f32 {
+        let mut scores = vec![];
+        for (model, compiled) in [(f32, compiled), (&f16, &f16.compile(*isa))] {
+            let (mut step, mut whole) = (model.decoder(compiled, 2, count), model.decoder(compiled, 4, count));
+            let expected = whole.score(&ids).expect("a pass over all").to_vec();
+            for (id, expected) in ids.iter().zip(expected.chunks_exact(expected.len() / count)) {
+                let what = format!("{isa}, position {}", step.position());
+                same_logits(step.decode(*id).expect("one token"), expected, &what);
+            }
+            scores.push(expected);
+        }
+        let error = scores[0].iter().zip(&scores[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(error > 0.0 && error < 0.05, "{isa}: f16 caches change a logit by {error}");
+    }
 }
 
 #[test]
@@ -217,7 +244,7 @@ fn the_same_weights_from_gguf_and_from_safetensors() {
     let (model, compiled) = tiny();
     let directory = tempfile::tempdir().expect("a directory");
     write_safetensors(&model.checkpoint, directory.path());
-    let other = Model::new(Checkpoint::open(directory.path()).expect("the directory that was written"));
+    let other = Model::new(Checkpoint::open(directory.path()).expect("the directory that was written"), KvType::F32);
     assert_eq!(other.checkpoint.config().rope_mode, RopeMode::Half);
     let (isa, compiled) = &compiled[0];
     let ids = tokens(20, model.checkpoint.config().vocab);

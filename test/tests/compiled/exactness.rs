@@ -132,7 +132,7 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
 }
 
 const HEADS: &str = "4x16xf32";
-const KEYS: &str = "tensor<2x150x2x16xf32>";
+const KEYS: &str = "tensor<2x1100x2x16xf32>";
 
 /// An attention over a cache, its tile chosen by the passes, or by hand.
 fn attention(count: &str, batch: usize, tile: &str) -> Case {
@@ -142,7 +142,7 @@ fn attention(count: &str, batch: usize, tile: &str) -> Case {
         format!("tensor<{batch}xi32>"),
     );
     let types = format!("{q}, {k}, {k}, {p}");
-    let op = format!("transformer.attention %a, %b, %c at %d {{causal, window = 100 : i64}} : {types}");
+    let op = format!("transformer.attention %a, %b, %c at %d {{causal, window = 600 : i64}} : {types}");
     let function = match tile {
         "" => format!("(%a: {q}, %b: {k}, %c: {k}, %d: {p}) -> {q} {{\n %y = {op}\n return %y : {q}\n}}"),
         tile => format!(
@@ -163,11 +163,12 @@ fn attention(count: &str, batch: usize, tile: &str) -> Case {
 fn an_attention_row_is_the_same_alone_and_in_a_batch() {
     let (rows_of, batch) = (37, 2);
     let q = random::uniform(1, &[batch, rows_of, 4, 16], Element::F32).expect("queries");
-    let [k, v] = [2, 3].map(|seed| random::uniform(seed, &[batch, 150, 2, 16], Element::F32).expect("a cache"));
-    let positions = [3, 90];
+    let [k, v] = [2, 3].map(|seed| random::uniform(seed, &[batch, 1100, 2, 16], Element::F32).expect("a cache"));
+    // The second sequence reaches over the borders of ranges at 512 and 768 positions; its window ends within another.
+    let positions = [3, 740];
     let p = |values: &[i32]| Tensor::i32([values.len()], values).expect("positions");
     let (mut suite, mut inputs) = (Suite::default(), vec![]);
-    for tile in ["", "[1]", "[3]", "[16]"] {
+    for tile in ["", "[1, 1, 1]", "[3, 2, 1]", "[16, 1, 1]", "[8, 2, 1]"] {
         suite.cases.push(attention("?", batch, tile));
         inputs.push(vec![vec![q.clone(), k.clone(), v.clone(), p(&positions)]]);
     }
@@ -178,17 +179,17 @@ fn an_attention_row_is_the_same_alone_and_in_a_batch() {
         let q = rows(&flat, row..row + 1).reshape([1, 1, 4, 16]).expect("one row");
         vec![q, second(&k), second(&v), p(&[positions[1] + row as i32])]
     };
-    for tile in ["", "[4]"] {
+    for tile in ["", "[4, 2, 1]", "[1, 1, 1]", "[1, 1, 3]", "[1, 2, 64]"] {
         suite.cases.push(attention("1", 1, tile));
         inputs.push((0..rows_of).map(row).collect());
     }
     for isa in isas() {
         let outcomes = suite.run(&suite.compile(isa, Fusions::ALL), 2, &inputs);
-        for i in 1..4 {
+        for i in 1..5 {
             assert!(same_bytes(&outcomes[0], &outcomes[i]), "{isa}, {}", suite.cases[i].name);
         }
         let whole = second(&outcomes[0].results[0][0]).reshape([rows_of, 4, 16]).expect("the rows of one sequence");
-        for (case, outcome) in suite.cases.iter().zip(&outcomes).skip(4) {
+        for (case, outcome) in suite.cases.iter().zip(&outcomes).skip(5) {
             for (row, results) in outcome.results.iter().enumerate() {
                 let expected = rows(&whole, row..row + 1);
                 assert_eq!(results[0].to_bytes(), expected.to_bytes(), "{isa}, {}, row {row}", case.name);

@@ -9,7 +9,7 @@ use kforge_passes::{
     Fusions,
     isa::Isa,
     models::{
-        Llama, RopeMode,
+        KvType, Llama, RopeMode,
         llama::{self, Phase},
     },
 };
@@ -35,6 +35,7 @@ fn default_shapes(layers: usize) -> String {
         rope_base: 1e5,
         rope_divisors: None,
         window: None,
+        kv_type: KvType::F32,
     };
     let types: Vec<(String, String)> = model
         .weights(inner)

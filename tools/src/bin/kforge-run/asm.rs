@@ -22,6 +22,8 @@ pub struct Options {
     /// The module of a model instead: a GGUF file, a safetensors directory, ORG/NAME, or random:tiny
     #[arg(long)]
     model: Option<String>,
+    #[command(flatten)]
+    cache: model::Cache,
     /// The kernel, as kforge_gemv_3; without it, the names of all are printed
     #[arg(long)]
     kernel: Option<String>,
@@ -47,7 +49,10 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let (name, source) = match (&options.model, &options.file) {
         (Some(name), _) => {
             let checkpoint = model::open(name)?;
-            (name.clone(), kforge_tools::model::module(&checkpoint, &[Phase::Prefill, Phase::Decode])?)
+            (
+                name.clone(),
+                kforge_tools::model::module(&checkpoint, options.cache.kv_type(), &[Phase::Prefill, Phase::Decode])?,
+            )
         }
         (None, Some(file)) => (file.display().to_string(), read_source(file)?),
         (None, None) => bail!("no module was given: name a file, or --model"),

@@ -1,7 +1,8 @@
 //! `kforge-run bench model`: prefill and decode speed, in llama-bench's columns.
 //!
 //! `pp` appends a prompt, batch by batch, and computes the logits of each batch's last position; `tg` appends single
-//! tokens and computes the logits of each. No sampling; the KV cache is f32; one untimed round comes first.
+//! tokens and computes the logits of each. `@ d4096` is after 4096 tokens that are in the
+//! cache already. No sampling; one untimed round comes first.
 
 use crate::{Common, Numerics, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};
@@ -45,6 +46,11 @@ pub struct Options {
     #[arg(short, long = "thread-counts", value_delimiter = ',', value_name = "N,...",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads_list: Vec<u16>,
+    /// Tokens that are in the cache already when a test begins
+    #[arg(short, long, value_delimiter = ',', default_value = "0")]
+    depth: Vec<usize>,
+    #[command(flatten)]
+    cache: model::Cache,
     /// Timed rounds of each test
     #[arg(short, long, default_value_t = 5)]
     repetitions: usize,
@@ -104,18 +110,16 @@ const COMPUTES: Computes = Computes {
     tg: "appends one token after another and computes the logits of each; no sampling",
 };
 
-/// The type of the KV cache's elements in the modules that the decoder compiles.
-const KV_TYPE: &str = "f32";
-
 /// Tokens that are in the cache when a test begins, as of llama-bench.
 const FIRST: usize = 1;
 
-/// One test: kind, tokens, and the tokens of a batch.
+/// One test: kind, tokens, the tokens of a batch, and those that are in the cache before.
 #[derive(Clone, Copy)]
 struct Test {
     kind: Kind,
     tokens: usize,
     batch: usize,
+    depth: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,15 +164,16 @@ fn measure(
     rows: &mut Vec<Row>,
     profiles: &mut Vec<String>,
 ) -> Result<()> {
-    let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(0) + FIRST;
-    let (mut decoder, _) = model::decoder(common, checkpoint, longest)?;
+    let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(0);
+    let longest = longest + options.depth.iter().copied().max().unwrap_or(0).max(FIRST);
+    let (mut decoder, _) = model::decoder(common, checkpoint, options.cache, longest)?;
     let threads = decoder.executor().threads();
     let vocabulary = checkpoint.config().vocab as u32;
     for test in tests(options) {
         let ids = token_ids(test.tokens, vocabulary);
         let mut samples = vec![];
         for round in 0..=options.repetitions {
-            reset(&mut decoder)?;
+            reset(&mut decoder, test.depth, vocabulary)?;
             let seconds = time(&mut decoder, test, &ids)?;
             if round > 0 {
                 samples.push(test.tokens as f64 / seconds);
@@ -181,7 +186,7 @@ fn measure(
             backend: "cpu",
             threads,
             n_batch: test.batch,
-            type_kv: KV_TYPE,
+            type_kv: options.cache.kv_type().name(),
             numerics: common.numerics.name(),
             test: test.name(),
             mean: mean(&samples),
@@ -198,7 +203,7 @@ fn measure(
         false => None,
     };
     for test in tests(options) {
-        reset(&mut decoder)?;
+        reset(&mut decoder, test.depth, vocabulary)?;
         decoder.executor_mut().start_profile();
         let name = test.name();
         info_span!("test", kernel = name).in_scope(|| time(&mut decoder, test, &token_ids(test.tokens, vocabulary)))?;
@@ -226,18 +231,17 @@ fn measure(
 
 impl Test {
     fn name(self) -> String {
-        match self.kind {
-            Kind::Prompt => format!("pp{}", self.tokens),
-            Kind::Generate => format!("tg{}", self.tokens),
-        }
+        let kind = if self.kind == Kind::Prompt { "pp" } else { "tg" };
+        let depth = if self.depth > 0 { format!(" @ d{}", self.depth) } else { String::new() };
+        format!("{kind}{}{depth}", self.tokens)
     }
 
     /// The calls that it makes.
     fn calls(self, capacity: usize) -> impl Iterator<Item = Call> {
         let step = if self.kind == Kind::Prompt { self.batch } else { 1 };
         (0..self.tokens).step_by(step).map(move |begin| Call {
-            before: FIRST + begin,
-            after: FIRST + (begin + step).min(self.tokens),
+            before: self.depth.max(FIRST) + begin,
+            after: self.depth.max(FIRST) + (begin + step).min(self.tokens),
             capacity,
         })
     }
@@ -250,11 +254,18 @@ fn parameters(checkpoint: &Checkpoint) -> Result<u64> {
 
 /// The tests asked for. A batch size is of prompts: it does not change how single tokens are decoded.
 fn tests(options: &Options) -> Vec<Test> {
-    let prompt = |batch: usize| options.prompt.iter().map(move |n| Test { kind: Kind::Prompt, tokens: *n, batch });
-    let prompts = options.batch_size.iter().flat_map(|batch| prompt(*batch));
     let batch = options.batch_size.first().copied().unwrap_or(1);
-    let generate = options.generate.iter().map(|n| Test { kind: Kind::Generate, tokens: *n, batch });
-    prompts.chain(generate).filter(|test| test.tokens > 0).collect()
+    let mut tests = vec![];
+    for depth in options.depth.iter().copied() {
+        for batch in options.batch_size.iter().copied() {
+            let prompt = |tokens: &usize| Test { kind: Kind::Prompt, tokens: *tokens, batch, depth };
+            tests.extend(options.prompt.iter().map(prompt));
+        }
+        let generate = |tokens: &usize| Test { kind: Kind::Generate, tokens: *tokens, batch, depth };
+        tests.extend(options.generate.iter().map(generate));
+    }
+    tests.retain(|test| test.tokens > 0);
+    tests
 }
 
 /// Any tokens will do: their number decides the time.
@@ -262,10 +273,17 @@ fn token_ids(tokens: usize, vocabulary: u32) -> Vec<u32> {
     (0..tokens as u32).map(|i| (100 + i) % vocabulary).collect()
 }
 
-/// Leaves one token in the cache.
-fn reset(decoder: &mut Decoder) -> Result<()> {
+/// Leaves `depth` tokens in the cache, or one, as llama-bench does. Those of an earlier round stay: any will do.
+fn reset(decoder: &mut Decoder, depth: usize, vocabulary: u32) -> Result<()> {
+    if depth > 0 && decoder.position() >= depth {
+        decoder.rewind(depth);
+        return Ok(());
+    }
     decoder.rewind(0);
-    decoder.decode(1)?;
+    match depth {
+        0 => decoder.decode(1)?,
+        depth => decoder.prefill(&token_ids(depth, vocabulary))?,
+    };
     Ok(())
 }
 
@@ -359,7 +377,7 @@ mod tests {
     #[test]
     fn calls_of_a_test() {
         let calls = |kind| -> Vec<(usize, usize)> {
-            Test { kind, tokens: 5, batch: 2 }.calls(8).map(|c| (c.before, c.after)).collect()
+            Test { kind, tokens: 5, batch: 2, depth: 0 }.calls(8).map(|c| (c.before, c.after)).collect()
         };
         assert_eq!(calls(Kind::Prompt), [(1, 3), (3, 5), (5, 6)]);
         assert_eq!(calls(Kind::Generate), [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]);

@@ -16,6 +16,8 @@ pub struct Options {
     /// A checkpoint; without one, sizes are given and weights are f32
     #[arg(long, conflicts_with_all = ["hidden", "heads", "kv_heads", "layers", "ffn", "vocab"])]
     model: Option<String>,
+    #[command(flatten)]
+    cache: model::Cache,
     /// One function instead of both
     #[arg(long, value_enum)]
     phase: Option<PhaseName>,
@@ -48,7 +50,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         None => &[Phase::Prefill, Phase::Decode],
     };
     let text = match &options.model {
-        Some(name) => module(&model::open(name)?, phases)?,
+        Some(name) => module(&model::open(name)?, options.cache.kv_type(), phases)?,
         None => from_sizes(options, phases)?,
     };
     print!("{text}");
@@ -78,6 +80,7 @@ fn from_sizes(options: &Options, phases: &[Phase]) -> Result<String> {
         rope_base: 1e4,
         rope_divisors: None,
         window: None,
+        kv_type: options.cache.kv_type(),
     };
     let types: Vec<(String, String)> =
         model.weights(ffn).into_iter().map(|(name, shape)| (name, weight_type(&shape, Element::F32))).collect();

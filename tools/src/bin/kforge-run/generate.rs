@@ -34,6 +34,8 @@ pub struct Options {
     /// Tokens that the KV cache can hold; by default the prompt and --max-tokens
     #[arg(long, value_name = "TOKENS")]
     ctx: Option<usize>,
+    #[command(flatten)]
+    cache: model::Cache,
     /// Randomness; 0 takes the likeliest token
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     temperature: f32,
@@ -104,7 +106,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     }
     let longest = checkpoint.config().context;
     let context = options.ctx.unwrap_or_else(|| (prompt_ids.len() + options.max_tokens).min(longest));
-    let (mut decoder, ready) = model::decoder(common, &checkpoint, context)?;
+    let (mut decoder, ready) = model::decoder(common, &checkpoint, options.cache, context)?;
 
     prompt_ids.iter().for_each(|id| sampler.see(*id));
     let mut stream = tokenizer.stream();

@@ -2,9 +2,10 @@
 
 use crate::{Common, Target, compile};
 use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_checkpoint::Checkpoint;
-use kforge_passes::models::llama::Phase;
+use kforge_passes::models::{KvType, llama::Phase};
 use kforge_runtime::{Decoder, cache};
 use kforge_tools::model::{module, set_weights};
 use std::{
@@ -20,6 +21,30 @@ pub const RANDOM: &str = "random:tiny";
 
 /// Seed of random weights.
 const SEED: u64 = 0;
+
+/// Options of whatever decodes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Cache {
+    /// Element type of the KV cache
+    #[arg(long, value_enum, default_value_t = KvTypeName::F32, value_name = "TYPE")]
+    kv_type: KvTypeName,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KvTypeName {
+    F32,
+    /// Half the memory and half the reading; a row is rounded once, when it enters
+    F16,
+}
+
+impl Cache {
+    pub fn kv_type(self) -> KvType {
+        match self.kv_type {
+            KvTypeName::F32 => KvType::F32,
+            KvTypeName::F16 => KvType::F16,
+        }
+    }
+}
 
 /// Opens `default`, `random:NAME`, a path, or a Hugging Face repository.
 pub fn open(name: &str) -> Result<Checkpoint> {
@@ -65,7 +90,7 @@ pub struct Timings {
 }
 
 /// A decoder of a checkpoint, for `context` tokens.
-pub fn decoder(common: &Common, checkpoint: &Checkpoint, context: usize) -> Result<(Decoder, Timings)> {
+pub fn decoder(common: &Common, checkpoint: &Checkpoint, cache: Cache, context: usize) -> Result<(Decoder, Timings)> {
     if common.target == Target::Reference {
         bail!("decoding runs on the CPU target; --target reference is for single functions");
     }
@@ -74,7 +99,7 @@ pub fn decoder(common: &Common, checkpoint: &Checkpoint, context: usize) -> Resu
         bail!("--ctx {context} is more than the {longest} tokens that the model was made for");
     }
     let begin = Instant::now();
-    let source = module(checkpoint, &[Phase::Prefill, Phase::Decode])?;
+    let source = module(checkpoint, cache.kv_type(), &[Phase::Prefill, Phase::Decode])?;
     let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(common, &source))?;
     let compiled = begin.elapsed();
     let progress = bar(checkpoint.names().len() as u64, "packing weights");

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_passes::{
-    models::llama::Phase,
+    models::{KvType, llama::Phase},
     tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search},
 };
 use kforge_runtime::cache::{self, write_whole};
@@ -115,7 +115,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
     let source = match (&options.file, &options.model) {
         (Some(file), _) => read_source(file)?,
-        (None, Some(name)) => module(&model::open(name)?, &[Phase::Prefill, Phase::Decode])?,
+        (None, Some(name)) => module(&model::open(name)?, KvType::F32, &[Phase::Prefill, Phase::Decode])?,
         (None, None) => bail!("give a module, or --model"),
     };
     tune(common, options, &mut database, &source)

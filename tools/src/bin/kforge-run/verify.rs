@@ -16,6 +16,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE.json")]
     reference: PathBuf,
     #[command(flatten)]
+    cache: model::Cache,
+    #[command(flatten)]
     limits: Limits,
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -29,7 +31,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let checkpoint = model::open(&options.model)?;
     let tokenizer = checkpoint.tokenizer()?;
     let context = reference::context(&rows);
-    let (mut decoder, _) = model::decoder(common, &checkpoint, context)?;
+    let (mut decoder, _) = model::decoder(common, &checkpoint, options.cache, context)?;
     let outcomes =
         rows.iter().map(|row| check(&options.limits, &tokenizer, &mut decoder, row)).collect::<Result<Vec<_>>>()?;
     let pass = outcomes.iter().all(|o| o.pass);
