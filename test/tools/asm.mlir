@@ -6,7 +6,7 @@
 // RUN: kforge-run asm %s --kernel gemv_1 --target-triple aarch64-unknown-linux-gnu | FileCheck %s --check-prefix=NEON
 // RUN: kforge-run asm - --kernel kforge_gemv_1 --llvm --target-triple aarch64-unknown-linux-gnu < %s | FileCheck %s --check-prefix=LLVM
 // RUN: kforge-run asm %s --kernel kforge_gemv_1 --mlir | FileCheck %s --check-prefix=MLIR
-// RUN: kforge-run asm %s --no-fuse | FileCheck %s --check-prefix=APART
+// RUN: kforge-run asm %s --fuse none | FileCheck %s --check-prefix=APART
 // RUN: kforge-run asm --model random:tiny | FileCheck %s --check-prefix=MODEL
 // RUN: not kforge-run asm %s --kernel kforge_gemv_7 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not kforge-run asm %s --kernel f 2>&1 | FileCheck %s --check-prefix=FUNCTION

@@ -66,14 +66,15 @@ fn function<'p>(program: &'p Program, name: &str) -> &'p Function {
 }
 
 #[test]
-fn a_decode_layer_is_at_most_six_launches() {
+fn a_decode_layer_is_at_most_seven_launches() {
     let launches = |fuse: Fusions| {
         let [two, three] =
             [2, 3].map(|layers| function(&program(&default_shapes(layers), Isa::Avx2, fuse), "decode").launches.len());
         three - two
     };
     let (fused, unfused) = (launches(Fusions::ALL), launches(Fusions::NONE));
-    assert!(fused <= 6, "{fused} launches");
+    // Attention is two: ranges of keys, and folding them.
+    assert!(fused <= 7, "{fused} launches");
     assert!(unfused > fused, "{unfused} launches unfused, {fused} fused");
 }
 

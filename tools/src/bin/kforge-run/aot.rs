@@ -3,7 +3,7 @@
 use crate::{Common, compile};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use kforge_lowering::compile::{Output, Target, Tuning, lower};
+use kforge_lowering::compile::{Output, Target, lower};
 use kforge_runtime::cache::write_whole;
 use std::{
     fs,
@@ -45,11 +45,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         Emit::Llvm => Output::LlvmIr,
     };
     let name = options.file.display().to_string();
-    let mut compiling = common.options();
-    if options.target_triple.is_some() {
-        // Nothing has been measured on that machine.
-        compiling.tuning = Tuning::default();
-    }
+    let compiling = common.options_for(options.target_triple.as_ref());
     let bytes = lower(&read_source(&options.file)?, &name, &target, compiling, output)?;
     match &options.output {
         Some(path) => write_whole(path, &[&bytes]).with_context(|| format!("{} cannot be written", path.display()))?,

@@ -57,9 +57,10 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         (None, Some(file)) => (file.display().to_string(), read_source(file)?),
         (None, None) => bail!("no module was given: name a file, or --model"),
     };
+    let compiling = common.options_for(options.target_triple.as_ref());
     let mut out = io::stdout().lock();
     let Some(kernel) = &options.kernel else {
-        for (name, summary) in listing::kernels(&source, &name, &target, common.options())? {
+        for (name, summary) in listing::kernels(&source, &name, &target, compiling)? {
             writeln!(out, "{name:<24} {summary}")?;
         }
         return Ok(ExitCode::SUCCESS);
@@ -69,6 +70,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         (_, true) => Level::Mlir,
         _ => Level::Assembly,
     };
-    out.write_all(&listing::kernel(&source, &name, &target, common.options(), kernel, level)?)?;
+    out.write_all(&listing::kernel(&source, &name, &target, compiling, kernel, level)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -206,6 +206,15 @@ impl Common {
         kforge_lowering::compile::Options { fuse: self.fuse, numerics, tuning }
     }
 
+    /// The same for a machine that `triple` names, on which nothing has been measured.
+    fn options_for(&self, triple: Option<&String>) -> kforge_lowering::compile::Options {
+        let options = self.options();
+        match triple {
+            Some(_) => kforge_lowering::compile::Options { tuning: Default::default(), ..options },
+            None => options,
+        }
+    }
+
     fn thread_count(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
