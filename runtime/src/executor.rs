@@ -181,6 +181,11 @@ impl Executor {
         self.profile = Some(vec![KernelTime::default(); self.program.kernels.len()]);
     }
 
+    /// What has been measured since [`start_profile`](Self::start_profile), in the order of the program's kernels.
+    pub fn profile(&self) -> &[KernelTime] {
+        self.profile.as_deref().unwrap_or_default()
+    }
+
     /// Ends measuring; the times are in the order of the program's kernels. `None` if nothing was measured.
     pub fn end_profile(&mut self) -> Option<Vec<KernelTime>> {
         self.profile.take()

@@ -6,10 +6,10 @@
 // RUN:   --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=UNFUSED
 
 // STATS: lower-to-launches
-// STATS-NEXT: (S) 6 kernels
+// STATS-NEXT: (S) 7 kernels
 // STATS-NEXT: (S) 7 launches
 // UNFUSED: lower-to-launches
-// UNFUSED-NEXT: (S) 12 kernels
+// UNFUSED-NEXT: (S) 13 kernels
 // UNFUSED-NEXT: (S) 18 launches
 
 // CHECK-LABEL: func.func @main

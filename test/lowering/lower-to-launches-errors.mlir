@@ -410,3 +410,47 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
   }
   return %r : tensor<4x32xf32>
 }
+
+// -----
+
+func.func @f(%q: tensor<1x?x4x16xf32>, %k: tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> {
+  // expected-error @below {{cannot be compiled: attention's tile is [TQ, TH, P]: query rows and heads of a task, and tasks that share the keys of a row}}
+  %0 = transformer.fused(%Q = %q : tensor<1x?x4x16xf32>, %K = %k : tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> kernel #transformer.kernel<"attention", tile = [4]> {
+    %1 = transformer.attention %Q, %K, %K : tensor<1x?x4x16xf32>, tensor<1x?x2x16xf32>, tensor<1x?x2x16xf32>
+    transformer.yield %1 : tensor<1x?x4x16xf32>
+  }
+  return %0 : tensor<1x?x4x16xf32>
+}
+
+// -----
+
+func.func @f(%q: tensor<1x?x4x16xf32>, %k: tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> {
+  // expected-error @below {{cannot be compiled: a task of attention has at most 16 rows, TQ times TH}}
+  %0 = transformer.fused(%Q = %q : tensor<1x?x4x16xf32>, %K = %k : tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> kernel #transformer.kernel<"attention", tile = [9, 2, 1]> {
+    %1 = transformer.attention %Q, %K, %K : tensor<1x?x4x16xf32>, tensor<1x?x2x16xf32>, tensor<1x?x2x16xf32>
+    transformer.yield %1 : tensor<1x?x4x16xf32>
+  }
+  return %0 : tensor<1x?x4x16xf32>
+}
+
+// -----
+
+func.func @f(%q: tensor<1x?x4x16xf32>, %k: tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> {
+  // expected-error @below {{cannot be compiled: tasks share the keys of one row: where P is more than 1, TQ is 1}}
+  %0 = transformer.fused(%Q = %q : tensor<1x?x4x16xf32>, %K = %k : tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> kernel #transformer.kernel<"attention", tile = [2, 1, 8]> {
+    %1 = transformer.attention %Q, %K, %K : tensor<1x?x4x16xf32>, tensor<1x?x2x16xf32>, tensor<1x?x2x16xf32>
+    transformer.yield %1 : tensor<1x?x4x16xf32>
+  }
+  return %0 : tensor<1x?x4x16xf32>
+}
+
+// -----
+
+func.func @f(%q: tensor<1x?x4x16xf32>, %k: tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> {
+  %0 = transformer.fused(%Q = %q : tensor<1x?x4x16xf32>, %K = %k : tensor<1x?x2x16xf32>) -> tensor<1x?x4x16xf32> kernel #transformer.kernel<"attention", tile = [1, 3, 1]> {
+    // expected-error @below {{has 2 query heads for each key head, and TH 3}}
+    %1 = transformer.attention %Q, %K, %K : tensor<1x?x4x16xf32>, tensor<1x?x2x16xf32>, tensor<1x?x2x16xf32>
+    transformer.yield %1 : tensor<1x?x4x16xf32>
+  }
+  return %0 : tensor<1x?x4x16xf32>
+}

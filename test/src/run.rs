@@ -9,7 +9,9 @@ use kforge_lowering::compile::{self, Compiled, Options, Target};
 use kforge_passes::{Fusions, isa::Isa};
 use kforge_program::{Element, Layout};
 use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
-use kforge_runtime::{Executor, View};
+use kforge_runtime::Executor;
+pub use kforge_tools::tensors::reference_element;
+use kforge_tools::tensors::{self, Inputs};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -290,19 +292,9 @@ fn inputs(name: &str, signature: &kforge_dialect::interpret::Signature, call: &C
 /// # Errors
 /// The executor's.
 pub fn call(executor: &mut Executor, function: &str, inputs: &[Tensor]) -> kforge_runtime::Result<Vec<Tensor>> {
-    let bytes: Vec<Vec<u8>> = inputs.iter().map(Tensor::to_bytes).collect();
-    let views: Vec<View> = inputs
-        .iter()
-        .zip(&bytes)
-        .map(|(t, bytes)| View { dims: t.shape(), element: program_element(t.element()), bytes })
-        .collect();
-    let outputs = executor.call(function, &views)?;
-    let tensor = |i| {
-        let view = outputs.get(i).expect("results of tests are row-major");
-        Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes)
-            .expect("a result of its shape's size")
-    };
-    Ok((0..outputs.len()).map(tensor).collect())
+    let inputs = Inputs::new(inputs).expect("inputs that are passed in");
+    let outputs = executor.call(function, &inputs.views())?;
+    Ok(tensors::results(&outputs).expect("results of tests are row-major"))
 }
 
 /// Sets a weight of an executor to a tensor.
@@ -310,8 +302,7 @@ pub fn call(executor: &mut Executor, function: &str, inputs: &[Tensor]) -> kforg
 /// # Errors
 /// The executor's.
 pub fn set_weight(executor: &mut Executor, name: &str, weight: &Tensor) -> kforge_runtime::Result<()> {
-    let (element, bytes) = (program_element(weight.element()), weight.to_bytes());
-    executor.set_weight(name, View { dims: weight.shape(), element, bytes: &bytes })
+    executor.set_weight(name, Inputs::new([weight]).expect("a weight that is passed in").views()[0])
 }
 
 /// Whether results and states are the reference's.
@@ -380,29 +371,4 @@ fn each(batch: usize, rows: usize, heads: usize, depth: usize) -> impl Iterator<
     let inner =
         move |b| (0..rows).flat_map(move |r| (0..heads).flat_map(move |h| (0..depth).map(move |d| (b, r, h, d))));
     (0..batch).flat_map(inner)
-}
-
-/// A reference element as the program has it.
-///
-/// # Panics
-/// For i64 and i1, which are not passed in or out.
-pub fn program_element(element: ReferenceElement) -> Element {
-    match element {
-        ReferenceElement::F32 => Element::F32,
-        ReferenceElement::F16 => Element::F16,
-        ReferenceElement::BF16 => Element::BF16,
-        ReferenceElement::I32 => Element::I32,
-        ReferenceElement::Quant(format) => Element::Quant(format),
-        ReferenceElement::I64 | ReferenceElement::Bool => panic!("tensors of {element} are not passed in or out"),
-    }
-}
-
-pub fn reference_element(element: Element) -> ReferenceElement {
-    match element {
-        Element::F32 => ReferenceElement::F32,
-        Element::F16 => ReferenceElement::F16,
-        Element::BF16 => ReferenceElement::BF16,
-        Element::I32 => ReferenceElement::I32,
-        Element::Quant(format) => ReferenceElement::Quant(format),
-    }
 }

@@ -1,5 +1,6 @@
 //! Whether a matrix is the product that it should be, without computing all of it.
 
+use crate::model::weight_type;
 use anyhow::{Result, bail};
 use kforge_reference::{Element, Tensor, random::SplitMix64};
 
@@ -16,6 +17,23 @@ impl Shape {
     pub fn elements(self) -> Option<usize> {
         let Shape { m, n, k } = self;
         m.checked_mul(k)?.checked_add(n.checked_mul(k)?)?.checked_add(m.checked_mul(n)?)
+    }
+
+    /// A module whose `main` is the product as a `transformer.linear`: A and C of `activations`, B the constant weight
+    /// `b` of `weight`.
+    pub fn module(self, activations: kforge_program::Element, weight: kforge_program::Element) -> String {
+        let Shape { m, n, k } = self;
+        let [a, b, c] =
+            [([m, k], activations), ([n, k], weight), ([m, n], activations)].map(|(dims, e)| weight_type(&dims, e));
+        format!(
+            "ml_program.global private @b(#ml_program.extern<{b}>) : {b}
+func.func @main(%a: {a}) -> {c} {{
+  %b = ml_program.global_load_const @b : {b}
+  %c = transformer.linear %a, %b : {a}, {b} -> {c}
+  return %c : {c}
+}}
+"
+        )
     }
 
     /// Floating-point operations of the product, a multiply-add being two.

@@ -1,14 +1,15 @@
-//! One element type, as programs and as the reference semantics name it.
+//! Tensors of the reference semantics, into an executor and out of it.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use kforge_program::Element;
-use kforge_reference::Element as Reference;
+use kforge_reference::{Element as Reference, Tensor};
+use kforge_runtime::{Executor, View, executor::Outputs};
 
 /// The program's element of the reference's.
 ///
 /// # Errors
 /// If no tensor of it is passed in or out.
-pub fn program(element: Reference) -> Result<Element> {
+pub fn program_element(element: Reference) -> Result<Element> {
     Ok(match element {
         Reference::F32 => Element::F32,
         Reference::F16 => Element::F16,
@@ -20,7 +21,7 @@ pub fn program(element: Reference) -> Result<Element> {
 }
 
 /// The reference's element of the program's.
-pub fn reference(element: Element) -> Reference {
+pub fn reference_element(element: Element) -> Reference {
     match element {
         Element::F32 => Reference::F32,
         Element::F16 => Reference::F16,
@@ -28,4 +29,41 @@ pub fn reference(element: Element) -> Reference {
         Element::I32 => Reference::I32,
         Element::Quant(format) => Reference::Quant(format),
     }
+}
+
+/// The inputs of a call, as an executor takes them.
+pub struct Inputs<'t>(Vec<(&'t [usize], Element, Vec<u8>)>);
+
+impl<'t> Inputs<'t> {
+    /// # Errors
+    /// If a tensor's element is not passed in.
+    pub fn new(tensors: impl IntoIterator<Item = &'t Tensor>) -> Result<Inputs<'t>> {
+        let input = |t: &'t Tensor| Ok((t.shape(), program_element(t.element())?, t.to_bytes()));
+        Ok(Inputs(tensors.into_iter().map(input).collect::<Result<_>>()?))
+    }
+
+    pub fn views(&self) -> Vec<View<'_>> {
+        self.0.iter().map(|(dims, element, bytes)| View { dims, element: *element, bytes }).collect()
+    }
+}
+
+/// Packs a tensor into a global.
+///
+/// # Errors
+/// If its element is not passed in, or the executor's.
+pub fn set_weight(executor: &mut Executor, name: &str, weight: &Tensor) -> Result<()> {
+    Ok(executor.set_weight(name, Inputs::new([weight])?.views()[0])?)
+}
+
+/// The results of a call.
+///
+/// # Errors
+/// If one is a cache in a layout of its own.
+pub fn results(outputs: &Outputs) -> Result<Vec<Tensor>> {
+    let result = |i| {
+        let view =
+            outputs.get(i).with_context(|| format!("result {i} is a cache in a layout of its own; return a copy"))?;
+        Ok(Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes)?)
+    };
+    (0..outputs.len()).map(result).collect()
 }

@@ -68,7 +68,8 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let launches = Lowering::lower(&mut made, function)?;
         pass.count("launches", launches);
     }
-    pass.count("kernels", made.known.len());
+    let kernels = made.known.values().map(|(_, made)| 1 + usize::from(made.second.is_some()));
+    pass.count("kernels", kernels.sum());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Compiles candidates of a problem, checks their answers and measures them against each other.
 
 use super::now;
-use crate::element;
+use crate::tensors::{Inputs, program_element, reference_element};
 use anyhow::{Context as _, Result, anyhow, bail};
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Target};
@@ -11,7 +11,7 @@ use kforge_passes::{
 };
 use kforge_program::{Buffer, Program};
 use kforge_reference::{Tensor, Tolerance, compare, random};
-use kforge_runtime::{Executor, View, executor::Kernels};
+use kforge_runtime::{Executor, KernelTime, View, executor::Kernels};
 use std::{thread, time::Duration};
 
 /// Bytes of weights that a GEMV goes through before it sees the same ones again, as in a decoder.
@@ -79,7 +79,7 @@ impl<'p> Bench<'p> {
         for (seed, global) in interpreter.globals().into_iter().enumerate() {
             let dims = global.dims.iter().map(|d| d.unwrap_or(USUAL_ROWS)).collect::<Vec<_>>();
             let weight = random::uniform(seed as u64 + 1, &dims, global.element)?;
-            let (element, bytes) = (element::program(global.element)?, weight.to_bytes());
+            let (element, bytes) = (program_element(global.element)?, weight.to_bytes());
             for copy in 0..copies {
                 executor.set_weight(&copied(&global.name, copy), View { dims: &dims, element, bytes: &bytes })?;
             }
@@ -219,7 +219,7 @@ impl<'p> Bench<'p> {
         let function = self.executor.program().function(ENTRY).context("the program has no function")?;
         let mut most = 0f64;
         for ((bytes, right), output) in answer.iter().zip(&self.answer).zip(&function.outputs) {
-            let element = element::reference(output.ty.element);
+            let element = reference_element(output.ty.element);
             let size = output.ty.element.bytes().unwrap_or(1);
             let [a, b] = [bytes, right].map(|bytes| Tensor::from_bytes([bytes.len() / size], element, bytes));
             let (a, b) = (a?.to_f32(), b?.to_f32());
@@ -258,41 +258,29 @@ impl<'p> Bench<'p> {
 
     /// The bytes of all results.
     fn call(&mut self) -> Result<Vec<Vec<u8>>> {
-        let bytes: Vec<Vec<u8>> = self.inputs.iter().map(Tensor::to_bytes).collect();
-        let views = views(&self.inputs, &bytes)?;
-        let outputs = self.executor.call(ENTRY, &views)?;
+        let inputs = Inputs::new(&self.inputs)?;
+        let outputs = self.executor.call(ENTRY, &inputs.views())?;
         let bytes = |i| outputs.get(i).map(|view| view.bytes.to_vec());
         (0..outputs.len()).map(|i| bytes(i).context("a result is in a layout of its own")).collect()
     }
 
     /// Microseconds of one launch of the kernel, in a round of many.
     fn time(&mut self) -> Result<f64> {
-        let bytes: Vec<Vec<u8>> = self.inputs.iter().map(Tensor::to_bytes).collect();
-        let views = views(&self.inputs, &bytes)?;
+        let inputs = Inputs::new(&self.inputs)?;
+        let views = inputs.views();
         let kernels = self.executor.program().kernels.iter();
         let family = |name: &str| ["gemv", "gemm"].iter().any(|family| name.contains(family));
         let kernel = kernels.enumerate().find(|(_, k)| family(&k.name)).map(|(i, _)| i);
         let kernel = kernel.context("the problem has no kernel of linear layers")?;
         self.executor.start_profile();
-        let mut total = (0, Duration::ZERO);
-        while total.1 < ROUND {
+        let mut total = KernelTime::default();
+        while total.time < ROUND {
             self.executor.call(ENTRY, &views)?;
-            // The profile goes on; what it has so far is read without ending it.
-            let times = self.executor.end_profile().unwrap_or_default();
-            let time = times.get(kernel).context("the kernel was not measured")?;
-            total = (total.0 + time.launches, total.1 + time.time);
-            self.executor.start_profile();
+            total = *self.executor.profile().get(kernel).context("the kernel was not measured")?;
         }
         self.executor.end_profile();
-        Ok(total.1.as_secs_f64() * 1e6 / total.0.max(1) as f64)
+        Ok(total.time.as_secs_f64() * 1e6 / total.launches.max(1) as f64)
     }
-}
-
-fn views<'a>(inputs: &'a [Tensor], bytes: &'a [Vec<u8>]) -> Result<Vec<View<'a>>> {
-    let view = |(t, bytes): (&'a Tensor, &'a Vec<u8>)| {
-        Ok(View { dims: t.shape(), element: element::program(t.element())?, bytes })
-    };
-    inputs.iter().zip(bytes).map(view).collect()
 }
 
 /// Compiles a problem with a tile.

@@ -10,7 +10,7 @@ use kforge_dialect::Interpreter;
 use kforge_program::Element;
 use kforge_reference::{Tensor, Tolerance, compare, random};
 use kforge_runtime::{Executor, View};
-use kforge_tools::element;
+use kforge_tools::tensors::{self, Inputs, program_element, reference_element};
 use std::{io, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -55,7 +55,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     for (i, result) in results.iter().enumerate() {
         let array = Array {
             dims: result.shape().to_vec(),
-            element: element::program(result.element())?,
+            element: program_element(result.element())?,
             bytes: result.to_bytes(),
         };
         match options.outputs.get(i) {
@@ -124,7 +124,7 @@ impl<'s> Plan<'s> {
                 Some((_, spec)) => (*spec).to_owned(),
                 None if info.mutable => {
                     let dims = info.dims.iter().map(|d| d.unwrap_or(options.ctx)).collect();
-                    states.push((info.name, dims, element::program(info.element)?));
+                    states.push((info.name, dims, program_element(info.element)?));
                     continue;
                 }
                 None if !info.external => continue,
@@ -161,7 +161,7 @@ impl<'s> Plan<'s> {
             interpreter.set_global(name, value.clone())?;
         }
         for (name, dims, element) in &self.states {
-            interpreter.set_global(name, Tensor::zeros(dims.clone(), element::reference(*element))?)?;
+            interpreter.set_global(name, Tensor::zeros(dims.clone(), reference_element(*element))?)?;
         }
         Ok(interpreter.call(self.entry, self.inputs.clone())?)
     }
@@ -169,31 +169,13 @@ impl<'s> Plan<'s> {
     fn compiled(&self, common: &Common) -> Result<Vec<Tensor>> {
         let mut executor: Executor = compile::executor(common, self.source)?;
         for (name, tensor) in &self.globals {
-            let bytes = tensor.to_bytes();
-            executor.set_weight(
-                name,
-                View { dims: tensor.shape(), element: element::program(tensor.element())?, bytes: &bytes },
-            )?;
+            tensors::set_weight(&mut executor, name, tensor)?;
         }
         for (name, dims, _) in &self.states {
             executor.make_state(name, dims)?;
         }
-        let bytes: Vec<Vec<u8>> = self.inputs.iter().map(Tensor::to_bytes).collect();
-        let views = self
-            .inputs
-            .iter()
-            .zip(&bytes)
-            .map(|(t, bytes)| Ok(View { dims: t.shape(), element: element::program(t.element())?, bytes }))
-            .collect::<Result<Vec<_>>>()?;
-        let outputs = executor.call(self.entry, &views)?;
-        (0..outputs.len())
-            .map(|i| {
-                let view = outputs
-                    .get(i)
-                    .ok_or_else(|| anyhow!("result {i} is a cache in a layout of its own; return a copy"))?;
-                Ok(Tensor::from_bytes(view.dims, element::reference(view.element), view.bytes)?)
-            })
-            .collect()
+        let inputs = Inputs::new(&self.inputs)?;
+        tensors::results(&executor.call(self.entry, &inputs.views())?)
     }
 }
 
@@ -201,7 +183,7 @@ impl<'s> Plan<'s> {
 fn value(spec: &str, declared: &[Option<usize>], element: kforge_reference::Element) -> Result<Tensor> {
     let Some(random) = spec.strip_prefix("random:") else {
         let array = npy::read(spec.as_ref())?;
-        return Ok(Tensor::from_bytes(array.dims, element::reference(array.element), &array.bytes)?);
+        return Ok(Tensor::from_bytes(array.dims, reference_element(array.element), &array.bytes)?);
     };
     let (seed, dims) = match random.split_once(':') {
         Some((seed, dims)) => {

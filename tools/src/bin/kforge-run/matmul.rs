@@ -10,10 +10,12 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::Compiled;
 use kforge_passes::tuner::Mode;
-use kforge_program::Element;
 use kforge_reference::{Tensor, linear, random};
-use kforge_runtime::{Executor, View, memory};
-use kforge_tools::product::{Product, Shape};
+use kforge_runtime::{Executor, memory};
+use kforge_tools::{
+    product::{Product, Shape},
+    tensors::{self, Inputs, set_weight},
+};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -104,7 +106,8 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let a = random::uniform(1, &[shape.m, shape.k], element)?;
     let b = random::uniform(2, &[shape.n, shape.k], element)?;
     let product = Product::new(shape, &a, &b)?;
-    let source = module(shape, options.dtype);
+    let program_element = tensors::program_element(element)?;
+    let source = shape.module(program_element, program_element);
     let by_rule = compile_options(common, Mode::Off);
     let measured = options.kernel == Some(Kernel::Tuned);
     let tuned = if measured { compile_options(common, Mode::Tune) } else { common.options() };
@@ -197,21 +200,6 @@ fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kerne
     })
 }
 
-/// One `linear` with a constant weight.
-fn module(Shape { m, n, k }: Shape, dtype: Dtype) -> String {
-    let element = dtype.reference();
-    let [a, b, c] = [[m, k], [n, k], [m, n]].map(|[rows, columns]| format!("tensor<{rows}x{columns}x{element}>"));
-    format!(
-        "ml_program.global private @b(#ml_program.extern<{b}>) : {b}
-func.func @main(%a: {a}) -> {c} {{
-  %b = ml_program.global_load_const @b : {b}
-  %c = transformer.linear %a, %b : {a}, {b} -> {c}
-  return %c : {c}
-}}
-"
-    )
-}
-
 /// The largest error of the reference semantics, and microseconds of each call.
 fn reference(options: &Options, product: &Product, a: &Tensor, b: &Tensor) -> Result<(f64, Vec<f64>)> {
     let error = product.check(&linear(a, b, None)?).context("--kernel reference")?;
@@ -231,14 +219,11 @@ fn executed(
     compiled: &Compiled,
     threads: usize,
 ) -> Result<(f64, Vec<f64>)> {
-    let element = options.dtype.program();
     let mut executor = Executor::new(compiled.program.clone(), &compiled.object, threads)?;
-    executor.set_weight("b", View { dims: b.shape(), element, bytes: &b.to_bytes() })?;
-    let bytes = a.to_bytes();
-    let inputs = [View { dims: a.shape(), element, bytes: &bytes }];
-    let outputs = executor.call("main", &inputs)?;
-    let c = outputs.get(0).context("the product is not row-major")?;
-    let c = Tensor::from_bytes(c.dims, options.dtype.reference(), c.bytes)?;
+    set_weight(&mut executor, "b", b)?;
+    let inputs = Inputs::new([a])?;
+    let inputs = inputs.views();
+    let c = tensors::results(&executor.call("main", &inputs)?)?.pop().context("the function has no result")?;
     let error = product.check(&c).with_context(|| format!("the compiled kernel on {threads} threads"))?;
     let call = || {
         executor.call("main", &inputs)?;
@@ -296,14 +281,6 @@ fn table(rows: &[Row]) -> Table {
 }
 
 impl Dtype {
-    fn program(self) -> Element {
-        match self {
-            Dtype::F32 => Element::F32,
-            Dtype::F16 => Element::F16,
-            Dtype::BF16 => Element::BF16,
-        }
-    }
-
     fn reference(self) -> kforge_reference::Element {
         match self {
             Dtype::F32 => kforge_reference::Element::F32,

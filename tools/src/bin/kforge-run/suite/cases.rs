@@ -8,10 +8,10 @@ use kforge_reference::{
     AttentionAttributes, Element as ReferenceElement, Sequences, Tensor, Tolerance, attention, compare, quantize,
     random, rms_norm,
 };
-use kforge_runtime::{Executor, View};
+use kforge_runtime::Executor;
 use kforge_tools::{
-    model::weight_type,
     product::{Errors, Product, Shape},
+    tensors::{self, Inputs, program_element, set_weight},
 };
 
 /// Products of f32, M x N x K: three of a decoder block, what a small decoder multiplies, squares, and odd ones.
@@ -139,22 +139,9 @@ impl Work {
     }
 
     /// The module; the function that is measured is `main`.
-    fn module(self) -> String {
-        match self {
-            Work::Linear { shape: Shape { m, n, k }, weight } => {
-                let element = program_element(weight);
-                let (a, b, c) =
-                    (format!("tensor<{m}x{k}xf32>"), weight_type(&[n, k], element), format!("tensor<{m}x{n}xf32>"));
-                format!(
-                    "ml_program.global private @b(#ml_program.extern<{b}>) : {b}
-func.func @main(%a: {a}) -> {c} {{
-  %b = ml_program.global_load_const @b : {b}
-  %c = transformer.linear %a, %b : {a}, {b} -> {c}
-  return %c : {c}
-}}
-"
-                )
-            }
+    fn module(self) -> Result<String> {
+        Ok(match self {
+            Work::Linear { shape, weight } => shape.module(Element::F32, program_element(weight)?),
             Work::Attention { rows, .. } => {
                 // As in a decoder, one row is known when it is compiled, and more are not.
                 let rows = if rows == 1 { "1" } else { "?" };
@@ -193,7 +180,7 @@ func.func @main(%x: {x}) -> {x} {{
 "
                 )
             }
-        }
+        })
     }
 }
 
@@ -226,13 +213,13 @@ impl Weights {
 /// If it does not compile, or the answer is wrong.
 pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loaded> {
     let common = Common { numerics: case.numerics, ..common.clone() };
-    let mut executor = compile::executor(&common, &case.work.module())?;
+    let mut executor = compile::executor(&common, &case.work.module()?)?;
     let errors = match case.work {
         Work::Linear { shape, weight } => {
             let a = random::uniform(1, &[shape.m, shape.k], ReferenceElement::F32)?;
             let b = weights.get([shape.n, shape.k], weight)?;
-            set(&mut executor, "b", b)?;
-            let c = call(&mut executor, "main", &[&a])?;
+            set_weight(&mut executor, "b", b)?;
+            let c = call(&mut executor, "main", [&a])?;
             let product = Product::new(shape, &a, b)?;
             if case.work.is_int8(case.numerics) {
                 Product::new(shape, &quantize(&a)?, b)?.check(&c)?;
@@ -248,9 +235,9 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
                 executor.make_state(state, k.shape())?;
             }
             let at = |position: usize| Tensor::i32([1], [position as i32]);
-            call(&mut executor, "fill", &[&k, &v, &at(0)?])?;
+            call(&mut executor, "fill", [&k, &v, &at(0)?])?;
             let position = at(context - rows)?;
-            let y = call(&mut executor, "main", &[&q, &position])?;
+            let y = call(&mut executor, "main", [&q, &position])?;
             let sequences = Sequences { positions: Some(&position), ..Sequences::default() };
             let attributes = AttentionAttributes { causal: true, ..AttentionAttributes::default() };
             within(&y, &attention(&q, &k, &v, &sequences, &attributes)?)?
@@ -258,8 +245,8 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
         Work::Norm { rows, width } => {
             let x = random::uniform(1, &[rows, width], ReferenceElement::F32)?;
             let w = random::uniform(2, &[width], ReferenceElement::F32)?;
-            set(&mut executor, "w", &w)?;
-            within(&call(&mut executor, "main", &[&x])?, &rms_norm(&x, &w, EPS)?)?
+            set_weight(&mut executor, "w", &w)?;
+            within(&call(&mut executor, "main", [&x])?, &rms_norm(&x, &w, EPS)?)?
         }
     };
     let program = executor.program();
@@ -268,23 +255,10 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
     Ok(Loaded { executor, errors, kernels })
 }
 
-fn set(executor: &mut Executor, name: &str, tensor: &Tensor) -> Result<()> {
-    let view = View { dims: tensor.shape(), element: program_element(tensor.element()), bytes: &tensor.to_bytes() };
-    Ok(executor.set_weight(name, view)?)
-}
-
 /// The first result.
-fn call(executor: &mut Executor, function: &str, inputs: &[&Tensor]) -> Result<Tensor> {
-    let bytes: Vec<Vec<u8>> = inputs.iter().map(|t| t.to_bytes()).collect();
-    let views: Vec<View> = inputs
-        .iter()
-        .zip(&bytes)
-        .map(|(t, bytes)| View { dims: t.shape(), element: program_element(t.element()), bytes })
-        .collect();
-    let outputs = executor.call(function, &views)?;
-    let view = outputs.get(0).context("the result is not row-major")?;
-    let element = if view.element == Element::I32 { ReferenceElement::I32 } else { ReferenceElement::F32 };
-    Ok(Tensor::from_bytes(view.dims, element, view.bytes)?)
+fn call<'t>(executor: &mut Executor, function: &str, inputs: impl IntoIterator<Item = &'t Tensor>) -> Result<Tensor> {
+    let outputs = executor.call(function, &Inputs::new(inputs)?.views())?;
+    tensors::results(&outputs)?.into_iter().next().context("the function has no result")
 }
 
 fn within(actual: &Tensor, expected: &Tensor) -> Result<Errors> {
@@ -294,15 +268,6 @@ fn within(actual: &Tensor, expected: &Tensor) -> Result<Errors> {
     }
     let pairs = actual.to_f32().into_iter().zip(expected.to_f32());
     Ok(Errors::of(pairs.map(|(a, e)| (f64::from(a), f64::from(e)))))
-}
-
-/// Every operand is one of these.
-fn program_element(element: ReferenceElement) -> Element {
-    match element {
-        ReferenceElement::Quant(format) => Element::Quant(format),
-        ReferenceElement::I32 => Element::I32,
-        _ => Element::F32,
-    }
 }
 
 #[cfg(test)]
