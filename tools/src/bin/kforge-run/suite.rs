@@ -3,9 +3,9 @@
 //!
 //! A case is a function of one op, compiled as every other. It is called once, its answer is compared with the
 //! reference, and then its launches are run again and again on the operands that the call left in place: the time is
-//! what a decoder spends in them, without the copying of a caller's tensors. Over each row is a roof, measured in the
-//! same run before and after it: its operations at the peak of multiply-adds, or its bytes at the rate at which threads
-//! read as many bytes over and over, whichever takes longer.
+//! what a decoder spends in them, without the copying of a caller's tensors. All cases have a turn, then all again.
+//! Over each row is a roof, measured in the same run before and after each turn: its operations at the peak of
+//! multiply-adds, or its bytes at the rate at which threads read as many bytes over and over, whichever takes longer.
 
 mod cases;
 mod compare;
@@ -16,7 +16,11 @@ use crate::{Common, Target, bench::median, compile, model};
 use anyhow::{Context as _, Result, bail};
 use cases::{Case, Loaded, Weights};
 use clap::Args;
-use kforge_runtime::{Executor, Roofline, cache::write_whole, roofline::compute_roof};
+use kforge_runtime::{
+    Executor, Roofline,
+    cache::write_whole,
+    roofline::{ComputeRoof, compute_roof},
+};
 use peers::Peer;
 use report::{Limit, Machine, Report, Roof, Roofs, Row, Time, VERSION, Versions};
 use std::{
@@ -58,7 +62,7 @@ pub struct Options {
     schema: bool,
 }
 
-/// How long a row is measured, in all turns.
+/// How long a row is measured in a round.
 #[derive(Clone, Copy)]
 struct Budget {
     /// All samples, and those of each library.
@@ -69,21 +73,17 @@ struct Budget {
     pattern: Duration,
 }
 
-const FULL: Budget = Budget { samples: Duration::from_millis(600), least: 11, pattern: Duration::from_millis(20) };
-const QUICK: Budget = Budget { samples: Duration::from_millis(50), least: 5, pattern: Duration::from_millis(2) };
+const FULL: Budget = Budget { samples: Duration::from_millis(200), least: 4, pattern: Duration::from_millis(10) };
+const QUICK: Budget = Budget { samples: Duration::from_millis(20), least: 2, pattern: Duration::from_millis(2) };
 
-impl Budget {
-    /// Of one turn.
-    fn turn(self) -> Budget {
-        Budget { samples: self.samples / TURNS as u32, least: self.least.div_ceil(TURNS), ..self }
-    }
-}
+/// Rounds through all cases: what holds the machine up for a second is then in one turn of a row, not in all of it.
+const ROUNDS: usize = 3;
 
 /// A sample is the mean of as many calls as take this long: reading the clock and the first miss are then nothing.
 const SAMPLE: Duration = Duration::from_millis(1);
 
-/// Turns of our kernel and each library, for a row.
-const TURNS: usize = 3;
+/// How often a roof that a row went through is measured again.
+const AGAIN: usize = 10;
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if options.schema {
@@ -166,111 +166,163 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
         Some(python) => peers::start(python, threads)?,
         None => vec![],
     };
-    let roof = compute_roof(threads)?;
+    let budget = if options.quick { QUICK } else { FULL };
+    let mut limits =
+        Limits { threads, pattern: budget.pattern, compute: compute_roof(threads)?, reads: HashMap::new() };
     let mut report = Report {
         schema_version: VERSION,
         versions: versions(),
         machine,
         quick: options.quick,
         complete: false,
-        roofs: Roofs {
-            f32_gflops: roof.f32_gflops,
-            f32_instruction: roof.f32_instruction,
-            int8_gops: roof.int8_gops,
-            int8_instruction: roof.int8_instruction,
-        },
+        roofs: limits.roofs(),
         rows: vec![],
     };
-    let budget = if options.quick { QUICK } else { FULL };
-    let (mut weights, mut reads) = (Weights::default(), HashMap::new());
-    let progress = model::bar(cases.len() as u64, "");
-    for (i, case) in cases.iter().enumerate() {
-        progress.set_message(case.name.clone());
-        let row = row(common, case, budget, &mut weights, &mut reads, &report.roofs, &mut peers);
-        report.rows.push(row.with_context(|| case.name.clone())?);
-        report.complete = i + 1 == cases.len();
-        if let Some(path) = &options.output {
-            let text = serde_json::to_string_pretty(&report)? + "\n";
-            let written = write_whole(path, &[text.as_bytes()]);
-            written.with_context(|| format!("{} cannot be written", path.display()))?;
-        }
+    let progress = model::bar((cases.len() * (1 + ROUNDS)) as u64, "");
+    let mut weights = Weights::default();
+    let mut runs = vec![];
+    for case in &cases {
+        progress.set_message(format!("compile {}", case.name));
+        let loaded = cases::load(common, case, &mut weights).with_context(|| case.name.clone())?;
+        runs.push(Run { case, loaded, samples: vec![], calls: 1, answers: vec![] });
         progress.inc(1);
+    }
+    drop(weights);
+    for round in 0..ROUNDS {
+        limits.raise_compute()?;
+        for (i, run) in runs.iter_mut().enumerate() {
+            progress.set_message(run.case.name.clone());
+            run.turn(budget, &mut limits, &mut peers).with_context(|| run.case.name.clone())?;
+            let row = run.row(&mut limits, &peers)?;
+            match report.rows.get_mut(i) {
+                Some(earlier) => *earlier = row,
+                None => report.rows.push(row),
+            }
+            report.roofs = limits.roofs();
+            report.complete = round + 1 == ROUNDS && i + 1 == cases.len();
+            if let Some(path) = &options.output {
+                let text = serde_json::to_string_pretty(&report)? + "\n";
+                let written = write_whole(path, &[text.as_bytes()]);
+                written.with_context(|| format!("{} cannot be written", path.display()))?;
+            }
+            progress.inc(1);
+        }
     }
     progress.finish_and_clear();
     Ok(report)
 }
 
-/// Measures a case; `reads` are the read roofs seen so far, by footprint.
-fn row(
-    common: &Common,
-    case: &Case,
-    budget: Budget,
-    weights: &mut Weights,
-    reads: &mut HashMap<u64, f64>,
-    roofs: &Roofs,
-    peers: &mut [Peer],
-) -> Result<Row> {
-    let threads = common.thread_count();
-    let Loaded { mut executor, errors, kernels } = cases::load(common, case, weights)?;
-    let (operations, bytes) = (case.work.operations(), case.work.bytes());
-    let footprint = Roofline::new(usize::try_from(bytes)?)?;
-    let mut raise = || -> Result<f64> {
-        let read = footprint.read_gb_s(threads, budget.pattern)?;
-        let most = reads.entry(bytes).or_insert(read);
+/// What the machine can do, the best seen in the run.
+struct Limits {
+    threads: usize,
+    /// For each access pattern of a read roof.
+    pattern: Duration,
+    compute: ComputeRoof,
+    /// GB/s by footprint.
+    reads: HashMap<u64, f64>,
+}
+
+impl Limits {
+    fn raise_compute(&mut self) -> Result<()> {
+        let again = compute_roof(self.threads)?;
+        self.compute.f32_gflops = self.compute.f32_gflops.max(again.f32_gflops);
+        self.compute.int8_gops = self.compute.int8_gops.max(again.int8_gops);
+        Ok(())
+    }
+
+    /// GB/s at which so many bytes are read over and over, measured once more.
+    fn raise_read(&mut self, bytes: u64) -> Result<()> {
+        let read = Roofline::new(usize::try_from(bytes)?)?.read_gb_s(self.threads, self.pattern)?;
+        let most = self.reads.entry(bytes).or_insert(read);
         *most = most.max(read);
-        Ok(*most)
-    };
-    raise()?;
-    let product = case.work.f32_product().filter(|_| !peers.is_empty());
-    let (turns, turn) = match product {
-        Some(_) => (TURNS, budget.turn()),
-        None => (1, budget),
-    };
-    let mut calls = 1;
-    let mut samples = vec![];
-    let mut answers: Vec<(Vec<f64>, f64)> = peers.iter().map(|_| (vec![], 0.0)).collect();
-    for _ in 0..turns {
-        calls = warm_up(&mut executor)?;
-        samples.extend(sample(&mut executor, calls, turn)?);
-        let Some(shape) = product else { continue };
-        for (peer, (samples, error)) in peers.iter_mut().zip(&mut answers) {
-            let answer = peer.measure(shape, turn.samples.as_secs_f64())?;
+        Ok(())
+    }
+
+    fn roofs(&self) -> Roofs {
+        let ComputeRoof { f32_gflops, f32_instruction, int8_gops, int8_instruction } = self.compute.clone();
+        Roofs { f32_gflops, f32_instruction, int8_gops, int8_instruction }
+    }
+
+    /// The roof over a case whose bytes have been read.
+    fn over(&self, case: &Case) -> Roof {
+        let (by, peak) = match case.work.is_int8(case.numerics) {
+            true => (Limit::Int8, self.compute.int8_gops),
+            false => (Limit::F32, self.compute.f32_gflops),
+        };
+        let read_gb_s = self.reads[&case.work.bytes()];
+        let computing = case.work.operations() as f64 / peak / 1e3;
+        let reading = case.work.bytes() as f64 / read_gb_s / 1e3;
+        Roof { by: if computing > reading { by } else { Limit::Reading }, us: computing.max(reading), read_gb_s }
+    }
+}
+
+/// A case while it is measured.
+struct Run<'c> {
+    case: &'c Case,
+    loaded: Loaded,
+    /// Microseconds of a call, of all turns so far.
+    samples: Vec<f64>,
+    /// Calls of a sample.
+    calls: u64,
+    /// The same and the error of each library, where the case is one for them.
+    answers: Vec<(Vec<f64>, f64)>,
+}
+
+impl Run<'_> {
+    /// Once more, and each library after it.
+    fn turn(&mut self, budget: Budget, limits: &mut Limits, peers: &mut [Peer]) -> Result<()> {
+        limits.raise_read(self.case.work.bytes())?;
+        self.calls = warm_up(&mut self.loaded.executor)?;
+        self.samples.extend(sample(&mut self.loaded.executor, self.calls, budget)?);
+        let Some(shape) = self.case.work.f32_product() else { return Ok(()) };
+        self.answers.resize_with(peers.len(), Default::default);
+        for (peer, (samples, error)) in peers.iter_mut().zip(&mut self.answers) {
+            let answer = peer.measure(shape, budget.samples.as_secs_f64())?;
             samples.extend(answer.samples_us);
             *error = answer.relative_error;
         }
+        Ok(())
     }
-    let read_gb_s = raise()?;
-    let time = time(&samples, calls);
-    let (by, peak) = match case.work.is_int8(case.numerics) {
-        true => (Limit::Int8, roofs.int8_gops),
-        false => (Limit::F32, roofs.f32_gflops),
-    };
-    let (computing, reading) = (operations as f64 / peak / 1e3, bytes as f64 / read_gb_s / 1e3);
-    let roof =
-        Roof { by: if computing > reading { by } else { Limit::Reading }, us: computing.max(reading), read_gb_s };
-    let asked = product.is_some();
-    let peers = peers.iter().zip(answers).filter(|_| asked).map(|(peer, (samples, max_error))| report::Peer {
-        library: peer.library.into(),
-        version: peer.version.clone(),
-        median_us: median(&samples),
-        min_us: samples.iter().copied().fold(f64::INFINITY, f64::min),
-        ratio: median(&samples) / time.median_us,
-        max_error,
-    });
-    Ok(Row {
-        name: case.name.clone(),
-        numerics: case.numerics.name().into(),
-        kernels,
-        operations,
-        bytes,
-        gflops: (operations > 0).then(|| operations as f64 / time.median_us / 1e3),
-        gb_s: bytes as f64 / time.median_us / 1e3,
-        share: roof.us / time.median_us,
-        roof,
-        time,
-        error: errors,
-        peers: peers.collect(),
-    })
+
+    /// What the turns so far say.
+    fn row(&self, limits: &mut Limits, peers: &[Peer]) -> Result<Row> {
+        let work = &self.case.work;
+        let (operations, bytes) = (work.operations(), work.bytes());
+        let time = time(&self.samples, self.calls);
+        limits.raise_read(bytes)?;
+        let mut roof = limits.over(self.case);
+        for _ in 0..AGAIN {
+            if roof.us <= time.median_us {
+                break;
+            }
+            // The machine was held up while its limit was measured.
+            limits.raise_compute()?;
+            limits.raise_read(bytes)?;
+            roof = limits.over(self.case);
+        }
+        let peers = peers.iter().zip(&self.answers).map(|(peer, (samples, max_error))| report::Peer {
+            library: peer.library.into(),
+            version: peer.version.clone(),
+            median_us: median(samples),
+            min_us: samples.iter().copied().fold(f64::INFINITY, f64::min),
+            ratio: median(samples) / time.median_us,
+            max_error: *max_error,
+        });
+        Ok(Row {
+            name: self.case.name.clone(),
+            numerics: self.case.numerics.name().into(),
+            kernels: self.loaded.kernels.clone(),
+            operations,
+            bytes,
+            gflops: (operations > 0).then(|| operations as f64 / time.median_us / 1e3),
+            gb_s: bytes as f64 / time.median_us / 1e3,
+            share: roof.us / time.median_us,
+            roof,
+            time,
+            error: self.loaded.errors,
+            peers: peers.collect(),
+        })
+    }
 }
 
 /// Brings caches, clock and threads to what they are in a row of calls; returns the calls of a sample.
