@@ -68,14 +68,16 @@ pub struct Signature {
     pub tasks: Size,
     /// For people: `linear x3 q4_1`.
     pub summary: String,
-    pub second: Option<Second>,
+    pub partner: Option<Partner>,
 }
 
-/// A kernel that is launched after the first and reads what that one left in an intermediate `memref<?xf32>`, the last
-/// parameter of both. Operands are read, and results written, by the two alike; the scalars are those of the first.
+/// A kernel that goes with another, before or after it, and an intermediate between the two: the last parameter of both.
+/// Operands are read, and results written, by the two alike; the scalars are those of the other.
 #[derive(Clone, Debug)]
-pub struct Second {
+pub struct Partner {
     pub name: String,
+    /// Launched first: it writes the intermediate.
+    pub before: bool,
     /// The intermediate: this many times `width` floats.
     pub elements: Size,
     pub width: usize,

@@ -1,11 +1,14 @@
-//! Reading weights, whatever their type and layout, as columns of sixteen rows in f32 registers.
+//! Reading weights, whatever their type and layout, as columns of sixteen rows in f32 registers: values of floats, codes of
+//! blocks.
 //!
 //! A GEMM or GEMV asks for column k of row group g and gets a `vector<16xf32>`, lane = row. For the packed layouts that
-//! is one aligned load, plus a shift, a mask, a conversion and an FMA where the weight is quantised; no horizontal
-//! operation anywhere. A row-major weight (one that was computed, not loaded) is gathered, slow but legal.
+//! is one aligned load, plus a shift, a mask and a conversion where the weight is quantised; no horizontal operation
+//! anywhere. A row-major weight (one that was computed, not loaded) is gathered, slow but legal.
 
-use crate::emit::{Emitter, LANES, V, memref_element};
-use kforge_passes::tuner::product::AHEAD;
+use crate::{
+    emit::{Emitter, LANES, V, memref_element},
+    kernels::factored::Factors,
+};
 use kforge_program::{
     Layout,
     layout::{Packed, UNIT, upper_bits},
@@ -36,12 +39,11 @@ pub struct Weight<'c, 'a> {
 pub enum Reader<'c, 'a> {
     Packed { memref: V<'c, 'a>, group: V<'c, 'a>, k: V<'c, 'a> },
     Gathered { memref: V<'c, 'a>, rows: Vec<V<'c, 'a>>, k: V<'c, 'a> },
-    Block(Block<'c, 'a>),
 }
 
 impl<'c, 'a> Reader<'c, 'a> {
-    /// Column `k + i`; of a block, `i` grows from one call to the next and stays below 32.
-    pub fn column(&mut self, e: &Emitter<'c, 'a>, i: usize) -> V<'c, 'a> {
+    /// Column `k + i`.
+    pub fn column(&self, e: &Emitter<'c, 'a>, i: usize) -> V<'c, 'a> {
         match self {
             Reader::Packed { memref, group, k } => e.widen(e.vload(*memref, &[*group, e.add_c(*k, i), e.ci(0)], LANES)),
             Reader::Gathered { memref, rows, k } => {
@@ -49,13 +51,9 @@ impl<'c, 'a> Reader<'c, 'a> {
                 let lanes: Vec<V> = rows.iter().map(|r| e.load(*memref, &[*r, column])).collect();
                 e.widen(e.from_elements(&lanes))
             }
-            Reader::Block(block) => block.column(e, i),
         }
     }
 }
-
-/// What integers are multiplied with, and what is added.
-type Factors<'c, 'a> = (V<'c, 'a>, Option<V<'c, 'a>>);
 
 /// A packed unit of 16 rows by 32 columns: a block, or the eighth part of a K format's.
 pub struct Block<'c, 'a> {
@@ -75,10 +73,6 @@ pub struct Block<'c, 'a> {
     words: Vec<(usize, V<'c, 'a>)>,
     /// The four columns in use, and their number.
     four: Option<(usize, V<'c, 'a>)>,
-    /// The half in use of a unit of q6_k, and its factors.
-    of_half: Option<(usize, Factors<'c, 'a>)>,
-    /// The scale of a half's columns divided by 2^s, where it has been used.
-    scales: Vec<((usize, usize), V<'c, 'a>)>,
 }
 
 impl<'c, 'a> Block<'c, 'a> {
@@ -109,8 +103,6 @@ impl<'c, 'a> Block<'c, 'a> {
             offset: None,
             words: vec![],
             four: None,
-            of_half: None,
-            scales: vec![],
         };
         if ahead > 0 {
             new.prefetch(e, ahead);
@@ -200,8 +192,8 @@ impl<'c, 'a> Block<'c, 'a> {
         e.same("arith.ori", &[low, e.same("arith.andi", &[upper, c(mask)])])
     }
 
-    /// `d q` or `d q + m`, rounded once.
-    fn column(&mut self, e: &Emitter<'c, 'a>, column: usize) -> V<'c, 'a> {
+    /// `q 2^s` of a column as f32, and s; columns are asked for in order.
+    pub fn code(&mut self, e: &Emitter<'c, 'a>, column: usize) -> (V<'c, 'a>, usize) {
         let (h, i) = (column / 4, column % 4);
         let c = |value| e.ci_like(value, e.vi32());
         // q 2^shift as an integer: where it is in its word it stays, for q 2^s is exact in f32, and so is d / 2^s, so that
@@ -231,41 +223,17 @@ impl<'c, 'a> Block<'c, 'a> {
                 }
             }
         };
-        let half = if self.format == BlockFormat::Q6_K { column / LANES } else { 0 };
-        let (scale, offset) = self.factors(e, half);
-        let (q, scale) = (e.cast("arith.sitofp", q, e.vf32()), self.scaled(e, half, shift, scale));
-        match offset {
-            Some(offset) => e.fma(q, scale, offset),
-            None => e.mulf(q, scale),
-        }
+        (e.cast("arith.sitofp", q, e.vf32()), shift)
     }
 
-    /// What the integers of a half's columns are multiplied with, and what is added.
-    fn factors(&mut self, e: &Emitter<'c, 'a>, half: usize) -> Factors<'c, 'a> {
+    /// The factors of sub-block `number` of the unit: there are two in q6_k, one elsewhere.
+    pub fn factors(&self, e: &Emitter<'c, 'a>, number: usize) -> Factors<'c, 'a> {
         if self.format != BlockFormat::Q6_K {
-            return (self.scale, self.offset);
+            return Factors { scale: self.scale, offset: self.offset };
         }
-        if let Some((_, factors)) = self.of_half.filter(|(of, _)| *of == half) {
-            return factors;
-        }
-        let scales = e.cast("arith.extsi", self.integer_scales(e, half), e.vi32());
+        let scales = e.cast("arith.extsi", self.integer_scales(e, number), e.vi32());
         let scale = e.mulf(self.scale, e.cast("arith.sitofp", scales, e.vf32()));
-        let factors = (scale, Some(e.mulf(scale, e.vf(-32.0))));
-        self.of_half = Some((half, factors));
-        factors
-    }
-
-    /// `scale` / 2^shift.
-    fn scaled(&mut self, e: &Emitter<'c, 'a>, half: usize, shift: usize, scale: V<'c, 'a>) -> V<'c, 'a> {
-        if shift == 0 {
-            return scale;
-        }
-        if let Some((_, scale)) = self.scales.iter().find(|(s, _)| *s == (half, shift)) {
-            return *scale;
-        }
-        let scale = e.mulf(scale, e.vf(1.0 / (1u32 << shift) as f32));
-        self.scales.push(((half, shift), scale));
-        scale
+        Factors { scale, offset: Some(e.mulf(scale, e.vf(-f32::from(self.format.offset())))) }
     }
 }
 
@@ -285,47 +253,35 @@ impl Storage {
 }
 
 impl<'c, 'a> Weight<'c, 'a> {
-    /// Columns that a [`Reader`] yields: 32 of blocks, any number of plain floats.
-    pub fn step(&self) -> usize {
-        match self.storage {
-            Storage::Quant(_) => UNIT,
-            Storage::Float(_) => 1,
-        }
-    }
-
     /// Whether a column is a plain f32 vector load, so that a GEMM needs no dequantised panel.
     pub fn streams_f32(&self, e: &Emitter<'c, 'a>) -> bool {
         self.storage == Storage::Float(Layout::Rows16) && memref_element(self.memref) == e.f32()
     }
 
-    /// Columns `k..k + count`, both multiples of [`step`](Self::step), of row group `group`; asks for those that are
-    /// `ahead` blocks of 32 further on, if it is not 0.
+    /// Columns `k..k + count` of row group `group` of floats in `layout`; asks for those that are `ahead` times 32 columns
+    /// further on, if it is not 0.
     pub fn reader(
         &self,
         e: &Emitter<'c, 'a>,
+        layout: Layout,
         group: V<'c, 'a>,
         k: V<'c, 'a>,
         count: usize,
-        ahead: Option<usize>,
+        ahead: usize,
     ) -> Reader<'c, 'a> {
-        match self.storage {
-            Storage::Float(Layout::Rows16) => {
-                // Long rows of floats are what hardware prefetchers are made for.
-                let ahead = UNIT * ahead.unwrap_or(0);
+        match layout {
+            Layout::Rows16 => {
+                let ahead = UNIT * ahead;
                 let per_line = if memref_element(self.memref) == e.f32() { 1 } else { 2 };
                 for i in (0..if ahead > 0 { count } else { 0 }).step_by(per_line) {
                     e.prefetch(self.memref, &[group, e.add_c(k, ahead + i), e.ci(0)]);
                 }
                 Reader::Packed { memref: self.memref, group, k }
             }
-            Storage::Float(_) => {
+            _ => {
                 let last = e.ci(self.rows.saturating_sub(1));
                 let row = |lane| e.min(e.add_c(e.mul_c(group, LANES), lane), last);
                 Reader::Gathered { memref: self.memref, rows: (0..LANES).map(row).collect(), k }
-            }
-            Storage::Quant(format) => {
-                let unit = e.div_rem_c(k, UNIT).0;
-                Reader::Block(Block::new(e, self.memref, format, group, unit, ahead.unwrap_or(AHEAD)))
             }
         }
     }

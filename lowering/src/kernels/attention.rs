@@ -28,7 +28,7 @@
 
 use crate::{
     emit::{Cmp, Emitter, LANES, V, memref_element},
-    group::{Group, Result, Second, Signature, Size, dims, element, op_name},
+    group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
         cache::{Cache, CacheOperand, Sequences, operand},
         shared::{Scalars, Slot, each_lanes, load_lanes, store_lanes},
@@ -99,15 +99,16 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     }
     e.ret();
     let size = |axis: usize| group.size(attention.query, axis..axis + 1);
-    let second = split.then(|| {
+    let partner = split.then(|| {
         let name = format!("{name}_fold");
         let (e, values) = module.func(&name, &parameters);
         let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
         Fold::new(&attention, &e, values[0], sizes, buffers).emit(&e);
         e.ret();
         let rows = size(0).times(size(1)).times(size(2));
-        Second {
+        Partner {
             name,
+            before: false,
             elements: rows.clone().times(attention.range_count()),
             width: attention.record(),
             tasks: rows,
@@ -120,7 +121,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let chunks = attention.key.heads * attention.chunks() * attention.parts;
     let tasks = size(0).times(Size::Const(chunks)).times(tiles);
     let scalars = scalars.into_sizes();
-    Ok(Signature { access, in_place: vec![None], scalars, tasks, summary: "attention".into(), second })
+    Ok(Signature { access, in_place: vec![None], scalars, tasks, summary: "attention".into(), partner })
 }
 
 impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {

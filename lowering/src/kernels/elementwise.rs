@@ -171,6 +171,6 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         tasks: total.clone().ceil_div(CHUNK),
         scalars: vec![total],
         summary: ops.join("+"),
-        second: None,
+        partner: None,
     })
 }

@@ -62,6 +62,6 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         tasks: group.size(ids, 0..shape.len()),
         scalars: vec![rows],
         summary: "embedding".into(),
-        second: None,
+        partner: None,
     })
 }

@@ -3,12 +3,13 @@
 //! `#transformer.kernel<"gemv", tile = [NT, NR, AHEAD]>`: a task computes NT columns for all M rows, NR at a time; weights
 //! go from memory through registers into the accumulators once, asked for AHEAD blocks of 32 before their use. NR is NT
 //! where it is left out. `#transformer.kernel<"gemm", tile = [MB, MR, NR, KC]>`: a task computes NR columns for a block of
-//! MB rows, KC columns of K after another; weights that are not plain f32 are dequantised once into a panel [KC, NR] on
+//! MB rows, KC columns of K after another; weights that are not plain f32 are converted once into a panel [KC, NR] on
 //! the stack, and MR rows at a time accumulate against it. KC is K where it is left out; else the sums of the task wait
 //! in memory between its blocks.
 //!
-//! Every output element is one chain `acc = fma(w, x, acc)` with k ascending, in both, whatever the tile: a batched
-//! answer equals the one computed alone, bit for bit.
+//! Every output element is one chain `acc = fma(w, x, acc)` with k ascending, or where the weight is quantised a chain of
+//! its blocks (`factored.rs`), in both kernels, whatever the tile: a batched answer equals the one computed alone, bit for
+//! bit.
 //!
 //! Activations in the layout `blocks8` are multiplied as integers, block by block, where the quantised weights lie
 //! (`int8.rs`); everything around the products is the same.
@@ -21,22 +22,27 @@
 
 use crate::{
     emit::{Cmp, Emitter, LANES, V, memref_element},
-    group::{Group, Result, Signature, Size, dims, element, op_name},
+    group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
         elementwise::{evaluate, is_elementwise},
+        factored::{self, Factors},
         int8,
         norm::{Norm, is_norm},
         shared::{each_lanes, load_lanes, store_lanes},
     },
-    weights::{Reader, Storage, Weight},
+    weights::{Block, Reader, Storage, Weight},
 };
-use kforge_passes::tuner::product::{AHEAD_INT8, GEMV_ROWS, PANEL_BYTES};
+use kforge_passes::tuner::product::{AHEAD, AHEAD_INT8, GEMV_ROWS, PANEL_BYTES};
 use kforge_program::{Access, Layout, layout::UNIT};
 use kforge_quant::BlockFormat;
 use melior::ir::{
     Value, ValueLike,
     operation::{OperationLike, OperationRef},
 };
+use std::collections::BTreeSet;
+
+/// Rows of a task that takes totals of activations.
+const TOTALS_ROWS: usize = 8;
 
 /// The linear ops behind one output, and where their tasks begin.
 struct Section<'c, 'a> {
@@ -127,13 +133,33 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let ty = group.yields[section.output].r#type();
             parameters.push(module.memref(&[None, Some(section.columns)], element(ty)));
         }
+        let totals = if group.kernel == "gemv" { vec![] } else { self.totals()? };
+        let width: usize = totals.iter().map(|width| self.depth / width).sum();
+        if width > 0 {
+            parameters.push(module.memref(&[None, Some(width)], module.f32()));
+        }
         let (e, values) = module.func(name, &parameters);
         let (task, rows, buffers) = (values[0], values[1], &values[2..]);
         let tasks = match group.kernel.as_str() {
             "gemv" => self.gemv(&e, task, buffers)?,
-            _ => self.gemm(&e, task, rows, buffers)?,
+            _ => self.gemm(&e, task, rows, buffers, &totals)?,
         };
         e.ret();
+        let partner = (width > 0).then(|| {
+            let name = format!("{name}_totals");
+            let (e, values) = module.func(&name, &parameters);
+            self.emit_totals(&e, values[0], values[1], &values[2..], &totals);
+            e.ret();
+            let tasks = self.rows.clone().ceil_div(TOTALS_ROWS);
+            Partner {
+                name,
+                before: true,
+                elements: self.rows.clone(),
+                width,
+                tasks,
+                summary: "totals of blocks".into(),
+            }
+        });
         let mut access = vec![Access::Read; group.arguments.len()];
         access.extend(vec![Access::Write; self.sections.len()]);
         Ok(Signature {
@@ -142,7 +168,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             scalars: vec![self.rows.clone()],
             tasks,
             summary: self.summary(),
-            second: None,
+            partner,
         })
     }
 
@@ -299,41 +325,21 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let Strip { section, weights, groups, rows, ahead } = *strip;
         let last = section.columns.div_ceil(LANES) - 1;
         let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
-        // sums[(root * groups + g) * rows + row]
-        let mut sums = vec![e.vf(0.0); weights.len() * groups * rows];
-        if self.int8 {
+        // sums[root][g * rows + row]
+        let sums = if self.int8 {
             let at: Vec<V> = (0..rows).map(|r| e.ci(r)).collect();
             let order = int8::Order::Stream(ahead.unwrap_or(AHEAD_INT8));
             let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, order));
-            sums = weights.iter().map(products).collect::<Result<Vec<_>>>()?.concat();
-        }
-        let strides = if self.int8 { vec![] } else { strides(weights, self.depth) };
-        for (from, to, step) in strides {
-            sums = e.for_(e.ci(from), e.ci(to), step, &sums, |e, k, carried| {
-                let mut sums = carried.to_vec();
-                let mut readers: Vec<Reader> = weights
-                    .iter()
-                    .flat_map(|weight| indices.iter().map(move |index| (weight, index)))
-                    .map(|(weight, index)| weight.reader(e, *index, k, step, ahead))
-                    .collect();
-                for i in 0..step {
-                    let xs: Vec<V> = (0..rows).map(|r| x.load(e, e.ci(r), e.add_c(k, i))).collect();
-                    for (reader, sums) in readers.iter_mut().zip(sums.chunks_exact_mut(rows)) {
-                        let column = reader.column(e, i);
-                        for (sum, x) in sums.iter_mut().zip(&xs) {
-                            *sum = e.fma(column, *x, *sum);
-                        }
-                    }
-                }
-                sums
-            });
-        }
+            weights.iter().map(products).collect::<Result<Vec<_>>>()?
+        } else {
+            products(e, weights, &indices, x, rows, ahead)
+        };
         for g in 0..groups {
             let index = e.add_c(first, g);
             let mut outcome = Ok(());
             e.if_(e.cmp(Cmp::Sle, index, e.ci(last)), |e| {
                 outcome = (0..rows).try_for_each(|r| {
-                    let sums: Vec<V> = (0..weights.len()).map(|w| sums[(w * groups + g) * rows + r]).collect();
+                    let sums: Vec<V> = sums.iter().map(|sums| sums[g * rows + r]).collect();
                     self.finish(e, section, buffers, e.ci(r), e.mul_c(index, LANES), &sums)
                 });
             });
@@ -342,12 +348,49 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(())
     }
 
+    /// Widths of blocks whose totals of activations a GEMM needs.
+    fn totals(&self) -> Result<'c, 'a, Vec<usize>> {
+        let mut widths = BTreeSet::new();
+        for root in self.sections.iter().flat_map(|section| &section.roots).filter(|_| !self.int8) {
+            let operand = root.operand(1).ok().and_then(|w| self.group.argument(w));
+            if let Some((Storage::Quant(format), ..)) = operand.map(|i| self.group.weight(i)).transpose()?.flatten() {
+                widths.extend(factored::needs_total(format).then(|| factored::width(format)));
+            }
+        }
+        Ok(widths.into_iter().collect())
+    }
+
+    /// The totals of some rows, [M, blocks of each of the widths].
+    fn emit_totals(
+        &self,
+        e: &Emitter<'c, 'a>,
+        task: V<'c, 'a>,
+        rows: V<'c, 'a>,
+        buffers: &[V<'c, 'a>],
+        widths: &[usize],
+    ) {
+        let (x, totals) = (buffers[self.input], buffers[buffers.len() - 1]);
+        let first = e.mul_c(task, TOTALS_ROWS);
+        e.loop_(first, e.min(e.add_c(first, TOTALS_ROWS), rows), 1, |e, row| {
+            let mut start = 0;
+            for width in widths {
+                e.loop_(e.ci(0), e.ci(self.depth / width), 1, |e, block| {
+                    let first = e.mul_c(block, *width);
+                    let load = |at| load_lanes(e, x, &[row, e.add_c(first, at)], None);
+                    e.store(factored::total(e, *width, load), totals, &[row, e.add_c(block, start)]);
+                });
+                start += self.depth / width;
+            }
+        });
+    }
+
     fn gemm(
         &self,
         e: &Emitter<'c, 'a>,
         task: V<'c, 'a>,
         rows: V<'c, 'a>,
         buffers: &[V<'c, 'a>],
+        widths: &[usize],
     ) -> Result<'c, 'a, Size> {
         let group = self.group;
         let (block, height, width, depth) = match group.tile[..] {
@@ -385,6 +428,12 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let start = e.mul_c(row_block, block);
         let end = e.min(e.add_c(start, block), rows);
 
+        let mut totals = vec![];
+        let mut column = 0;
+        for blocks in widths {
+            totals.push((*blocks, buffers[buffers.len() - 1], column));
+            column += self.depth / blocks;
+        }
         self.each_section(e, tile, width, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
             let first = e.mul_c(tile, groups);
@@ -392,14 +441,14 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
             let panels = weights.iter().map(|w| self.panel(e, w, groups, depth)).collect::<Result<Vec<_>>>()?;
             let scratch = self.scratch(e, &x, height, depth);
-            let tile = Tile { section, scratch, indices: &indices, first, last, height, start, end };
+            let tile = Tile { section, scratch, totals: &totals, indices: &indices, first, last, height, start, end };
             if depth == self.depth {
                 let all = Depths { from: e.ci(0), count: depth };
                 panels.iter().for_each(|panel| panel.fill(e, &indices, all));
                 return each_tile(e, &tile, |e, row, at, end| {
                     let zeros = vec![e.vf(0.0); groups * height];
                     let rows = self.window(e, &tile, &x, at, all);
-                    let sums = panels.iter().map(|panel| self.products(e, &indices, panel, &rows, all, &zeros));
+                    let sums = panels.iter().map(|panel| self.products(e, &tile, panel, &rows, all, &zeros));
                     let sums: Vec<Vec<V>> = sums.collect::<Result<_>>()?;
                     self.finish_tile(e, &tile, buffers, row, end, &sums)
                 });
@@ -422,7 +471,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                     let rows = self.window(e, &tile, &x, at, depths);
                     for (p, panel) in panels.iter().enumerate() {
                         let sums = if is_first { vec![e.vf(0.0); groups * height] } else { load(e, row, p) };
-                        let sums = self.products(e, &indices, panel, &rows, depths, &sums)?;
+                        let sums = self.products(e, &tile, panel, &rows, depths, &sums)?;
                         for (i, sum) in sums.iter().enumerate() {
                             e.vstore(*sum, memory, &[place(e, row), e.ci(p * groups * height + i), e.ci(0)]);
                         }
@@ -457,7 +506,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         at: &[V<'c, 'a>],
         depths: Depths<'c, 'a>,
     ) -> Window<'c, 'a> {
-        let Some(scratch) = tile.scratch else { return Window { x: *x, at: at.to_vec(), depths } };
+        let whole = Window { x: *x, at: at.to_vec(), depths, rows: at.to_vec() };
+        let Some(scratch) = tile.scratch else { return whole };
         for (r, row) in at.iter().enumerate() {
             each_lanes(e, depths.count, |e, k, mask| {
                 let lanes = load_lanes(e, x.memref, &[*row, e.add(depths.from, k)], mask);
@@ -465,21 +515,25 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             });
         }
         let at = (0..at.len()).map(|r| e.ci(r)).collect();
-        Window { x: Rows { memref: scratch }, at, depths: Depths { from: e.ci(0), ..depths } }
+        Window { x: Rows { memref: scratch }, at, depths: Depths { from: e.ci(0), ..depths }, ..whole }
     }
 
     /// A window of rows times a panel, columns `depths` of K, on top of `sums[g * rows + r]`.
     fn products(
         &self,
         e: &Emitter<'c, 'a>,
-        indices: &[V<'c, 'a>],
+        tile: &Tile<'_, 'c, 'a>,
         panel: &Panel<'c, 'a>,
         rows: &Window<'c, 'a>,
         depths: Depths<'c, 'a>,
         sums: &[V<'c, 'a>],
     ) -> Result<'c, 'a, Vec<V<'c, 'a>>> {
+        let indices = tile.indices;
         if !self.int8 {
-            return Ok(accumulate(e, panel, indices, rows, depths, sums));
+            return Ok(match panel.blocks {
+                Some(blocks) => accumulate_blocks(e, panel, blocks, tile, rows, depths, sums),
+                None => accumulate(e, panel, indices, rows, depths, (e.ci(0), depths.count), sums),
+            });
         }
         let weight = &panel.weight;
         let (format, order) = (self.format(weight)?, int8::Order::Registers);
@@ -560,7 +614,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         depth: usize,
     ) -> Result<'c, 'a, Panel<'c, 'a>> {
         if self.int8 || weight.streams_f32(e) {
-            return Ok(Panel { weight: *weight, copy: None });
+            return Ok(Panel { weight: *weight, copy: None, blocks: None });
         }
         let bytes = 4 * depth * groups * LANES;
         if bytes > PANEL_BYTES {
@@ -570,7 +624,16 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             );
             return Err(self.group.unsupported(None, message));
         }
-        Ok(Panel { weight: *weight, copy: Some(e.alloca(&[depth, groups, LANES], e.f32())) })
+        let copy = e.alloca(&[depth, groups, LANES], e.f32());
+        let blocks = match weight.storage {
+            Storage::Float(_) => None,
+            Storage::Quant(format) => {
+                let width = factored::width(format);
+                let factors = e.alloca(&[depth / width, 2, groups, LANES], e.f32());
+                Some(Blocks { format, width, factors })
+            }
+        };
+        Ok(Panel { weight: *weight, copy: Some(copy), blocks })
     }
 
     fn summary(&self) -> String {
@@ -608,6 +671,8 @@ struct Tile<'t, 'c, 'a> {
     section: &'t Section<'c, 'a>,
     /// Rows of activations widened to f32.
     scratch: Option<V<'c, 'a>>,
+    /// The totals of activations, [M, _], of each width of blocks that need them from a column on.
+    totals: &'t [(usize, V<'c, 'a>, usize)],
     /// Row groups of the weights, the first of them, and the last that exists.
     indices: &'t [V<'c, 'a>],
     first: V<'c, 'a>,
@@ -631,6 +696,8 @@ struct Window<'c, 'a> {
     x: Rows<'c, 'a>,
     at: Vec<V<'c, 'a>>,
     depths: Depths<'c, 'a>,
+    /// Their numbers in the operand.
+    rows: Vec<V<'c, 'a>>,
 }
 
 /// Where a GEMM reads a weight.
@@ -638,24 +705,60 @@ struct Window<'c, 'a> {
 struct Panel<'c, 'a> {
     /// [groups, K, 16], or blocks.
     weight: Weight<'c, 'a>,
-    /// [columns of K, groups of the tile, 16] of f32 on the stack, where the weight is something else.
+    /// [columns of K, groups of the tile, 16] of f32 on the stack, where the weight is something else: its values, or its
+    /// codes.
     copy: Option<V<'c, 'a>>,
+    blocks: Option<Blocks<'c, 'a>>,
+}
+
+/// What goes with a panel of codes.
+#[derive(Clone, Copy)]
+struct Blocks<'c, 'a> {
+    format: BlockFormat,
+    /// Columns of a block.
+    width: usize,
+    /// [blocks of K, (scale, offset), groups of the tile, 16] of f32 on the stack.
+    factors: V<'c, 'a>,
 }
 
 impl<'c, 'a> Panel<'c, 'a> {
     /// Copies columns of K, where there is a copy.
     fn fill(&self, e: &Emitter<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
         let Some(copy) = self.copy else { return };
-        for (from, to, step) in strides(std::slice::from_ref(&self.weight), depths.count) {
+        let Storage::Float(layout) = self.weight.storage else { return self.fill_blocks(e, indices, depths) };
+        for (from, to, step) in strides(depths.count) {
             e.loop_(e.ci(from), e.ci(to), step, |e, k| {
                 for (g, index) in indices.iter().enumerate() {
-                    let mut reader = self.weight.reader(e, *index, e.add(depths.from, k), step, None);
+                    let reader = self.weight.reader(e, layout, *index, e.add(depths.from, k), step, 0);
                     for i in 0..step {
                         e.vstore(reader.column(e, i), copy, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
                     }
                 }
             });
         }
+    }
+
+    /// Copies codes of columns of K, and the factors of their blocks.
+    fn fill_blocks(&self, e: &Emitter<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
+        let (Some(copy), Some(Blocks { format, width, factors })) = (self.copy, self.blocks) else { return };
+        let first = e.div_rem_c(depths.from, UNIT).0;
+        e.loop_(e.ci(0), e.ci(depths.count / UNIT), 1, |e, unit| {
+            for (g, index) in indices.iter().enumerate() {
+                let mut block = Block::new(e, self.weight.memref, format, *index, e.add(first, unit), 0);
+                for i in 0..UNIT {
+                    let (q, shift) = block.code(e, i);
+                    let q = if shift == 0 { q } else { e.mulf(q, e.vf(1.0 / (1u32 << shift) as f32)) };
+                    e.vstore(q, copy, &[e.add_c(e.mul_c(unit, UNIT), i), e.ci(g), e.ci(0)]);
+                }
+                for number in 0..UNIT / width {
+                    let at = e.add_c(e.mul_c(unit, UNIT / width), number);
+                    let Factors { scale, offset } = block.factors(e, number);
+                    for (i, factor) in [Some(scale), offset].into_iter().flatten().enumerate() {
+                        e.vstore(factor, factors, &[at, e.ci(i), e.ci(g), e.ci(0)]);
+                    }
+                }
+            }
+        });
     }
 
     /// Column `k` of those that `depths` begins with.
@@ -694,18 +797,55 @@ fn each_tile<'c, 'a>(
     outcome
 }
 
-/// A window of rows times columns `depths` of a panel, added to `sums[g * rows + r]`, k ascending.
+/// A window of rows times columns `depths` of a panel of codes, added to `sums[g * rows + r]`, block by block.
+fn accumulate_blocks<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    panel: &Panel<'c, 'a>,
+    blocks: Blocks<'c, 'a>,
+    tile: &Tile<'_, 'c, 'a>,
+    rows: &Window<'c, 'a>,
+    depths: Depths<'c, 'a>,
+    sums: &[V<'c, 'a>],
+) -> Vec<V<'c, 'a>> {
+    let Blocks { format, width, factors } = blocks;
+    let height = rows.at.len();
+    let totals = tile.totals.iter().find(|(of, ..)| *of == width && factored::needs_total(format));
+    let first = e.div_rem_c(depths.from, width).0;
+    e.for_(e.ci(0), e.ci(depths.count / width), 1, sums, |e, block, sums| {
+        let range = (e.mul_c(block, width), width);
+        let zeros = vec![e.vf(0.0); sums.len()];
+        let parts = accumulate(e, panel, tile.indices, rows, depths, range, &zeros);
+        let factor = |i, g| e.vload(factors, &[block, e.ci(i), e.ci(g), e.ci(0)], LANES);
+        let of_rows: Option<Vec<V>> = totals.map(|(_, totals, start)| {
+            let column = e.add_c(e.add(first, block), *start);
+            rows.rows.iter().map(|row| e.load(*totals, &[*row, column])).collect()
+        });
+        let mut folded = vec![];
+        for (g, (sums, parts)) in sums.chunks_exact(height).zip(parts.chunks_exact(height)).enumerate() {
+            let factors = Factors { scale: factor(0, g), offset: of_rows.as_ref().map(|_| factor(1, g)) };
+            for (r, (sum, part)) in sums.iter().zip(parts).enumerate() {
+                let total = || of_rows.as_ref().map_or_else(|| e.cf(0.0), |totals| totals[r]);
+                folded.push(factors.fold(e, *sum, *part, total));
+            }
+        }
+        folded
+    })
+}
+
+/// A window of rows times columns `depths` of a panel, from a column of theirs on and so many, added to
+/// `sums[g * rows + r]`, k ascending.
 fn accumulate<'c, 'a>(
     e: &Emitter<'c, 'a>,
     panel: &Panel<'c, 'a>,
     indices: &[V<'c, 'a>],
     rows: &Window<'c, 'a>,
     depths: Depths<'c, 'a>,
+    (from, count): (V<'c, 'a>, usize),
     sums: &[V<'c, 'a>],
 ) -> Vec<V<'c, 'a>> {
     let height = rows.at.len();
-    let step = if depths.count.is_multiple_of(4) { 4 } else { 1 };
-    e.for_(e.ci(0), e.ci(depths.count), step, sums, |e, k, carried| {
+    let step = if count.is_multiple_of(4) { 4 } else { 1 };
+    e.for_(from, e.add_c(from, count), step, sums, |e, k, carried| {
         let mut sums = carried.to_vec();
         for i in 0..step {
             let k = e.add_c(k, i);
@@ -722,11 +862,74 @@ fn accumulate<'c, 'a>(
     })
 }
 
-/// Loops over K: whole steps, then single columns. Blocks of 32 always divide K; plain floats go eight at a time.
-fn strides(weights: &[Weight<'_, '_>], depth: usize) -> Vec<(usize, usize, usize)> {
-    let step = weights.iter().map(Weight::step).max().unwrap_or(1).max(8);
-    let whole = depth / step * step;
-    let loops = [(0, whole, step), (whole, depth, 1)];
+/// Rows of float activations times row groups `indices` of each weight, `sums[weight][g * rows + r]`: of those that are
+/// quantised together, and of the others.
+fn products<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    weights: &[Weight<'c, 'a>],
+    indices: &[V<'c, 'a>],
+    x: &Rows<'c, 'a>,
+    rows: usize,
+    ahead: Option<usize>,
+) -> Vec<Vec<V<'c, 'a>>> {
+    let mut columns = vec![];
+    let mut floats = vec![];
+    for weight in weights {
+        match weight.storage {
+            Storage::Float(layout) => floats.push((*weight, layout)),
+            Storage::Quant(format) => {
+                columns.extend(indices.iter().map(|index| factored::Column { weight: *weight, format, index: *index }));
+            }
+        }
+    }
+    let quantised = factored::accumulate(e, &columns, x.memref, rows, ahead.unwrap_or(AHEAD));
+    // Long rows of floats are what hardware prefetchers are made for.
+    let floats = chains(e, &floats, indices, x, rows, ahead.unwrap_or(0));
+    let mut quantised = quantised.chunks_exact(indices.len() * rows);
+    let mut floats = floats.chunks_exact(indices.len() * rows);
+    let of = |weight: &Weight<'c, 'a>| match weight.storage {
+        Storage::Quant(_) => quantised.next(),
+        Storage::Float(_) => floats.next(),
+    };
+    weights.iter().filter_map(of).map(<[V]>::to_vec).collect()
+}
+
+/// The same for weights of floats, `sums[(weight * groups + g) * rows + r]`, k ascending.
+fn chains<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    weights: &[(Weight<'c, 'a>, Layout)],
+    indices: &[V<'c, 'a>],
+    x: &Rows<'c, 'a>,
+    rows: usize,
+    ahead: usize,
+) -> Vec<V<'c, 'a>> {
+    let Some((first, _)) = weights.first() else { return vec![] };
+    let mut sums = vec![e.vf(0.0); weights.len() * indices.len() * rows];
+    for (from, to, step) in strides(first.columns) {
+        sums = e.for_(e.ci(from), e.ci(to), step, &sums, |e, k, carried| {
+            let mut sums = carried.to_vec();
+            let readers: Vec<Reader> = weights
+                .iter()
+                .flat_map(|weight| indices.iter().map(move |index| (weight, index)))
+                .map(|((weight, layout), index)| weight.reader(e, *layout, *index, k, step, ahead))
+                .collect();
+            for i in 0..step {
+                let xs: Vec<V> = (0..rows).map(|r| x.load(e, e.ci(r), e.add_c(k, i))).collect();
+                for (reader, sums) in readers.iter().zip(sums.chunks_exact_mut(rows)) {
+                    let column = reader.column(e, i);
+                    sums.iter_mut().zip(&xs).for_each(|(sum, x)| *sum = e.fma(column, *x, *sum));
+                }
+            }
+            sums
+        });
+    }
+    sums
+}
+
+/// Loops over K: eight columns at a time, then single ones.
+fn strides(depth: usize) -> Vec<(usize, usize, usize)> {
+    let whole = depth / 8 * 8;
+    let loops = [(0, whole, 8), (whole, depth, 1)];
     loops.into_iter().filter(|(from, to, _)| from < to).collect()
 }
 

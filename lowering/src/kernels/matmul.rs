@@ -98,6 +98,6 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         scalars: vec![m, k, n],
         tasks,
         summary: "matmul".into(),
-        second: None,
+        partner: None,
     })
 }

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod cache;
 pub mod elementwise;
 pub mod embedding;
+pub mod factored;
 pub mod int8;
 pub mod linear;
 pub mod matmul;

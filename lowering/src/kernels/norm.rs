@@ -221,6 +221,6 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         scalars: vec![],
         tasks,
         summary: names.join("+"),
-        second: None,
+        partner: None,
     })
 }

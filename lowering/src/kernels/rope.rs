@@ -88,7 +88,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let in_place: Vec<Option<usize>> = (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
     access.extend(in_place.iter().map(|cache| if cache.is_some() { Access::ReadWrite } else { Access::Write }));
     let tasks = sections.iter().fold(Size::Const(0), |sum, section| sum.plus(group.size(section.input, 0..2)));
-    Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), second: None })
+    Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), partner: None })
 }
 
 /// The cache operand that lies in the buffer of a result.

@@ -23,7 +23,7 @@ mod checks;
 
 use crate::{
     emit::Emitter,
-    group::{Definition, Group, Second, Signature, Size, dims, element, op_name},
+    group::{Definition, Group, Partner, Signature, Size, dims, element, op_name},
     kernels,
 };
 use kforge_dialect::{
@@ -68,7 +68,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let launches = Lowering::lower(&mut made, function)?;
         pass.count("launches", launches);
     }
-    let kernels = made.known.values().map(|(_, made)| 1 + usize::from(made.second.is_some()));
+    let kernels = made.known.values().map(|(_, made)| 1 + usize::from(made.partner.is_some()));
     pass.count("kernels", kernels.sum());
     Ok(())
 }
@@ -414,29 +414,31 @@ impl<'c, 'a> Lowering<'c, 'a> {
         }
         let scalars: Vec<Value> = signature.scalars.iter().map(|s| self.index(self.size(s, &operands))).collect();
         let tasks = self.index(self.size(&signature.tasks, &operands));
-        let mut access = signature.access.clone();
-        let second = signature.second.as_ref();
-        if let Some(second) = second {
-            access.push(Access::Write);
-            buffers.push(self.between(second, &operands));
+        let Some(partner) = &signature.partner else {
+            self.launch(&name, &signature.summary, tasks, &scalars, &buffers, &signature.access);
+            return Ok(());
+        };
+        buffers.push(self.between(partner, &operands));
+        let partner_tasks = self.index(self.size(&partner.tasks, &operands));
+        let mut launches = [(&name, &signature.summary, tasks), (&partner.name, &partner.summary, partner_tasks)];
+        if partner.before {
+            launches.reverse();
         }
-        self.launch(&name, &signature.summary, tasks, &scalars, &buffers, &access);
-        if let Some(second) = second {
-            *access.last_mut().expect("the intermediate") = Access::Read;
-            let tasks = self.index(self.size(&second.tasks, &operands));
-            self.launch(&second.name, &second.summary, tasks, &scalars, &buffers, &access);
+        for ((name, summary, tasks), last) in launches.into_iter().zip([Access::Write, Access::Read]) {
+            let access: Vec<Access> = signature.access.iter().copied().chain([last]).collect();
+            self.launch(name, summary, tasks, &scalars, &buffers, &access);
         }
         Ok(())
     }
 
     /// The intermediate between two kernels of a group.
-    fn between(&self, second: &Second, operands: &[Tensor<'c, 'a>]) -> Value<'c, 'a> {
+    fn between(&self, partner: &Partner, operands: &[Tensor<'c, 'a>]) -> Value<'c, 'a> {
         let e = self.e;
-        let (leading, dynamic) = match self.size(&second.elements, operands) {
+        let (leading, dynamic) = match self.size(&partner.elements, operands) {
             Extent::Const(elements) => (elements as i64, vec![]),
             Extent::Index(elements) => (i64::MIN, vec![elements]),
         };
-        let shape = [leading, second.width as i64];
+        let shape = [leading, partner.width as i64];
         let ty = melior::ir::r#type::MemRefType::new(e.f32(), &shape, None, None).into();
         let segments = kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
         e.value("memref.alloc", &dynamic, ty, &[("operandSegmentSizes", segments)])

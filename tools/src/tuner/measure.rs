@@ -264,24 +264,32 @@ impl<'p> Bench<'p> {
         (0..outputs.len()).map(|i| bytes(i).context("a result is in a layout of its own")).collect()
     }
 
-    /// Microseconds of one launch of the kernel, in a round of many.
+    /// Microseconds of one product, in a round of many: of its kernel, and of what is launched for it.
     fn time(&mut self) -> Result<f64> {
         let inputs = Inputs::new(&self.inputs)?;
         let views = inputs.views();
         let kernels = self.executor.program().kernels.iter();
         let family = |name: &str| ["gemv", "gemm"].iter().any(|family| name.contains(family));
-        let kernel = kernels.enumerate().find(|(_, k)| family(&k.name)).map(|(i, _)| i);
-        let kernel = kernel.context("the problem has no kernel of linear layers")?;
+        let kernels: Vec<usize> = kernels.enumerate().filter(|(_, k)| family(&k.name)).map(|(i, _)| i).collect();
         self.executor.start_profile();
         let mut total = KernelTime::default();
         while total.time < ROUND {
             self.executor.call(ENTRY, &views)?;
-            total = *self.executor.profile().get(kernel).context("the kernel was not measured")?;
+            total = KernelTime::default();
+            for kernel in &kernels {
+                let KernelTime { launches, time } = *self.executor.profile().get(*kernel).context(NO_KERNEL)?;
+                total = KernelTime { launches: total.launches.max(launches), time: total.time + time };
+            }
+            if total.launches == 0 {
+                bail!(NO_KERNEL);
+            }
         }
         self.executor.end_profile();
-        Ok(total.time.as_secs_f64() * 1e6 / total.launches.max(1) as f64)
+        Ok(total.time.as_secs_f64() * 1e6 / total.launches as f64)
     }
 }
+
+const NO_KERNEL: &str = "the problem has no kernel of linear layers";
 
 /// Compiles a problem with a tile.
 pub fn compile_tile(problem: &Problem, tile: &[usize], target: &Target) -> Result<Compiled> {

@@ -48,6 +48,10 @@ pub fn add(program: &Program, function: &Function, call: Call, int8: bool, work:
         .collect();
     for launch in &function.launches {
         let (kernel, work) = (&program.kernels[launch.kernel], &mut work[launch.kernel]);
+        // What goes with another kernel is bound to its operands, and reads an intermediate or activations.
+        if ["_fold", "_totals"].iter().any(|partner| kernel.name.ends_with(partner)) {
+            continue;
+        }
         let family = kernel.name.trim_start_matches("kforge_").split('_').next().unwrap_or_default();
         // Of linear layers, the first scalar is the number of rows.
         let rows_of_launch = match launch.scalars.first() {
@@ -59,8 +63,6 @@ pub fn add(program: &Program, function: &Function, call: Call, int8: bool, work:
             let global = &program.globals[index];
             let bytes = bytes(global, call.capacity)?;
             work.bytes += match (global.mutable, *access) {
-                // The second launch of an attention folds what the first has written.
-                (true, Access::Read) if kernel.name.ends_with("_fold") => 0,
                 (true, Access::Read) => bytes * call.after as u64 / call.capacity.max(1) as u64,
                 // An update writes rows and reads none.
                 (true, _) => 0,

@@ -1,0 +1,141 @@
+//! Products of float activations with quantised weights, block by block.
+//!
+//! What the weights of a block share is taken out of its sum:
+//! ```text
+//! s = 0;  s = fma(q, x, s)                                k ascending through the block
+//! sum = fma(s, d, sum);  sum = fma(m, total of x, sum)     blocks ascending
+//! ```
+//! so that in a GEMV a weight costs a mask, a conversion and one multiply-add; dequantised first it would cost another.
+//! Codes are integers, which f32 holds: a product is rounded less often, not more. A block is a format's sub-block, 32
+//! columns or the 16 of q6_k; d is its scale, and m its minimum or the offset of its codes times -d. The order is the same
+//! in a GEMV and a GEMM, whatever the tile.
+//!
+//! A GEMV leaves a code where it lies in its word, as `q 2^s`, and multiplies it by `x 2^-s`: both are exact, so that the
+//! sum is rounded as that of `q x` (of activations below 2^-102 last bits are lost).
+
+use crate::{
+    emit::{Emitter, LANES, V},
+    kernels::shared::load_lanes,
+    weights::{Block, Weight},
+};
+use kforge_program::layout::UNIT;
+use kforge_quant::BlockFormat;
+
+/// A row group of a quantised weight.
+pub struct Column<'c, 'a> {
+    pub weight: Weight<'c, 'a>,
+    pub format: BlockFormat,
+    pub index: V<'c, 'a>,
+}
+
+/// What a block's sum is multiplied by, and the total of its activations.
+pub struct Factors<'c, 'a> {
+    pub scale: V<'c, 'a>,
+    pub offset: Option<V<'c, 'a>>,
+}
+
+impl<'c, 'a> Factors<'c, 'a> {
+    /// Adds a block's sum to that of the blocks before; `total` is the block's [`total`].
+    pub fn fold(
+        &self,
+        e: &Emitter<'c, 'a>,
+        sum: V<'c, 'a>,
+        part: V<'c, 'a>,
+        total: impl FnOnce() -> V<'c, 'a>,
+    ) -> V<'c, 'a> {
+        let sum = e.fma(part, self.scale, sum);
+        self.offset.map_or(sum, |offset| e.fma(offset, e.splat(total()), sum))
+    }
+}
+
+/// Columns that share a scale, of a unit of 32.
+pub fn width(format: BlockFormat) -> usize {
+    format.sub_block().min(UNIT)
+}
+
+/// Whether the sums of a format's blocks need the total of their activations.
+pub fn needs_total(format: BlockFormat) -> bool {
+    format.has_min() || format.offset() > 0
+}
+
+/// The total of a block's `width` activations, of which `load` reads sixteen: sixteens lane by lane, then halves on top of
+/// each other.
+pub fn total<'c, 'a>(e: &Emitter<'c, 'a>, width: usize, load: impl Fn(usize) -> V<'c, 'a>) -> V<'c, 'a> {
+    let half = |v, width: i64| {
+        let part = |from: i64| e.shuffle(v, v, &(from..from + width).collect::<Vec<_>>());
+        e.addf(part(0), part(width))
+    };
+    let lanes = (LANES..width).step_by(LANES).fold(load(0), |sum, at| e.addf(sum, load(at)));
+    e.extract([8, 4, 2, 1].into_iter().fold(lanes, half), 0)
+}
+
+/// A column's unit under way.
+struct Product<'c, 'a> {
+    block: Block<'c, 'a>,
+    /// The block's sums so far, for each row.
+    parts: Vec<V<'c, 'a>>,
+}
+
+/// A GEMV: the products of the first `rows` rows of `x` with row groups of weights of equally many columns,
+/// `sums[column * rows + r]`. The weights are asked for `ahead` units of 32 before their use.
+pub fn accumulate<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    columns: &[Column<'c, 'a>],
+    x: V<'c, 'a>,
+    rows: usize,
+    ahead: usize,
+) -> Vec<V<'c, 'a>> {
+    let Some(first) = columns.first() else { return vec![] };
+    let units = first.weight.columns / UNIT;
+    let zeros = vec![e.vf(0.0); columns.len() * rows];
+    e.for_(e.ci(0), e.ci(units), 1, &zeros, |e, unit, carried| {
+        let mut sums = carried.to_vec();
+        let k = e.mul_c(unit, UNIT);
+        let mut products: Vec<Product> = columns
+            .iter()
+            .map(|Column { weight, format, index }| Product {
+                block: Block::new(e, weight.memref, *format, *index, unit, ahead),
+                parts: vec![e.vf(0.0); rows],
+            })
+            .collect();
+        // By width and row: those of the blocks in use.
+        let mut totals: Vec<(usize, Vec<V>)> = vec![];
+        for i in 0..UNIT {
+            let xs: Vec<V> = (0..rows).map(|r| e.widen(e.load(x, &[e.ci(r), e.add_c(k, i)]))).collect();
+            // In all lanes, times 2^-shift.
+            let mut shifted: Vec<(usize, Vec<V>)> = vec![];
+            for (product, sums) in products.iter_mut().zip(sums.chunks_exact_mut(rows)) {
+                let (q, shift) = product.block.code(e, i);
+                let xs = known(&mut shifted, shift, || {
+                    let factor = e.cf(1.0 / (1u32 << shift) as f32);
+                    xs.iter().map(|x| e.splat(if shift == 0 { *x } else { e.mulf(*x, factor) })).collect()
+                });
+                product.parts.iter_mut().zip(xs).for_each(|(part, x)| *part = e.fma(q, *x, *part));
+                let width = width(product.block.format);
+                if !(i + 1).is_multiple_of(width) {
+                    continue;
+                }
+                let factors = product.block.factors(e, i / width);
+                for (r, (sum, part)) in sums.iter_mut().zip(&mut product.parts).enumerate() {
+                    *sum = factors.fold(e, *sum, *part, || {
+                        let first = e.add_c(k, i + 1 - width);
+                        let load = |r| move |at| load_lanes(e, x, &[e.ci(r), e.add_c(first, at)], None);
+                        known(&mut totals, width, || (0..rows).map(|r| total(e, width, load(r))).collect())[r]
+                    });
+                    *part = e.vf(0.0);
+                }
+            }
+            totals.retain(|(width, _)| !(i + 1).is_multiple_of(*width));
+        }
+        sums
+    })
+}
+
+/// The values of a key, made where it is asked for first.
+fn known<'k, T>(made: &'k mut Vec<(usize, Vec<T>)>, key: usize, make: impl FnOnce() -> Vec<T>) -> &'k [T] {
+    let at = made.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+        made.push((key, make()));
+        made.len() - 1
+    });
+    &made[at].1
+}
