@@ -132,7 +132,7 @@ pub fn accumulate<'c, 'a>(
 }
 
 /// The values of a key, made where it is asked for first.
-fn known<'k, T>(made: &'k mut Vec<(usize, Vec<T>)>, key: usize, make: impl FnOnce() -> Vec<T>) -> &'k [T] {
+fn known<T>(made: &mut Vec<(usize, Vec<T>)>, key: usize, make: impl FnOnce() -> Vec<T>) -> &[T] {
     let at = made.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
         made.push((key, make()));
         made.len() - 1
