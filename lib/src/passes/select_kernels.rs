@@ -25,7 +25,9 @@ use crate::{
 };
 use kforge_dialect::{
     KernelAttribute, QuantType,
-    ir::{argument_owner, body, defining_op, dims, element, op_name, ops, parse_attribute, segments, set_attribute, users},
+    ir::{
+        argument_owner, body, defining_op, dims, element, op_name, ops, parse_attribute, segments, set_attribute, users,
+    },
     pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::{

@@ -340,6 +340,22 @@ mod tests {
         }
     }
 
+    /// 36 bytes for 32 elements, where f32 takes 128; positions in whole sixteens.
+    #[test]
+    fn a_cache_of_8_bits_takes_nine_bytes_for_eight_elements() {
+        let cache = |positions, depth| TensorType {
+            dims: [2, positions, 3, depth].map(Expr::Const).to_vec(),
+            element: Element::F32,
+        };
+        let size = |ty: &TensorType, layout| bytes(ty, layout).as_const();
+        for (int8, float) in [(Layout::Keys16Int8, Layout::Keys16), (Layout::HeadMajorInt8, Layout::HeadMajor)] {
+            assert_eq!(size(&cache(17, 64), int8), Some(2 * 32 * 3 * 72));
+            assert_eq!(size(&cache(17, 64), float), Some(2 * 32 * 3 * 256));
+            assert_eq!(size(&cache(0, 32), int8), Some(0));
+            assert_eq!(Layout::from_name(int8.name()), Some(int8));
+        }
+    }
+
     #[test]
     fn wrong_sizes_are_errors() {
         assert!(pack_rows16(Element::F32, 2, 3, &[0; 23], &mut [0; 192]).is_err());

@@ -185,7 +185,8 @@ fn update_targets<'c, 'a>(
     let cache = CacheOperand::new(group, op, cache, table, scalars)?;
     let (_, rounded) = source(group, op)?;
     if cache.layout.is_int8() && !rounded {
-        let message = "updates a cache of 8 bits, so its rows must be those of a 'transformer.quantize' of the same group";
+        let message =
+            "updates a cache of 8 bits, so its rows must be those of a 'transformer.quantize' of the same group";
         return Err(group.unsupported(Some(op), message));
     }
     let updated = op.result(0).map_err(|_| missing())?.into();
@@ -267,7 +268,9 @@ impl Section {
                     Some((cache, position, real)) => e.if_(*real, |e| {
                         let pieces = if target.rounded { &rounded } else { &pieces };
                         cache.if_row(e, sequence, *position, head, |e, row| match cache.is_int8() {
-                            true => blocks.iter().enumerate().for_each(|(i, block)| cache.store_block(e, row, i, block)),
+                            true => {
+                                blocks.iter().enumerate().for_each(|(i, block)| cache.store_block(e, row, i, block))
+                            }
                             false => pieces.iter().for_each(|p| p.store(e, cache.memref, row.first, cache.stride())),
                         });
                     }),

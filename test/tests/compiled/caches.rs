@@ -1,7 +1,9 @@
 //! Attention and cache updates against the reference, over tensors and over caches in every layout.
 
 use crate::text::ELEMENTS;
-use kforge_test::run::{Case, Suite};
+use kforge_passes::Fusions;
+use kforge_program::Layout;
+use kforge_test::run::{Case, Suite, isas, same_bytes};
 
 /// An attention over keys and values of the caller.
 struct Plain {
@@ -289,6 +291,50 @@ fn attention_over_long_caches() {
         }
     }
     Suite::new(cases).check();
+}
+
+/// Integers times their scales are what a cache of floats holds: the layout changes no bit of a result. Rows that the
+/// function also returns are rounded by a kernel of their own, and their caches keep floats.
+#[test]
+fn a_cache_of_8_bits_gives_the_bits_of_one_of_floats() {
+    let (q, k, cache) = ("tensor<2x?x6x64xf32>", "tensor<2x?x2x64xf32>", "tensor<2x300x2x64xf32>");
+    let suite = |also: &str, types: &str| {
+        let function = format!(
+            "(%q: {q}, %k: {k}, %v: {k}, %p: tensor<2xi32>) -> ({q}{types}) {{
+              %kc = ml_program.global_load @keys$ : {cache}
+              %vc = ml_program.global_load @values$ : {cache}
+              %kr = transformer.quantize %k : {k}
+              %vr = transformer.quantize %v : {k}
+              %kn = transformer.kv_update %kc, %kr at %p : {cache}, {k}, tensor<2xi32>
+              %vn = transformer.kv_update %vc, %vr at %p : {cache}, {k}, tensor<2xi32>
+              ml_program.global_store @keys$ = %kn : {cache}
+              ml_program.global_store @values$ = %vn : {cache}
+              %y = transformer.attention %q, %kn, %vn at %p {{causal}} : {q}, {cache}, {cache}, tensor<2xi32>
+              return %y{also} : {q}{types}
+            }}"
+        );
+        let dims = [2, 300, 2, 64];
+        let case = Case::new("rounded", function).state("keys", cache, &dims).state("values", cache, &dims);
+        let calls = [(270, [0, 3]), (1, [270, 273]), (17, [271, 250])];
+        let call = |case: Case, (rows, positions): (usize, [i32; 2])| case.call(&[rows; 3], &[&positions]);
+        Suite::new([calls.into_iter().fold(case, call)])
+    };
+    let (int8, floats) = (suite("", ""), suite(", %kr, %vr", &format!(", {k}, {k}")));
+    let inputs = int8.inputs();
+    for isa in isas() {
+        let run = |suite: &Suite, layouts: [Layout; 2], fuse| {
+            let compiled = suite.compile(isa, fuse);
+            assert_eq!(compiled.program.globals.iter().map(|g| g.layout).collect::<Vec<_>>(), layouts, "{isa}");
+            let mut outcome = suite.run(&compiled, 2, &inputs).remove(0);
+            outcome.results.iter_mut().for_each(|results| results.truncate(1));
+            outcome
+        };
+        let expected = run(&floats, [Layout::Keys16, Layout::HeadMajor], Fusions::ALL);
+        for fuse in [Fusions::ALL, Fusions::NONE] {
+            let actual = run(&int8, [Layout::Keys16Int8, Layout::HeadMajorInt8], fuse);
+            assert!(same_bytes(&actual, &expected), "{isa}, fused {fuse}");
+        }
+    }
 }
 
 #[test]
