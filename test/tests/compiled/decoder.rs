@@ -373,6 +373,30 @@ fn the_default_model_is_as_the_reference_says() {
     }
 }
 
+/// The bound that docs/numerics.md states of caches of 8 bits, and that a prompt at once and token by token agree.
+#[test]
+fn the_default_model_with_caches_of_8_bits() {
+    let Some((f32, _)) = default_model() else { return };
+    let source = module(&f32.checkpoint, KvType::Q8, &[Phase::Prefill, Phase::Decode]).expect("heads of 64");
+    let target = Target::host(None).expect("this machine");
+    let compiled = compile::compile(&source, &target, Options::default()).expect("the model compiles");
+    let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
+    let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
+    let mut decoder = f32.decoder(&compiled, 2, reference::context(&rows));
+    let limits = Limits { logit_tolerance: 0.5, nll_tolerance: 0.05, gap: 0.5 };
+    for row in &rows[..4] {
+        let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
+        assert!(outcome.pass, "{:?}: {} and {}", outcome.prompt, outcome.logit_error, outcome.nll_error);
+        assert!(outcome.logit_error > 0.01, "{:?}: nothing was rounded", outcome.prompt);
+    }
+    let ids = tokens(7, f32.checkpoint.config().vocab);
+    decoder.rewind(0);
+    let whole = decoder.prefill(&ids).expect("a prompt").to_vec();
+    decoder.rewind(0);
+    let steps: Vec<Vec<f32>> = ids.iter().map(|id| decoder.decode(*id).expect("a token").to_vec()).collect();
+    same_logits(&steps[6], &whole, "caches of 8 bits, token by token");
+}
+
 /// The bound that docs/numerics.md states of `fast`, and that a prompt at once and token by token agree there too.
 #[test]
 fn the_default_model_in_fast_numerics() {

@@ -35,8 +35,8 @@ enum KvTypeName {
     F32,
     /// Half the memory and half the reading; a row is rounded once, when it enters
     F16,
-    /// A quarter and an eighth of that: 8 bits, and an f32 scale for each 32 elements of a row. Heads must be of a multiple
-    /// of 32
+    /// 36 bytes where f32 takes 128: 8 bits, and an f32 scale for each 32 elements of a head, whose size must be a multiple
+    /// of that
     Q8,
 }
 
