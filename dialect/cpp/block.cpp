@@ -40,6 +40,8 @@ LogicalResult DecoderBlockOp::verify() {
     return emitOpError("heads must be a positive multiple of kv_heads");
   if (cache.getDimSize(2) != kvHeads)
     return emitOpError("the caches must have ") << kvHeads << " heads";
+  if (getQuantizeKv() && depth % 32 != 0)
+    return emitOpError("with quantize_kv the head dimension must be a multiple of 32, but it is ") << depth;
   if (failed(verifyWeight(*this, getWq().getType(), heads * depth, width, "wq")) ||
       failed(verifyWeight(*this, getWk().getType(), kvHeads * depth, width, "wk")) ||
       failed(verifyWeight(*this, getWv().getType(), kvHeads * depth, width, "wv")) ||

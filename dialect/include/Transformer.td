@@ -205,6 +205,7 @@ def Transformer_QuantizeOp : Transformer_Op<"quantize", [Pure, SameOperandsAndRe
     its block. The last dimension must be static and a multiple of 32.
 
     `--quantize-activations` puts it before linear layers of quantised weights, whose kernels then multiply integers.
+    Before `transformer.kv_update` it makes the rows of a cache fit into 8 bits, as which a global then is kept.
 
     ```mlir
     %q = transformer.quantize %x : tensor<1x?x64xf32>
@@ -347,7 +348,9 @@ def Transformer_DecoderBlockOp : Transformer_Op<"decoder_block",
     h = input + attention(q, k_cache with k, v_cache with v) wo^T
     result = h + mlp(rms_norm(h, mlp_norm))
     ```
-    Results are the layer's output and both updated caches. `--decompose-decoder-block` spells it out.
+    Results are the layer's output and both updated caches. With `quantize_kv` the rows of k and v that enter the
+    caches are those that `transformer.quantize` makes of them, so the head dimension must be a multiple of 32.
+    `--decompose-decoder-block` spells it out.
   }];
   let arguments = (ins Transformer_FloatTensor:$input, Transformer_Vector:$attn_norm,
                        Transformer_Weight:$wq, Transformer_Weight:$wk, Transformer_Weight:$wv, Transformer_Weight:$wo,
@@ -356,7 +359,7 @@ def Transformer_DecoderBlockOp : Transformer_Op<"decoder_block",
                        Transformer_PerSequence:$positions, Optional<Transformer_PerSequence>:$lengths,
                        I64Attr:$heads, I64Attr:$kv_heads, F32Attr:$eps, StrAttr:$rope_mode, F32Attr:$rope_base,
                        OptionalAttr<DenseF32ArrayAttr>:$rope_freq_divisors, OptionalAttr<I64Attr>:$window,
-                       DefaultValuedStrAttr<StrAttr, "silu">:$activation);
+                       DefaultValuedStrAttr<StrAttr, "silu">:$activation, UnitAttr:$quantize_kv);
   let results = (outs Transformer_FloatTensor:$result, Transformer_FloatTensor:$new_k_cache, Transformer_FloatTensor:$new_v_cache);
   let assemblyFormat = [{
     $input `attn` `(` $attn_norm `,` $wq `,` $wk `,` $wv `,` $wo `)` `mlp` `(` $mlp_norm `,` $gate `,` $up `,` $down `)`

@@ -64,7 +64,8 @@ fn layout<'c, 'a>(op: &OperationRef<'c, 'a>, name: Option<String>) -> Result<'c,
     match name {
         None => Ok(Layout::RowMajor),
         Some(name) => Layout::from_name(&name).ok_or_else(|| {
-            PassError::at(op, format!("has the unknown layout '{name}'; use row_major, rows16, keys16 or head_major"))
+            let known = "row_major, rows16, keys16, head_major, keys16_i8 or head_major_i8";
+            PassError::at(op, format!("has the unknown layout '{name}'; use {known}"))
         }),
     }
 }

@@ -300,3 +300,15 @@ func.func @f(%n: index) {
   transformer.check "same" sizes(%n)
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<1x2x64xf32>, %n: tensor<64xf32>, %wq: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %gate: tensor<128x64xf32>, %down: tensor<64x128xf32>,
+          %k: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.decoder_block' op with quantize_kv the head dimension must be a multiple of 32, but it is 16}}
+  %y:3 = transformer.decoder_block %x attn(%n, %wq, %wk, %wk, %wq) mlp(%n, %gate, %gate, %down) cache(%k, %k) at %at
+    {heads = 4 : i64, kv_heads = 2 : i64, eps = 1.0e-5 : f32, rope_mode = "half", rope_base = 1.0e4 : f32, quantize_kv}
+    : tensor<1x2x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>) cache(tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>) at tensor<1xi32>
+  return
+}

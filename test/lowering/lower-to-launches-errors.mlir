@@ -454,3 +454,49 @@ func.func @f(%q: tensor<1x?x4x16xf32>, %k: tensor<1x?x2x16xf32>) -> tensor<1x?x4
   }
   return %0 : tensor<1x?x4x16xf32>
 }
+
+// -----
+
+func.func @f(%k: tensor<1x1x2x32xf32>, %kc: tensor<1x8x2x32xf32>, %at: tensor<1xi32>) -> tensor<1x8x2x32xf32> {
+  %0 = transformer.fused(%A = %kc : tensor<1x8x2x32xf32>, %B = %k : tensor<1x1x2x32xf32>, %C = %at : tensor<1xi32>) -> tensor<1x8x2x32xf32> kernel #transformer.kernel<"rope"> attributes {transformer.layouts = ["keys16_i8", "row_major", "row_major"]} {
+    // expected-error @below {{'transformer.kv_update' op cannot be compiled: updates a cache of 8 bits, so its rows must be those of a 'transformer.quantize' of the same group}}
+    %1 = transformer.kv_update %A, %B at %C : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+    transformer.yield %1 : tensor<1x8x2x32xf32>
+  }
+  return %0 : tensor<1x8x2x32xf32>
+}
+
+// -----
+
+func.func @f(%k: tensor<1x1x2x16xf32>, %kc: tensor<1x8x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x8x2x16xf32> {
+  %0 = transformer.fused(%A = %kc : tensor<1x8x2x16xf32>, %B = %k : tensor<1x1x2x16xf32>, %C = %at : tensor<1xi32>) -> tensor<1x8x2x16xf32> kernel #transformer.kernel<"rope"> attributes {transformer.layouts = ["head_major_i8", "row_major", "row_major"]} {
+    // expected-error @below {{'transformer.kv_update' op cannot be compiled: the layout head_major_i8 holds f32 heads of a multiple of 32 elements, not tensor<1x8x2x16xf32>}}
+    %1 = transformer.kv_update %A, %B at %C : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
+    transformer.yield %1 : tensor<1x8x2x16xf32>
+  }
+  return %0 : tensor<1x8x2x16xf32>
+}
+
+// -----
+
+func.func @f(%k: tensor<1x1x2x32xf32>, %kc: tensor<1x8x2x32xf32>, %at: tensor<1xi32>) -> (tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>) {
+  %0:2 = transformer.fused(%A = %kc : tensor<1x8x2x32xf32>, %B = %k : tensor<1x1x2x32xf32>, %C = %at : tensor<1xi32>) -> (tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>) kernel #transformer.kernel<"rope"> {
+    // expected-error @below {{'transformer.quantize' op cannot be compiled: is read by other groups too; take it out of the group of a cache update}}
+    %1 = transformer.quantize %B : tensor<1x1x2x32xf32>
+    %2 = transformer.kv_update %A, %1 at %C : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+    transformer.yield %2, %1 : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>
+  }
+  return %0#0, %0#1 : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>
+}
+
+// -----
+
+func.func @f(%q: tensor<1x1x4x32xf32>, %c: tensor<1x16x2x32xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x32xf32> {
+  %0 = transformer.fused(%A = %q : tensor<1x1x4x32xf32>, %B = %c : tensor<1x16x2x32xf32>, %C = %c : tensor<1x16x2x32xf32>, %D = %at : tensor<1xi32>) -> tensor<1x1x4x32xf32> kernel #transformer.kernel<"attention", tile = [1, 2, 1]>
+      attributes {transformer.layouts = ["row_major", "keys16_i8", "keys16_i8", "row_major"]} {
+    // expected-error @below {{'transformer.attention' op cannot be compiled: reads values along the head; their layout is head_major, head_major_i8 or row_major}}
+    %1 = transformer.attention %A, %B, %C at %D : tensor<1x1x4x32xf32>, tensor<1x16x2x32xf32>, tensor<1x16x2x32xf32>, tensor<1xi32>
+    transformer.yield %1 : tensor<1x1x4x32xf32>
+  }
+  return %0 : tensor<1x1x4x32xf32>
+}

@@ -2,7 +2,7 @@
 // RUN: kforge-opt %s --decompose-decoder-block --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: decompose-decoder-block
-// STATS-NEXT: (S) 2 decomposed
+// STATS-NEXT: (S) 3 decomposed
 
 // CHECK-LABEL: @dynamic
 // CHECK-SAME: (%[[X:[^:]*]]: tensor<1x?x64xf32>
@@ -53,4 +53,26 @@ func.func @optional(%x: tensor<2x1x8xf32>, %n: tensor<8xf32>, %w: tensor<8x8xf32
       mlp(tensor<8xf32>, tensor<8x8xf32>, tensor<8x8xf32>, tensor<8x8xf32>)
       cache(tensor<2x128x1x4xf32>, tensor<2x128x1x4xf32>) at tensor<2xi32> lengths tensor<2xi32>
   return %y#0 : tensor<2x1x8xf32>
+}
+
+// Rows of keys and values are rounded before they enter the caches; queries are not.
+// CHECK-LABEL: @quantized
+// CHECK: %[[QR:.*]] = transformer.rope {{.*}} : tensor<1x1x2x32xf32>
+// CHECK: %[[KR:.*]] = transformer.rope {{.*}} : tensor<1x1x1x32xf32>
+// CHECK: %[[VH:.*]] = tensor.expand_shape
+// CHECK: %[[KQ:.*]] = transformer.quantize %[[KR]] : tensor<1x1x1x32xf32>
+// CHECK: %[[KC:.*]] = transformer.kv_update %{{.*}}, %[[KQ]] at
+// CHECK: %[[VQ:.*]] = transformer.quantize %[[VH]] : tensor<1x1x1x32xf32>
+// CHECK: %[[VC:.*]] = transformer.kv_update %{{.*}}, %[[VQ]] at
+// CHECK: transformer.attention %[[QR]], %[[KC]], %[[VC]] at
+// CHECK-NOT: transformer.quantize
+// CHECK: return
+func.func @quantized(%x: tensor<1x1x64xf32>, %n: tensor<64xf32>, %w: tensor<64x64xf32>, %wk: tensor<32x64xf32>, %k: tensor<1x128x1x32xf32>, %at: tensor<1xi32>)
+    -> tensor<1x1x64xf32> {
+  %y:3 = transformer.decoder_block %x attn(%n, %w, %wk, %wk, %w) mlp(%n, %w, %w, %w) cache(%k, %k) at %at
+    {heads = 2 : i64, kv_heads = 1 : i64, eps = 1.0e-6 : f32, rope_mode = "half", rope_base = 1.0e4 : f32, quantize_kv}
+    : tensor<1x1x64xf32> attn(tensor<64xf32>, tensor<64x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>)
+      mlp(tensor<64xf32>, tensor<64x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>)
+      cache(tensor<1x128x1x32xf32>, tensor<1x128x1x32xf32>) at tensor<1xi32>
+  return %y#0 : tensor<1x1x64xf32>
 }

@@ -2,7 +2,7 @@
 // RUN: kforge-opt %s --fuse-rope-kv --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: fuse-rope-kv
-// STATS-NEXT: (S) 2 groups
+// STATS-NEXT: (S) 4 groups
 
 // CHECK-LABEL: @all
 // CHECK: transformer.rope {{.*}}transformer.group = 0 : i64
@@ -56,4 +56,44 @@ func.func @shared_cache(%q: tensor<1x1x4x16xf32>, %k: tensor<1x1x2x16xf32>, %kc:
   %k1 = transformer.kv_update %kc, %k at %at : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>
   %o = transformer.attention %q, %k1, %k1 at %at {causal} : tensor<1x1x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>, tensor<1xi32>
   return %o : tensor<1x1x4x16xf32>
+}
+
+// What rounds a row on its way into the cache goes along.
+// CHECK-LABEL: @rounded
+// CHECK: transformer.rope {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.rope {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.quantize {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.quantize {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.attention
+// CHECK-NOT: transformer.group
+// CHECK: return
+func.func @rounded(%q: tensor<1x1x4x32xf32>, %k: tensor<1x1x2x32xf32>, %kc: tensor<1x8x2x32xf32>, %vc: tensor<1x8x2x32xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x32xf32> {
+  %qr = transformer.rope %q at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x4x32xf32>, tensor<1xi32>
+  %kr = transformer.rope %k at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x2x32xf32>, tensor<1xi32>
+  %kq = transformer.quantize %kr : tensor<1x1x2x32xf32>
+  %k1 = transformer.kv_update %kc, %kq at %at : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %vq = transformer.quantize %k : tensor<1x1x2x32xf32>
+  %v1 = transformer.kv_update %vc, %vq at %at : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %o = transformer.attention %qr, %k1, %v1 at %at {causal} : tensor<1x1x4x32xf32>, tensor<1x8x2x32xf32>, tensor<1x8x2x32xf32>, tensor<1xi32>
+  return %o : tensor<1x1x4x32xf32>
+}
+
+// A rounded key that is used elsewhere stays a kernel of its own, and so does the rotation before it.
+// CHECK-LABEL: @rounded_key_used
+// CHECK: transformer.rope
+// CHECK-NOT: transformer.group
+// CHECK: transformer.quantize
+// CHECK-NOT: transformer.group
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+// CHECK: transformer.kv_update {{.*}}transformer.group = 0 : i64
+func.func @rounded_key_used(%q: tensor<1x1x4x32xf32>, %k: tensor<1x1x2x32xf32>, %kc: tensor<1x8x2x32xf32>, %vc: tensor<1x8x2x32xf32>, %at: tensor<1xi32>)
+    -> (tensor<1x1x4x32xf32>, tensor<1x1x2x32xf32>) {
+  %kr = transformer.rope %k at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x2x32xf32>, tensor<1xi32>
+  %kq = transformer.quantize %kr : tensor<1x1x2x32xf32>
+  %k1 = transformer.kv_update %kc, %kq at %at : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %v1 = transformer.kv_update %vc, %k at %at : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %o = transformer.attention %q, %k1, %v1 at %at {causal} : tensor<1x1x4x32xf32>, tensor<1x8x2x32xf32>, tensor<1x8x2x32xf32>, tensor<1xi32>
+  return %o, %kq : tensor<1x1x4x32xf32>, tensor<1x1x2x32xf32>
 }

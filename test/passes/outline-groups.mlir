@@ -2,8 +2,8 @@
 // RUN: kforge-opt %s --outline-groups --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: outline-groups
-// STATS-NEXT: (S) 7 outlined
-// STATS-NEXT: (S) 10 ops
+// STATS-NEXT: (S) 10 outlined
+// STATS-NEXT: (S) 14 ops
 
 // CHECK-LABEL: @group
 // CHECK-SAME: (%[[X:.*]]: tensor<1x64xf32>, %[[G:.*]]: tensor<64xf32>, %[[W:.*]]: tensor<128x64xf32>)
@@ -91,3 +91,26 @@ func.func @dead(%x: tensor<4xf32>) {
 }
 
 func.func private @declared(tensor<4xf32>) -> tensor<4xf32>
+
+// What only a cache update reads is rounded in its region, without any fusion; what others read too is not.
+// CHECK-LABEL: @rounded_update
+// CHECK: transformer.fused
+// CHECK-NEXT: %[[R:.*]] = transformer.quantize
+// CHECK-NEXT: transformer.kv_update %{{.*}}, %[[R]] at
+// CHECK-NEXT: transformer.yield
+// CHECK-LABEL: @rounded_and_returned
+// CHECK: transformer.fused
+// CHECK-NEXT: transformer.quantize
+// CHECK-NEXT: transformer.yield
+// CHECK: transformer.fused
+// CHECK-NEXT: transformer.kv_update
+func.func @rounded_update(%k: tensor<1x1x2x32xf32>, %kc: tensor<1x8x2x32xf32>, %at: tensor<1xi32>) -> tensor<1x8x2x32xf32> {
+  %r = transformer.quantize %k : tensor<1x1x2x32xf32>
+  %0 = transformer.kv_update %kc, %r at %at : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  return %0 : tensor<1x8x2x32xf32>
+}
+func.func @rounded_and_returned(%k: tensor<1x1x2x32xf32>, %kc: tensor<1x8x2x32xf32>, %at: tensor<1xi32>) -> (tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>) {
+  %r = transformer.quantize %k : tensor<1x1x2x32xf32>
+  %0 = transformer.kv_update %kc, %r at %at : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  return %0, %r : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>
+}

@@ -3,9 +3,9 @@
 // RUN: kforge-opt %s --outline-groups --select-kernels=isa=neon | FileCheck %s --check-prefix=NEON
 
 // STATS: select-kernels
-// STATS-NEXT: (S) 15 selected
+// STATS-NEXT: (S) 22 selected
 // STATS-NEXT: (S) 0 tuned
-// STATS-NEXT: (S) 7 packed
+// STATS-NEXT: (S) 11 packed
 
 // NEON: module attributes {transformer.isa = "neon"}
 // CHECK: module attributes {transformer.isa = "avx2"}
@@ -94,4 +94,50 @@ func.func @quantized_and_returned(%x: tensor<?x64xf32>, %w: !transformer.quant<q
   %q = transformer.quantize %x : tensor<?x64xf32>
   %y = transformer.linear %q, %w : tensor<?x64xf32>, !transformer.quant<q4_1, 64x64> -> tensor<?x64xf32>
   return %q, %y : tensor<?x64xf32>, tensor<?x64xf32>
+}
+
+// A cache that all functions update by rounded rows alone is kept in 8 bits. One that only some do is not, nor one whose
+// elements would be rounded once more.
+// CHECK: @rounded_keys : tensor<1x?x2x32xf32> {transformer.layout = "keys16_i8"}
+ml_program.global private mutable @rounded_keys : tensor<1x?x2x32xf32>
+// CHECK: @rounded_values : tensor<1x?x2x32xf32> {transformer.layout = "head_major_i8"}
+ml_program.global private mutable @rounded_values : tensor<1x?x2x32xf32>
+// CHECK: @mixed_values : tensor<1x?x2x32xf32> {transformer.layout = "head_major"}
+ml_program.global private mutable @mixed_values : tensor<1x?x2x32xf32>
+// CHECK: @half_keys : tensor<1x?x2x32xf16> {transformer.layout = "keys16"}
+ml_program.global private mutable @half_keys : tensor<1x?x2x32xf16>
+
+// CHECK-LABEL: func.func @rounded(
+// CHECK: transformer.layouts = ["row_major", "keys16_i8", "row_major"]
+// CHECK: transformer.layouts = ["row_major", "head_major_i8", "row_major"]
+// CHECK: transformer.layouts = ["row_major", "keys16_i8", "head_major_i8", "row_major"]
+func.func @rounded(%q: tensor<1x1x4x32xf32>, %u: tensor<1x1x2x32xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x32xf32> {
+  %k = ml_program.global_load @rounded_keys : tensor<1x?x2x32xf32>
+  %v = ml_program.global_load @rounded_values : tensor<1x?x2x32xf32>
+  %r = transformer.quantize %u : tensor<1x1x2x32xf32>
+  %k1 = transformer.kv_update %k, %r at %at : tensor<1x?x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %s = transformer.quantize %u : tensor<1x1x2x32xf32>
+  %v1 = transformer.kv_update %v, %s at %at : tensor<1x?x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %o = transformer.attention %q, %k1, %v1 at %at : tensor<1x1x4x32xf32>, tensor<1x?x2x32xf32>, tensor<1x?x2x32xf32>, tensor<1xi32>
+  ml_program.global_store @rounded_keys = %k1 : tensor<1x?x2x32xf32>
+  ml_program.global_store @rounded_values = %v1 : tensor<1x?x2x32xf32>
+  return %o : tensor<1x1x4x32xf32>
+}
+func.func @rounded_in_half(%q: tensor<1x1x4x32xf32>, %u: tensor<1x1x2x32xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x32xf32> {
+  %k = ml_program.global_load @half_keys : tensor<1x?x2x32xf16>
+  %v = ml_program.global_load @mixed_values : tensor<1x?x2x32xf32>
+  %r = transformer.quantize %u : tensor<1x1x2x32xf32>
+  %k1 = transformer.kv_update %k, %r at %at : tensor<1x?x2x32xf16>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %s = transformer.quantize %u : tensor<1x1x2x32xf32>
+  %v1 = transformer.kv_update %v, %s at %at : tensor<1x?x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %o = transformer.attention %q, %k1, %v1 at %at : tensor<1x1x4x32xf32>, tensor<1x?x2x32xf16>, tensor<1x?x2x32xf32>, tensor<1xi32>
+  ml_program.global_store @half_keys = %k1 : tensor<1x?x2x32xf16>
+  ml_program.global_store @mixed_values = %v1 : tensor<1x?x2x32xf32>
+  return %o : tensor<1x1x4x32xf32>
+}
+func.func @not_rounded(%u: tensor<1x1x2x32xf32>, %at: tensor<1xi32>) {
+  %v = ml_program.global_load @mixed_values : tensor<1x?x2x32xf32>
+  %v1 = transformer.kv_update %v, %u at %at : tensor<1x?x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  ml_program.global_store @mixed_values = %v1 : tensor<1x?x2x32xf32>
+  return
 }

@@ -355,11 +355,26 @@ fn unpacked(layout: Layout, element: Element, dims: &[usize], bytes: &[u8]) -> T
     let [batch, rows, heads, depth] = dims[..] else { panic!("a state of rank {}", dims.len()) };
     let padded = rows.next_multiple_of(16);
     let mut out = vec![];
+    // An integer and its scale, of a group of sixteen rows.
+    let scaled = |group: usize, code: usize, scale: usize| {
+        let group = &bytes[group * depth / 32 * 576..];
+        let at = 16 * depth + 4 * scale;
+        let scale = f32::from_le_bytes(group[at..at + 4].try_into().expect("four bytes"));
+        (f32::from(group[code] as i8) * scale).to_le_bytes()
+    };
     for (b, row, head, d) in each(batch, rows, heads, depth) {
         let first = (b * heads + head) * padded;
         let at = match layout {
             Layout::HeadMajor => (first + row) * depth + d,
             Layout::Keys16 => (first + row / 16 * 16) * depth + d * 16 + row % 16,
+            Layout::Keys16Int8 => {
+                out.extend(scaled((first + row) / 16, d * 16 + row % 16, d / 32 * 16 + row % 16));
+                continue;
+            }
+            Layout::HeadMajorInt8 => {
+                out.extend(scaled((first + row) / 16, row % 16 * depth + d, row % 16 * (depth / 32) + d / 32));
+                continue;
+            }
             _ => ((b * rows + row) * heads + head) * depth + d,
         };
         out.extend(&bytes[at * width..(at + 1) * width]);

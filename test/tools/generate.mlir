@@ -7,6 +7,8 @@
 // The module that the decoder compiles, and every pass on it by itself.
 // RUN: kforge-run emit-mlir --model random:tiny | kforge-opt | FileCheck %s --check-prefix=MODULE
 // RUN: kforge-run emit-mlir --hidden 64 --heads 4 --phase decode | kforge-opt --kforge-cpu | FileCheck %s --check-prefix=DECODE
+// RUN: kforge-run emit-mlir --hidden 128 --heads 4 --kv-heads 2 --phase decode --kv-type q8 | kforge-opt --kforge-cpu=isa=avx2 | FileCheck %s --check-prefix=Q8
+// RUN: not kforge-run generate --model random:tiny --prompt Hi --kv-type q8 2>&1 | FileCheck %s --check-prefix=Q8-HEADS
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 1 --dump-ir %t > /dev/null 2>&1
 // RUN: FileCheck %s --check-prefix=PIPELINE < %t/pipeline.txt
 // RUN: sed "s/.*/--pass-pipeline='&'/" %t/pipeline.txt > %t/arguments
@@ -24,4 +26,10 @@
 // DECODE-NOT: func.func @prefill(
 // DECODE: func.func @decode(
 // DECODE: transformer.launch
+// Q8: @k_cache.0 : tensor<1x?x2x32xf32> {transformer.layout = "keys16_i8"}
+// Q8: @v_cache.0 : tensor<1x?x2x32xf32> {transformer.layout = "head_major_i8"}
+// Q8: func.func @decode(
+// Q8: transformer.launch {{.*}} {summary = "rope x2+quantize x2+kv_update x2"}
+// Q8: transformer.launch {{.*}} {summary = "attention"}
+// Q8-HEADS: kforge-run: a KV cache of type q8 needs heads of a multiple of 32 elements, but this model's have 16; use f32 or f16
 // PIPELINE: builtin.module(func.func({{.*}}),select-kernels{isa={{.*}}},func.func(tile),lower-to-launches,

@@ -3,7 +3,7 @@
 use crate::check::Op;
 use crate::elementwise::apply;
 use crate::{Approximate, AttentionAttributes, Error, Result, RopeAttributes, Sequences, Tensor};
-use crate::{attention, gelu, kv_update, linear, rms_norm, rope, swiglu};
+use crate::{attention, gelu, kv_update, linear, quantize, rms_norm, rope, swiglu};
 use std::str::FromStr;
 
 /// The non-linearity of an `mlp`.
@@ -63,6 +63,8 @@ pub struct DecoderBlockAttributes {
     pub rope: RopeAttributes,
     pub window: Option<i64>,
     pub activation: Activation,
+    /// Rows of keys and values are rounded by `quantize` before they enter the caches.
+    pub quantize_kv: bool,
 }
 
 /// One layer of a pre-norm decoder: its output, the new key cache and the new value cache.
@@ -73,6 +75,7 @@ pub struct DecoderBlockAttributes {
 /// h = input + attention(q, k_cache with k, v_cache with v) wo^T
 /// result = h + mlp(rms_norm(h, mlp_norm))
 /// ```
+/// With `quantize_kv`, k and v enter their caches as `quantize(k)` and `quantize(v)`.
 pub fn decoder_block(operands: &DecoderBlock, attributes: &DecoderBlockAttributes) -> Result<(Tensor, Tensor, Tensor)> {
     let op = Op("decoder_block");
     let DecoderBlock { input, positions, lengths, .. } = *operands;
@@ -90,6 +93,7 @@ pub fn decoder_block(operands: &DecoderBlock, attributes: &DecoderBlockAttribute
     let q = rope(&project(&n, "wq", operands.wq, attributes.heads)?, positions, lengths, &attributes.rope)?;
     let k = rope(&project(&n, "wk", operands.wk, attributes.kv_heads)?, positions, lengths, &attributes.rope)?;
     let v = project(&n, "wv", operands.wv, attributes.kv_heads)?;
+    let (k, v) = if attributes.quantize_kv { (quantize(&k)?, quantize(&v)?) } else { (k, v) };
     let k_cache = kv_update(operands.k_cache, &k, &sequences)?;
     let v_cache = kv_update(operands.v_cache, &v, &sequences)?;
     let mask = AttentionAttributes { causal: true, window: attributes.window, ..Default::default() };

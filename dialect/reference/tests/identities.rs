@@ -58,6 +58,7 @@ impl Layer {
                 rope: RopeAttributes { mode: RopeMode::Interleaved, base: 1e4, freq_divisors: None },
                 window,
                 activation,
+                quantize_kv: false,
             },
         }
     }

@@ -76,6 +76,7 @@ fn block(op: OperationRef<'_, '_>, x: &Operands) -> Result<Vec<Tensor>, Failure>
         rope: rope_attributes(op, "rope_")?,
         window: ir::integer_attribute(&op, "window"),
         activation: activation(op)?,
+        quantize_kv: op.has_attribute("quantize_kv"),
     };
     let (result, k_cache, v_cache) = decoder_block(&operands, &attributes)?;
     Ok(vec![result, k_cache, v_cache])

@@ -185,34 +185,43 @@ fn mlp_with_both_activations() {
 
 #[test]
 fn decoder_block_with_all_arguments() {
+    block(4, false);
+    block(32, true);
+}
+
+/// A block of two heads of `depth`, whose keys and values may be rounded.
+fn block(depth: usize, quantize_kv: bool) {
     let f = |seed, shape: &[usize]| uniform(seed, shape, Element::F32);
     let tensors = [
         f(1, &[2, 3, 8]),
         f(2, &[8]),
-        f(3, &[8, 8]),
-        f(4, &[4, 8]),
-        f(5, &[4, 8]),
-        f(6, &[8, 8]),
+        f(3, &[2 * depth, 8]),
+        f(4, &[depth, 8]),
+        f(5, &[depth, 8]),
+        f(6, &[8, 2 * depth]),
         f(7, &[8]),
         f(8, &[12, 8]),
         f(9, &[12, 8]),
         f(10, &[8, 12]),
-        f(11, &[2, 6, 1, 4]),
-        f(12, &[2, 6, 1, 4]),
+        f(11, &[2, 6, 1, depth]),
+        f(12, &[2, 6, 1, depth]),
         i32s(&[2], &[3, 0]),
         i32s(&[2], &[1, 3]),
     ];
     let types: Vec<String> = tensors.iter().map(Tensor::type_name).collect();
     let arguments: Vec<String> = types.iter().enumerate().map(|(i, ty)| format!("%a{i}: {ty}")).collect();
+    let divisors: Vec<f32> = (1..=depth / 2).map(|i| i as f32).collect();
+    let quantize = if quantize_kv { ", quantize_kv" } else { "" };
     let text = format!(
         "func.func @main({}) -> ({x}, {c}, {c}) {{
           %r:3 = transformer.decoder_block %a0 attn(%a1, %a2, %a3, %a4, %a5) mlp(%a6, %a7, %a8, %a9) cache(%a10, %a11)
             at %a12 lengths %a13 {{heads = 2 : i64, kv_heads = 1 : i64, eps = 1.0e-3 : f32, rope_mode = \"half\",
-              rope_base = 10.0 : f32, rope_freq_divisors = array<f32: 1.0, 2.0>, window = 2 : i64, activation = \"gelu\"}}
+              rope_base = 10.0 : f32, rope_freq_divisors = array<f32: {}>, window = 2 : i64, activation = \"gelu\"{quantize}}}
             : {x} attn({}) mlp({}) cache({c}, {c}) at tensor<2xi32> lengths tensor<2xi32>
           return %r#0, %r#1, %r#2 : {x}, {c}, {c}
         }}",
         arguments.join(", "),
+        divisors.iter().map(|d| format!("{d:.1}")).collect::<Vec<_>>().join(", "),
         types[1..6].join(", "),
         types[6..10].join(", "),
         x = types[0],
@@ -235,9 +244,10 @@ fn decoder_block_with_all_arguments() {
         positions,
         lengths: Some(lengths),
     };
-    let rope = RopeAttributes { mode: RopeMode::Half, base: 10.0, freq_divisors: Some(vec![1.0, 2.0]) };
+    let rope = RopeAttributes { mode: RopeMode::Half, base: 10.0, freq_divisors: Some(divisors) };
     let activation = Activation::Gelu;
-    let attributes = DecoderBlockAttributes { heads: 2, kv_heads: 1, eps: 1.0e-3, rope, window: Some(2), activation };
+    let attributes =
+        DecoderBlockAttributes { heads: 2, kv_heads: 1, eps: 1.0e-3, rope, window: Some(2), activation, quantize_kv };
     let (y, k, v) = decoder_block(&operands, &attributes).unwrap();
     assert_eq!(run(&text, &tensors.iter().collect::<Vec<_>>()).unwrap(), [y, k, v]);
 }

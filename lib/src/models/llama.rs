@@ -20,23 +20,38 @@ pub enum RopeMode {
     Half,
 }
 
-/// Elements of the KV cache. Arithmetic is f32 with either; an f16 is rounded once, when a row enters the cache.
+/// Elements of the KV cache. Arithmetic is f32 with any; a row is rounded once, when it enters the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
     #[default]
     F32,
     F16,
+    /// Blocks of 32 integers of 8 bits and an f32 scale. In the module an f32 cache of rows that `transformer.quantize`
+    /// made.
+    Q8,
 }
 
 impl KvType {
-    /// As MLIR spells it.
+    /// As `--kv-type` spells it.
     pub fn name(self) -> &'static str {
         match self {
             KvType::F32 => "f32",
             KvType::F16 => "f16",
+            KvType::Q8 => "q8",
+        }
+    }
+
+    /// The element type of a cache in the module.
+    fn element(self) -> &'static str {
+        match self {
+            KvType::F32 | KvType::Q8 => "f32",
+            KvType::F16 => "f16",
         }
     }
 }
+
+/// Elements of a head that share a scale in a cache of 8 bits.
+const Q8_BLOCK: usize = 32;
 
 /// Sizes and constants of a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,8 +110,14 @@ pub enum Phase {
 /// The text of the module. `types` has the MLIR type of every weight by name, in the order of the globals.
 ///
 /// # Errors
-/// Names the weight that is missing.
+/// Names the weight that is missing; or says that the cache's type does not fit the size of the heads.
 pub fn module(model: &Llama, types: &[(String, String)], phases: &[Phase]) -> Result<String, String> {
+    if model.kv_type == KvType::Q8 && !model.head_dim.is_multiple_of(Q8_BLOCK) {
+        return Err(format!(
+            "a KV cache of type q8 needs heads of a multiple of {Q8_BLOCK} elements, but this model's have {}; use f32 or f16",
+            model.head_dim
+        ));
+    }
     let mut text = String::new();
     let emit = Emit { model, types };
     emit.module(&mut text, phases).map_err(|_| "formatting into a string failed".to_owned())?;
@@ -138,7 +159,7 @@ impl Emit<'_> {
 
     fn cache(&self) -> String {
         let Llama { kv_heads, head_dim, kv_type, .. } = *self.model;
-        format!("tensor<1x?x{kv_heads}x{head_dim}x{}>", kv_type.name())
+        format!("tensor<1x?x{kv_heads}x{head_dim}x{}>", kv_type.element())
     }
 
     fn module(&self, out: &mut String, phases: &[Phase]) -> fmt::Result {
@@ -231,7 +252,7 @@ impl Emit<'_> {
     }
 
     fn block(&self, out: &mut String, i: usize, rows: &str) -> fmt::Result {
-        let Llama { hidden, heads, kv_heads, norm_eps, window, .. } = *self.model;
+        let Llama { hidden, heads, kv_heads, norm_eps, window, kv_type, .. } = *self.model;
         let (x, cache) = (format!("tensor<1x{rows}x{hidden}xf32>"), self.cache());
         let values = |names: &[&str]| names.iter().map(|n| format!("%{n}.{i}")).collect::<Vec<_>>().join(", ");
         let types = |names: &[&str]| {
@@ -249,13 +270,17 @@ impl Emit<'_> {
         let window = window.map(|w| format!(", window = {w} : i64")).unwrap_or_default();
         let rope = self.rope_attributes("rope_");
         let eps = float(norm_eps);
-        writeln!(out, "    {{heads = {heads} : i64, kv_heads = {kv_heads} : i64, eps = {eps}, {rope}{window}}}")?;
+        let quantize = if kv_type == KvType::Q8 { ", quantize_kv" } else { "" };
+        writeln!(
+            out,
+            "    {{heads = {heads} : i64, kv_heads = {kv_heads} : i64, eps = {eps}, {rope}{window}{quantize}}}"
+        )?;
         writeln!(out, "    : {x} attn({}) mlp({}) cache({cache}, {cache}) at tensor<1xi32>", types(attn), types(mlp))
     }
 
     /// A layer whose projections have biases, which `decoder_block` has no place for.
     fn biased_layer(&self, out: &mut String, i: usize, rows: &str) -> fmt::Result {
-        let Llama { hidden, heads, kv_heads, head_dim, norm_eps, window, .. } = *self.model;
+        let Llama { hidden, heads, kv_heads, head_dim, norm_eps, window, kv_type, .. } = *self.model;
         let cache = self.cache();
         let flat = |width: usize| format!("tensor<1x{rows}x{width}xf32>");
         let split = |heads: usize| format!("tensor<1x{rows}x{heads}x{head_dim}xf32>");
@@ -292,7 +317,12 @@ impl Emit<'_> {
         let (tall_q, tall_k) = (split(heads), split(kv_heads));
         writeln!(out, "  %q.{i} = transformer.rope %qh.{i} at %positions {{{rope}}} : {tall_q}, tensor<1xi32>")?;
         writeln!(out, "  %k.{i} = transformer.rope %kh.{i} at %positions {{{rope}}} : {tall_k}, tensor<1xi32>")?;
-        for (kind, rows) in [("k", "k"), ("v", "vh")] {
+        for (kind, mut rows) in [("k", "k"), ("v", "vh")] {
+            let rounded = format!("{kind}q");
+            if kv_type == KvType::Q8 {
+                writeln!(out, "  %{rounded}.{i} = transformer.quantize %{rows}.{i} : {tall_k}")?;
+                rows = &rounded;
+            }
             writeln!(
                 out,
                 "  %new_{kind}.{i} = transformer.kv_update %{kind}_cache.{i}, %{rows}.{i} at %positions : {cache}, {tall_k}, tensor<1xi32>"

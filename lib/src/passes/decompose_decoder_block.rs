@@ -77,7 +77,11 @@ fn decompose<'c, 'a>(context: &'c Context, op: OperationRef<'c, 'a>) -> Result<[
         ("operandSegmentSizes", parse_attribute(context, &format!("array<i32: {}>", sizes.join(", "))))
     };
     let has_lengths = lengths.iter().len();
-    let update = |cache: Value<'c, 'a>, rows| {
+    let update = |cache: Value<'c, 'a>, rows: Value<'c, 'a>| {
+        let rows = match op.has_attribute("quantize_kv") {
+            true => insert("transformer.quantize", &[rows], rows.r#type(), &[]),
+            false => rows,
+        };
         let operands = with_lengths(vec![cache, rows, positions]);
         insert("transformer.kv_update", &operands, cache.r#type(), &[segments(&[1, 1, 1, has_lengths, 0])])
     };

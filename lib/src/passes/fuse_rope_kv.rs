@@ -6,8 +6,8 @@
 //! %kc = transformer.kv_update %k_cache, %kr at %pos {transformer.group = 0 : i64}
 //! %vc = transformer.kv_update %v_cache, %v at %pos {transformer.group = 0 : i64}
 //! ```
-//! A rotated key goes from registers into its cache. Fires for the `rope` and `kv_update` ops that one attention reads,
-//! when the rotated key has no other use.
+//! A rotated key goes from registers into its cache, and so does one that a `transformer.quantize` rounds on the way. Fires
+//! for the `rope` and `kv_update` ops that one attention reads, when what is rotated or rounded has no other use.
 
 use crate::fusion::{group, join};
 use kforge_dialect::{
@@ -37,12 +37,13 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             {
                 continue;
             }
-            if op_name(&def) == "transformer.kv_update"
-                && let Some(rope) = def.operand(1).ok().and_then(defining_op)
-                && op_name(&rope) == "transformer.rope"
-                && users(rope.result(0).expect("rope has a result").into()).len() == 1
-            {
-                joined.push(rope);
+            if op_name(&def) == "transformer.kv_update" {
+                let quantize = only_used(def, 1, "transformer.quantize");
+                joined.extend(quantize);
+                joined.extend(match quantize {
+                    Some(quantize) => only_used(quantize, 0, "transformer.rope"),
+                    None => only_used(def, 1, "transformer.rope"),
+                });
             }
             joined.push(def);
         }
@@ -52,4 +53,10 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         }
     }
     Ok(())
+}
+
+/// The op called `name` that makes operand `index` of `user`, if nothing else uses it.
+fn only_used<'c, 'a>(user: OperationRef<'c, 'a>, index: usize, name: &str) -> Option<OperationRef<'c, 'a>> {
+    let operand = user.operand(index).ok()?;
+    defining_op(operand).filter(|def| op_name(def) == name && users(operand).len() == 1)
 }

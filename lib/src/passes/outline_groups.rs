@@ -14,7 +14,8 @@
 //! ```
 //! The region stands where the group's first op stood; what it needs from between is moved up. A group whose ops need
 //! each other through an op outside cannot be one kernel: that is an error at that op. Constants are copied inside.
-//! Views, constants, sizes and global accesses are no kernels and stay.
+//! Views, constants, sizes and global accesses are no kernels and stay. A `transformer.quantize` that only a cache update
+//! reads is outlined with it, fused or not: the kernel that finds the integers is the one that can keep them.
 
 use crate::fusion::{GROUP, group, join, members};
 use kforge_dialect::{
@@ -44,7 +45,8 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
     for op in ops(block) {
         if group(&op).is_none() && is_computation(op) {
-            join(pass.context, block, &[op]);
+            let joined: Vec<OperationRef> = std::iter::once(op).chain(rounded_update(op)).collect();
+            join(pass.context, block, &joined);
         }
     }
     let mut numbers: Vec<i64> = vec![];
@@ -60,6 +62,14 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         pass.count("outlined", 1);
     }
     Ok(())
+}
+
+/// The cache update that alone reads what a `quantize` makes.
+fn rounded_update<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+    let rows = op.results().next().filter(|_| op_name(&op) == "transformer.quantize")?.into();
+    let [update] = users(rows)[..] else { return None };
+    let is_update = op_name(&update) == "transformer.kv_update" && update.operand(1).is_ok_and(|v| v == rows);
+    is_update.then_some(update)
 }
 
 /// Whether an op becomes part of a kernel.

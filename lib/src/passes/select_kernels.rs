@@ -11,6 +11,8 @@
 //! %y = transformer.fused(%a = %x, %b = %w) ... kernel #transformer.kernel<"gemv">
 //!     attributes {transformer.layouts = ["row_major", "rows16"]}
 //! ```
+//! Keys and values that an attention reads along positions get layouts of their own, and where every row that enters such
+//! a global is one that a `transformer.quantize` of the same region made, layouts of 8 bits, which hold it exactly.
 //! The choice is by rule: a linear of at most 8 static rows is a `gemv`, any other a `gemm`. A weight that comes from a
 //! global or an argument is packed once, at load; one layout serves the whole module, embedding and output head alike.
 //! A kernel that is already written on the op stays. With `mode`, the tuner's tile for this machine is written as well,
@@ -23,13 +25,15 @@ use crate::{
 };
 use kforge_dialect::{
     KernelAttribute, QuantType,
-    ir::{argument_owner, body, defining_op, dims, op_name, ops, parse_attribute, segments, set_attribute, users},
+    ir::{
+        argument_owner, body, defining_op, dims, element, op_name, ops, parse_attribute, segments, set_attribute, users,
+    },
     pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::{
     StringRef,
     ir::{
-        AttributeLike, BlockLike, Value, ValueLike,
+        AttributeLike, BlockLike, Type, Value, ValueLike,
         attribute::{FlatSymbolRefAttribute, StringAttribute},
         operation::{OperationLike, OperationRef},
     },
@@ -265,7 +269,33 @@ fn choose_layouts<'c, 'a>(
             return Err(PassError::at(op, "has a quantised weight that is also used as something else"));
         }
     }
-    Ok(wishes.into_iter().filter_map(|(origin, layout)| Some((Place(origin), layout?))).collect())
+    let updates: Vec<(Origin, bool)> = fused.iter().flat_map(|op| updates(pass, *op)).collect();
+    let is_rounded = |place: Origin| {
+        let mut own = updates.iter().filter(|(origin, _)| *origin == place).peekable();
+        own.peek().is_some() && own.all(|(_, rounded)| *rounded)
+    };
+    let narrowed = |(origin, layout): (Origin<'c, 'a>, Option<&'static str>)| {
+        let layout = match layout? {
+            "keys16" if is_rounded(origin) => "keys16_i8",
+            "head_major" if is_rounded(origin) => "head_major_i8",
+            layout => layout,
+        };
+        Some((Place(origin), layout))
+    };
+    Ok(wishes.into_iter().filter_map(narrowed).collect())
+}
+
+/// The caches that a region updates, and whether by f32 rows that a `quantize` in it made, so that integers say them.
+fn updates<'c, 'a>(pass: &PassRun<'c, 'a>, fused: OperationRef<'c, 'a>) -> Vec<(Origin<'c, 'a>, bool)> {
+    let f32 = Type::float32(pass.context);
+    let inner = body(&fused).map(ops).unwrap_or_default();
+    let update = |op: OperationRef<'c, 'a>| {
+        let (cache, rows) = (op.operand(0).ok()?, op.operand(1).ok()?);
+        let origin = origin(pass.op, fused.operand(argument_owner(cache)?.1).ok()?)?;
+        let is_quantized = defining_op(rows).is_some_and(|def| op_name(&def) == "transformer.quantize");
+        Some((origin, is_quantized && [cache, rows].iter().all(|v| element(v.r#type()) == f32)))
+    };
+    inner.into_iter().filter(|op| op_name(op) == "transformer.kv_update").filter_map(update).collect()
 }
 
 /// The layout that one use of a region argument asks for.

@@ -14,6 +14,18 @@
 //!            q5, q6:     1 or 2 vectors of 16 x u32, upper bits of columns 4 h + i in byte i (see `upper_bits`)
 //!            q8_0:       8 vectors of 16 x u32, byte i of vector j = column 4 j + i
 //! ```
+//! Caches of keys and values [B, T, H, D] are kept head by head, in groups of sixteen positions:
+//!
+//! ```text
+//! keys16         [D][16 positions]
+//! head_major     [16 positions][D]
+//! keys16_i8      [D][16 positions] x i8, then [D/32][16 positions] x f32 scale
+//! head_major_i8  [16 positions][D] x i8, then [16 positions][D/32] x f32 scale
+//! ```
+//! The last two hold the f32 rows that `transformer.quantize` makes, exactly: an element is its integer times the scale of
+//! its block of 32. A group of D = 32 takes 576 bytes, nine cache lines, so that groups begin at whole lines. Zeroed memory
+//! is zeros in each of them.
+//!
 //! Rows past the last are zero. Six-bit scales and minima become bytes, which a register widens in one instruction: q4_k
 //! and q5_k take 3 % more than in the file, every other format as much.
 
@@ -40,10 +52,22 @@ pub enum Layout {
     Keys16,
     /// A value cache [B, T, H, D] stored [B, H, T, D], T rounded up to sixteen.
     HeadMajor,
+    /// As [`Layout::Keys16`], each element an integer of 8 bits, with an f32 scale for each 32 of a row. D is a multiple of
+    /// that, the elements of the type are f32.
+    Keys16Int8,
+    /// As [`Layout::HeadMajor`], in 8 bits likewise.
+    HeadMajorInt8,
 }
 
 impl Layout {
-    const ALL: [Layout; 4] = [Layout::RowMajor, Layout::Rows16, Layout::Keys16, Layout::HeadMajor];
+    const ALL: [Layout; 6] = [
+        Layout::RowMajor,
+        Layout::Rows16,
+        Layout::Keys16,
+        Layout::HeadMajor,
+        Layout::Keys16Int8,
+        Layout::HeadMajorInt8,
+    ];
 
     /// The name in `transformer.layout`.
     pub fn name(self) -> &'static str {
@@ -52,7 +76,19 @@ impl Layout {
             Layout::Rows16 => "rows16",
             Layout::Keys16 => "keys16",
             Layout::HeadMajor => "head_major",
+            Layout::Keys16Int8 => "keys16_i8",
+            Layout::HeadMajorInt8 => "head_major_i8",
         }
+    }
+
+    /// Whether a cache is kept in integers of 8 bits and their scales.
+    pub fn is_int8(self) -> bool {
+        matches!(self, Layout::Keys16Int8 | Layout::HeadMajorInt8)
+    }
+
+    /// Whether sixteen positions of a key cache are interleaved.
+    pub fn interleaves_keys(self) -> bool {
+        matches!(self, Layout::Keys16 | Layout::Keys16Int8)
     }
 
     pub fn from_name(name: &str) -> Option<Layout> {
@@ -72,7 +108,7 @@ pub fn bytes(ty: &TensorType, layout: Layout) -> Expr {
     let rounded_axis = match layout {
         Layout::RowMajor => None,
         Layout::Rows16 => Some(0),
-        Layout::Keys16 | Layout::HeadMajor => Some(1),
+        Layout::Keys16 | Layout::HeadMajor | Layout::Keys16Int8 | Layout::HeadMajorInt8 => Some(1),
     };
     let mut dims = ty.dims.clone();
     if let Some(axis) = rounded_axis.filter(|axis| *axis < dims.len()) {
@@ -86,6 +122,11 @@ pub fn bytes(ty: &TensorType, layout: Layout) -> Expr {
                 Layout::Rows16 => Packed::of(format).bytes / LANES,
                 _ => format.block_bytes(),
             }
+        }
+        _ if layout.is_int8() => {
+            let depth = dims.pop().unwrap_or(Expr::Const(0));
+            dims.push(depth.ceil_div(Expr::Const(UNIT as i64)));
+            UNIT + SCALE_BYTES
         }
         element => element.bytes().unwrap_or(0),
     };
@@ -138,8 +179,11 @@ fn interleave(width: usize, row_bytes: usize, source: &[u8], target: &mut [u8]) 
     }
 }
 
-/// Columns of a packed unit: those that share a scale of the activations.
+/// Columns of a packed unit: those that share a scale of the activations. Elements that share one in a cache of 8 bits.
 pub const UNIT: usize = kforge_quant::ACTIVATIONS;
+
+/// Of a scale in a cache of 8 bits, an f32.
+pub const SCALE_BYTES: usize = 4;
 
 /// Where the parts of a packed block are, in bytes: sixteen rows of [`BlockFormat::block`] columns. The scales d are first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,6 +337,22 @@ mod tests {
                     assert_eq!(back, Some(*value), "{format}, {rows} rows, element {i}");
                 }
             }
+        }
+    }
+
+    /// 36 bytes for 32 elements, where f32 takes 128; positions in whole sixteens.
+    #[test]
+    fn a_cache_of_8_bits_takes_nine_bytes_for_eight_elements() {
+        let cache = |positions, depth| TensorType {
+            dims: [2, positions, 3, depth].map(Expr::Const).to_vec(),
+            element: Element::F32,
+        };
+        let size = |ty: &TensorType, layout| bytes(ty, layout).as_const();
+        for (int8, float) in [(Layout::Keys16Int8, Layout::Keys16), (Layout::HeadMajorInt8, Layout::HeadMajor)] {
+            assert_eq!(size(&cache(17, 64), int8), Some(2 * 32 * 3 * 72));
+            assert_eq!(size(&cache(17, 64), float), Some(2 * 32 * 3 * 256));
+            assert_eq!(size(&cache(0, 32), int8), Some(0));
+            assert_eq!(Layout::from_name(int8.name()), Some(int8));
         }
     }
 

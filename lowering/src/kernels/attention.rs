@@ -24,20 +24,21 @@
 //! by its own task.
 //!
 //! Keys in `keys16` are vectors already. Other keys are transposed into stack memory block by block, and so are keys in
-//! pages that split a group of sixteen. Values are read along the head, so their layout is `head_major` or `row_major`.
+//! pages that split a group of sixteen. Values are read along the head, so their layout is not one of keys. Caches of 8
+//! bits are read as integers times their scales, which are the f32 that were stored: no bit depends on the layout.
 
 use crate::{
     emit::{Cmp, Emitter, LANES, V, memref_element},
     group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
-        cache::{Cache, CacheOperand, Sequences, operand},
+        cache::{Cache, CacheOperand, Row, Sequences, operand},
         shared::{Scalars, Slot, each_lanes, load_lanes, store_lanes},
     },
     math::CmpF,
 };
 use kforge_dialect::ir::{float_attribute, integer_attribute, optional_operand};
 use kforge_passes::isa::Isa;
-use kforge_program::{Access, Layout};
+use kforge_program::Access;
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
 /// Keys of a block.
@@ -84,8 +85,13 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let attention = Attention::new(group, &mut scalars)?;
     let split = attention.parts > 1;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
+    let operand = |(i, v)| match [&attention.key, &attention.value].into_iter().find(|cache| cache.operand == i) {
+        Some(cache) => cache.memref(module, group),
+        None => flat(v),
+    };
     let mut parameters = vec![module.index(); 1 + scalars.sizes().len()];
-    parameters.extend(group.arguments.iter().chain(&group.yields).map(flat));
+    parameters.extend(group.arguments.iter().enumerate().map(operand));
+    parameters.extend(group.yields.iter().map(flat));
     if split {
         parameters.push(module.memref(&[None], module.f32()));
     }
@@ -164,10 +170,9 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
                 group.unsupported(Some(op), format!("has {shared} query heads for each key head, and TH {width}"))
             );
         }
-        if value.layout == Layout::Keys16 {
-            return Err(
-                group.unsupported(Some(op), "reads values along the head; their layout is head_major or row_major")
-            );
+        if value.layout.interleaves_keys() {
+            let message = "reads values along the head; their layout is head_major, head_major_i8 or row_major";
+            return Err(group.unsupported(Some(op), message));
         }
         let sequences = match optional(3)? {
             Some(positions) => Some(Sequences { positions, lengths: optional(4)? }),
@@ -503,11 +508,10 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     fn transpose(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, panel: V<'c, 'a>) {
         let keys = self.keys_of(e, block);
         e.loop_(keys.start, keys.end, 1, |e, position| {
-            let offset = self.key.row(e, self.sequence, position, self.head);
+            let row = self.key.row(e, self.sequence, position, self.head);
             let column = e.sub(position, block);
             e.loop_(e.ci(0), e.ci(self.attention.depth()), 1, |e, d| {
-                let element = e.load(self.key.memref, &[e.add(offset, e.mul_c(d, self.key.stride()))]);
-                e.store(e.widen(element), panel, &[d, column]);
+                e.store(self.key.element(e, row, d), panel, &[d, column]);
             });
         });
     }
@@ -537,17 +541,14 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     ) {
         let (height, count) = (self.attention.count(), keys.len());
         let ty = e.vector(lanes, e.f32());
-        let offsets: Vec<V> = keys.iter().map(|key| self.key_group(e, block, key / LANES)).collect();
+        let groups: Vec<Option<Row>> = keys.iter().map(|key| self.key_group(e, block, key / LANES)).collect();
         let none = vec![e.cf_like(0.0, ty); height * count];
         let sums = e.for_(e.ci(0), e.ci(self.attention.depth()), 1, &none, |e, d, sums| {
             beside(e, d);
-            let keys: Vec<V> = (keys.iter().zip(&offsets))
-                .map(|(key, offset)| match self.transposed {
-                    Some(panel) => e.vload(panel, &[d, e.ci(*key)], lanes),
-                    None => {
-                        let at = e.add_c(e.add(*offset, e.mul_c(d, LANES)), key % LANES);
-                        e.widen(e.vload(self.key.memref, &[at], lanes))
-                    }
+            let keys: Vec<V> = (keys.iter().zip(&groups))
+                .map(|(key, group)| match (group, self.transposed) {
+                    (Some(group), _) => self.key.keys(e, *group, d, key % LANES, lanes),
+                    (None, panel) => e.vload(panel.expect("a panel"), &[d, e.ci(*key)], lanes),
                 })
                 .collect();
             let queries = (0..height).map(|row| e.splat_to(e.load(self.queries, &[e.ci(row), d]), lanes));
@@ -564,22 +565,22 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     /// A block of a cache to be asked for in so many steps.
     fn ahead(&self, e: &Emitter<'c, 'a>, cache: &Cache<'c, 'a>, block: V<'c, 'a>, steps: usize) -> Ahead<'c, 'a> {
         let wanted = self.attention.parts > 1 && cache.is_contiguous();
-        let step = (BLOCK * self.attention.depth()).div_ceil(steps.max(1));
+        let step = cache.extent(BLOCK).div_ceil(steps.max(1));
         let line = LINE / element_bytes(e, cache.memref);
-        let base = wanted.then(|| cache.row(e, self.sequence, block, self.head));
+        let base = wanted.then(|| cache.row(e, self.sequence, block, self.head).first);
         Ahead { memref: cache.memref, base, step, line }
     }
 
-    /// Offset of sixteen interleaved keys. A group that no row sees may lie in a page that does not exist: the nearest
+    /// Where sixteen interleaved keys are, unless keys are transposed. A group that no row sees may lie in a page that does not exist: the nearest
     /// seen group stands in for it, and its scores are masked.
-    fn key_group(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, group: usize) -> V<'c, 'a> {
+    fn key_group(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, group: usize) -> Option<Row<'c, 'a>> {
         if self.transposed.is_some() {
-            return block;
+            return None;
         }
         let aligned = |e: &Emitter<'c, 'a>, position: V<'c, 'a>| e.mul_c(e.div_rem_c(position, LANES).0, LANES);
         let (low, high) = (aligned(e, self.keys.start), aligned(e, e.sub(self.keys.end, e.ci(1))));
         let position = e.max(e.min(e.add_c(block, group * LANES), high), low);
-        self.key.row(e, self.sequence, position, self.head)
+        Some(self.key.row(e, self.sequence, position, self.head))
     }
 
     /// Turns the scores of a row and a block into exponentials; the new state, and what earlier sums are multiplied by.
@@ -637,19 +638,10 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
             let sums: Vec<V> =
                 places.iter().map(|p| e.mulf(e.vload(self.sums, &at(e, *p), lanes), factors[p.0])).collect();
             let sums = e.for_(keys.start, keys.end, 1, &sums, |e, position, sums| {
-                let offset = self.value.row(e, self.sequence, position, self.head);
+                let row = self.value.row(e, self.sequence, position, self.head);
                 let column = e.sub(position, block);
                 next.step(e, pass * BLOCK, column);
-                let values: Vec<V> = chunk
-                    .iter()
-                    .map(|start| {
-                        let place = [e.add_c(offset, *start)];
-                        match depth - start < lanes {
-                            true => load_lanes(e, self.value.memref, &place, Some(e.mask(e.ci(depth - start)))),
-                            false => e.widen(e.vload(self.value.memref, &place, lanes)),
-                        }
-                    })
-                    .collect();
+                let values: Vec<V> = chunk.iter().map(|start| self.value.values(e, row, *start, lanes)).collect();
                 let weights = (0..height).map(|row| e.splat_to(e.load(self.scores, &[e.ci(row), column]), lanes));
                 let products = weights.flat_map(|weight| values.iter().map(move |value| (*value, weight)));
                 products.zip(sums).map(|((value, weight), sum)| e.fma(value, weight, *sum)).collect()
@@ -817,7 +809,11 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
 }
 
 fn element_bytes<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>) -> usize {
-    if memref_element(memref) == e.f32() { 4 } else { 2 }
+    match memref_element(memref) {
+        element if element == e.f32() => 4,
+        element if element == e.int(8) => 1,
+        _ => 2,
+    }
 }
 
 /// Which of a block's keys a row sees, sixteen at a time.

@@ -5,11 +5,17 @@
 
 use crate::{
     emit::{Cmp, Emitter, LANES, V},
-    group::{Group, Result, Size, dims},
-    kernels::shared::{Scalars, Slot},
+    group::{Group, Result, Size, dims, element},
+    kernels::{
+        int8::{Rounded, load_word, store_word},
+        shared::{Scalars, Slot, load_lanes, scatter},
+    },
 };
-use kforge_program::Layout;
-use melior::ir::{Value, ValueLike, operation::OperationRef};
+use kforge_program::{
+    Layout,
+    layout::{SCALE_BYTES, UNIT},
+};
+use melior::ir::{Type, Value, ValueLike, operation::OperationRef};
 
 /// A cache [B, C, H, D], or [Blocks, BlockSize, H, D] with a block table, as the operands of a group describe it.
 #[derive(Clone)]
@@ -35,7 +41,7 @@ impl CacheOperand {
     /// Reads the type and layout of operand `operand`, with the block table of operand `table`.
     ///
     /// # Errors
-    /// If the heads or their size are dynamic, or the layout is a weight's.
+    /// If the heads or their size are dynamic, the layout is a weight's, or one of 8 bits that the type does not fit.
     pub fn new<'c, 'a>(
         group: &Group<'c, 'a>,
         op: OperationRef<'c, 'a>,
@@ -51,9 +57,16 @@ impl CacheOperand {
         let layout = layout.ok_or_else(|| {
             group.unsupported(
                 Some(op),
-                format!("the layout of a cache is row_major, keys16 or head_major, not '{name}'"),
+                format!(
+                    "the layout of a cache is row_major, keys16, head_major, keys16_i8 or head_major_i8, not '{name}'"
+                ),
             )
         })?;
+        let ty = group.arguments[operand].r#type();
+        if layout.is_int8() && !(depth.is_multiple_of(UNIT) && element(ty).to_string() == "f32") {
+            let message = format!("the layout {name} holds f32 heads of a multiple of {UNIT} elements, not {ty}");
+            return Err(group.unsupported(Some(op), message));
+        }
         let table = table.map(|table| TableOperand {
             operand: table,
             pages: scalars.add(group.size(table, 1..2)),
@@ -78,7 +91,13 @@ impl CacheOperand {
             (Some(_), Slot::Known(block)) => block.is_multiple_of(LANES),
             (Some(_), Slot::Parameter(_)) => false,
         };
-        self.layout == Layout::Keys16 && whole
+        self.layout.interleaves_keys() && whole
+    }
+
+    /// The cache as a kernel's parameter: elements in a row, or bytes.
+    pub fn memref<'c, 'a>(&self, e: &Emitter<'c, 'a>, group: &Group<'c, 'a>) -> Type<'c> {
+        let element = element(group.arguments[self.operand].r#type());
+        e.memref(&[None], if self.layout.is_int8() { e.int(8) } else { element })
     }
 
     /// The cache in a kernel: `memref` holds it, `operands` are the buffers of the group's operands.
@@ -107,7 +126,7 @@ impl CacheOperand {
 
 /// A cache seen by a kernel under construction.
 pub struct Cache<'c, 'a> {
-    /// `memref<?xT>`.
+    /// `memref<?xT>`; of bytes in a layout of 8 bits.
     pub memref: V<'c, 'a>,
     layout: Layout,
     heads: usize,
@@ -122,6 +141,13 @@ struct Table<'c, 'a> {
     blocks: V<'c, 'a>,
 }
 
+/// Where a row of a cache is: offsets of its first element, and in a layout of 8 bits of its first scale.
+#[derive(Clone, Copy)]
+pub struct Row<'c, 'a> {
+    pub first: V<'c, 'a>,
+    scales: Option<V<'c, 'a>>,
+}
+
 impl<'c, 'a> Cache<'c, 'a> {
     /// Positions that a sequence can hold.
     pub fn capacity(&self, e: &Emitter<'c, 'a>) -> V<'c, 'a> {
@@ -133,25 +159,104 @@ impl<'c, 'a> Cache<'c, 'a> {
         self.table.is_none() && self.layout != Layout::RowMajor
     }
 
-    /// Elements between neighbours of a row.
-    pub fn stride(&self) -> usize {
-        if self.layout == Layout::Keys16 { LANES } else { 1 }
+    /// Whether it is kept in 8 bits.
+    pub fn is_int8(&self) -> bool {
+        self.layout.is_int8()
     }
 
-    /// Offset of the first element of a row, for a position below the capacity whose block exists.
-    pub fn row(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
+    /// Elements between neighbours of a row.
+    pub fn stride(&self) -> usize {
+        if self.layout.interleaves_keys() { LANES } else { 1 }
+    }
+
+    /// Elements that so many positions of a head take, whole groups of sixteen.
+    pub fn extent(&self, positions: usize) -> usize {
+        match self.layout.is_int8() {
+            true => positions * self.depth / UNIT * (UNIT + SCALE_BYTES),
+            false => positions * self.depth,
+        }
+    }
+
+    /// The place of a row, for a position below the capacity whose block exists.
+    pub fn row(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>, head: V<'c, 'a>) -> Row<'c, 'a> {
         let (unit, row) = self.place(e, sequence, position);
         self.offset(e, unit, row, head)
     }
 
-    /// Emits `body` with the offset of a row, under the test that the cache has it.
+    /// Element `d` of a row as f32.
+    pub fn element(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, d: V<'c, 'a>) -> V<'c, 'a> {
+        let value = e.load(self.memref, &[e.add(row.first, e.mul_c(d, self.stride()))]);
+        match row.scales {
+            None => e.widen(value),
+            Some(scales) => {
+                let at = e.add(scales, e.mul_c(e.div_rem_c(d, UNIT).0, self.scale_stride()));
+                e.mulf(e.cast("arith.sitofp", value, e.f32()), load_word(e, self.memref, &[at], e.f32()))
+            }
+        }
+    }
+
+    /// Elements of a row of values from `start` on as f32, at most sixteen `lanes`; those past the head are zero.
+    pub fn values(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, start: usize, lanes: usize) -> V<'c, 'a> {
+        let at = e.add_c(row.first, start);
+        match row.scales {
+            None if self.depth - start < lanes => {
+                load_lanes(e, self.memref, &[at], Some(e.mask(e.ci(self.depth - start))))
+            }
+            None => e.widen(e.vload(self.memref, &[at], lanes)),
+            Some(scales) => {
+                let scale = e.add_c(scales, start / UNIT * self.scale_stride());
+                let scale = e.splat_to(load_word(e, self.memref, &[scale], e.f32()), lanes);
+                self.scaled(e, at, scale, lanes)
+            }
+        }
+    }
+
+    /// Element `d` of `lanes` interleaved keys as f32, from `key` of the sixteen on that begin at `row`.
+    pub fn keys(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, d: V<'c, 'a>, key: usize, lanes: usize) -> V<'c, 'a> {
+        let at = e.add_c(e.add(row.first, e.mul_c(d, LANES)), key);
+        match row.scales {
+            None => e.widen(e.vload(self.memref, &[at], lanes)),
+            Some(scales) => {
+                let scale = e.add(scales, e.mul_c(e.div_rem_c(d, UNIT).0, self.scale_stride()));
+                let scale = e.vload(self.memref, &[e.add_c(scale, key * SCALE_BYTES)], lanes * SCALE_BYTES);
+                self.scaled(e, at, e.bitcast(scale, e.vector(lanes, e.f32())), lanes)
+            }
+        }
+    }
+
+    /// Integers times their scales.
+    fn scaled(&self, e: &Emitter<'c, 'a>, at: V<'c, 'a>, scale: V<'c, 'a>, lanes: usize) -> V<'c, 'a> {
+        let codes = e.vload(self.memref, &[at], lanes);
+        e.mulf(e.cast("arith.sitofp", codes, e.vector(lanes, e.f32())), scale)
+    }
+
+    /// Stores block `index` of a row of 8 bits.
+    pub fn store_block(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, index: usize, block: &Rounded<'c, 'a>) {
+        for (half, bytes) in block.bytes(e).into_iter().enumerate() {
+            let at = e.add_c(row.first, (index * UNIT + half * LANES) * self.stride());
+            match self.stride() {
+                1 => e.vstore(bytes, self.memref, &[at]),
+                stride => scatter(e, bytes, LANES, self.memref, at, stride),
+            }
+        }
+        if let Some(scales) = row.scales {
+            store_word(e, block.d, self.memref, &[e.add_c(scales, index * self.scale_stride())]);
+        }
+    }
+
+    /// Bytes between the scales of neighbouring blocks of a row.
+    fn scale_stride(&self) -> usize {
+        SCALE_BYTES * self.stride()
+    }
+
+    /// Emits `body` with the place of a row, under the test that the cache has it.
     pub fn if_row(
         &self,
         e: &Emitter<'c, 'a>,
         sequence: V<'c, 'a>,
         position: V<'c, 'a>,
         head: V<'c, 'a>,
-        body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>),
+        body: impl FnOnce(&Emitter<'c, 'a>, Row<'c, 'a>),
     ) {
         e.if_(within(e, position, self.capacity(e)), |e| {
             let (unit, row) = self.place(e, sequence, position);
@@ -170,18 +275,27 @@ impl<'c, 'a> Cache<'c, 'a> {
         (e.cast("arith.index_cast", block, e.index()), row)
     }
 
-    fn offset(&self, e: &Emitter<'c, 'a>, unit: V<'c, 'a>, row: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
+    fn offset(&self, e: &Emitter<'c, 'a>, unit: V<'c, 'a>, row: V<'c, 'a>, head: V<'c, 'a>) -> Row<'c, 'a> {
+        let floats = |first| Row { first, scales: None };
         if self.layout == Layout::RowMajor {
             let row = e.add(e.mul(unit, self.rows), row);
-            return e.mul_c(e.add(e.mul_c(row, self.heads), head), self.depth);
+            return floats(e.mul_c(e.add(e.mul_c(row, self.heads), head), self.depth));
         }
         let padded = e.mul_c(e.ceil_div_c(self.rows, LANES), LANES);
-        let first = e.mul(e.add(e.mul_c(unit, self.heads), head), padded);
+        let place = e.add(e.mul(e.add(e.mul_c(unit, self.heads), head), padded), row);
         if self.layout == Layout::HeadMajor {
-            return e.mul_c(e.add(first, row), self.depth);
+            return floats(e.mul_c(place, self.depth));
         }
-        let lane = e.div_rem_c(row, LANES).1;
-        e.add(e.mul_c(e.add(first, e.sub(row, lane)), self.depth), lane)
+        let (group, lane) = e.div_rem_c(place, LANES);
+        let group = e.mul_c(group, self.extent(LANES));
+        // Within a group keys are neighbours, values a row apart.
+        let apart = if self.layout.interleaves_keys() { 1 } else { self.depth };
+        let first = e.add(group, e.mul_c(lane, apart));
+        let scales = self.layout.is_int8().then(|| {
+            let apart = if self.layout.interleaves_keys() { 1 } else { self.depth / UNIT };
+            e.add(e.add_c(group, LANES * self.depth), e.mul_c(lane, apart * SCALE_BYTES))
+        });
+        Row { first, scales }
     }
 }
 

@@ -48,6 +48,51 @@ pub enum Target<'c, 'a> {
     Floats { memref: V<'c, 'a>, row: V<'c, 'a> },
 }
 
+/// A block of 32 elements as multiples of `d`: an i32 for each, half by half.
+pub struct Rounded<'c, 'a> {
+    q: [V<'c, 'a>; 2],
+    pub d: V<'c, 'a>,
+}
+
+impl<'c, 'a> Rounded<'c, 'a> {
+    /// Rounds 32 f32 as `transformer.quantize` says, sixteen lanes each.
+    pub fn new(e: &Emitter<'c, 'a>, x: [V<'c, 'a>; 2]) -> Self {
+        // The maximum that a NaN survives.
+        let largest = e.same("arith.maximumf", &[e.same("math.absf", &[x[0]]), e.same("math.absf", &[x[1]])]);
+        let largest = e.reduce("maximumf", largest);
+        let d = e.divf(largest, e.cf(127.0));
+        let some = e.cmpf(CmpF::Ogt, largest, e.cf(0.0));
+        let scale = e.splat(e.select(some, e.divf(e.cf(127.0), largest), e.cf(0.0)));
+        // Adding 1.5 * 2^23 rounds to the nearest even integer, which then stands in the low bits.
+        let magic = 12_582_912.0f32;
+        let q = x.map(|x| {
+            let bits = e.bitcast(e.addf(e.mulf(x, scale), e.vf(magic)), e.vi32());
+            e.sub(bits, e.ci_like(i64::from(magic.to_bits()), e.vi32()))
+        });
+        Self { q, d }
+    }
+
+    /// The elements, `d q`.
+    pub fn floats(&self, e: &Emitter<'c, 'a>) -> [V<'c, 'a>; 2] {
+        self.q.map(|q| e.mulf(e.cast("arith.sitofp", q, e.vf32()), e.splat(self.d)))
+    }
+
+    /// The integers in 8 bits each.
+    pub fn bytes(&self, e: &Emitter<'c, 'a>) -> [V<'c, 'a>; 2] {
+        self.q.map(|q| e.cast("arith.trunci", q, e.vector(LANES, e.int(8))))
+    }
+}
+
+/// Stores a value of 32 bits into a buffer of bytes.
+pub fn store_word<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>, memref: V<'c, 'a>, at: &[V<'c, 'a>]) {
+    e.vstore(e.bitcast(e.splat_to(value, 1), e.vector(4, e.int(8))), memref, at);
+}
+
+/// Loads a value of 32 bits from a buffer of bytes.
+pub fn load_word<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>, at: &[V<'c, 'a>], element: Type<'c>) -> V<'c, 'a> {
+    e.extract(e.bitcast(e.vload(memref, at, 4), e.vector(1, element)), 0)
+}
+
 /// Quantises block `block` of a row: `load` reads sixteen elements from a column on.
 pub fn quantize<'c, 'a>(
     e: &Emitter<'c, 'a>,
@@ -57,39 +102,24 @@ pub fn quantize<'c, 'a>(
 ) {
     let start = e.mul_c(block, ACTIVATIONS);
     let columns = [start, e.add_c(start, LANES)];
-    let x = columns.map(|column| load(e, column));
-    // The maximum that a NaN survives.
-    let largest = e.same("arith.maximumf", &[e.same("math.absf", &[x[0]]), e.same("math.absf", &[x[1]])]);
-    let largest = e.reduce("maximumf", largest);
-    let d = e.divf(largest, e.cf(127.0));
-    let some = e.cmpf(CmpF::Ogt, largest, e.cf(0.0));
-    let scale = e.splat(e.select(some, e.divf(e.cf(127.0), largest), e.cf(0.0)));
-    // Adding 1.5 * 2^23 rounds to the nearest even integer, which then stands in the low bits.
-    let magic = 12_582_912.0f32;
-    let q = x.map(|x| {
-        let bits = e.bitcast(e.addf(e.mulf(x, scale), e.vf(magic)), e.vi32());
-        e.sub(bits, e.ci_like(i64::from(magic.to_bits()), e.vi32()))
-    });
+    let rounded = Rounded::new(e, columns.map(|column| load(e, column)));
     match target {
         Target::Floats { memref, row } => {
-            for (q, column) in q.iter().zip(columns) {
-                let value = e.mulf(e.cast("arith.sitofp", *q, e.vf32()), e.splat(d));
+            for (value, column) in rounded.floats(e).into_iter().zip(columns) {
                 store_lanes(e, value, memref, &[row, column], None);
             }
         }
         Target::Blocks { memref, row } => {
             let at = e.mul_c(block, BLOCK_BYTES);
-            for (i, q) in q.iter().enumerate() {
-                let bytes = e.cast("arith.trunci", *q, e.vector(LANES, e.int(8)));
+            for (i, bytes) in rounded.bytes(e).into_iter().enumerate() {
                 e.vstore(bytes, memref, &[row, e.add_c(at, i * LANES)]);
             }
-            let sums = q.map(|q| e.reduce("add", q));
+            let (d, sums) = (rounded.d, rounded.q.map(|q| e.reduce("add", q)));
             let sum = e.cast("arith.sitofp", e.add(sums[0], sums[1]), e.f32());
             let low = e.same("arith.andi", &[sums[0], e.cint(32, 0xffff)]);
             let halves = e.same("arith.ori", &[low, e.same("arith.shli", &[sums[1], e.cint(32, 16)])]);
             for (part, value) in [(SCALE, d), (SUM, e.mulf(sum, d)), (HALF_SUMS, halves)] {
-                let bytes = e.bitcast(e.splat_to(value, 1), e.vector(4, e.int(8)));
-                e.vstore(bytes, memref, &[row, e.add_c(at, part)]);
+                store_word(e, value, memref, &[row, e.add_c(at, part)]);
             }
         }
     }
@@ -107,8 +137,7 @@ struct Rows<'r, 'c, 'a> {
 impl<'c, 'a> Rows<'_, 'c, 'a> {
     /// Four bytes of a row's block as a scalar.
     fn word(&self, e: &Emitter<'c, 'a>, r: usize, offset: usize, element: Type<'c>) -> V<'c, 'a> {
-        let bytes = e.vload(self.memref, &[self.at[r], e.add_c(self.block, offset)], 4);
-        e.extract(e.bitcast(bytes, e.vector(1, element)), 0)
+        load_word(e, self.memref, &[self.at[r], e.add_c(self.block, offset)], element)
     }
     /// Activations 4 i to 4 i + 3.
     fn quants(&self, e: &Emitter<'c, 'a>, r: usize, i: usize) -> V<'c, 'a> {

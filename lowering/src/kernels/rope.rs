@@ -7,8 +7,9 @@
 //! %vc = transformer.kv_update %v_cache, %v at %pos
 //! ```
 //! A group has one *section* for each input (q, k and v here); a task is one row [H, D] of one section. The sines and
-//! cosines of a row are computed once for all heads, and a rotated key goes from registers into its cache. An update
-//! writes its cache in place. Rows past a sequence's length become zeros in tensors and are not written to caches; nor is
+//! cosines of a row are computed once for all heads, and a rotated key goes from registers into its cache, rounded there if
+//! a `transformer.quantize` stands between: as integers and scales where the cache's layout is of 8 bits. An update writes
+//! its cache in place. Rows past a sequence's length become zeros in tensors and are not written to caches; nor is
 //! a row past the capacity or of a block that does not exist, which the executor has refused before.
 //!
 //! A position times a frequency is taken in f64, in turns: what is left of the last turn is the same to seven digits at
@@ -19,11 +20,13 @@ use crate::{
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::{
         cache::{CacheOperand, Sequences, operand},
-        shared::{Scalars, Slot, load_lanes, store_lanes},
+        int8::Rounded,
+        shared::{Scalars, Slot, load_lanes, scatter, store_lanes},
     },
 };
 use kforge_dialect::ir::{f32_array_attribute, float_attribute, optional_operand, string_attribute};
 use kforge_program::Access;
+use kforge_quant::ACTIVATIONS;
 use melior::ir::{
     Value, ValueLike,
     operation::{OperationLike, OperationRef},
@@ -48,6 +51,8 @@ struct Section {
 struct Target {
     result: usize,
     cache: Option<(CacheOperand, Sequences)>,
+    /// Rows are quantised before.
+    rounded: bool,
 }
 
 struct Rotation {
@@ -65,13 +70,18 @@ struct Piece<'c, 'a> {
     value: V<'c, 'a>,
 }
 
-/// Generates the kernel of a group of `rope` and `kv_update`.
+/// Generates the kernel of a group of `rope` and `kv_update`, with `quantize` before updates.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     let mut scalars = Scalars::default();
     let sections = sections(group, &mut scalars)?;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
     let mut parameters = vec![module.index(); 1 + scalars.sizes().len()];
-    parameters.extend(group.arguments.iter().chain(&group.yields).map(flat));
+    let in_place: Vec<Option<&CacheOperand>> =
+        (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
+    let cache = |operand| in_place.iter().flatten().find(|cache| cache.operand == operand).copied();
+    let memref = |v, cache: Option<&CacheOperand>| cache.map_or_else(|| flat(v), |cache| cache.memref(module, group));
+    parameters.extend(group.arguments.iter().enumerate().map(|(i, v)| memref(v, cache(i))));
+    parameters.extend(group.yields.iter().zip(&in_place).map(|(v, cache)| memref(v, *cache)));
     let (e, values) = module.func(name, &parameters);
     let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
 
@@ -85,21 +95,21 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     e.ret();
 
     let mut access = vec![Access::Read; group.arguments.len()];
-    let in_place: Vec<Option<usize>> = (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
+    let in_place: Vec<Option<usize>> = in_place.iter().map(|cache| cache.map(|cache| cache.operand)).collect();
     access.extend(in_place.iter().map(|cache| if cache.is_some() { Access::ReadWrite } else { Access::Write }));
     let tasks = sections.iter().fold(Size::Const(0), |sum, section| sum.plus(group.size(section.input, 0..2)));
     Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), partner: None })
 }
 
-/// The cache operand that lies in the buffer of a result.
-fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
+/// The cache that lies in the buffer of a result.
+fn overwritten(sections: &[Section], result: usize) -> Option<&CacheOperand> {
     let target = sections.iter().flat_map(|section| &section.targets).find(|target| target.result == result)?;
-    target.cache.as_ref().map(|(cache, _)| cache.operand)
+    target.cache.as_ref().map(|(cache, _)| cache)
 }
 
 fn summary(group: &Group) -> String {
-    let count = |name| group.body.iter().filter(|op| op_name(*op) == name).count();
-    let parts = [("rope", count("transformer.rope")), ("kv_update", count("transformer.kv_update"))];
+    let count = |name: &str| group.body.iter().filter(|op| op_name(*op) == name).count();
+    let parts = ["rope", "quantize", "kv_update"].map(|name| (name, count(&format!("transformer.{name}"))));
     let parts = parts.iter().filter(|(_, count)| *count > 0);
     let parts: Vec<String> =
         parts.map(|(name, count)| if *count == 1 { (*name).to_owned() } else { format!("{name} x{count}") }).collect();
@@ -117,18 +127,28 @@ fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 
                 let sequences = Sequences::new(group, op, value(1)?, kforge_dialect::ir::operand(&op, 2))?;
                 section.rotation = Some(Rotation::new(group, op, section.depth, sequences)?);
                 let turned = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
-                section.targets.extend(results(group, turned).map(|result| Target { result, cache: None }));
-                for update in group.body.iter().copied().filter(|u| is_update_with(*u, turned)) {
-                    section.targets.extend(update_targets(group, update, scalars)?);
+                let tensors = results(group, turned).map(|result| Target { result, cache: None, rounded: false });
+                section.targets.extend(tensors);
+                for update in group.body.iter().copied().filter(|op| op_name(op) == "transformer.kv_update") {
+                    if source(group, update)?.0 == turned {
+                        section.targets.extend(update_targets(group, update, scalars)?);
+                    }
                 }
                 sections.push(section);
             }
+            "transformer.quantize" => {
+                let rounded = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
+                if results(group, rounded).next().is_some() {
+                    let message = "is read by other groups too; take it out of the group of a cache update";
+                    return Err(group.unsupported(Some(op), message));
+                }
+            }
             "transformer.kv_update" => {
-                let turned = group.defining_op(value(1)?);
-                if turned.is_some_and(|op| op_name(&op) == "transformer.rope") {
+                let (source, _) = source(group, op)?;
+                if group.defining_op(source).is_some_and(|op| op_name(&op) == "transformer.rope") {
                     continue;
                 }
-                let mut section = Section::new(group, op, value(1)?, scalars)?;
+                let mut section = Section::new(group, op, source, scalars)?;
                 section.targets = update_targets(group, op, scalars)?;
                 sections.push(section);
             }
@@ -138,8 +158,14 @@ fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 
     Ok(sections)
 }
 
-fn is_update_with<'c, 'a>(op: OperationRef<'c, 'a>, rows: Value<'c, 'a>) -> bool {
-    op_name(&op) == "transformer.kv_update" && op.operand(1).is_ok_and(|v| v == rows)
+/// The rows of an update before they are quantised, and whether they are.
+fn source<'c, 'a>(group: &Group<'c, 'a>, update: OperationRef<'c, 'a>) -> Result<'c, 'a, (Value<'c, 'a>, bool)> {
+    let missing = |op| group.unsupported(Some(op), "misses an operand");
+    let rows = update.operand(1).map_err(|_| missing(update))?;
+    match group.defining_op(rows).filter(|op| op_name(op) == "transformer.quantize") {
+        Some(quantize) => Ok((quantize.operand(0).map_err(|_| missing(quantize))?, true)),
+        None => Ok((rows, false)),
+    }
 }
 
 /// The results of the group that are `value`.
@@ -157,8 +183,15 @@ fn update_targets<'c, 'a>(
     let sequences = Sequences::new(group, op, optional_operand(&op, 2).ok_or_else(missing)?, optional_operand(&op, 3))?;
     let table = optional_operand(&op, 4).map(|table| operand(group, op, table)).transpose()?;
     let cache = CacheOperand::new(group, op, cache, table, scalars)?;
+    let (_, rounded) = source(group, op)?;
+    if cache.layout.is_int8() && !rounded {
+        let message =
+            "updates a cache of 8 bits, so its rows must be those of a 'transformer.quantize' of the same group";
+        return Err(group.unsupported(Some(op), message));
+    }
     let updated = op.result(0).map_err(|_| missing())?.into();
-    Ok(results(group, updated).map(|result| Target { result, cache: Some((cache.clone(), sequences)) }).collect())
+    let target = |result| Target { result, cache: Some((cache.clone(), sequences)), rounded };
+    Ok(results(group, updated).map(target).collect())
 }
 
 impl Section {
@@ -206,7 +239,7 @@ impl Section {
             let source = operands[self.input];
             let base = e.mul_c(e.add(e.mul_c(index, self.heads), head), self.depth);
             let load = |start, lanes| load_lanes(e, source, &[e.add_c(base, start)], mask(e, lanes));
-            let pieces = match &turn {
+            let mut pieces = match &turn {
                 None => pieces(self.depth, &load),
                 Some((rotation, angles, real)) => rotation
                     .turn(e, &load, angles)
@@ -218,12 +251,27 @@ impl Section {
                     })
                     .collect(),
             };
+            pieces.sort_by_key(|piece| piece.start);
+            let blocks = match self.targets.iter().any(|target| target.rounded) {
+                true => blocks(e, &pieces),
+                false => vec![],
+            };
+            let rounded: Vec<Piece> = blocks
+                .iter()
+                .flat_map(|block| block.floats(e))
+                .zip(&pieces)
+                .map(|(value, piece)| Piece { value: e.widen(e.narrow(value, memref_element(source))), ..*piece })
+                .collect();
             for (target, cache) in self.targets.iter().zip(&caches) {
                 match cache {
                     None => pieces.iter().for_each(|piece| piece.store(e, results[target.result], base, 1)),
                     Some((cache, position, real)) => e.if_(*real, |e| {
-                        cache.if_row(e, sequence, *position, head, |e, offset| {
-                            pieces.iter().for_each(|piece| piece.store(e, cache.memref, offset, cache.stride()));
+                        let pieces = if target.rounded { &rounded } else { &pieces };
+                        cache.if_row(e, sequence, *position, head, |e, row| match cache.is_int8() {
+                            true => {
+                                blocks.iter().enumerate().for_each(|(i, block)| cache.store_block(e, row, i, block))
+                            }
+                            false => pieces.iter().for_each(|p| p.store(e, cache.memref, row.first, cache.stride())),
                         });
                     }),
                 }
@@ -241,6 +289,11 @@ fn pieces<'c, 'a>(depth: usize, load: &dyn Fn(usize, usize) -> V<'c, 'a>) -> Vec
     (0..depth).step_by(LANES).map(piece).collect()
 }
 
+/// A row of whole blocks quantised; its pieces, in order, have sixteen elements each.
+fn blocks<'c, 'a>(e: &Emitter<'c, 'a>, pieces: &[Piece<'c, 'a>]) -> Vec<Rounded<'c, 'a>> {
+    pieces.chunks_exact(ACTIVATIONS / LANES).map(|two| Rounded::new(e, [two[0].value, two[1].value])).collect()
+}
+
 fn mask<'c, 'a>(e: &Emitter<'c, 'a>, lanes: usize) -> Option<V<'c, 'a>> {
     (lanes < LANES).then(|| e.mask(e.ci(lanes)))
 }
@@ -252,9 +305,7 @@ impl<'c, 'a> Piece<'c, 'a> {
             return store_lanes(e, self.value, memref, &[e.add_c(row, self.start)], mask(e, self.lanes));
         }
         let narrow = e.narrow(self.value, memref_element(memref));
-        for lane in 0..self.lanes {
-            e.store(e.extract(narrow, lane), memref, &[e.add_c(row, (self.start + lane) * stride)]);
-        }
+        scatter(e, narrow, self.lanes, memref, e.add_c(row, self.start * stride), stride);
     }
 }
 

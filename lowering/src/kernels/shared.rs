@@ -77,6 +77,20 @@ pub fn store_lanes<'c, 'a>(
     }
 }
 
+/// Stores the first `lanes` lanes, `stride` elements between neighbours.
+pub fn scatter<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    vector: V<'c, 'a>,
+    lanes: usize,
+    memref: V<'c, 'a>,
+    at: V<'c, 'a>,
+    stride: usize,
+) {
+    for lane in 0..lanes {
+        e.store(e.extract(vector, lane), memref, &[e.add_c(at, lane * stride)]);
+    }
+}
+
 /// Runs `body(e, start, mask)` over a row of `length` elements known now: a loop of whole vectors, then the masked rest.
 pub fn each_lanes<'c, 'a>(
     e: &Emitter<'c, 'a>,

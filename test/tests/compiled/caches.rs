@@ -1,7 +1,9 @@
 //! Attention and cache updates against the reference, over tensors and over caches in every layout.
 
 use crate::text::ELEMENTS;
-use kforge_test::run::{Case, Suite};
+use kforge_passes::Fusions;
+use kforge_program::Layout;
+use kforge_test::run::{Case, Suite, isas, same_bytes};
 
 /// An attention over keys and values of the caller.
 struct Plain {
@@ -84,6 +86,8 @@ struct Cached {
     heads: (usize, usize, usize),
     attributes: &'static str,
     lengths: bool,
+    /// Rows go through `transformer.quantize` before they enter, so that the state is kept in 8 bits.
+    rounded: bool,
     /// Capacity without a block table; blocks, their size, and the pages of each sequence with one.
     capacity: usize,
     pages: Option<(usize, usize, &'static [i32])>,
@@ -141,20 +145,23 @@ impl Cached {
     }
 
     fn name(&self) -> String {
-        let Cached { element, heads, attributes, lengths, capacity, pages } = self;
+        let Cached { element, heads, attributes, lengths, rounded, capacity, pages } = self;
         let pages = pages.map_or(format!("of {capacity}"), |(blocks, size, _)| format!("of {blocks} pages of {size}"));
-        format!("{heads:?} {element} {attributes} lengths {lengths}, cache {pages}")
+        let rounded = if *rounded { " rounded" } else { "" };
+        format!("{heads:?} {element}{rounded} {attributes} lengths {lengths}, cache {pages}")
     }
 
     /// The caches are state: keys interleaved, values by head.
     fn state(&self) -> Case {
         let ((q, k, cache), (parameters, operands, types)) = (self.types(), self.sequences());
+        let (rounding, kr, vr) = rounding(self.rounded, &k);
         let function = format!(
             "(%q: {q}, %k: {k}, %v: {k}{parameters}) -> {q} {{
               %kc = ml_program.global_load @keys$ : {cache}
               %vc = ml_program.global_load @values$ : {cache}
-              %kn = transformer.kv_update %kc, %k{operands} : {cache}, {k}{types}
-              %vn = transformer.kv_update %vc, %v{operands} : {cache}, {k}{types}
+              {rounding}
+              %kn = transformer.kv_update %kc, {kr}{operands} : {cache}, {k}{types}
+              %vn = transformer.kv_update %vc, {vr}{operands} : {cache}, {k}{types}
               ml_program.global_store @keys$ = %kn : {cache}
               ml_program.global_store @values$ = %vn : {cache}
               %y = transformer.attention %q, %kn, %vn{operands} {{{}}} : {q}, {cache}, {cache}{types}
@@ -186,10 +193,27 @@ impl Cached {
     }
 }
 
+/// The ops that round `%k` and `%v` of a type, if they are to be, and the names of the rows that enter the caches.
+fn rounding(rounded: bool, ty: &str) -> (String, &'static str, &'static str) {
+    if !rounded {
+        return (String::new(), "%k", "%v");
+    }
+    let text = format!("%kr = transformer.quantize %k : {ty}\n%vr = transformer.quantize %v : {ty}");
+    (text, "%kr", "%vr")
+}
+
 #[test]
 fn attention_over_caches() {
-    let plain =
-        Cached { element: "f32", heads: (4, 2, 16), attributes: "causal", lengths: true, capacity: 67, pages: None };
+    let plain = Cached {
+        element: "f32",
+        heads: (4, 2, 16),
+        attributes: "causal",
+        lengths: true,
+        rounded: false,
+        capacity: 67,
+        pages: None,
+    };
+    let rounded = Cached { rounded: true, heads: (4, 2, 32), ..plain };
     let cached = [
         Cached { ..plain },
         Cached { lengths: false, heads: (3, 1, 33), capacity: 80, attributes: "causal, window = 9 : i64", ..plain },
@@ -203,6 +227,12 @@ fn attention_over_caches() {
             attributes: "causal, window = 20 : i64",
             ..plain
         },
+        Cached { heads: (9, 3, 64), ..rounded },
+        Cached { lengths: false, heads: (3, 1, 96), capacity: 80, attributes: "window = 9 : i64", ..rounded },
+        Cached { pages: Some((8, 16, PAGES_OF_16)), ..rounded },
+        Cached { pages: Some((6, 24, PAGES_OF_24)), attributes: "causal, softcap = 5.0 : f32", ..rounded },
+        // Rounded, then kept in sixteen bits each.
+        Cached { element: "f16", ..rounded },
     ];
     // State takes all, arguments every other.
     let arguments = cached.iter().step_by(2).map(Cached::argument);
@@ -213,31 +243,36 @@ fn attention_over_caches() {
 #[test]
 fn attention_over_long_caches() {
     let mut cases = vec![];
-    for (heads, kv_heads, depth, element, attributes) in [
-        (2, 2, 16, "f32", "causal"),
-        (9, 3, 64, "f32", "causal"),
-        (9, 3, 64, "f16", "causal"),
-        (4, 1, 20, "f32", "causal, window = 300 : i64"),
-        (7, 1, 8, "f16", "causal, softcap = 3.0 : f32"),
-        (6, 2, 33, "bf16", "window = 700 : i64"),
+    for (heads, kv_heads, depth, element, rounded, attributes) in [
+        (2, 2, 16, "f32", false, "causal"),
+        (9, 3, 64, "f32", false, "causal"),
+        (9, 3, 64, "f32", true, "causal"),
+        (9, 3, 64, "f16", false, "causal"),
+        (4, 1, 20, "f32", false, "causal, window = 300 : i64"),
+        (5, 1, 32, "f32", true, "causal, window = 300 : i64"),
+        (7, 1, 8, "f16", false, "causal, softcap = 3.0 : f32"),
+        (6, 2, 33, "bf16", false, "window = 700 : i64"),
     ] {
         for rows in ["1", "?"] {
             let q = format!("tensor<2x{rows}x{heads}x{depth}xf32>");
             let (k, cache) =
                 (format!("tensor<2x?x{kv_heads}x{depth}xf32>"), format!("tensor<2x?x{kv_heads}x{depth}x{element}>"));
+            let (rounding, kr, vr) = rounding(rounded, &k);
             // The keys before the rows of a call come in by an update of their own, at positions %z.
             let function = format!(
                 "(%q: {q}, %k: {k}, %v: {k}, %z: tensor<2xi32>, %p: tensor<2xi32>) -> {q} {{
                   %kc = ml_program.global_load @keys$ : {cache}
                   %vc = ml_program.global_load @values$ : {cache}
-                  %kn = transformer.kv_update %kc, %k at %z : {cache}, {k}, tensor<2xi32>
-                  %vn = transformer.kv_update %vc, %v at %z : {cache}, {k}, tensor<2xi32>
+                  {rounding}
+                  %kn = transformer.kv_update %kc, {kr} at %z : {cache}, {k}, tensor<2xi32>
+                  %vn = transformer.kv_update %vc, {vr} at %z : {cache}, {k}, tensor<2xi32>
                   ml_program.global_store @keys$ = %kn : {cache}
                   ml_program.global_store @values$ = %vn : {cache}
                   %y = transformer.attention %q, %kn, %vn at %p {{{attributes}}} : {q}, {cache}, {cache}, tensor<2xi32>
                   return %y : {q}
                 }}"
             );
+            let element = if rounded { "rounded f32" } else { element };
             let case =
                 Case::new(format!("{rows} rows, {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
             let capacity = [2, 4200, kv_heads, depth];
@@ -256,6 +291,50 @@ fn attention_over_long_caches() {
         }
     }
     Suite::new(cases).check();
+}
+
+/// Integers times their scales are what a cache of floats holds: the layout changes no bit of a result. Rows that the
+/// function also returns are rounded by a kernel of their own, and their caches keep floats.
+#[test]
+fn a_cache_of_8_bits_gives_the_bits_of_one_of_floats() {
+    let (q, k, cache) = ("tensor<2x?x6x64xf32>", "tensor<2x?x2x64xf32>", "tensor<2x300x2x64xf32>");
+    let suite = |also: &str, types: &str| {
+        let function = format!(
+            "(%q: {q}, %k: {k}, %v: {k}, %p: tensor<2xi32>) -> ({q}{types}) {{
+              %kc = ml_program.global_load @keys$ : {cache}
+              %vc = ml_program.global_load @values$ : {cache}
+              %kr = transformer.quantize %k : {k}
+              %vr = transformer.quantize %v : {k}
+              %kn = transformer.kv_update %kc, %kr at %p : {cache}, {k}, tensor<2xi32>
+              %vn = transformer.kv_update %vc, %vr at %p : {cache}, {k}, tensor<2xi32>
+              ml_program.global_store @keys$ = %kn : {cache}
+              ml_program.global_store @values$ = %vn : {cache}
+              %y = transformer.attention %q, %kn, %vn at %p {{causal}} : {q}, {cache}, {cache}, tensor<2xi32>
+              return %y{also} : {q}{types}
+            }}"
+        );
+        let dims = [2, 300, 2, 64];
+        let case = Case::new("rounded", function).state("keys", cache, &dims).state("values", cache, &dims);
+        let calls = [(270, [0, 3]), (1, [270, 273]), (17, [271, 250])];
+        let call = |case: Case, (rows, positions): (usize, [i32; 2])| case.call(&[rows; 3], &[&positions]);
+        Suite::new([calls.into_iter().fold(case, call)])
+    };
+    let (int8, floats) = (suite("", ""), suite(", %kr, %vr", &format!(", {k}, {k}")));
+    let inputs = int8.inputs();
+    for isa in isas() {
+        let run = |suite: &Suite, layouts: [Layout; 2], fuse| {
+            let compiled = suite.compile(isa, fuse);
+            assert_eq!(compiled.program.globals.iter().map(|g| g.layout).collect::<Vec<_>>(), layouts, "{isa}");
+            let mut outcome = suite.run(&compiled, 2, &inputs).remove(0);
+            outcome.results.iter_mut().for_each(|results| results.truncate(1));
+            outcome
+        };
+        let expected = run(&floats, [Layout::Keys16, Layout::HeadMajor], Fusions::ALL);
+        for fuse in [Fusions::ALL, Fusions::NONE] {
+            let actual = run(&int8, [Layout::Keys16Int8, Layout::HeadMajorInt8], fuse);
+            assert!(same_bytes(&actual, &expected), "{isa}, fused {fuse}");
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,22 @@ func.func @attention(%q: tensor<1x?x4x17xf16>, %k: tensor<1x?x2x17xf16>, %v: ten
   return %y : tensor<1x?x4x17xf16>
 }
 
+ml_program.global private mutable @rounded_keys : tensor<1x?x2x32xf32>
+ml_program.global private mutable @rounded_values : tensor<1x?x2x32xf32>
+
+func.func @rounded(%q: tensor<1x1x4x32xf32>, %k: tensor<1x1x2x32xf32>, %v: tensor<1x1x2x32xf32>, %p: tensor<1xi32>) -> tensor<1x1x4x32xf32> {
+  %kc = ml_program.global_load @rounded_keys : tensor<1x?x2x32xf32>
+  %vc = ml_program.global_load @rounded_values : tensor<1x?x2x32xf32>
+  %kr = transformer.quantize %k : tensor<1x1x2x32xf32>
+  %vr = transformer.quantize %v : tensor<1x1x2x32xf32>
+  %kn = transformer.kv_update %kc, %kr at %p : tensor<1x?x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  %vn = transformer.kv_update %vc, %vr at %p : tensor<1x?x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
+  ml_program.global_store @rounded_keys = %kn : tensor<1x?x2x32xf32>
+  ml_program.global_store @rounded_values = %vn : tensor<1x?x2x32xf32>
+  %y = transformer.attention %q, %kn, %vn at %p {causal} : tensor<1x1x4x32xf32>, tensor<1x?x2x32xf32>, tensor<1x?x2x32xf32>, tensor<1xi32>
+  return %y : tensor<1x1x4x32xf32>
+}
+
 func.func @rope(%x: tensor<2x?x3x34xbf16>, %p: tensor<2xi32>) -> tensor<2x?x3x34xbf16> {
   %y = transformer.rope %x at %p {mode = "half", base = 1.0e4 : f32} : tensor<2x?x3x34xbf16>, tensor<2xi32>
   return %y : tensor<2x?x3x34xbf16>

@@ -35,6 +35,9 @@ enum KvTypeName {
     F32,
     /// Half the memory and half the reading; a row is rounded once, when it enters
     F16,
+    /// 36 bytes where f32 takes 128: 8 bits, and an f32 scale for each 32 elements of a head, whose size must be a multiple
+    /// of that
+    Q8,
 }
 
 impl Cache {
@@ -42,6 +45,7 @@ impl Cache {
         match self.kv_type {
             KvTypeName::F32 => KvType::F32,
             KvTypeName::F16 => KvType::F16,
+            KvTypeName::Q8 => KvType::Q8,
         }
     }
 }

@@ -224,6 +224,16 @@ mod tests {
         assert_eq!(weights(&program).unwrap(), 10 * 32 * 4 + 4 * 18 + 128);
     }
 
+    /// A position of a cache of two heads of 64 in 8 bits: 64 integers and two scales each.
+    #[test]
+    fn caches_of_8_bits_are_counted_in_their_layout() {
+        let cache = global("k_cache", &[1, -1, 2, 64], Element::F32, true);
+        let layouts = [(Layout::Keys16, 2 * 256), (Layout::Keys16Int8, 2 * 72), (Layout::HeadMajorInt8, 2 * 72)];
+        for (layout, position) in layouts {
+            assert_eq!(bytes(&Global { layout, ..cache.clone() }, 32).unwrap(), 32 * position, "{layout}");
+        }
+    }
+
     #[test]
     fn the_limit_is_what_takes_longest() {
         let roof = Roof {
