@@ -5,10 +5,7 @@
 //! is one aligned load, plus a shift, a mask and a conversion where the weight is quantised; no horizontal operation
 //! anywhere. A row-major weight (one that was computed, not loaded) is gathered, slow but legal.
 
-use crate::{
-    emit::{Emitter, LANES, V, memref_element},
-    kernels::factored::Factors,
-};
+use crate::emit::{Emitter, LANES, V, memref_element};
 use kforge_program::{
     Layout,
     layout::{Packed, UNIT, upper_bits},
@@ -53,6 +50,12 @@ impl<'c, 'a> Reader<'c, 'a> {
             }
         }
     }
+}
+
+/// What the codes of a block are multiplied by, and what is added for each: the minimum, or the offset of the codes.
+pub struct Factors<'c, 'a> {
+    pub scale: V<'c, 'a>,
+    pub offset: Option<V<'c, 'a>>,
 }
 
 /// A packed unit of 16 rows by 32 columns: a block, or the eighth part of a K format's.
@@ -196,8 +199,7 @@ impl<'c, 'a> Block<'c, 'a> {
     pub fn code(&mut self, e: &Emitter<'c, 'a>, column: usize) -> (V<'c, 'a>, usize) {
         let (h, i) = (column / 4, column % 4);
         let c = |value| e.ci_like(value, e.vi32());
-        // q 2^shift as an integer: where it is in its word it stays, for q 2^s is exact in f32, and so is d / 2^s, so that
-        // their product rounds as d q does.
+        // q 2^s as an integer: where it is in its word it stays, for f32 holds that too.
         let (q, shift) = match self.format.bits() {
             8 => {
                 let left = e.same("arith.shli", &[self.words(e, h), c(24 - 8 * i as i64)]);
@@ -237,6 +239,14 @@ impl<'c, 'a> Block<'c, 'a> {
     }
 }
 
+/// A value times 2^-shift.
+pub fn unshifted<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>, shift: usize) -> V<'c, 'a> {
+    match shift {
+        0 => value,
+        _ => e.mulf(value, e.cf_like(1.0 / (1u32 << shift) as f32, value.r#type())),
+    }
+}
+
 impl Storage {
     /// The parameter's memref: [groups, K, 16] floats, [groups, blocks of K, bytes] i8, or [N, K] row-major.
     pub fn memref<'c>(self, e: &Emitter<'c, '_>, rows: usize, columns: usize, element: Type<'c>) -> Type<'c> {
@@ -253,7 +263,7 @@ impl Storage {
 }
 
 impl<'c, 'a> Weight<'c, 'a> {
-    /// Whether a column is a plain f32 vector load, so that a GEMM needs no dequantised panel.
+    /// Whether a column is a plain f32 vector load, so that a GEMM needs no panel.
     pub fn streams_f32(&self, e: &Emitter<'c, 'a>) -> bool {
         self.storage == Storage::Float(Layout::Rows16) && memref_element(self.memref) == e.f32()
     }

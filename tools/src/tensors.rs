@@ -55,6 +55,18 @@ pub fn set_weight(executor: &mut Executor, name: &str, weight: &Tensor) -> Resul
     Ok(executor.set_weight(name, Inputs::new([weight])?.views()[0])?)
 }
 
+/// Calls a function once.
+///
+/// # Errors
+/// If an input's element is not passed in, the executor's, or if a result is a cache in a layout of its own.
+pub fn call<'t>(
+    executor: &mut Executor,
+    function: &str,
+    inputs: impl IntoIterator<Item = &'t Tensor>,
+) -> Result<Vec<Tensor>> {
+    results(&executor.call(function, &Inputs::new(inputs)?.views())?)
+}
+
 /// The results of a call.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ use crate::{
     emit::{Cmp, Emitter, LANES, V, memref_element},
     group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
-        cache::{Cache, CacheOperand, Row, Sequences, operand},
+        cache::{Cache, CacheOperand, Row, Sequences, operand, parameter},
         shared::{Scalars, Slot, each_lanes, load_lanes, store_lanes},
     },
     math::CmpF,
@@ -85,12 +85,8 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let attention = Attention::new(group, &mut scalars)?;
     let split = attention.parts > 1;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
-    let operand = |(i, v)| match [&attention.key, &attention.value].into_iter().find(|cache| cache.operand == i) {
-        Some(cache) => cache.memref(module, group),
-        None => flat(v),
-    };
     let mut parameters = vec![module.index(); 1 + scalars.sizes().len()];
-    parameters.extend(group.arguments.iter().enumerate().map(operand));
+    parameters.extend((0..group.arguments.len()).map(|i| parameter(module, group, i)));
     parameters.extend(group.yields.iter().map(flat));
     if split {
         parameters.push(module.memref(&[None], module.f32()));
@@ -571,8 +567,8 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         Ahead { memref: cache.memref, base, step, line }
     }
 
-    /// Where sixteen interleaved keys are, unless keys are transposed. A group that no row sees may lie in a page that does not exist: the nearest
-    /// seen group stands in for it, and its scores are masked.
+    /// Where sixteen interleaved keys are, unless keys are transposed. A group that no row sees may lie in a page that does
+    /// not exist: the nearest seen group stands in for it, and its scores are masked.
     fn key_group(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, group: usize) -> Option<Row<'c, 'a>> {
         if self.transposed.is_some() {
             return None;

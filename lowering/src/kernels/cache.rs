@@ -17,6 +17,12 @@ use kforge_program::{
 };
 use melior::ir::{Type, Value, ValueLike, operation::OperationRef};
 
+/// Operand `i` of a group of caches as a kernel's parameter: elements in a row, or bytes in a layout of 8 bits.
+pub fn parameter<'c>(e: &Emitter<'c, '_>, group: &Group<'c, '_>, i: usize) -> Type<'c> {
+    let is_int8 = Layout::from_name(&group.layouts[i]).is_some_and(Layout::is_int8);
+    e.memref(&[None], if is_int8 { e.int(8) } else { element(group.arguments[i].r#type()) })
+}
+
 /// A cache [B, C, H, D], or [Blocks, BlockSize, H, D] with a block table, as the operands of a group describe it.
 #[derive(Clone)]
 pub struct CacheOperand {
@@ -92,12 +98,6 @@ impl CacheOperand {
             (Some(_), Slot::Parameter(_)) => false,
         };
         self.layout.interleaves_keys() && whole
-    }
-
-    /// The cache as a kernel's parameter: elements in a row, or bytes.
-    pub fn memref<'c, 'a>(&self, e: &Emitter<'c, 'a>, group: &Group<'c, 'a>) -> Type<'c> {
-        let element = element(group.arguments[self.operand].r#type());
-        e.memref(&[None], if self.layout.is_int8() { e.int(8) } else { element })
     }
 
     /// The cache in a kernel: `memref` holds it, `operands` are the buffers of the group's operands.

@@ -16,7 +16,7 @@
 use crate::{
     emit::{Emitter, LANES, V},
     kernels::shared::load_lanes,
-    weights::{Block, Weight},
+    weights::{Block, Factors, Weight, unshifted},
 };
 use kforge_program::layout::UNIT;
 use kforge_quant::BlockFormat;
@@ -28,24 +28,17 @@ pub struct Column<'c, 'a> {
     pub index: V<'c, 'a>,
 }
 
-/// What a block's sum is multiplied by, and the total of its activations.
-pub struct Factors<'c, 'a> {
-    pub scale: V<'c, 'a>,
-    pub offset: Option<V<'c, 'a>>,
-}
-
-impl<'c, 'a> Factors<'c, 'a> {
-    /// Adds a block's sum to that of the blocks before; `total` is the block's [`total`].
-    pub fn fold(
-        &self,
-        e: &Emitter<'c, 'a>,
-        sum: V<'c, 'a>,
-        part: V<'c, 'a>,
-        total: impl FnOnce() -> V<'c, 'a>,
-    ) -> V<'c, 'a> {
-        let sum = e.fma(part, self.scale, sum);
-        self.offset.map_or(sum, |offset| e.fma(offset, e.splat(total()), sum))
-    }
+/// Adds a block's sum `part` to that of the blocks before; `offset` is what is added for each activation of the block, and
+/// their [`total`].
+pub fn fold<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    sum: V<'c, 'a>,
+    part: V<'c, 'a>,
+    scale: V<'c, 'a>,
+    offset: Option<(V<'c, 'a>, V<'c, 'a>)>,
+) -> V<'c, 'a> {
+    let sum = e.fma(part, scale, sum);
+    offset.map_or(sum, |(offset, total)| e.fma(offset, e.splat(total), sum))
 }
 
 /// Columns that share a scale, of a unit of 32.
@@ -106,22 +99,23 @@ pub fn accumulate<'c, 'a>(
             let mut shifted: Vec<(usize, Vec<V>)> = vec![];
             for (product, sums) in products.iter_mut().zip(sums.chunks_exact_mut(rows)) {
                 let (q, shift) = product.block.code(e, i);
-                let xs = known(&mut shifted, shift, || {
-                    let factor = e.cf(1.0 / (1u32 << shift) as f32);
-                    xs.iter().map(|x| e.splat(if shift == 0 { *x } else { e.mulf(*x, factor) })).collect()
-                });
+                let xs = known(&mut shifted, shift, || xs.iter().map(|x| e.splat(unshifted(e, *x, shift))).collect());
                 product.parts.iter_mut().zip(xs).for_each(|(part, x)| *part = e.fma(q, *x, *part));
                 let width = width(product.block.format);
                 if !(i + 1).is_multiple_of(width) {
                     continue;
                 }
-                let factors = product.block.factors(e, i / width);
-                for (r, (sum, part)) in sums.iter_mut().zip(&mut product.parts).enumerate() {
-                    *sum = factors.fold(e, *sum, *part, || {
+                let Factors { scale, offset } = product.block.factors(e, i / width);
+                let totals = match offset {
+                    None => &[],
+                    Some(_) => known(&mut totals, width, || {
                         let first = e.add_c(k, i + 1 - width);
                         let load = |r| move |at| load_lanes(e, x, &[e.ci(r), e.add_c(first, at)], None);
-                        known(&mut totals, width, || (0..rows).map(|r| total(e, width, load(r))).collect())[r]
-                    });
+                        (0..rows).map(|r| total(e, width, load(r))).collect()
+                    }),
+                };
+                for (r, (sum, part)) in sums.iter_mut().zip(&mut product.parts).enumerate() {
+                    *sum = fold(e, *sum, *part, scale, offset.map(|offset| (offset, totals[r])));
                     *part = e.vf(0.0);
                 }
             }

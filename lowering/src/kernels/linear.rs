@@ -25,12 +25,11 @@ use crate::{
     group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
         elementwise::{evaluate, is_elementwise},
-        factored::{self, Factors},
-        int8,
+        factored, int8,
         norm::{Norm, is_norm},
         shared::{each_lanes, load_lanes, store_lanes},
     },
-    weights::{Block, Reader, Storage, Weight},
+    weights::{Block, Factors, Reader, Storage, Weight, unshifted},
 };
 use kforge_passes::tuner::product::{AHEAD, AHEAD_INT8, GEMV_ROWS, PANEL_BYTES};
 use kforge_program::{Access, Layout, layout::UNIT};
@@ -43,6 +42,14 @@ use std::collections::BTreeSet;
 
 /// Rows of a task that takes totals of activations.
 const TOTALS_ROWS: usize = 8;
+
+/// The totals of a row's blocks of one width: columns `first..first + count` of [M, _].
+#[derive(Clone, Copy)]
+struct Totals {
+    width: usize,
+    first: usize,
+    count: usize,
+}
 
 /// The linear ops behind one output, and where their tasks begin.
 struct Section<'c, 'a> {
@@ -134,8 +141,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             parameters.push(module.memref(&[None, Some(section.columns)], element(ty)));
         }
         let totals = if group.kernel == "gemv" { vec![] } else { self.totals()? };
-        let width: usize = totals.iter().map(|width| self.depth / width).sum();
-        if width > 0 {
+        let width = totals.iter().map(|totals| totals.count).sum();
+        if !totals.is_empty() {
             parameters.push(module.memref(&[None, Some(width)], module.f32()));
         }
         let (e, values) = module.func(name, &parameters);
@@ -145,7 +152,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             _ => self.gemm(&e, task, rows, buffers, &totals)?,
         };
         e.ret();
-        let partner = (width > 0).then(|| {
+        let partner = (!totals.is_empty()).then(|| {
             let name = format!("{name}_totals");
             let (e, values) = module.func(&name, &parameters);
             self.emit_totals(&e, values[0], values[1], &values[2..], &totals);
@@ -191,13 +198,19 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     }
 
     fn weight(&self, root: OperationRef<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Weight<'c, 'a>> {
+        let (operand, (storage, rows, columns)) = self.stored(root)?;
+        Ok(Weight { storage, rows, columns, memref: buffers[operand] })
+    }
+
+    /// The operand that is a linear op's weight, and its storage, N and K.
+    fn stored(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, (usize, (Storage, usize, usize))> {
         let group = self.group;
         let operand = root.operand(1).ok().and_then(|w| group.argument(w));
         let operand =
             operand.ok_or_else(|| group.unsupported(Some(root), "the weight must be an operand of the group"))?;
-        let (storage, rows, columns) =
+        let stored =
             group.weight(operand)?.ok_or_else(|| group.unsupported(Some(root), "the weight must be a matrix"))?;
-        Ok(Weight { storage, rows, columns, memref: buffers[operand] })
+        Ok((operand, stored))
     }
 
     /// Normalised rows `first..first + count` in stack memory, or the operand itself.
@@ -332,7 +345,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, order));
             weights.iter().map(products).collect::<Result<Vec<_>>>()?
         } else {
-            products(e, weights, &indices, x, rows, ahead)
+            streams(e, weights, &indices, x, rows, ahead)
         };
         for g in 0..groups {
             let index = e.add_c(first, g);
@@ -348,38 +361,41 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(())
     }
 
-    /// Widths of blocks whose totals of activations a GEMM needs.
-    fn totals(&self) -> Result<'c, 'a, Vec<usize>> {
+    /// The totals of blocks of activations that a GEMM needs.
+    fn totals(&self) -> Result<'c, 'a, Vec<Totals>> {
         let mut widths = BTreeSet::new();
         for root in self.sections.iter().flat_map(|section| &section.roots).filter(|_| !self.int8) {
-            let operand = root.operand(1).ok().and_then(|w| self.group.argument(w));
-            if let Some((Storage::Quant(format), ..)) = operand.map(|i| self.group.weight(i)).transpose()?.flatten() {
+            if let (_, (Storage::Quant(format), ..)) = self.stored(*root)? {
                 widths.extend(factored::needs_total(format).then(|| factored::width(format)));
             }
         }
-        Ok(widths.into_iter().collect())
+        let mut first = 0;
+        let of = |width| {
+            let count = self.depth / width;
+            first += count;
+            Totals { width, first: first - count, count }
+        };
+        Ok(widths.into_iter().map(of).collect())
     }
 
-    /// The totals of some rows, [M, blocks of each of the widths].
+    /// Takes the totals of some rows.
     fn emit_totals(
         &self,
         e: &Emitter<'c, 'a>,
         task: V<'c, 'a>,
         rows: V<'c, 'a>,
         buffers: &[V<'c, 'a>],
-        widths: &[usize],
+        all: &[Totals],
     ) {
-        let (x, totals) = (buffers[self.input], buffers[buffers.len() - 1]);
+        let (x, memref) = (buffers[self.input], buffers[buffers.len() - 1]);
         let first = e.mul_c(task, TOTALS_ROWS);
         e.loop_(first, e.min(e.add_c(first, TOTALS_ROWS), rows), 1, |e, row| {
-            let mut start = 0;
-            for width in widths {
-                e.loop_(e.ci(0), e.ci(self.depth / width), 1, |e, block| {
-                    let first = e.mul_c(block, *width);
+            for totals in all {
+                e.loop_(e.ci(0), e.ci(totals.count), 1, |e, block| {
+                    let first = e.mul_c(block, totals.width);
                     let load = |at| load_lanes(e, x, &[row, e.add_c(first, at)], None);
-                    e.store(factored::total(e, *width, load), totals, &[row, e.add_c(block, start)]);
+                    e.store(factored::total(e, totals.width, load), memref, &[row, e.add_c(block, totals.first)]);
                 });
-                start += self.depth / width;
             }
         });
     }
@@ -390,7 +406,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         task: V<'c, 'a>,
         rows: V<'c, 'a>,
         buffers: &[V<'c, 'a>],
-        widths: &[usize],
+        totals: &[Totals],
     ) -> Result<'c, 'a, Size> {
         let group = self.group;
         let (block, height, width, depth) = match group.tile[..] {
@@ -428,12 +444,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let start = e.mul_c(row_block, block);
         let end = e.min(e.add_c(start, block), rows);
 
-        let mut totals = vec![];
-        let mut column = 0;
-        for blocks in widths {
-            totals.push((*blocks, buffers[buffers.len() - 1], column));
-            column += self.depth / blocks;
-        }
+        let totals: Vec<(Totals, V)> = totals.iter().map(|totals| (*totals, buffers[buffers.len() - 1])).collect();
         self.each_section(e, tile, width, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
             let first = e.mul_c(tile, groups);
@@ -506,7 +517,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         at: &[V<'c, 'a>],
         depths: Depths<'c, 'a>,
     ) -> Window<'c, 'a> {
-        let whole = Window { x: *x, at: at.to_vec(), depths, rows: at.to_vec() };
+        let whole = Window { x: *x, at: at.to_vec(), depths, numbers: at.to_vec() };
         let Some(scratch) = tile.scratch else { return whole };
         for (r, row) in at.iter().enumerate() {
             each_lanes(e, depths.count, |e, k, mask| {
@@ -528,16 +539,15 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         depths: Depths<'c, 'a>,
         sums: &[V<'c, 'a>],
     ) -> Result<'c, 'a, Vec<V<'c, 'a>>> {
-        let indices = tile.indices;
-        if !self.int8 {
-            return Ok(match panel.blocks {
-                Some(blocks) => accumulate_blocks(e, panel, blocks, tile, rows, depths, sums),
-                None => accumulate(e, panel, indices, rows, depths, (e.ci(0), depths.count), sums),
-            });
+        let (weight, indices) = (&panel.weight, tile.indices);
+        if self.int8 {
+            let (format, order) = (self.format(weight)?, int8::Order::Registers);
+            return Ok(int8::accumulate(e, weight, format, indices, rows.x.memref, &rows.at, order));
         }
-        let weight = &panel.weight;
-        let (format, order) = (self.format(weight)?, int8::Order::Registers);
-        Ok(int8::accumulate(e, weight, format, indices, rows.x.memref, &rows.at, order))
+        Ok(match panel.copy {
+            PanelCopy::Codes(codes) => accumulate_blocks(e, panel, codes, tile, rows, depths, sums),
+            _ => accumulate(e, panel, indices, rows, depths, (e.ci(0), depths.count), sums),
+        })
     }
 
     /// The epilogue of a tile from `row` on: `sums[root][g * height + r]`. With `end`, rows from there on are not stored.
@@ -605,7 +615,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(width / LANES)
     }
 
-    /// Where a task reads `depth` columns of K of `groups` row groups: the weight itself, or room for a dequantised copy.
+    /// Where a task reads `depth` columns of K of `groups` row groups: the weight itself, or room for a copy. The factors of
+    /// codes take a sixteenth more, an eighth in q6_k.
     fn panel(
         &self,
         e: &Emitter<'c, 'a>,
@@ -614,7 +625,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         depth: usize,
     ) -> Result<'c, 'a, Panel<'c, 'a>> {
         if self.int8 || weight.streams_f32(e) {
-            return Ok(Panel { weight: *weight, copy: None, blocks: None });
+            return Ok(Panel { weight: *weight, copy: PanelCopy::None });
         }
         let bytes = 4 * depth * groups * LANES;
         if bytes > PANEL_BYTES {
@@ -624,16 +635,16 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             );
             return Err(self.group.unsupported(None, message));
         }
-        let copy = e.alloca(&[depth, groups, LANES], e.f32());
-        let blocks = match weight.storage {
-            Storage::Float(_) => None,
+        let memref = e.alloca(&[depth, groups, LANES], e.f32());
+        let copy = match weight.storage {
+            Storage::Float(layout) => PanelCopy::Values { layout, memref },
             Storage::Quant(format) => {
                 let width = factored::width(format);
                 let factors = e.alloca(&[depth / width, 2, groups, LANES], e.f32());
-                Some(Blocks { format, width, factors })
+                PanelCopy::Codes(Codes { format, width, memref, factors })
             }
         };
-        Ok(Panel { weight: *weight, copy: Some(copy), blocks })
+        Ok(Panel { weight: *weight, copy })
     }
 
     fn summary(&self) -> String {
@@ -671,8 +682,8 @@ struct Tile<'t, 'c, 'a> {
     section: &'t Section<'c, 'a>,
     /// Rows of activations widened to f32.
     scratch: Option<V<'c, 'a>>,
-    /// The totals of activations, [M, _], of each width of blocks that need them from a column on.
-    totals: &'t [(usize, V<'c, 'a>, usize)],
+    /// The totals that blocks need, and where they are.
+    totals: &'t [(Totals, V<'c, 'a>)],
     /// Row groups of the weights, the first of them, and the last that exists.
     indices: &'t [V<'c, 'a>],
     first: V<'c, 'a>,
@@ -696,8 +707,8 @@ struct Window<'c, 'a> {
     x: Rows<'c, 'a>,
     at: Vec<V<'c, 'a>>,
     depths: Depths<'c, 'a>,
-    /// Their numbers in the operand.
-    rows: Vec<V<'c, 'a>>,
+    /// Of the rows in the operand.
+    numbers: Vec<V<'c, 'a>>,
 }
 
 /// Where a GEMM reads a weight.
@@ -705,50 +716,73 @@ struct Window<'c, 'a> {
 struct Panel<'c, 'a> {
     /// [groups, K, 16], or blocks.
     weight: Weight<'c, 'a>,
-    /// [columns of K, groups of the tile, 16] of f32 on the stack, where the weight is something else: its values, or its
-    /// codes.
-    copy: Option<V<'c, 'a>>,
-    blocks: Option<Blocks<'c, 'a>>,
+    copy: PanelCopy<'c, 'a>,
 }
 
-/// What goes with a panel of codes.
+/// What of a weight is on the stack, [columns of K, groups of the tile, 16] of f32.
 #[derive(Clone, Copy)]
-struct Blocks<'c, 'a> {
+enum PanelCopy<'c, 'a> {
+    /// Nothing: it is read where it lies.
+    None,
+    /// Floats of a layout, widened.
+    Values {
+        layout: Layout,
+        memref: V<'c, 'a>,
+    },
+    Codes(Codes<'c, 'a>),
+}
+
+/// The codes of blocks, and their factors.
+#[derive(Clone, Copy)]
+struct Codes<'c, 'a> {
     format: BlockFormat,
     /// Columns of a block.
     width: usize,
-    /// [blocks of K, (scale, offset), groups of the tile, 16] of f32 on the stack.
+    memref: V<'c, 'a>,
+    /// [blocks of K, (scale, offset), groups of the tile, 16] of f32.
     factors: V<'c, 'a>,
 }
 
 impl<'c, 'a> Panel<'c, 'a> {
     /// Copies columns of K, where there is a copy.
     fn fill(&self, e: &Emitter<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
-        let Some(copy) = self.copy else { return };
-        let Storage::Float(layout) = self.weight.storage else { return self.fill_blocks(e, indices, depths) };
+        match self.copy {
+            PanelCopy::None => {}
+            PanelCopy::Values { layout, memref } => self.fill_values(e, layout, memref, indices, depths),
+            PanelCopy::Codes(codes) => self.fill_codes(e, codes, indices, depths),
+        }
+    }
+
+    fn fill_values(
+        &self,
+        e: &Emitter<'c, 'a>,
+        layout: Layout,
+        memref: V<'c, 'a>,
+        indices: &[V<'c, 'a>],
+        depths: Depths<'c, 'a>,
+    ) {
         for (from, to, step) in strides(depths.count) {
             e.loop_(e.ci(from), e.ci(to), step, |e, k| {
                 for (g, index) in indices.iter().enumerate() {
                     let reader = self.weight.reader(e, layout, *index, e.add(depths.from, k), step, 0);
                     for i in 0..step {
-                        e.vstore(reader.column(e, i), copy, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
+                        e.vstore(reader.column(e, i), memref, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
                     }
                 }
             });
         }
     }
 
-    /// Copies codes of columns of K, and the factors of their blocks.
-    fn fill_blocks(&self, e: &Emitter<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
-        let (Some(copy), Some(Blocks { format, width, factors })) = (self.copy, self.blocks) else { return };
+    fn fill_codes(&self, e: &Emitter<'c, 'a>, codes: Codes<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
+        let Codes { format, width, memref, factors } = codes;
         let first = e.div_rem_c(depths.from, UNIT).0;
         e.loop_(e.ci(0), e.ci(depths.count / UNIT), 1, |e, unit| {
             for (g, index) in indices.iter().enumerate() {
                 let mut block = Block::new(e, self.weight.memref, format, *index, e.add(first, unit), 0);
                 for i in 0..UNIT {
                     let (q, shift) = block.code(e, i);
-                    let q = if shift == 0 { q } else { e.mulf(q, e.vf(1.0 / (1u32 << shift) as f32)) };
-                    e.vstore(q, copy, &[e.add_c(e.mul_c(unit, UNIT), i), e.ci(g), e.ci(0)]);
+                    let at = [e.add_c(e.mul_c(unit, UNIT), i), e.ci(g), e.ci(0)];
+                    e.vstore(unshifted(e, q, shift), memref, &at);
                 }
                 for number in 0..UNIT / width {
                     let at = e.add_c(e.mul_c(unit, UNIT / width), number);
@@ -764,8 +798,10 @@ impl<'c, 'a> Panel<'c, 'a> {
     /// Column `k` of those that `depths` begins with.
     fn load(&self, e: &Emitter<'c, 'a>, g: usize, index: V<'c, 'a>, depths: Depths<'c, 'a>, k: V<'c, 'a>) -> V<'c, 'a> {
         match self.copy {
-            None => e.vload(self.weight.memref, &[index, e.add(depths.from, k), e.ci(0)], LANES),
-            Some(copy) => e.vload(copy, &[k, e.ci(g), e.ci(0)], LANES),
+            PanelCopy::None => e.vload(self.weight.memref, &[index, e.add(depths.from, k), e.ci(0)], LANES),
+            PanelCopy::Values { memref, .. } | PanelCopy::Codes(Codes { memref, .. }) => {
+                e.vload(memref, &[k, e.ci(g), e.ci(0)], LANES)
+            }
         }
     }
 }
@@ -801,31 +837,31 @@ fn each_tile<'c, 'a>(
 fn accumulate_blocks<'c, 'a>(
     e: &Emitter<'c, 'a>,
     panel: &Panel<'c, 'a>,
-    blocks: Blocks<'c, 'a>,
+    codes: Codes<'c, 'a>,
     tile: &Tile<'_, 'c, 'a>,
     rows: &Window<'c, 'a>,
     depths: Depths<'c, 'a>,
     sums: &[V<'c, 'a>],
 ) -> Vec<V<'c, 'a>> {
-    let Blocks { format, width, factors } = blocks;
+    let Codes { format, width, factors, .. } = codes;
     let height = rows.at.len();
-    let totals = tile.totals.iter().find(|(of, ..)| *of == width && factored::needs_total(format));
+    let totals = tile.totals.iter().find(|(totals, _)| totals.width == width && factored::needs_total(format));
     let first = e.div_rem_c(depths.from, width).0;
     e.for_(e.ci(0), e.ci(depths.count / width), 1, sums, |e, block, sums| {
         let range = (e.mul_c(block, width), width);
         let zeros = vec![e.vf(0.0); sums.len()];
         let parts = accumulate(e, panel, tile.indices, rows, depths, range, &zeros);
         let factor = |i, g| e.vload(factors, &[block, e.ci(i), e.ci(g), e.ci(0)], LANES);
-        let of_rows: Option<Vec<V>> = totals.map(|(_, totals, start)| {
-            let column = e.add_c(e.add(first, block), *start);
-            rows.rows.iter().map(|row| e.load(*totals, &[*row, column])).collect()
+        let totals: Option<Vec<V>> = totals.map(|(totals, memref)| {
+            let column = e.add_c(e.add(first, block), totals.first);
+            rows.numbers.iter().map(|row| e.load(*memref, &[*row, column])).collect()
         });
         let mut folded = vec![];
         for (g, (sums, parts)) in sums.chunks_exact(height).zip(parts.chunks_exact(height)).enumerate() {
-            let factors = Factors { scale: factor(0, g), offset: of_rows.as_ref().map(|_| factor(1, g)) };
+            let (scale, offset) = (factor(0, g), totals.as_ref().map(|totals| (factor(1, g), totals)));
             for (r, (sum, part)) in sums.iter().zip(parts).enumerate() {
-                let total = || of_rows.as_ref().map_or_else(|| e.cf(0.0), |totals| totals[r]);
-                folded.push(factors.fold(e, *sum, *part, total));
+                let offset = offset.map(|(offset, totals)| (offset, totals[r]));
+                folded.push(factored::fold(e, *sum, *part, scale, offset));
             }
         }
         folded
@@ -864,7 +900,7 @@ fn accumulate<'c, 'a>(
 
 /// Rows of float activations times row groups `indices` of each weight, `sums[weight][g * rows + r]`: of those that are
 /// quantised together, and of the others.
-fn products<'c, 'a>(
+fn streams<'c, 'a>(
     e: &Emitter<'c, 'a>,
     weights: &[Weight<'c, 'a>],
     indices: &[V<'c, 'a>],

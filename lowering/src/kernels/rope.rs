@@ -19,7 +19,7 @@ use crate::{
     emit::{Cmp, Emitter, LANES, V, memref_element},
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::{
-        cache::{CacheOperand, Sequences, operand},
+        cache::{CacheOperand, Sequences, operand, parameter},
         int8::Rounded,
         shared::{Scalars, Slot, load_lanes, scatter, store_lanes},
     },
@@ -76,12 +76,10 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let sections = sections(group, &mut scalars)?;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
     let mut parameters = vec![module.index(); 1 + scalars.sizes().len()];
-    let in_place: Vec<Option<&CacheOperand>> =
-        (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
-    let cache = |operand| in_place.iter().flatten().find(|cache| cache.operand == operand).copied();
-    let memref = |v, cache: Option<&CacheOperand>| cache.map_or_else(|| flat(v), |cache| cache.memref(module, group));
-    parameters.extend(group.arguments.iter().enumerate().map(|(i, v)| memref(v, cache(i))));
-    parameters.extend(group.yields.iter().zip(&in_place).map(|(v, cache)| memref(v, *cache)));
+    let in_place: Vec<Option<usize>> = (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
+    parameters.extend((0..group.arguments.len()).map(|i| parameter(module, group, i)));
+    let result = |(v, cache): (_, &Option<usize>)| cache.map_or_else(|| flat(v), |i| parameter(module, group, i));
+    parameters.extend(group.yields.iter().zip(&in_place).map(result));
     let (e, values) = module.func(name, &parameters);
     let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
 
@@ -95,16 +93,15 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     e.ret();
 
     let mut access = vec![Access::Read; group.arguments.len()];
-    let in_place: Vec<Option<usize>> = in_place.iter().map(|cache| cache.map(|cache| cache.operand)).collect();
     access.extend(in_place.iter().map(|cache| if cache.is_some() { Access::ReadWrite } else { Access::Write }));
     let tasks = sections.iter().fold(Size::Const(0), |sum, section| sum.plus(group.size(section.input, 0..2)));
     Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), partner: None })
 }
 
-/// The cache that lies in the buffer of a result.
-fn overwritten(sections: &[Section], result: usize) -> Option<&CacheOperand> {
+/// The cache operand that lies in the buffer of a result.
+fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
     let target = sections.iter().flat_map(|section| &section.targets).find(|target| target.result == result)?;
-    target.cache.as_ref().map(|(cache, _)| cache)
+    target.cache.as_ref().map(|(cache, _)| cache.operand)
 }
 
 fn summary(group: &Group) -> String {

@@ -380,21 +380,8 @@ fn the_default_model_with_caches_of_8_bits() {
     let source = module(&f32.checkpoint, KvType::Q8, &[Phase::Prefill, Phase::Decode]).expect("heads of 64");
     let target = Target::host(None).expect("this machine");
     let compiled = compile::compile(&source, &target, Options::default()).expect("the model compiles");
-    let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
-    let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
-    let mut decoder = f32.decoder(&compiled, 2, reference::context(&rows));
     let limits = Limits { logit_tolerance: 0.5, nll_tolerance: 0.05, gap: 0.5 };
-    for row in &rows[..4] {
-        let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
-        assert!(outcome.pass, "{:?}: {} and {}", outcome.prompt, outcome.logit_error, outcome.nll_error);
-        assert!(outcome.logit_error > 0.01, "{:?}: nothing was rounded", outcome.prompt);
-    }
-    let ids = tokens(7, f32.checkpoint.config().vocab);
-    decoder.rewind(0);
-    let whole = decoder.prefill(&ids).expect("a prompt").to_vec();
-    decoder.rewind(0);
-    let steps: Vec<Vec<f32>> = ids.iter().map(|id| decoder.decode(*id).expect("a token").to_vec()).collect();
-    same_logits(&steps[6], &whole, "caches of 8 bits, token by token");
+    rounds_within(f32, &compiled, &limits, "caches of 8 bits");
 }
 
 /// The bound that docs/numerics.md states of `fast`, and that a prompt at once and token by token agree there too.
@@ -404,12 +391,17 @@ fn the_default_model_in_fast_numerics() {
     let options = Options { numerics: Numerics::Fast, ..Options::default() };
     let target = Target::host(None).expect("this machine");
     let compiled = compile::compile(&model.source, &target, options).expect("the model compiles");
+    let limits = Limits { logit_tolerance: 2.5, nll_tolerance: 0.1, gap: 3.0 };
+    rounds_within(model, &compiled, &limits, "fast");
+}
+
+/// Checks that what rounds something is off by no more than `limits`, and gives the same bits token by token.
+fn rounds_within(model: &Model, compiled: &Compiled, limits: &Limits, what: &str) {
     let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
     let tokenizer = model.checkpoint.tokenizer().expect("a tokenizer");
-    let mut decoder = model.decoder(&compiled, 2, reference::context(&rows));
-    let limits = Limits { logit_tolerance: 2.5, nll_tolerance: 0.1, gap: 3.0 };
+    let mut decoder = model.decoder(compiled, 2, reference::context(&rows));
     for row in &rows[..4] {
-        let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
+        let outcome = reference::check(limits, &tokenizer, &mut decoder, row).expect("a comparison");
         assert!(outcome.pass, "{:?}: {} and {}", outcome.prompt, outcome.logit_error, outcome.nll_error);
         assert!(outcome.logit_error > 0.01, "{:?}: nothing was rounded", outcome.prompt);
     }
@@ -418,5 +410,5 @@ fn the_default_model_in_fast_numerics() {
     let whole = decoder.prefill(&ids).expect("a prompt").to_vec();
     decoder.rewind(0);
     let steps: Vec<Vec<f32>> = ids.iter().map(|id| decoder.decode(*id).expect("a token").to_vec()).collect();
-    same_logits(&steps[6], &whole, "fast, token by token");
+    same_logits(&steps[6], &whole, &format!("{what}, token by token"));
 }

@@ -271,25 +271,23 @@ impl<'p> Bench<'p> {
         let kernels = self.executor.program().kernels.iter();
         let family = |name: &str| ["gemv", "gemm"].iter().any(|family| name.contains(family));
         let kernels: Vec<usize> = kernels.enumerate().filter(|(_, k)| family(&k.name)).map(|(i, _)| i).collect();
+        if kernels.is_empty() {
+            bail!("the problem has no kernel of linear layers");
+        }
         self.executor.start_profile();
         let mut total = KernelTime::default();
         while total.time < ROUND {
             self.executor.call(ENTRY, &views)?;
-            total = KernelTime::default();
-            for kernel in &kernels {
-                let KernelTime { launches, time } = *self.executor.profile().get(*kernel).context(NO_KERNEL)?;
-                total = KernelTime { launches: total.launches.max(launches), time: total.time + time };
-            }
-            if total.launches == 0 {
-                bail!(NO_KERNEL);
-            }
+            let times = self.executor.profile();
+            total = kernels.iter().fold(KernelTime::default(), |total, kernel| KernelTime {
+                launches: total.launches.max(times[*kernel].launches),
+                time: total.time + times[*kernel].time,
+            });
         }
         self.executor.end_profile();
-        Ok(total.time.as_secs_f64() * 1e6 / total.launches as f64)
+        Ok(total.time.as_secs_f64() * 1e6 / total.launches.max(1) as f64)
     }
 }
-
-const NO_KERNEL: &str = "the problem has no kernel of linear layers";
 
 /// Compiles a problem with a tile.
 pub fn compile_tile(problem: &Problem, tile: &[usize], target: &Target) -> Result<Compiled> {

@@ -10,7 +10,7 @@ use kforge_dialect::Interpreter;
 use kforge_program::Element;
 use kforge_reference::{Tensor, Tolerance, compare, random};
 use kforge_runtime::{Executor, View};
-use kforge_tools::tensors::{self, Inputs, program_element, reference_element};
+use kforge_tools::tensors::{self, program_element, reference_element};
 use std::{io, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -174,8 +174,7 @@ impl<'s> Plan<'s> {
         for (name, dims, _) in &self.states {
             executor.make_state(name, dims)?;
         }
-        let inputs = Inputs::new(&self.inputs)?;
-        tensors::results(&executor.call(self.entry, &inputs.views())?)
+        tensors::call(&mut executor, self.entry, &self.inputs)
     }
 }
 

@@ -193,7 +193,7 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
         for (i, run) in runs.iter_mut().enumerate() {
             progress.set_message(run.case.name.clone());
             run.turn(budget, &mut limits, &mut peers).with_context(|| run.case.name.clone())?;
-            let row = run.row(&mut limits, &peers)?;
+            let row = run.row(&limits, &peers);
             match report.rows.get_mut(i) {
                 Some(earlier) => *earlier = row,
                 None => report.rows.push(row),
@@ -230,10 +230,10 @@ impl Limits {
         Ok(())
     }
 
-    /// GB/s at which so many bytes are read over and over, measured once more.
-    fn raise_read(&mut self, bytes: u64) -> Result<()> {
-        let read = Roofline::new(usize::try_from(bytes)?)?.read_gb_s(self.threads, self.pattern)?;
-        let most = self.reads.entry(bytes).or_insert(read);
+    /// GB/s at which the bytes of a case are read over and over, measured once more.
+    fn raise_read(&mut self, case: &Case, footprint: &Roofline) -> Result<()> {
+        let read = footprint.read_gb_s(self.threads, self.pattern)?;
+        let most = self.reads.entry(case.work.bytes()).or_insert(read);
         *most = most.max(read);
         Ok(())
     }
@@ -271,35 +271,37 @@ struct Run<'c> {
 impl Run<'_> {
     /// Once more, and each library after it.
     fn turn(&mut self, budget: Budget, limits: &mut Limits, peers: &mut [Peer]) -> Result<()> {
-        limits.raise_read(self.case.work.bytes())?;
+        let footprint = Roofline::new(usize::try_from(self.case.work.bytes())?)?;
+        limits.raise_read(self.case, &footprint)?;
         self.calls = warm_up(&mut self.loaded.executor)?;
         self.samples.extend(sample(&mut self.loaded.executor, self.calls, budget)?);
-        let Some(shape) = self.case.work.f32_product() else { return Ok(()) };
-        self.answers.resize_with(peers.len(), Default::default);
-        for (peer, (samples, error)) in peers.iter_mut().zip(&mut self.answers) {
-            let answer = peer.measure(shape, budget.samples.as_secs_f64())?;
-            samples.extend(answer.samples_us);
-            *error = answer.relative_error;
+        if let Some(shape) = self.case.work.f32_product() {
+            self.answers.resize_with(peers.len(), Default::default);
+            for (peer, (samples, error)) in peers.iter_mut().zip(&mut self.answers) {
+                let answer = peer.measure(shape, budget.samples.as_secs_f64())?;
+                samples.extend(answer.samples_us);
+                *error = answer.relative_error;
+            }
+        }
+        limits.raise_read(self.case, &footprint)?;
+        let median_us = median(&self.samples);
+        for _ in 0..AGAIN {
+            if limits.over(self.case).us <= median_us {
+                break;
+            }
+            // The machine was held up while its limit was measured.
+            limits.raise_compute()?;
+            limits.raise_read(self.case, &footprint)?;
         }
         Ok(())
     }
 
     /// What the turns so far say.
-    fn row(&self, limits: &mut Limits, peers: &[Peer]) -> Result<Row> {
+    fn row(&self, limits: &Limits, peers: &[Peer]) -> Row {
         let work = &self.case.work;
         let (operations, bytes) = (work.operations(), work.bytes());
         let time = time(&self.samples, self.calls);
-        limits.raise_read(bytes)?;
-        let mut roof = limits.over(self.case);
-        for _ in 0..AGAIN {
-            if roof.us <= time.median_us {
-                break;
-            }
-            // The machine was held up while its limit was measured.
-            limits.raise_compute()?;
-            limits.raise_read(bytes)?;
-            roof = limits.over(self.case);
-        }
+        let roof = limits.over(self.case);
         let peers = peers.iter().zip(&self.answers).map(|(peer, (samples, max_error))| report::Peer {
             library: peer.library.into(),
             version: peer.version.clone(),
@@ -308,7 +310,7 @@ impl Run<'_> {
             ratio: median(samples) / time.median_us,
             max_error: *max_error,
         });
-        Ok(Row {
+        Row {
             name: self.case.name.clone(),
             numerics: self.case.numerics.name().into(),
             kernels: self.loaded.kernels.clone(),
@@ -321,7 +323,7 @@ impl Run<'_> {
             time,
             error: self.loaded.errors,
             peers: peers.collect(),
-        })
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use kforge_reference::{
 use kforge_runtime::Executor;
 use kforge_tools::{
     product::{Errors, Product, Shape},
-    tensors::{self, Inputs, program_element, set_weight},
+    tensors::{self, program_element, set_weight},
 };
 
 /// Products of f32, M x N x K: three of a decoder block, what a small decoder multiplies, squares, and odd ones.
@@ -257,8 +257,7 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
 
 /// The first result.
 fn call<'t>(executor: &mut Executor, function: &str, inputs: impl IntoIterator<Item = &'t Tensor>) -> Result<Tensor> {
-    let outputs = executor.call(function, &Inputs::new(inputs)?.views())?;
-    tensors::results(&outputs)?.into_iter().next().context("the function has no result")
+    tensors::call(executor, function, inputs)?.into_iter().next().context("the function has no result")
 }
 
 fn within(actual: &Tensor, expected: &Tensor) -> Result<Errors> {
