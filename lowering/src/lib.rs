@@ -9,6 +9,7 @@ pub mod listing;
 pub mod math;
 pub mod one_lane_stores;
 pub mod passes;
+pub mod to_wgsl;
 pub mod weights;
 
 use kforge_dialect::pass::{self, PassInfo};

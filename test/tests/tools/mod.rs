@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What the tests run.
-const TOOLS: [&str; 4] = ["kforge-opt", "kforge-run", "kforge-lsp", "kforge-reduce"];
+const TOOLS: [&str; 5] = ["kforge-opt", "kforge-run", "kforge-lsp", "kforge-reduce", "kforge-translate"];
 
 /// Folders whose sources the tools are built from.
 const SOURCES: [&str; 5] = ["dialect", "lib", "lowering", "runtime", "tools"];

@@ -1,0 +1,222 @@
+//! `memref`: buffers, workgroup memory and private arrays, all of them flat arrays in WGSL.
+//!
+//! `%a[%i, %j]` of a `memref<?x64xf32>` is `a[v0 * 64 + v1]`. Elements are scalars, or vectors of two or four lanes, which
+//! is how 8 and 16 bytes are loaded at once. Strides are static, so at most the outermost dimension is dynamic, and
+//! `memref.dim` of it is the length of the bound array over the stride.
+
+use super::{
+    error::{Result, TranslateError},
+    function::{Expr, Function},
+    types::{Literal, Scalar, Type, element},
+};
+use kforge_dialect::ir::dims;
+use melior::ir::{
+    Type as MlirType, TypeLike, Value, ValueLike,
+    operation::OperationRef,
+};
+use mlir_sys as sys;
+
+/// A memref that a kernel can name.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    pub name: String,
+    pub shape: Shape,
+}
+
+/// What a memref type says.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Type of an element of the array.
+    pub element: Type,
+    pub dims: Vec<Option<usize>>,
+    /// Elements from one index to the next, of each dimension.
+    strides: Vec<i64>,
+    offset: i64,
+    /// Elements of the array, if all dimensions are static; at least one.
+    pub elements: Option<u64>,
+}
+
+impl Shape {
+    /// # Errors
+    /// What to use instead.
+    pub fn of(ty: MlirType<'_>) -> std::result::Result<Self, String> {
+        let element_type = element(ty);
+        let element = match Type::of(element_type)? {
+            Type::Vector { scalar: Scalar::Bool, .. } => Err(format!("{ty} has no WGSL; store an i32")),
+            Type::Vector { lanes: 3, .. } => {
+                Err(format!("{ty} has no WGSL: an element would take the place of four; use vectors of two or four lanes"))
+            }
+            Type::Bytes => Err(format!("{ty} has no WGSL; store an i32 and bitcast it")),
+            element => Ok(element),
+        }?;
+        let dims = dims(ty);
+        if dims.iter().skip(1).any(Option::is_none) {
+            return Err(format!("{ty} has no WGSL: only the outermost size can be dynamic; flatten it and pass the sizes"));
+        }
+        let mut strides = vec![0i64; dims.len()];
+        let mut offset = 0i64;
+        // SAFETY: the type is a memref, and there is a place for each stride.
+        let is_strided = unsafe {
+            let result = sys::mlirMemRefTypeGetStridesAndOffset(ty.to_raw(), strides.as_mut_ptr(), &raw mut offset);
+            result.value != 0
+        };
+        let limit = i64::from(i32::MAX);
+        if !is_strided || strides.iter().chain([&offset]).any(|s| !(0..=limit).contains(s)) {
+            return Err(format!("{ty} has no WGSL; use strides and an offset that are static, and below 2^31"));
+        }
+        let mut last = Some(offset);
+        for (dim, stride) in dims.iter().zip(&strides) {
+            last = match (last, dim) {
+                (Some(last), Some(dim)) => {
+                    let span = i64::try_from(dim.saturating_sub(1)).ok().and_then(|d| d.checked_mul(*stride));
+                    let end = span.and_then(|s| s.checked_add(last)).filter(|end| *end < limit);
+                    Some(end.ok_or_else(|| format!("{ty} has no WGSL: an index has 32 bits, so use less than 2^31 elements"))?)
+                }
+                _ => None,
+            };
+        }
+        let elements = last.and_then(|last| u64::try_from(last).ok()).map(|last| last + 1);
+        Ok(Self { element, dims, strides, offset, elements })
+    }
+
+    /// `array<f32>` or `array<f32, 1024>`.
+    pub fn array(&self) -> String {
+        match self.elements {
+            Some(elements) => format!("array<{}, {elements}>", self.element),
+            None => format!("array<{}>", self.element),
+        }
+    }
+
+    pub fn element_bytes(&self) -> u64 {
+        let lanes = match self.element {
+            Type::Vector { lanes, .. } => lanes as u64,
+            Type::Bytes | Type::Matrix { .. } => 1,
+        };
+        self.element.scalar().bytes() * lanes
+    }
+
+    /// Bytes of the array, if static.
+    pub fn bytes(&self) -> Option<u64> {
+        self.elements.and_then(|elements| elements.checked_mul(self.element_bytes()))
+    }
+}
+
+/// Whether a type is a memref.
+pub fn is_memref(ty: MlirType<'_>) -> bool {
+    // SAFETY: the type is alive.
+    unsafe { sys::mlirTypeIsAMemRef(ty.to_raw()) }
+}
+
+impl Function {
+    pub(super) fn memref(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
+        match name {
+            "load" => {
+                let place = self.place(op, 0, 1)?;
+                self.define(op, place)
+            }
+            "store" => {
+                let value = self.operand(op, 0)?;
+                let place = self.place(op, 1, 2)?;
+                self.line(format!("{place} = {};", value.text));
+                Ok(())
+            }
+            "dim" => self.dim(op),
+            "alloca" => self.alloca(op),
+            "alloc" => self.unsupported(op, "use memref.alloca for private memory, or a workgroup attribution"),
+            "subview" | "reinterpret_cast" | "view" | "cast" | "collapse_shape" | "expand_shape" => {
+                self.unsupported(op, "fold it into the indices (--fold-memref-alias-ops), or take the other type")
+            }
+            _ => self.unsupported(op, "memref.load, store, dim and alloca have"),
+        }
+    }
+
+    /// `a[index]` of the memref that is operand `memref`, at the indices from operand `first` on.
+    pub(super) fn place(&mut self, op: OperationRef<'_, '_>, memref: usize, first: usize) -> Result<String> {
+        let memref = self.operand_value(op, memref)?;
+        let memory = self.memory(op, memref)?;
+        let index = self.index(op, &memory.shape, first)?;
+        Ok(format!("{}[{index}]", memory.name))
+    }
+
+    /// The place in the flat array, from the operands from `first` on.
+    fn index(&mut self, op: OperationRef<'_, '_>, shape: &Shape, first: usize) -> Result<String> {
+        let (mut terms, mut known) = (vec![], shape.offset);
+        for (i, stride) in shape.strides.iter().enumerate() {
+            let index = self.operand(op, first + i)?;
+            match index.as_int() {
+                Some(value) => known = known.wrapping_add(i64::from(value).wrapping_mul(*stride)),
+                None if *stride == 1 => terms.push(index.text),
+                None => terms.push(format!("{} * {stride}", index.text)),
+            }
+        }
+        if terms.is_empty() {
+            // An element that is not there is an error of the shader if WGSL knows the index; the op may never run.
+            let is_inside = known >= 0 && shape.elements.is_none_or(|elements| known.cast_unsigned() < elements);
+            if is_inside && known <= i64::from(i32::MAX) {
+                return Ok(known.to_string());
+            }
+            let literal = Literal::int(known).map_err(|message| TranslateError::op(op, message))?;
+            let constant = Expr::constant(vec![literal], Type::Vector { scalar: Scalar::I32, lanes: 1 });
+            return Ok(self.at_run_time(&constant).text);
+        }
+        let rest = Literal::int(known).map_err(|message| TranslateError::op(op, message))?;
+        match rest {
+            Literal::Int(0) => {}
+            Literal::Int(known) if known > 0 => terms.push(known.to_string()),
+            rest => terms.push(rest.to_string()),
+        }
+        Ok(terms.join(" + "))
+    }
+
+    fn dim(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
+        let memref = self.operand_value(op, 0)?;
+        let memory = self.memory(op, memref)?;
+        let axis = self.operand(op, 1)?.as_int().and_then(|axis| usize::try_from(axis).ok());
+        let Some((axis, dim)) = axis.and_then(|axis| memory.shape.dims.get(axis).map(|dim| (axis, *dim))) else {
+            return Err(TranslateError::op(op, "has no WGSL; use a constant axis that the memref has"));
+        };
+        let result = self.result(op, 0)?;
+        if let Some(dim) = dim {
+            let literal = Literal::int(dim as i64).map_err(|message| TranslateError::op(op, message))?;
+            let ty = self.result_type(op, 0)?;
+            self.bind(result, Expr::constant(vec![literal], ty));
+            return Ok(());
+        }
+        let inner: i64 = memory.shape.dims.iter().skip(1).map(|d| d.map_or(1, |d| d as i64)).product();
+        if memory.shape.offset != 0 || memory.shape.strides.get(axis) != Some(&inner) {
+            return Err(TranslateError::op(
+                op,
+                "of a strided memref has no WGSL: the array's length does not tell; pass the size as an argument",
+            ));
+        }
+        if inner == 0 {
+            return Err(TranslateError::op(op, "of a memref without elements has no WGSL; pass the size as an argument"));
+        }
+        let length = format!("arrayLength(&{})", memory.name);
+        self.define(op, if inner == 1 { format!("i32({length})") } else { format!("i32({length} / {inner}u)") })
+    }
+
+    fn alloca(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
+        let result = self.result(op, 0)?;
+        let memory = self.private(op, result)?;
+        self.line(format!("var {}: {};", memory.name, memory.shape.array()));
+        self.bind_memory(result, memory);
+        Ok(())
+    }
+
+    /// A private array for a value of memref type.
+    pub(super) fn private<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Memory> {
+        let shape = self.shape(op, value)?;
+        if shape.elements.is_none() {
+            return Err(TranslateError::op(op, format!("of {} has no WGSL; private memory has a static size", value.r#type())));
+        }
+        let name = self.name_for(value);
+        Ok(Memory { name, shape })
+    }
+
+    pub(super) fn shape<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Shape> {
+        let shape = Shape::of(value.r#type()).map_err(|message| TranslateError::op(op, format!("on {message}")))?;
+        self.features.f16 |= shape.element.uses_f16();
+        Ok(shape)
+    }
+}
