@@ -76,7 +76,9 @@ impl Valid<'_> {
         let threads: u64 = workgroup_size.iter().map(|size| u64::from(*size)).product();
         if threads > METAL_WORKGROUP_THREADS {
             let limit = METAL_WORKGROUP_THREADS;
-            return Err(self.fails("MSL", format!("a workgroup has {threads} threads, and Metal takes at most {limit}")));
+            return Err(
+                self.fails("MSL", format!("a workgroup has {threads} threads, and Metal takes at most {limit}"))
+            );
         }
         if *workgroup_bytes > METAL_WORKGROUP_BYTES {
             let limit = METAL_WORKGROUP_BYTES;
@@ -99,8 +101,8 @@ impl Valid<'_> {
             ..Default::default()
         };
         let pipeline = msl::PipelineOptions { entry_point: self.entry_point(), ..Default::default() };
-        let (text, info) = msl::write_string(&self.module, &self.info, &options, &pipeline)
-            .map_err(|e| self.fails("MSL", e))?;
+        let (text, info) =
+            msl::write_string(&self.module, &self.info, &options, &pipeline).map_err(|e| self.fails("MSL", e))?;
         for name in info.entry_point_names {
             name.map_err(|e| self.fails("MSL", e))?;
         }

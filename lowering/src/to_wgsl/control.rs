@@ -69,9 +69,11 @@ impl Function {
         for i in 0..variables.len() {
             values.push(self.operand(terminator, first + i)?);
         }
+        let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         for (i, value) in values.iter_mut().enumerate() {
-            // Lines before this one's have changed the variables up to here.
-            if variables.iter().take(i).any(|variable| variable.text == value.text) {
+            // Lines before this one's have changed the variables up to here, which an expression may be made of.
+            let is_changed = variables.iter().take(i).any(|variable| variable.text == value.text);
+            if is_changed || (i > 0 && !value.is_constant() && !is_name(&value.text)) {
                 let name = self.names.value();
                 self.line(format!("let {name} = {};", value.text));
                 value.text = name;

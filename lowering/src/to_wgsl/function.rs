@@ -5,7 +5,7 @@
 //!
 //! WGSL evaluates expressions of literals when a shader is made, and refuses one that overflows, divides by zero or is no
 //! number, where MLIR only says that its value does not matter. So an op whose operands are all literals gets the first of
-//! them through a `let`, which makes the expression one of run time ([`Function::operands`]).
+//! them through a `var`, which makes the expression one of run time ([`Function::operands`]).
 
 use super::{
     Features,
@@ -74,10 +74,11 @@ impl Expr {
         }
     }
 
+    /// Lanes of the text's own type: packed halves and bytes are one word.
     pub fn lanes(&self) -> usize {
         match self.ty {
-            Type::Vector { lanes, .. } => lanes,
-            Type::Bytes | Type::Matrix { .. } => 1,
+            Type::Vector { lanes, .. } if self.form != Form::Word => lanes,
+            _ => 1,
         }
     }
 
@@ -227,7 +228,10 @@ impl Function {
         let region = if region < op.region_count() { op.region(region).ok() } else { None };
         let block = region.and_then(|r| r.first_block()).ok_or_else(|| TranslateError::op(op, "has no body"))?;
         if block.next_in_region().is_some() {
-            return Err(TranslateError::op(op, "has several blocks, which WGSL cannot jump between; use scf for branches"));
+            return Err(TranslateError::op(
+                op,
+                "has several blocks, which WGSL cannot jump between; use scf for branches",
+            ));
         }
         Ok(block)
     }
@@ -349,7 +353,8 @@ impl Function {
             return expr.clone();
         }
         let name = self.names.value();
-        self.line(format!("let {name} = {};", expr.text));
+        // naga's validator looks through a `let`.
+        self.line(format!("var {name} = {};", expr.text));
         Expr::value(name, expr.ty)
     }
 
@@ -400,7 +405,8 @@ impl Function {
 
     /// The last word of an enumeration's attribute: `xor` of `#gpu<shuffle_mode xor>`.
     pub fn keyword(&self, op: OperationRef<'_, '_>, name: &str) -> Result<String> {
-        let attribute = op.attribute(name).map_err(|_| TranslateError::op(op, format!("lacks the attribute '{name}'")))?;
+        let attribute =
+            op.attribute(name).map_err(|_| TranslateError::op(op, format!("lacks the attribute '{name}'")))?;
         let text = attribute.to_string();
         let word = text.split(['<', '>', ' ']).rfind(|word| !word.is_empty());
         word.map(str::to_owned).ok_or_else(|| TranslateError::op(op, format!("has an unreadable '{name}'")))

@@ -75,7 +75,10 @@ pub fn translate(op: OperationRef<'_, '_>) -> Result<Shader> {
             let ty = function.type_of(op, *value)?;
             let Type::Vector { scalar: scalar @ (Scalar::I32 | Scalar::F32), lanes: 1 } = ty else {
                 let ty = value.r#type();
-                return Err(TranslateError::op(op, format!("has an argument of type {ty}; pass i32, index, f32 or a memref")));
+                return Err(TranslateError::op(
+                    op,
+                    format!("has an argument of type {ty}; pass i32, index, f32 or a memref"),
+                ));
             };
             let name = member_name(*value, i, &members);
             arguments.push(Argument::Scalar { offset: 4 * members.len() as u64, scalar });

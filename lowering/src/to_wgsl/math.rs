@@ -11,8 +11,8 @@ impl Function {
     pub(super) fn math(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
         let function = match name {
             "absf" | "absi" => "abs",
-            "acos" | "acosh" | "asin" | "asinh" | "atan" | "atan2" | "atanh" | "ceil" | "cos" | "cosh" | "exp" | "exp2"
-            | "floor" | "fma" | "log" | "log2" | "sin" | "sinh" | "sqrt" | "tan" | "trunc" => name,
+            "acos" | "acosh" | "asin" | "asinh" | "atan" | "atan2" | "atanh" | "ceil" | "cos" | "cosh" | "exp"
+            | "exp2" | "floor" | "fma" | "log" | "log2" | "sin" | "sinh" | "sqrt" | "tan" | "trunc" => name,
             "roundeven" => "round",
             "rsqrt" => "inverseSqrt",
             "ctlz" => "countLeadingZeros",

@@ -38,9 +38,8 @@ impl Function {
                 Ok(())
             }
             "subgroup_mma_compute" => {
-                let operands: Vec<String> = (0..3)
-                    .map(|i| self.operand(op, i).map(|operand| operand.text))
-                    .collect::<Result<_>>()?;
+                let operands: Vec<String> =
+                    (0..3).map(|i| self.operand(op, i).map(|operand| operand.text)).collect::<Result<_>>()?;
                 self.define(op, format!("coopMultiplyAdd({})", operands.join(", ")))
             }
             _ => self.unsupported(op, "load, constant, compute and store have"),
@@ -53,7 +52,10 @@ impl Function {
         let memory = self.memory(op, value)?;
         if memory.shape.element != (Type::Vector { scalar: matrix.scalar(), lanes: 1 }) {
             let scalar = matrix.scalar();
-            return Err(TranslateError::op(op, format!("of {scalar} has no WGSL on this memref; use elements of {scalar}")));
+            return Err(TranslateError::op(
+                op,
+                format!("of {scalar} has no WGSL on this memref; use elements of {scalar}"),
+            ));
         }
         Ok(format!("&{}", self.place(op, memref, memref + 1)?))
     }

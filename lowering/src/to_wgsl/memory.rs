@@ -10,10 +10,7 @@ use super::{
     types::{Literal, Scalar, Type, element},
 };
 use kforge_dialect::ir::dims;
-use melior::ir::{
-    Type as MlirType, TypeLike, Value, ValueLike,
-    operation::OperationRef,
-};
+use melior::ir::{Type as MlirType, TypeLike, Value, ValueLike, operation::OperationRef};
 use mlir_sys as sys;
 
 /// A memref that a kernel can name.
@@ -43,15 +40,17 @@ impl Shape {
         let element_type = element(ty);
         let element = match Type::of(element_type)? {
             Type::Vector { scalar: Scalar::Bool, .. } => Err(format!("{ty} has no WGSL; store an i32")),
-            Type::Vector { lanes: 3, .. } => {
-                Err(format!("{ty} has no WGSL: an element would take the place of four; use vectors of two or four lanes"))
-            }
+            Type::Vector { lanes: 3, .. } => Err(format!(
+                "{ty} has no WGSL: an element would take the place of four; use vectors of two or four lanes"
+            )),
             Type::Bytes => Err(format!("{ty} has no WGSL; store an i32 and bitcast it")),
             element => Ok(element),
         }?;
         let dims = dims(ty);
         if dims.iter().skip(1).any(Option::is_none) {
-            return Err(format!("{ty} has no WGSL: only the outermost size can be dynamic; flatten it and pass the sizes"));
+            return Err(format!(
+                "{ty} has no WGSL: only the outermost size can be dynamic; flatten it and pass the sizes"
+            ));
         }
         let mut strides = vec![0i64; dims.len()];
         let mut offset = 0i64;
@@ -70,7 +69,9 @@ impl Shape {
                 (Some(last), Some(dim)) => {
                     let span = i64::try_from(dim.saturating_sub(1)).ok().and_then(|d| d.checked_mul(*stride));
                     let end = span.and_then(|s| s.checked_add(last)).filter(|end| *end < limit);
-                    Some(end.ok_or_else(|| format!("{ty} has no WGSL: an index has 32 bits, so use less than 2^31 elements"))?)
+                    Some(end.ok_or_else(|| {
+                        format!("{ty} has no WGSL: an index has 32 bits, so use less than 2^31 elements")
+                    })?)
                 }
                 _ => None,
             };
@@ -190,7 +191,10 @@ impl Function {
             ));
         }
         if inner == 0 {
-            return Err(TranslateError::op(op, "of a memref without elements has no WGSL; pass the size as an argument"));
+            return Err(TranslateError::op(
+                op,
+                "of a memref without elements has no WGSL; pass the size as an argument",
+            ));
         }
         let length = format!("arrayLength(&{})", memory.name);
         self.define(op, if inner == 1 { format!("i32({length})") } else { format!("i32({length} / {inner}u)") })
@@ -208,7 +212,10 @@ impl Function {
     pub(super) fn private<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Memory> {
         let shape = self.shape(op, value)?;
         if shape.elements.is_none() {
-            return Err(TranslateError::op(op, format!("of {} has no WGSL; private memory has a static size", value.r#type())));
+            return Err(TranslateError::op(
+                op,
+                format!("of {} has no WGSL; private memory has a static size", value.r#type()),
+            ));
         }
         let name = self.name_for(value);
         Ok(Memory { name, shape })

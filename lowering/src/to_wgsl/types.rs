@@ -82,9 +82,8 @@ impl Type {
     pub fn of(ty: MlirType<'_>) -> Result<Type, String> {
         let text = ty.to_string();
         if let Some(matrix) = text.strip_prefix("!gpu.mma_matrix<") {
-            return matrix_type(matrix).ok_or_else(|| {
-                format!("{text} has no WGSL; use a square matrix of 8x8 or 16x16, of f16 or f32")
-            });
+            return matrix_type(matrix)
+                .ok_or_else(|| format!("{text} has no WGSL; use a square matrix of 8x8 or 16x16, of f16 or f32"));
         }
         // SAFETY: the type is alive.
         if !unsafe { sys::mlirTypeIsAVector(ty.to_raw()) } {

@@ -221,7 +221,13 @@ impl Function {
             "mul" if !is_bool => " * ",
             "and" => " & ",
             "or" => " | ",
-            "xor" => if is_bool { " != " } else { " ^ " },
+            "xor" => {
+                if is_bool {
+                    " != "
+                } else {
+                    " ^ "
+                }
+            }
             "maxsi" | "maximumf" | "maxnumf" if !is_bool => "max",
             "minsi" | "minimumf" | "minnumf" if !is_bool => "min",
             _ => return self.unsupported(op, "use add, mul, and, or, xor, or a signed or float minimum or maximum"),
@@ -267,18 +273,14 @@ impl Function {
             self.bind(result, Expr { ty: to, ..from });
             return Ok(());
         }
-        let are_words = [from.ty, to].iter().all(|ty| {
-            *ty != Type::Bytes && matches!(ty.scalar(), Scalar::I32 | Scalar::F32)
-        });
+        let are_words =
+            [from.ty, to].iter().all(|ty| *ty != Type::Bytes && matches!(ty.scalar(), Scalar::I32 | Scalar::F32));
         match (from.ty, to) {
             (Type::Vector { lanes: a, .. }, Type::Vector { lanes: b, .. }) if a == b && are_words => {
                 let value = self.at_run_time(&from);
                 self.define(op, format!("bitcast<{to}>({})", value.text))
             }
-            _ => self.unsupported(
-                op,
-                "cast between i32 and f32, or vector<1xi32> and vector<2xf16> or vector<4xi8>",
-            ),
+            _ => self.unsupported(op, "cast between i32 and f32, or vector<1xi32> and vector<2xf16> or vector<4xi8>"),
         }
     }
 }

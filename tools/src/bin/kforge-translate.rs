@@ -71,8 +71,9 @@ fn run(options: &Options) -> Result<()> {
     };
     let context = context();
     // Diagnostics print a place as loc("file":1:2).
-    let module = parse(&context, &source, &name)
-        .map_err(|e| Located(e.0.replace(&format!("loc(\"{name}\":"), &format!("{name}:")).replace("): error:", ": error:")))?;
+    let module = parse(&context, &source, &name).map_err(|e| {
+        Located(e.0.replace(&format!("loc(\"{name}\":"), &format!("{name}:")).replace("): error:", ": error:"))
+    })?;
     let shaders = match &options.kernel {
         Some(kernel) => to_wgsl::translate_kernel(module.as_operation(), kernel).map(Vec::from_iter),
         None => to_wgsl::translate(module.as_operation()),
