@@ -1,4 +1,5 @@
 //! See docs/architecture.md.
 
 pub mod generate;
+pub mod gpu_kernels;
 pub mod run;

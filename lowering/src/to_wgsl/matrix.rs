@@ -31,7 +31,10 @@ impl Function {
                 let ty = self.result_type(op, 0)?;
                 let value = self.operand(op, 0)?;
                 if !is_zero(&value) {
-                    return self.unsupported(op, "of anything but the constant 0.0; load the matrix");
+                    return Err(TranslateError::op(
+                        op,
+                        "has no WGSL for a value but the constant 0.0; load the matrix",
+                    ));
                 }
                 let result = self.result(op, 0)?;
                 self.bind(result, Expr::value(format!("{ty}()"), ty));

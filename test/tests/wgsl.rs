@@ -1,0 +1,118 @@
+//! Kernels as WGSL: the test files' and random ones pass naga's validator, and its writers for Metal, Vulkan and DirectX.
+
+mod tools;
+
+use kforge_lowering::{
+    compile::{context, parse},
+    to_wgsl::{self, Access, Argument, Features, Shader, Uniform, check, types::Scalar},
+};
+use kforge_test::gpu_kernels::{GROUP, GROUPS, INPUTS, OUTPUTS, inputs, kernel};
+use std::{collections::BTreeSet, fs, path::Path};
+
+const SEEDS: u64 = 300;
+
+fn translate(source: &str, name: &str) -> Vec<Shader> {
+    let context = context();
+    let module = parse(&context, source, name).unwrap_or_else(|e| panic!("{e}\n{source}"));
+    let shaders = to_wgsl::translate(module.as_operation()).unwrap_or_else(|e| panic!("{}\n{source}", e.in_file(name)));
+    let again = to_wgsl::translate(module.as_operation()).expect("what was translated once is again");
+    assert_eq!(shaders, again, "{name}: the translation differs from one time to the next");
+    shaders
+}
+
+/// Validates a shader, and writes it in every language that its features and size admit.
+fn check(shader: &Shader) {
+    let valid = check::validate(shader).unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
+    let words = valid.spirv().unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
+    assert_eq!(words.first(), Some(&0x0723_0203), "the first word of SPIR-V");
+    let is_matrix = shader.features.cooperative_matrices;
+    assert_eq!(valid.hlsl().is_ok(), !is_matrix, "{:?}\n{}", valid.hlsl().err(), shader.text);
+    let is_large = is_matrix && shader.text.contains("16x16");
+    assert_eq!(valid.msl().is_ok(), !is_large, "{:?}\n{}", valid.msl().err(), shader.text);
+}
+
+#[test]
+fn test_files_are_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("to_wgsl");
+    let mut files = vec![];
+    tools::collect(&folder, &mut |file| files.push(file.to_owned())).unwrap();
+    files.retain(|file| !file.ends_with("errors.mlir"));
+    files.sort();
+    let mut kernels = BTreeSet::new();
+    for file in &files {
+        let name = file.display().to_string();
+        for shader in translate(&fs::read_to_string(file).unwrap(), &name) {
+            check(&shader);
+            kernels.insert(shader.kernel);
+        }
+    }
+    for realistic in ["gemm_tiled", "gemv_q4", "gemv_int8", "softmax", "rms_norm", "gemm_matrix"] {
+        assert!(kernels.contains(realistic), "{realistic} is not among {kernels:?}");
+    }
+}
+
+#[test]
+fn random_kernels_are_valid() {
+    for seed in 0..SEEDS {
+        let kernel = kernel(seed);
+        let shaders = translate(&kernel.text, &format!("seed {seed}"));
+        let [shader] = &shaders[..] else { panic!("seed {seed} has {} kernels", shaders.len()) };
+        check(shader);
+        assert_eq!(shader.features, Features::default(), "seed {seed}");
+    }
+}
+
+#[test]
+fn random_kernels_have_one_result() {
+    let mut different = BTreeSet::new();
+    for seed in 0..SEEDS {
+        let kernel = kernel(seed);
+        let (ints, floats) = kernel.run(&inputs(seed));
+        assert_eq!((ints.len(), floats.len()), (GROUPS * GROUP * OUTPUTS, GROUPS * GROUP * OUTPUTS));
+        assert!(floats.iter().all(|f| (0.0..256.0).contains(f) && f.fract() == 0.0), "seed {seed}: {floats:?}");
+        assert_eq!(inputs(seed).ints.len(), INPUTS);
+        different.insert(ints);
+    }
+    assert!(different.len() > SEEDS as usize * 9 / 10, "only {} results are different", different.len());
+}
+
+#[test]
+fn what_a_host_must_know() {
+    let source = "gpu.module @m {
+      gpu.func @k(%a: memref<?xvector<4xf16>>, %n: i32, %b: memref<8x4xf32>, %s: f32)
+          workgroup(%t: memref<3xf32, #gpu.address_space<workgroup>>, %u: memref<2xvector<4xf32>, #gpu.address_space<workgroup>>)
+          kernel attributes {known_block_size = array<i32: 8, 4, 2>} {
+        %c0 = arith.constant 0 : index
+        memref.store %s, %b[%c0, %c0] : memref<8x4xf32>
+        gpu.return
+      }
+    }";
+    let shaders = translate(source, "a test");
+    let [shader] = &shaders[..] else { panic!("{shaders:?}") };
+    check(shader);
+    assert_eq!((shader.kernel.as_str(), shader.entry.as_str()), ("k", "k"));
+    assert_eq!(shader.workgroup_size, [8, 4, 2]);
+    // The vectors begin at a multiple of their size.
+    assert_eq!(shader.workgroup_bytes, 16 + 32);
+    assert_eq!(shader.features, Features { f16: true, ..Features::default() });
+    assert_eq!(shader.uniform, Some(Uniform { binding: 2, bytes: 8 }));
+    assert_eq!(
+        shader.arguments,
+        [
+            Argument::Buffer { binding: 0, access: Access::Read, element_bytes: 8, elements: None },
+            Argument::Scalar { offset: 0, scalar: Scalar::I32 },
+            Argument::Buffer { binding: 1, access: Access::ReadWrite, element_bytes: 4, elements: Some(32) },
+            Argument::Scalar { offset: 4, scalar: Scalar::F32 },
+        ]
+    );
+}
+
+#[test]
+fn built_modules_have_errors_without_a_place() {
+    let context = context();
+    let error = to_wgsl::TranslateError::at(melior::ir::Location::unknown(&context), "is wrong");
+    assert_eq!(error.to_string(), "error: is wrong");
+    let named = melior::ir::Location::name(&context, "x", melior::ir::Location::new(&context, "-", 3, 5));
+    let error = to_wgsl::TranslateError::at(named, "is wrong").in_file("f.mlir");
+    assert_eq!(error.to_string(), "f.mlir:3:5: error: is wrong");
+}
