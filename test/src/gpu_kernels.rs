@@ -92,11 +92,14 @@ impl Value {
     }
 }
 
+/// What an op makes of its operands.
+type Eval = fn(&[Value]) -> Value;
+
 /// An op of one result: its text with `$0`, `$1`, ... for operands, and its meaning.
 #[derive(Clone, Debug)]
 struct Op {
     text: String,
-    eval: fn(&[Value]) -> Value,
+    eval: Eval,
 }
 
 #[derive(Clone, Debug)]
@@ -239,7 +242,7 @@ impl Generator {
         out
     }
 
-    fn op(&mut self, text: &str, eval: fn(&[Value]) -> Value, args: &[usize], ty: Ty, into: &mut Vec<Stmt>) -> usize {
+    fn op(&mut self, text: &str, eval: Eval, args: &[usize], ty: Ty, into: &mut Vec<Stmt>) -> usize {
         let out = self.fresh();
         into.push(Stmt::Op { out, op: Op { text: text.into(), eval }, args: args.to_vec() });
         self.see(out, ty);
@@ -357,7 +360,6 @@ impl Generator {
             let value = integer(&mut self.rng);
             b = self.constant(ty, Value::Int(value), into);
         }
-        type Eval = fn(&[Value]) -> Value;
         let plain: [(&str, Eval); 10] = [
             ("addi", |v| Value::Int(v[0].int().wrapping_add(v[1].int()))),
             ("subi", |v| Value::Int(v[0].int().wrapping_sub(v[1].int()))),
@@ -409,7 +411,7 @@ impl Generator {
         let (a, b, c) = (self.pick(Ty::Float), self.pick(Ty::Float), self.pick(Ty::Float));
         // The picked ones may be uncut; a cut makes the bounds of the products hold.
         let (a, b, c) = (self.cut(a, into), self.cut(b, into), self.cut(c, into));
-        let (text, eval, args): (&str, fn(&[Value]) -> Value, Vec<usize>) = match self.below(8) {
+        let (text, eval, args): (&str, Eval, Vec<usize>) = match self.below(8) {
             0 => ("arith.addf $0, $1 : f32", |v| Value::Float(v[0].float() + v[1].float()), vec![a, b]),
             1 => ("arith.subf $0, $1 : f32", |v| Value::Float(v[0].float() - v[1].float()), vec![a, b]),
             2 => ("arith.mulf $0, $1 : f32", |v| Value::Float(v[0].float() * v[1].float()), vec![a, b]),
@@ -427,7 +429,6 @@ impl Generator {
     }
 
     fn compare(&mut self, into: &mut Vec<Stmt>) {
-        type Eval = fn(&[Value]) -> Value;
         let ints: [(&str, Eval); 10] = [
             ("eq", |v| Value::Bool(v[0].int() == v[1].int())),
             ("ne", |v| Value::Bool(v[0].int() != v[1].int())),

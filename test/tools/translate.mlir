@@ -2,8 +2,8 @@
 // RUN: kforge-translate --mlir-to-wgsl %s | FileCheck %s --check-prefix=ALL
 // RUN: kforge-translate --mlir-to-wgsl - --kernel second < %s | FileCheck %s --check-prefix=ONE
 // RUN: kforge-translate --mlir-to-wgsl %s --kernel first -o %t.wgsl && FileCheck %s --check-prefix=FIRST < %t.wgsl
-// RUN: kforge-translate --mlir-to-wgsl %s --kernel second --emit msl | FileCheck %s --check-prefix=MSL
-// RUN: kforge-translate --mlir-to-wgsl %s --kernel second --emit hlsl | FileCheck %s --check-prefix=HLSL
+// RUN: kforge-translate --mlir-to-wgsl %s --kernel second --emit msl | FileCheck %s --check-prefix=METAL
+// RUN: kforge-translate --mlir-to-wgsl %s --kernel second --emit hlsl | FileCheck %s --check-prefix=DIRECTX
 // RUN: kforge-translate --mlir-to-wgsl %s --kernel second --emit spirv -o %t.spv && od -A n -t x4 -N 4 %t.spv | FileCheck %s --check-prefix=SPIRV
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel second --emit spirv 2>&1 | FileCheck %s --check-prefix=BINARY
 // RUN: not kforge-translate --mlir-to-wgsl %s --emit spirv -o %t.spv 2>&1 | FileCheck %s --check-prefix=SEVERAL
@@ -28,10 +28,10 @@
 // ONE: fn second(
 // FIRST: fn first(
 // FIRST-NOT: second
-// MSL: kernel void second(
-// MSL: device {{.*}}& arg0 {{\[\[}}buffer(0)]]
-// HLSL: RWByteAddressBuffer arg0
-// HLSL: numthreads(64, 1, 1)
+// METAL: kernel void second(
+// METAL: device {{.*}}& arg0_ {{\[\[}}buffer(0)]]
+// DIRECTX: RWByteAddressBuffer arg0_
+// DIRECTX: numthreads(64, 1, 1)
 // SPIRV: 07230203
 // BINARY: kforge-translate: SPIR-V is binary; name a file with -o
 // SEVERAL: kforge-translate: a SPIR-V file holds one kernel; name it with --kernel: first, second, threads, memory

@@ -161,6 +161,9 @@ impl Function {
             return self.unsupported(op, "use scf.if");
         }
         let operands = self.operands(op)?;
+        if operands.iter().any(|o| o.ty == Type::Bytes) && operands.first().is_some_and(|c| c.lanes() > 1) {
+            return self.unsupported(op, "extend the bytes to i32");
+        }
         self.define(op, format!("select({}, {}, {})", text(&operands, 2), text(&operands, 1), text(&operands, 0)))
     }
 

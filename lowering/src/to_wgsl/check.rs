@@ -5,7 +5,7 @@
 
 use super::{Argument, Features, Shader};
 use naga::{
-    Module, ShaderStage,
+    CooperativeSize, Module, ShaderStage, Type, TypeInner,
     back::{hlsl, msl, spv},
     front::wgsl,
     valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
@@ -72,7 +72,7 @@ impl Valid<'_> {
     /// # Errors
     /// A limit of Metal, or the writer's message.
     pub fn msl(&self) -> Result<String> {
-        let Shader { workgroup_size, workgroup_bytes, features, .. } = self.shader;
+        let Shader { workgroup_size, workgroup_bytes, .. } = self.shader;
         let threads: u64 = workgroup_size.iter().map(|size| u64::from(*size)).product();
         if threads > METAL_WORKGROUP_THREADS {
             let limit = METAL_WORKGROUP_THREADS;
@@ -85,7 +85,9 @@ impl Valid<'_> {
             let message = format!("a workgroup has {workgroup_bytes} bytes of memory, and Metal takes at most {limit}");
             return Err(self.fails("MSL", message));
         }
-        if features.cooperative_matrices && self.shader.text.contains("coop_mat16x16") {
+        let is_large =
+            |ty: &Type| matches!(ty.inner, TypeInner::CooperativeMatrix { columns: CooperativeSize::Sixteen, .. });
+        if self.module.types.iter().any(|(_, ty)| is_large(ty)) {
             return Err(self.fails("MSL", "Metal's matrices are 8x8"));
         }
         let mut resources = msl::EntryPointResources::default();

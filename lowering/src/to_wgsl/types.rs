@@ -225,8 +225,9 @@ pub fn literals(attribute: Attribute<'_>, scalar: Scalar, lanes: usize) -> Resul
     if !unsafe { sys::mlirAttributeIsADenseElements(raw) } {
         return Ok(vec![Literal::of(attribute, scalar)?]);
     }
-    // SAFETY: the attribute is of dense elements, and a splat is read as one.
+    // SAFETY: the attribute is of dense elements.
     if unsafe { sys::mlirDenseElementsAttrIsSplat(raw) } {
+        // SAFETY: the attribute is of dense elements that are one.
         let splat = unsafe { Attribute::from_raw(sys::mlirDenseElementsAttrGetSplatValue(raw)) };
         return Ok(vec![Literal::of(splat, scalar)?]);
     }

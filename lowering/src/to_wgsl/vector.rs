@@ -29,8 +29,8 @@ impl Function {
     pub(super) fn vector(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
         match name {
             "broadcast" => self.broadcast(op),
-            "from_elements" => self.from_elements(op),
-            "to_elements" => self.to_elements(op),
+            "from_elements" => self.join(op),
+            "to_elements" => self.split(op),
             "extract" => self.extract(op),
             "insert" => self.insert(op),
             "shuffle" => self.shuffle_lanes(op),
@@ -91,7 +91,7 @@ impl Function {
         self.define(op, format!("{ty}({})", operand.text))
     }
 
-    fn from_elements(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
+    fn join(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let lanes = (0..op.operand_count()).map(|i| self.operand(op, i)).collect::<Result<Vec<_>>>()?;
         if let [lane] = &lanes[..] {
             return self.same(op, lane.clone());
@@ -99,7 +99,7 @@ impl Function {
         self.compose(op, &lanes.into_iter().map(|lane| lane.text).collect::<Vec<_>>())
     }
 
-    fn to_elements(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
+    fn split(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let operand = self.operand(op, 0)?;
         for lane in 0..op.result_count() {
             self.define_result(op, lane, operand.lane(lane))?;

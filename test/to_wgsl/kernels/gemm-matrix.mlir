@@ -1,7 +1,7 @@
 // y[M, N] = x[M, K] w[K, N], f16 factors summed in f32 by matrix units: a subgroup makes one 16x16 tile.
 // RUN: kforge-translate --mlir-to-wgsl %s | FileCheck %s
-// RUN: not kforge-translate --mlir-to-wgsl %s --emit msl 2>&1 | FileCheck %s --check-prefix=MSL
-// RUN: not kforge-translate --mlir-to-wgsl %s --emit hlsl 2>&1 | FileCheck %s --check-prefix=HLSL
+// RUN: not kforge-translate --mlir-to-wgsl %s --emit msl 2>&1 | FileCheck %s --check-prefix=METAL
+// RUN: not kforge-translate --mlir-to-wgsl %s --emit hlsl 2>&1 | FileCheck %s --check-prefix=DIRECTX
 
 // CHECK: // Kernel gemm_matrix; needs f16, cooperative matrices.
 // CHECK-NEXT: enable f16;
@@ -12,8 +12,8 @@
 // CHECK-NEXT: let [[D:v.*]] = coopMultiplyAdd([[A]], [[B]], [[ACC]]);
 // CHECK-NEXT: [[ACC]] = [[D]];
 // CHECK: coopStoreT([[ACC]], &arg2[{{.*}}], 1024u);
-// MSL: kforge-translate: @gemm_matrix has no MSL: Metal's matrices are 8x8
-// HLSL: kforge-translate: @gemm_matrix has no HLSL: it has no cooperative matrices
+// METAL: kforge-translate: @gemm_matrix has no MSL: Metal's matrices are 8x8
+// DIRECTX: kforge-translate: @gemm_matrix has no HLSL: it has no cooperative matrices
 
 gpu.module @kernels {
   gpu.func @gemm_matrix(%x: memref<?x512xf16>, %w: memref<512x1024xf16>, %y: memref<?x1024xf32>)

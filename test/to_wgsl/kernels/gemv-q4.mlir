@@ -2,7 +2,7 @@
 // of nibbles; the low nibble of byte i of word j is column 4j + i, the high one column 16 + 4j + i. A subgroup makes one
 // row; each lane takes every subgroup_size-th block.
 // RUN: kforge-translate --mlir-to-wgsl %s | FileCheck %s
-// RUN: kforge-translate --mlir-to-wgsl %s --emit msl | FileCheck %s --check-prefix=MSL
+// RUN: kforge-translate --mlir-to-wgsl %s --emit msl | FileCheck %s --check-prefix=METAL
 
 // CHECK: // Kernel gemv_q4; needs packed halves, subgroups.
 // CHECK-NOT: enable
@@ -12,7 +12,7 @@
 // CHECK: unpack2x16float(u32([[WORD:.*]]));
 // CHECK: vec4<i32>(unpack4xU8(u32(
 // CHECK: subgroupAdd(
-// MSL: simd_sum(
+// METAL: simd_sum(
 
 gpu.module @kernels {
   gpu.func @gemv_q4(%scales: memref<?xi32> loc("scales"), %nibbles: memref<?xvector<4xi32>> loc("nibbles"),
