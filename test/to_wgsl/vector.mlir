@@ -152,4 +152,45 @@ gpu.module @m {
     memref.store %qi, %x[%c0] : memref<64xi32>
     gpu.return
   }
+
+  // Booleans by lanes; WGSL's comparisons do not chain.
+  // CHECK-LABEL: fn booleans(
+  gpu.func @booleans(%a: memref<4xvector<4xf32>>, %o: memref<4xvector<4xi32>>, %i: index loc("i")) kernel attributes {known_block_size = array<i32: 1, 1, 1>} {
+    %v = memref.load %a[%i] : memref<4xvector<4xf32>>
+    %true = arith.constant dense<true> : vector<4xi1>
+    %some = arith.constant dense<[true, false, true, false]> : vector<4xi1>
+    // CHECK: let v1 = (v0 < v0) | (v0 > v0);
+    %1 = arith.cmpf one, %v, %v : vector<4xf32>
+    // CHECK-NEXT: let v2 = !(v0 >= v0);
+    %2 = arith.cmpf ult, %v, %v : vector<4xf32>
+    // CHECK-NEXT: let v3 = v1 & v2;
+    %3 = arith.andi %1, %2 : vector<4xi1>
+    // CHECK-NEXT: let v4 = v3 != vec4<bool>(true);
+    %4 = arith.xori %3, %true : vector<4xi1>
+    // CHECK-NEXT: let v5 = v4 | vec4<bool>(true, false, true, false);
+    %5 = arith.ori %4, %some : vector<4xi1>
+    // CHECK-NEXT: let v6 = select(vec4<i32>(0), vec4<i32>(1), v5);
+    %6 = arith.extui %5 : vector<4xi1> to vector<4xi32>
+    // CHECK-NEXT: let v7 = (v6 & vec4<i32>(1i)) != vec4<i32>(0i);
+    %7 = arith.trunci %6 : vector<4xi32> to vector<4xi1>
+    // CHECK-NEXT: let v8 = select(vec4<f32>(0), vec4<f32>(1), v7);
+    %8 = arith.uitofp %7 : vector<4xi1> to vector<4xf32>
+    // CHECK-NEXT: let v9 = vec4<i32>(vec4<u32>(v8));
+    %9 = arith.fptoui %8 : vector<4xf32> to vector<4xi32>
+    // CHECK-NEXT: let v10 = vec4<f32>(vec4<u32>(v9));
+    %10 = arith.uitofp %9 : vector<4xi32> to vector<4xf32>
+    // CHECK-NEXT: let v11 = v5.x | v5.y | v5.z | v5.w;
+    %11 = vector.reduction <or>, %5 : vector<4xi1> into i1
+    // CHECK-NEXT: let v12 = (((v5.x != v5.y) != v5.z) != v5.w);
+    %12 = vector.reduction <xor>, %5 : vector<4xi1> into i1
+    // CHECK-NEXT: let v13 = select(v8, v10, v11);
+    %13 = arith.select %11, %10, %8 : vector<4xf32>
+    // CHECK-NEXT: let v14 = v5[arguments.i];
+    %14 = vector.extract %5[%i] : i1 from vector<4xi1>
+    %15 = arith.andi %14, %12 : i1
+    %16 = arith.select %15, %13, %10 : vector<4xf32>
+    %17 = arith.bitcast %16 : vector<4xf32> to vector<4xi32>
+    memref.store %17, %o[%i] : memref<4xvector<4xi32>>
+    gpu.return
+  }
 }
