@@ -30,6 +30,8 @@ $prefix/lib/libPolly.a libpolly-22-dev
 /usr/include/histedit.h libedit-dev
 /usr/include/$(uname -m)-linux-gnu/ffi.h libffi-dev
 /usr/bin/c++ g++
+/usr/lib/$(uname -m)-linux-gnu/libvulkan.so.1 libvulkan1
+/usr/share/vulkan/icd.d/lvp_icd.$(uname -m).json mesa-vulkan-drivers
 PIECES
   command -v python3 >/dev/null || echo python3
   python3 -c 'import pip' 2>/dev/null || echo python3-pip

@@ -132,23 +132,27 @@ void kforgeRegisterPass(const PassSpec *spec, RunFn run) {
 void kforgeRegisterPipeline(const char *name, const char *description, const char *text) {
   struct Options : PassPipelineOptions<Options> {
     PassOptions::Option<std::string> isa{*this, "isa", llvm::cl::desc("Instruction set: host, avx512, avx2, sse2 or neon"), llvm::cl::init("host")};
+    PassOptions::Option<std::string> adapter{*this, "adapter", llvm::cl::desc("What a GPU has: f16, subgroups, 256x16384, joined by +"), llvm::cl::init("")};
   };
   std::string expansion = text;
   registerPassPipeline(
       name, description,
       [expansion](OpPassManager &pm, StringRef options, function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
         Options parsed;
-        if (!options.empty() && !StringRef(expansion).contains("{isa}"))
+        bool forCpu = StringRef(expansion).contains("{isa}"), forGpu = StringRef(expansion).contains("{adapter}");
+        if (!options.empty() && !forCpu && !forGpu)
           return error("the pipeline takes no options");
-        if (failed(parsed.parseFromString(options)))
+        if (failed(parsed.parseFromString(options)) || (!parsed.isa.isDefaultOption() && !forCpu) || (!parsed.adapter.isDefaultOption() && !forGpu))
           return error("bad options of the pipeline: " + options);
         std::string pipeline = expansion;
         for (size_t at; (at = pipeline.find("{isa}")) != std::string::npos;)
           pipeline.replace(at, 5, "{isa=" + parsed.isa.getValue() + "}");
+        for (size_t at; (at = pipeline.find("{adapter}")) != std::string::npos;)
+          pipeline.replace(at, 9, "{isa=gpu adapter=" + parsed.adapter.getValue() + "}");
         return parsePassPipeline(pipeline, pm);
       },
       [expansion](function_ref<void(const mlir::detail::PassOptions &)> visit) {
-        if (StringRef(expansion).contains("{isa}"))
+        if (StringRef(expansion).contains("{isa}") || StringRef(expansion).contains("{adapter}"))
           visit(Options());
       });
 }

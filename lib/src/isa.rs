@@ -1,7 +1,8 @@
-//! Instruction sets that CPU kernels are generated for.
+//! Instruction sets that kernels are generated for.
 //!
 //! A kernel is written once, on sixteen-lane vectors; the instruction set decides the register tile and which
-//! conversions must be spelled out so that no library call is needed.
+//! conversions must be spelled out so that no library call is needed. A GPU's is one of them: what its kernels can use
+//! beside is said by its [`Adapter`](crate::adapter::Adapter).
 
 use std::{fmt, str::FromStr};
 
@@ -18,9 +19,12 @@ pub enum Isa {
     Sse2,
     /// AArch64: 32 registers of 128 bits, FMA, half-precision conversion.
     Neon,
+    /// What WGSL has: scalars and four lanes a thread.
+    Gpu,
 }
 
 impl Isa {
+    /// Those of CPUs, the widest first.
     pub const ALL: [Isa; 5] = [Isa::Avx512Vnni, Isa::Avx512, Isa::Avx2, Isa::Sse2, Isa::Neon];
 
     /// The widest set that the machine running this code has.
@@ -61,7 +65,7 @@ impl Isa {
             Isa::Avx512Vnni | Isa::Avx512 => 32,
             Isa::Avx2 => 8,
             Isa::Sse2 => 4,
-            Isa::Neon => 8,
+            Isa::Neon | Isa::Gpu => 8,
         }
     }
 
@@ -72,6 +76,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::Sse2 => "sse2",
             Isa::Neon => "neon",
+            Isa::Gpu => "gpu",
         }
     }
 }
@@ -90,8 +95,8 @@ impl FromStr for Isa {
         if name == "host" {
             return Ok(Isa::host());
         }
-        Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| {
-            format!("unknown instruction set '{name}'; use host, avx512vnni, avx512, avx2, sse2 or neon")
+        Isa::ALL.into_iter().chain([Isa::Gpu]).find(|isa| isa.name() == name).ok_or_else(|| {
+            format!("unknown instruction set '{name}'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu")
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Passes over the transformer dialect, one a file, and the registry that names them.
 
+pub mod adapter;
 pub mod fusion;
 mod fusions;
 pub mod isa;

@@ -14,8 +14,9 @@ use inkwell::{
         CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple,
     },
 };
-use kforge_passes::{Fusions, isa::Isa, tuner::Mode};
-use kforge_program::Program;
+use crate::to_wgsl;
+use kforge_passes::{Fusions, adapter::Adapter, isa::Isa, tuner::Mode};
+use kforge_program::{Program, Shader};
 use melior::{
     Context,
     diagnostic::{Diagnostic, DiagnosticSeverity},
@@ -54,12 +55,15 @@ impl Target {
     pub fn host(isa: Option<Isa>) -> Result<Target> {
         let host = Isa::host();
         let isa = isa.unwrap_or(host);
+        if isa == Isa::Gpu {
+            return Err(CompileError("a GPU's kernels are no machine code; use --target gpu".into()));
+        }
         let rank = |isa: Isa| match isa {
             Isa::Sse2 => 0,
             Isa::Avx2 => 1,
             Isa::Avx512 => 2,
             Isa::Avx512Vnni => 3,
-            Isa::Neon => 10,
+            Isa::Neon | Isa::Gpu => 10,
         };
         if rank(isa) > rank(host) || (isa == Isa::Neon) != (host == Isa::Neon) {
             return Err(CompileError(format!(
@@ -109,6 +113,7 @@ fn baseline(isa: Isa) -> (String, String) {
         Isa::Avx2 => ("x86-64-v3", ""),
         Isa::Sse2 => ("x86-64", ""),
         Isa::Neon => ("generic", "+neon"),
+        Isa::Gpu => ("", ""),
     };
     (cpu.into(), features.into())
 }
@@ -202,8 +207,17 @@ pub enum Numerics {
     Fast,
 }
 
-/// The pipeline that lowers a module for a target, from tensors to launches.
+/// The pipeline that lowers a module for a CPU, from tensors to launches.
 pub fn cpu_pipeline(isa: Isa, options: Options) -> String {
+    pipeline(isa, "", options)
+}
+
+/// The pipeline that lowers a module for a GPU, from tensors to launches.
+pub fn gpu_pipeline(adapter: Adapter, options: Options) -> String {
+    pipeline(Isa::Gpu, &format!(" adapter={adapter}"), options)
+}
+
+fn pipeline(isa: Isa, more: &str, options: Options) -> String {
     let mut passes = vec![kforge_passes::DECOMPOSE];
     if options.numerics == Numerics::Fast {
         // After the layers have been spelled out, before they are grouped.
@@ -218,19 +232,19 @@ pub fn cpu_pipeline(isa: Isa, options: Options) -> String {
         Mode::Incremental => format!(" mode={mode} threads={threads} budget={}", budget.as_millis()),
         Mode::CachedOnly | Mode::Tune => format!(" mode={mode} threads={threads}"),
     };
-    format!("func.func({passes}),{}", crate::CPU.replace("{isa}", &format!("{{isa={isa}{tuning}}}")))
+    format!("func.func({passes}),{}", crate::LAUNCHES.replace("{isa}", &format!("{{isa={isa}{more}{tuning}}}")))
 }
 
-/// The module's text as given, and after each pass of the pipeline, with the pass's name.
+/// The module's text as given, and after each pass of a pipeline, with the pass's name.
 ///
 /// # Errors
 /// The diagnostics of the parser or the passes.
-pub fn trace(source: &str, target: &Target, options: Options) -> Result<Vec<(String, String)>> {
+pub fn trace(source: &str, pipeline: &str) -> Result<Vec<(String, String)>> {
     let context = context();
     let mut module = parse(&context, source, "module")?;
     let text = |module: &Module| format!("{}\n", module.as_operation());
     let mut steps = vec![("input".to_owned(), text(&module))];
-    for pass in passes(&cpu_pipeline(target.isa, options)) {
+    for pass in passes(pipeline) {
         run_pipeline(&context, &mut module, &pass)?;
         let name = pass.trim_start_matches("func.func(").trim_end_matches(')');
         steps.push((name.split('{').next().unwrap_or(name).to_owned(), text(&module)));
@@ -287,6 +301,34 @@ pub fn compile_with(source: &str, target: &Target, pipeline: &str) -> Result<Com
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
     let object = emit(&context, &mut module, target, Output::Object)?;
     Ok(Compiled { program, object })
+}
+
+/// A module compiled for a GPU: the launch program and a shader for each of its kernels, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GpuCompiled {
+    pub program: Program,
+    pub shaders: Vec<Shader>,
+}
+
+/// Compiles the text of a module for a GPU.
+///
+/// # Errors
+/// Diagnostics of the parser, the passes or the translation to WGSL.
+pub fn compile_gpu(source: &str, adapter: Adapter, options: Options) -> Result<GpuCompiled> {
+    let context = context();
+    let mut module = info_span!("parse").in_scope(|| parse(&context, source, "module"))?;
+    info_span!("passes").in_scope(|| run_pipeline(&context, &mut module, &gpu_pipeline(adapter, options)))?;
+    let program = info_span!("launch program")
+        .in_scope(|| crate::extract::program(module.as_operation()))
+        .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
+    let translated = info_span!("WGSL").in_scope(|| to_wgsl::translate(module.as_operation()));
+    let translated = translated.map_err(|e| CompileError(e.to_string()))?;
+    let shader = |kernel: &kforge_program::Kernel| {
+        let shader = translated.iter().find(|shader| shader.kernel == kernel.name);
+        shader.map(to_wgsl::Shader::to_program).ok_or_else(|| CompileError(format!("there is no kernel @{}", kernel.name)))
+    };
+    let shaders = program.kernels.iter().map(shader).collect::<Result<_>>()?;
+    Ok(GpuCompiled { program, shaders })
 }
 
 /// What [`lower`] makes.

@@ -1,8 +1,9 @@
 //! A small, typed voice for writing kernels in upstream dialects.
 //!
 //! Kernels are built as `func`, `scf`, `arith`, `memref` and `vector` ops. [`Emitter`] is an insertion point: each method
-//! appends one op to its block and returns the value. Lanes are always [`LANES`] wide; LLVM splits the vectors to the
-//! registers of the target, so that a kernel and its packed weights read the same on AVX-512, AVX2, SSE and NEON.
+//! appends one op to its block and returns the value. On a CPU lanes are always [`LANES`] wide; LLVM splits the vectors to
+//! the registers of the target, so that a kernel and its packed weights read the same on AVX-512, AVX2, SSE and NEON. On a
+//! GPU they are one or four, by kernel, and a workgroup's threads are what is wide.
 
 use kforge_passes::isa::Isa;
 use melior::{
@@ -11,7 +12,7 @@ use melior::{
         Attribute, Block, BlockLike, BlockRef, Identifier, Location, Region, RegionLike, Type, TypeLike, Value,
         ValueLike,
         attribute::{
-            DenseElementsAttribute, DenseI64ArrayAttribute, FloatAttribute, IntegerAttribute, StringAttribute,
+            DenseElementsAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute, FloatAttribute, IntegerAttribute, StringAttribute,
             TypeAttribute,
         },
         operation::{OperationBuilder, OperationLike, OperationRef},
@@ -33,6 +34,8 @@ pub struct Emitter<'c, 'a> {
     pub location: Location<'c>,
     /// What the target's vector unit can do without a library call.
     pub isa: Isa,
+    /// Lanes of a value: [`LANES`], or what a thread of a GPU computes at once, where one lane is a scalar.
+    pub lanes: usize,
 }
 
 /// Integer comparison predicates of `arith.cmpi`, as the dialect numbers them.
@@ -48,7 +51,12 @@ pub enum Cmp {
 
 impl<'c, 'a> Emitter<'c, 'a> {
     pub fn new(context: &'c Context, block: BlockRef<'c, 'a>, location: Location<'c>, isa: Isa) -> Self {
-        Self { context, block, location, isa }
+        Self { context, block, location, isa, lanes: LANES }
+    }
+
+    /// The same with other lanes.
+    pub fn with_lanes(&self, lanes: usize) -> Self {
+        Self { lanes, ..*self }
     }
 
     // Types.
@@ -71,13 +79,16 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn vector(&self, lanes: usize, element: Type<'c>) -> Type<'c> {
         Type::vector(&[lanes as u64], element)
     }
-    /// `vector<16xf32>`, the type of an accumulator.
+    /// All lanes as f32, the type of an accumulator: `vector<16xf32>`.
     pub fn vf32(&self) -> Type<'c> {
-        self.vector(LANES, self.f32())
+        self.all_lanes(self.f32())
     }
-    /// `vector<16xi32>`.
+    /// All lanes as i32.
     pub fn vi32(&self) -> Type<'c> {
-        self.vector(LANES, self.int(32))
+        self.all_lanes(self.int(32))
+    }
+    fn all_lanes(&self, element: Type<'c>) -> Type<'c> {
+        if self.lanes == 1 { element } else { self.vector(self.lanes, element) }
     }
     /// A contiguous memref; `None` is a dynamic leading dimension, which addressing never needs. A bf16 is kept as the
     /// i16 of its bits: where LLVM has no bf16 registers it would move one through f32 and call a library to get back.
@@ -89,7 +100,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
 
     // Ops.
 
-    fn attributes(&self, attributes: &[(&str, Attribute<'c>)]) -> Vec<(Identifier<'c>, Attribute<'c>)> {
+    pub fn attributes(&self, attributes: &[(&str, Attribute<'c>)]) -> Vec<(Identifier<'c>, Attribute<'c>)> {
         attributes.iter().map(|(name, value)| (Identifier::new(self.context, name), *value)).collect()
     }
 
@@ -157,7 +168,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let element = ShapedTypeLike::element(&VectorType(like));
         self.constant(DenseElementsAttribute::splat(like, IntegerAttribute::new(element, value).into()).into(), like)
     }
-    /// `vector<16xf32>` of one constant.
+    /// All lanes of one constant.
     pub fn vf(&self, value: f32) -> V<'c, 'a> {
         self.cf_like(value, self.vf32())
     }
@@ -278,7 +289,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.op("memref.prefetch", &prepend(memref, at), &[], &attributes);
     }
     pub fn splat(&self, scalar: V<'c, 'a>) -> V<'c, 'a> {
-        self.splat_to(scalar, LANES)
+        if self.lanes == 1 { scalar } else { self.splat_to(scalar, self.lanes) }
     }
     pub fn splat_to(&self, scalar: V<'c, 'a>, lanes: usize) -> V<'c, 'a> {
         self.value("vector.broadcast", &[scalar], self.vector(lanes, scalar.r#type()), &[])
@@ -292,6 +303,12 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn extract(&self, vector: V<'c, 'a>, lane: usize) -> V<'c, 'a> {
         let position = DenseI64ArrayAttribute::new(self.context, &[lane as i64]).into();
         self.value("vector.extract", &[vector], VectorType(vector.r#type()).element(), &[("static_position", position)])
+    }
+    /// A lane that is known when the kernel runs.
+    pub fn extract_at(&self, vector: V<'c, 'a>, lane: V<'c, 'a>) -> V<'c, 'a> {
+        let position = DenseI64ArrayAttribute::new(self.context, &[i64::MIN]).into();
+        let element = VectorType(vector.r#type()).element();
+        self.value("vector.extract", &[vector, lane], element, &[("static_position", position)])
     }
     pub fn from_elements(&self, elements: &[V<'c, 'a>]) -> V<'c, 'a> {
         self.value("vector.from_elements", elements, self.vector(elements.len(), elements[0].r#type()), &[])
@@ -363,6 +380,30 @@ impl<'c, 'a> Emitter<'c, 'a> {
             self.memref(&dims, element),
             &[("operandSegmentSizes", segments), ("alignment", alignment)],
         )
+    }
+
+    /// Declares a table of constants beside the functions of this block, a module's body.
+    pub fn constant_table(&self, name: &str, values: &[i32]) {
+        let memref = MemRefType::new(self.int(32), &[values.len() as i64], None, None).into();
+        let source = format!("dense<{values:?}> : tensor<{}xi32>", values.len());
+        self.op(
+            "memref.global",
+            &[],
+            &[],
+            &[
+                ("sym_name", StringAttribute::new(self.context, name).into()),
+                ("sym_visibility", StringAttribute::new(self.context, "private").into()),
+                ("type", TypeAttribute::new(memref).into()),
+                ("initial_value", Attribute::parse(self.context, &source).expect("a dense literal")),
+                ("constant", Attribute::unit(self.context)),
+            ],
+        );
+    }
+
+    /// A table that was declared.
+    pub fn get_table(&self, name: &str, length: usize) -> V<'c, 'a> {
+        let memref = MemRefType::new(self.int(32), &[length as i64], None, None).into();
+        self.value("memref.get_global", &[], memref, &[("name", FlatSymbolRefAttribute::new(self.context, name).into())])
     }
 
     // Control flow.

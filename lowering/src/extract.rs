@@ -33,9 +33,10 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
     for op in all.iter().filter(|op| op_name(*op) == "ml_program.global") {
         program.globals.push(global(*op)?);
     }
+    let is_gpu = all.iter().any(|op| op_name(op) == "gpu.module");
     for op in &all {
         if op_name(op) == "func.func" && !is_kernel(*op) {
-            let function = Extract::new(&mut program).function(*op)?;
+            let function = Extract::new(&mut program, is_gpu).function(*op)?;
             program.functions.push(function);
         }
     }
@@ -95,13 +96,15 @@ struct Extract<'p, 'c, 'a> {
     symbols: Vec<Symbol>,
     buffers: HashMap<usize, Buffer>,
     sizes: HashMap<usize, Expr>,
+    is_gpu: bool,
     marker: std::marker::PhantomData<Value<'c, 'a>>,
 }
 
 impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
-    fn new(program: &'p mut Program) -> Self {
+    fn new(program: &'p mut Program, is_gpu: bool) -> Self {
         Self {
             program,
+            is_gpu,
             symbols: vec![],
             buffers: HashMap::new(),
             sizes: HashMap::new(),
@@ -313,7 +316,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let ([1, scalars, buffers], 3) = (segments[..].try_into().unwrap_or([0; 3]), segments.len()) else {
             return Err(PassError::at(&op, "has unreadable segments"));
         };
-        let symbol = entry_name(&name);
+        // An object has entries around its kernels, a shader is the kernel itself.
+        let symbol = if self.is_gpu { name } else { entry_name(&name) };
         let kernel = match self.program.kernels.iter().position(|k| k.name == symbol) {
             Some(kernel) => kernel,
             None => {

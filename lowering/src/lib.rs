@@ -22,22 +22,25 @@ pub static PASSES: &[&PassInfo] =
 /// Hash of the sources that decide what is generated: part of every cache key.
 pub const BUILD_ID: &str = env!("KFORGE_BUILD_ID");
 
-/// From fused ops to kernels and launches with memory planned.
-pub const CPU: &str = "select-kernels{isa},func.func(tile),lower-to-launches,canonicalize,cse,func.func(plan-memory)";
+/// From fused ops to kernels and launches with memory planned; options of `select-kernels` go where `{isa}` stands.
+pub const LAUNCHES: &str = "select-kernels{isa},func.func(tile),lower-to-launches,canonicalize,cse,func.func(plan-memory)";
 
 /// From kernels to the LLVM dialect; launches are dropped, an entry for each kernel is added.
 pub const LLVM: &str = "kernel-entries,convert-scf-to-cf,convert-vector-to-llvm,finalize-memref-to-llvm,\
                         convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-cf-to-llvm,\
                         convert-func-to-llvm,reconcile-unrealized-casts";
 
-/// Registers the passes and the pipelines `kforge-cpu` and `kforge-llvm`, once.
+/// Registers the passes and the pipelines `kforge-cpu`, `kforge-gpu` and `kforge-llvm`, once.
 pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         kforge_passes::register();
         PASSES.iter().for_each(|info| pass::register(info));
-        let fuse = format!("func.func({}),{CPU}", kforge_passes::kforge_fuse());
-        pass::register_pipeline("kforge-cpu", "Fuse, select, tile, and lower to kernels and launches for a CPU", &fuse);
+        let fuse = kforge_passes::kforge_fuse();
+        for (name, machine, options) in [("kforge-cpu", "CPU", "{isa}"), ("kforge-gpu", "GPU", "{adapter}")] {
+            let summary = format!("Fuse, select, tile, and lower to kernels and launches for a {machine}");
+            pass::register_pipeline(name, &summary, &format!("func.func({fuse}),{}", LAUNCHES.replace("{isa}", options)));
+        }
         pass::register_pipeline("kforge-llvm", "Lower the kernels of kforge-cpu to the LLVM dialect", LLVM);
     });
 }

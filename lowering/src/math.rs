@@ -4,6 +4,7 @@
 //! `sin` and `cos` under 2e-7 absolute for |x| up to 65536, `erf` and `tanh` under 3e-7 absolute.
 
 use crate::emit::{Cmp, Emitter, V, VectorType};
+use kforge_passes::isa::Isa;
 use melior::ir::{Type, TypeLike, ValueLike, attribute::IntegerAttribute};
 
 /// Ordered comparisons of `arith.cmpf`, as the dialect numbers them.
@@ -44,8 +45,12 @@ impl<'c, 'a> Emitter<'c, 'a> {
     }
 
     /// e^x: 2^n times a degree-6 polynomial on |r| <= ln(2)/2 (Cephes expf). Underflows to 0, overflows to about 3e38.
+    /// A GPU has its own, of about 2 ulp.
     pub fn exp(&self, x: V<'c, 'a>) -> V<'c, 'a> {
         let ty = x.r#type();
+        if self.isa == Isa::Gpu {
+            return self.same("math.exp", &[x]);
+        }
         let c = |v| self.cf_like(v, ty);
         let (low, high) = (c(-87.3), c(88.37));
         let tiny = self.cmpf(CmpF::Olt, x, low);
@@ -153,6 +158,28 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let value = self.select(special, self.same("arith.ori", &[value, c(0x7f80_0000)]), value);
         let sign = self.same("arith.shli", &[self.same("arith.andi", &[bits, c(0x8000)]), c(16)]);
         self.bitcast(self.same("arith.ori", &[value, sign]), to)
+    }
+
+    /// An f32 rounded to `element` and back.
+    pub fn rounded(&self, x: V<'c, 'a>, element: Type<'c>) -> V<'c, 'a> {
+        let ty = x.r#type();
+        if self.isa != Isa::Gpu || element == self.f32() {
+            return self.widen(self.narrow(x, element));
+        }
+        if ty.is_vector() {
+            let lanes: Vec<V> =
+                (0..VectorType(ty).lanes()).map(|lane| self.rounded(self.extract(x, lane), element)).collect();
+            return self.from_elements(&lanes);
+        }
+        if element == self.f16() {
+            // By way of a word: that needs no f16.
+            let halves = self.cast("arith.truncf", self.splat_to(x, 2), self.vector(2, self.f16()));
+            let word = self.bitcast(halves, self.vector(1, self.int(32)));
+            return self.extract(self.cast("arith.extf", self.bitcast(word, self.vector(2, self.f16())), self.vector(2, self.f32())), 0);
+        }
+        let int = self.int(32);
+        let bits = self.narrow_bf16_bits(self.bitcast(x, int), int);
+        self.bitcast(self.same("arith.shli", &[bits, self.ci_like(16, int)]), ty)
     }
 
     /// An f32 as `element`, rounded to nearest even; as bf16 it is the i16 of the bits.

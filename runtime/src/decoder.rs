@@ -8,7 +8,7 @@
 //! ```
 //! `rows` picks the positions whose logits are wanted; their caches are written for all.
 
-use crate::{Error, Executor, Result, View};
+use crate::{Error, Execute, Result, View};
 use kforge_program::Element;
 
 /// Names of the program's functions.
@@ -20,7 +20,7 @@ const CAPACITY_STEP: usize = 16;
 
 /// A model and what has been decoded so far.
 pub struct Decoder {
-    executor: Executor,
+    executor: Box<dyn Execute>,
     context: usize,
     position: usize,
 }
@@ -31,7 +31,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If there is no address space for the caches.
-    pub fn new(mut executor: Executor, context: usize) -> Result<Decoder> {
+    pub fn new(mut executor: Box<dyn Execute>, context: usize) -> Result<Decoder> {
         let capacity = context.max(1).next_multiple_of(CAPACITY_STEP);
         let states: Vec<(String, Vec<usize>)> = executor
             .program()
@@ -59,12 +59,12 @@ impl Decoder {
         self.context
     }
 
-    pub fn executor(&self) -> &Executor {
-        &self.executor
+    pub fn executor(&self) -> &dyn Execute {
+        &*self.executor
     }
 
-    pub fn executor_mut(&mut self) -> &mut Executor {
-        &mut self.executor
+    pub fn executor_mut(&mut self) -> &mut dyn Execute {
+        &mut *self.executor
     }
 
     /// Forgets everything after the first `position` tokens.

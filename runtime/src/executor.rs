@@ -5,35 +5,17 @@
 //! same sizes the bound list of the last call is used again as it is.
 
 use crate::{
-    Error, Result,
+    Error, Execute, Result, View,
+    bind::{self, layout_bytes, pack},
     check::check_values,
+    execute::Outputs,
     memory::Memory,
     object::{KernelFn, Object},
     perf,
     pool::{BoundLaunch, Pool},
 };
-use kforge_program::{Buffer, DimSource, Element, Function, Layout, Local, Program, layout};
+use kforge_program::{Buffer, Function, Layout, Local, Program};
 use std::time::{Duration, Instant};
-
-/// A tensor borrowed from whoever has it: row-major, little-endian.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    pub dims: &'a [usize],
-    pub element: Element,
-    pub bytes: &'a [u8],
-}
-
-impl<'a> View<'a> {
-    /// The elements of an aligned f32 tensor in place, which every output is; `None` of any other.
-    pub fn as_f32(&self) -> Option<&'a [f32]> {
-        if self.element != Element::F32 || cfg!(target_endian = "big") {
-            return None;
-        }
-        // SAFETY: every bit pattern is an f32, and only whole, aligned ones are taken.
-        let (head, elements, tail) = unsafe { self.bytes.align_to::<f32>() };
-        (head.is_empty() && tail.is_empty()).then_some(elements)
-    }
-}
 
 /// Every weight begins on a cache line.
 const ALIGNMENT: usize = 64;
@@ -64,7 +46,7 @@ pub struct KernelTime {
 }
 
 impl KernelTime {
-    fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         self.launches += 1;
         self.time += time;
     }
@@ -207,15 +189,7 @@ impl Executor {
         let index = self.global(name)?;
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
-        let dims = static_dims(&global.ty.dims).ok_or_else(|| fail("has no static shape".into()))?;
-        if weight.dims != dims || weight.element != global.ty.element {
-            let (given, wanted) = (show(weight.dims, weight.element), show(&dims, global.ty.element));
-            return Err(fail(format!("the program wants {wanted}, but the checkpoint has {given}")));
-        }
-        let bytes = layout_bytes(&global.ty.bytes(global.layout), &[]).map_err(&fail)?;
-        if global.mutable {
-            return Err(fail("is state, which begins as zeros".into()));
-        }
+        let (dims, bytes) = bind::weight_bytes(global, &weight).map_err(&fail)?;
         let range = self.offsets[index]..self.offsets[index] + bytes;
         pack(global.layout, weight, &mut self.weights.as_mut_slice()[range.clone()]).map_err(fail)?;
         self.globals[index] = Some(Global { dims, place: Place::Weight(range) });
@@ -230,14 +204,7 @@ impl Executor {
         let index = self.global(name)?;
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
-        let fits =
-            |(have, want): (&usize, &kforge_program::Expr)| want.as_const().is_some_and(|w| w < 0 || w == *have as i64);
-        if dims.len() != global.ty.dims.len() || !dims.iter().zip(&global.ty.dims).all(fits) {
-            return Err(fail(format!("the shape {dims:?} does not fit {}", global.ty)));
-        }
-        let mut ty = global.ty.clone();
-        ty.dims = dims.iter().map(|d| kforge_program::Expr::Const(*d as i64)).collect();
-        let bytes = layout_bytes(&ty.bytes(global.layout), &[]).map_err(fail)?;
+        let bytes = bind::state_bytes(global, dims).map_err(fail)?;
         self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::streamed(bytes)?) });
         // The new memory may be where the old was, but smaller: what was bound to it is bound anew.
         self.functions.iter_mut().for_each(|bound| bound.symbols = None);
@@ -274,6 +241,11 @@ impl Executor {
     /// # Errors
     /// If an input's shape, type or value is not what the function takes, or a global is not bound.
     pub fn call(&mut self, name: &str, inputs: &[View]) -> Result<Outputs<'_>> {
+        let function = self.run(name, inputs)?;
+        Ok(Outputs::new(self, function))
+    }
+
+    fn run(&mut self, name: &str, inputs: &[View]) -> Result<usize> {
         let index = self.function(name)?;
         self.prepare(index, inputs).map_err(|error| match error {
             CallError::Message(message) => Error::Call { function: name.into(), message },
@@ -288,12 +260,12 @@ impl Executor {
                 unsafe { self.pool.run(std::slice::from_ref(bound)) };
                 profile[launch.kernel].add(begin.elapsed());
             }
-            return Ok(Outputs { executor: self, function: index });
+            return Ok(index);
         }
         // SAFETY: the program verified: every launch binds buffers of the sizes that the generator asked for, made by
         // `prepare`, and barriers stand between launches that conflict.
         unsafe { self.pool.run(&bound.launches) };
-        Ok(Outputs { executor: self, function: index })
+        Ok(index)
     }
 
     /// Runs the launches of a function's last call again, on the inputs that it left in place: what a benchmark times,
@@ -321,7 +293,8 @@ impl Executor {
 
     fn prepare(&mut self, index: usize, inputs: &[View]) -> Result<(), CallError> {
         let function = &self.program.functions[index];
-        let symbols = self.symbols(function, inputs)?;
+        let dims = |global: usize| self.globals[global].as_ref().map(|global| &global.dims[..]);
+        let symbols = bind::symbols(&self.program, function, inputs, dims)?;
         check_values(&self.program, function, inputs, &symbols)?;
         let arena =
             usize::try_from(function.arena.eval(&symbols)?).map_err(|_| "the arena's size is negative".to_owned())?;
@@ -347,81 +320,59 @@ impl Executor {
         Ok(())
     }
 
-    /// Values of the function's symbols, every input's shape checked against them.
-    fn symbols(&self, function: &Function, inputs: &[View]) -> Result<Vec<i64>, CallError> {
-        if inputs.len() != function.inputs.len() {
-            return Err(CallError::Message(format!(
-                "takes {} inputs, but {} were given",
-                function.inputs.len(),
-                inputs.len()
-            )));
-        }
-        for (i, (port, input)) in function.inputs.iter().zip(inputs).enumerate() {
-            if port.ty.dims.len() != input.dims.len() || port.ty.element != input.element {
-                let given = show(input.dims, input.element);
-                return Err(CallError::Message(format!("input {i} must be {}, but is {given}", port.ty)));
-            }
-            if input.element.tensor_bytes(input.dims) != Some(input.bytes.len()) {
-                return Err(CallError::Message(format!(
-                    "input {i} has {} bytes, which is not its shape's size",
-                    input.bytes.len()
-                )));
-            }
-        }
-        let symbols = function
-            .symbols
-            .iter()
-            .map(|symbol| match symbol.source {
-                DimSource::Input { input, axis } => Ok(inputs[input].dims[axis] as i64),
-                DimSource::Global { global, axis } => match &self.globals[global] {
-                    Some(bound) => Ok(bound.dims[axis] as i64),
-                    None => Err(format!("the global '{}' has no value", self.program.globals[global].name)),
-                },
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        for (i, (port, input)) in function.inputs.iter().zip(inputs).enumerate() {
-            let wanted = port.ty.shape(&symbols)?;
-            if wanted != input.dims {
-                let (given, wanted) = (show(input.dims, input.element), show(&wanted, port.ty.element));
-                return Err(CallError::Message(format!("input {i} must be {wanted}, but is {given}")));
-            }
-        }
-        Ok(symbols)
-    }
-}
-
-/// The results of a call, until the next one.
-pub struct Outputs<'e> {
-    executor: &'e Executor,
-    function: usize,
-}
-
-impl<'e> Outputs<'e> {
-    pub fn len(&self) -> usize {
-        self.executor.program.functions[self.function].outputs.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Result `index`; `None` past the last, or for one that lies in a layout of its own (a cache).
-    pub fn get(&self, index: usize) -> Option<View<'e>> {
-        let function = &self.executor.program.functions[self.function];
-        let bound = &self.executor.functions[self.function];
+    fn result_of(&self, function: usize, index: usize) -> Option<View<'_>> {
+        let bound = &self.functions[function];
+        let function = &self.program.functions[function];
         let output = function.outputs.get(index)?;
         let dims = bound.shapes.get(index)?;
         let (memory, layout) = match output.buffer {
             Buffer::Output(o) => (bound.outputs.get(o)?.as_slice(), Layout::RowMajor),
             Buffer::Input(i) => (bound.inputs.get(i)?.as_slice(), function.inputs.get(i)?.layout),
             Buffer::Global(g) => {
-                let global = self.executor.globals.get(g)?.as_ref()?;
-                (self.executor.bytes(global), self.executor.program.globals.get(g)?.layout)
+                let global = self.globals.get(g)?.as_ref()?;
+                (self.bytes(global), self.program.globals.get(g)?.layout)
             }
             Buffer::Local(_) => return None,
         };
         let bytes = output.ty.element.tensor_bytes(dims)?;
         (layout == Layout::RowMajor).then(|| View { dims, element: output.ty.element, bytes: &memory[..bytes] })
+    }
+}
+
+impl Execute for Executor {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+    fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
+        Executor::set_weight(self, name, weight)
+    }
+    fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
+        Executor::make_state(self, name, dims)
+    }
+    fn read_state(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.state(name).map(<[u8]>::to_vec))
+    }
+    fn run(&mut self, name: &str, inputs: &[View]) -> Result<usize> {
+        Executor::run(self, name, inputs)
+    }
+    fn result(&self, function: usize, index: usize) -> Option<View<'_>> {
+        self.result_of(function, index)
+    }
+    fn rerun(&mut self, name: &str) -> Result<()> {
+        Executor::rerun(self, name)
+    }
+    fn start_profile(&mut self) -> Result<()> {
+        Executor::start_profile(self);
+        Ok(())
+    }
+    fn end_profile(&mut self) -> Option<Vec<KernelTime>> {
+        Executor::end_profile(self)
+    }
+    fn machine(&self) -> String {
+        format!("{} threads", self.pool.threads())
+    }
+    fn threads(&self) -> usize {
+        self.pool.threads()
     }
 }
 
@@ -468,18 +419,7 @@ fn bind(
             Ok(Memory::zeroed(if own { size(&o.ty.bytes(Layout::RowMajor))? } else { 0 })?)
         })
         .collect::<Result<_, CallError>>()?;
-    // A returned global has its own extents, which no symbol of the function may name.
-    bound.shapes = function
-        .outputs
-        .iter()
-        .map(|o| {
-            if matches!(o.buffer, Buffer::Global(_)) {
-                Ok(o.ty.shape(symbols).unwrap_or_default())
-            } else {
-                o.ty.shape(symbols)
-            }
-        })
-        .collect::<Result<_, String>>()?;
+    bound.shapes = bind::result_shapes(function, symbols)?;
     let arena = size(&function.arena)?;
     let local = |(i, local): (usize, &Local)| {
         let (offset, bytes) = (size(&local.offset)?, size(&local.bytes)?);
@@ -514,32 +454,4 @@ fn bind(
         });
     }
     Ok(())
-}
-
-fn layout_bytes(bytes: &kforge_program::Expr, symbols: &[i64]) -> Result<usize, String> {
-    let value = bytes.eval(symbols)?;
-    usize::try_from(value).map_err(|_| format!("the size {bytes} is negative"))
-}
-
-/// Copies a row-major tensor into `layout`.
-fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
-    match (to, tensor.dims) {
-        (Layout::RowMajor, _) if target.len() == tensor.bytes.len() => target.copy_from_slice(tensor.bytes),
-        (Layout::RowMajor, _) => return Err(format!("{} bytes do not fit {}", tensor.bytes.len(), target.len())),
-        (Layout::Rows16, [rows, columns]) => {
-            layout::pack_rows16(tensor.element, *rows, *columns, tensor.bytes, target)?
-        }
-        (layout, _) => return Err(format!("{} cannot be packed into {layout}", show(tensor.dims, tensor.element))),
-    }
-    Ok(())
-}
-
-fn static_dims(dims: &[kforge_program::Expr]) -> Option<Vec<usize>> {
-    dims.iter().map(|d| usize::try_from(d.as_const()?).ok()).collect()
-}
-
-/// A type as people read it: `tensor<1x5xi32>`.
-fn show(dims: &[usize], element: Element) -> String {
-    let dims: String = dims.iter().map(|d| format!("{d}x")).collect();
-    format!("tensor<{dims}{element}>")
 }

@@ -1,9 +1,12 @@
 //! Runs launch programs: memory, threads, compiled objects, and the decoder on top. Links no MLIR.
 
+mod bind;
 pub mod cache;
 mod check;
 pub mod decoder;
+pub mod execute;
 pub mod executor;
+pub mod gpu;
 pub mod memory;
 pub mod object;
 pub mod perf;
@@ -12,7 +15,8 @@ pub mod roofline;
 pub mod sample;
 
 pub use decoder::Decoder;
-pub use executor::{Executor, KernelTime, View};
+pub use execute::{Execute, Outputs, View};
+pub use executor::{Executor, KernelTime};
 pub use object::Object;
 pub use pool::Pool;
 pub use roofline::Roofline;
@@ -38,6 +42,8 @@ pub enum Error {
     Perf { path: std::path::PathBuf, source: std::io::Error },
     #[error("{0}")]
     Context(String),
+    #[error("the GPU: {0}")]
+    Gpu(String),
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -7,7 +7,7 @@ use kforge_passes::models::{
     llama::{self, Phase},
 };
 use kforge_program::Element;
-use kforge_runtime::{Executor, View};
+use kforge_runtime::{Execute, View};
 
 /// The program's element of a checkpoint's.
 pub fn element(element: kforge_checkpoint::Element) -> Element {
@@ -64,7 +64,7 @@ pub fn module(checkpoint: &Checkpoint, kv_type: KvType, phases: &[Phase]) -> Res
 }
 
 /// Packs every weight into the layout that the program asks for and lets go of the file's pages; `done` hears each name.
-pub fn set_weights(executor: &mut Executor, checkpoint: &Checkpoint, mut done: impl FnMut(&str)) -> Result<()> {
+pub fn set_weights(executor: &mut dyn Execute, checkpoint: &Checkpoint, mut done: impl FnMut(&str)) -> Result<()> {
     for name in checkpoint.names() {
         let weight = checkpoint.weight(&name)?;
         executor

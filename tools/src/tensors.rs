@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use kforge_program::Element;
 use kforge_reference::{Element as Reference, Tensor};
-use kforge_runtime::{Executor, View, executor::Outputs};
+use kforge_runtime::{Execute, Outputs, View};
 
 /// The program's element of the reference's.
 ///
@@ -51,7 +51,7 @@ impl<'t> Inputs<'t> {
 ///
 /// # Errors
 /// If its element is not passed in, or the executor's.
-pub fn set_weight(executor: &mut Executor, name: &str, weight: &Tensor) -> Result<()> {
+pub fn set_weight(executor: &mut dyn Execute, name: &str, weight: &Tensor) -> Result<()> {
     Ok(executor.set_weight(name, Inputs::new([weight])?.views()[0])?)
 }
 
@@ -60,7 +60,7 @@ pub fn set_weight(executor: &mut Executor, name: &str, weight: &Tensor) -> Resul
 /// # Errors
 /// If an input's element is not passed in, the executor's, or if a result is a cache in a layout of its own.
 pub fn call<'t>(
-    executor: &mut Executor,
+    executor: &mut dyn Execute,
     function: &str,
     inputs: impl IntoIterator<Item = &'t Tensor>,
 ) -> Result<Vec<Tensor>> {

@@ -19,6 +19,7 @@
 //! and `transformer.tuned` names its rows in the database. A weight computed by the program stays row-major.
 
 use crate::{
+    adapter::Adapter,
     fusion::functions,
     isa::Isa,
     tuner::{self, Mode, Problem, product::GEMV_ROWS},
@@ -47,8 +48,13 @@ pub static INFO: PassInfo = PassInfo {
     options: &[
         OptionInfo {
             name: "isa",
-            summary: "Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon",
+            summary: "Instruction set: host, avx512vnni, avx512, avx2, sse2, neon or gpu",
             default: OptionValue::Text("host"),
+        },
+        OptionInfo {
+            name: "adapter",
+            summary: "What a GPU has: f16, subgroups, and threads and bytes of a workgroup as 256x16384, joined by +",
+            default: OptionValue::Text(""),
         },
         OptionInfo {
             name: "mode",
@@ -84,6 +90,11 @@ enum Origin<'c, 'a> {
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let isa: Isa = pass.text("isa").parse().map_err(|message: String| PassError::at(&pass.op, message))?;
     set_attribute(pass.op, "transformer.isa", StringAttribute::new(pass.context, isa.name()).into());
+    let adapter: Adapter = pass.text("adapter").parse().map_err(|message: String| PassError::at(&pass.op, message))?;
+    if isa == Isa::Gpu {
+        let value = StringAttribute::new(pass.context, &adapter.to_string());
+        set_attribute(pass.op, "transformer.adapter", value.into());
+    }
     let fused: Vec<OperationRef> = functions(pass.op)
         .iter()
         .filter_map(body)
@@ -140,8 +151,11 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 fn session<'c>(pass: &PassRun<'c, '_>, isa: Isa) -> Result<Option<tuner::Session>, PassError<'c>> {
     let fail = |message: String| PassError::at(&pass.op, message);
     let mode: Mode = pass.text("mode").parse().map_err(fail)?;
-    if mode == Mode::Off {
+    if mode == Mode::Off || isa == Isa::Gpu && mode == Mode::CachedOnly {
         return Ok(None);
+    }
+    if isa == Isa::Gpu {
+        return Err(fail("the tuner does not measure a GPU's kernels yet; use mode=off".into()));
     }
     let threads = match usize::try_from(pass.integer("threads")) {
         Ok(0) => std::thread::available_parallelism().map_or(1, |n| n.get()),

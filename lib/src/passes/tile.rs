@@ -53,6 +53,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 
 fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
     let inner = body(&fused).map(ops).unwrap_or_default();
+    if isa == Isa::Gpu {
+        return gpu(&inner, family);
+    }
     match family {
         "gemv" | "gemm" => Product::of(fused, isa).map(|product| space::rule(&product)).unwrap_or_default(),
         "matmul" => vec![4, LANES],
@@ -60,6 +63,20 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
             let op = inner.iter().find(|op| op_name(*op) == "transformer.attention");
             op.map_or(vec![], |op| attention(*op, isa))
         }
+        _ => vec![],
+    }
+}
+
+/// Tiles of a GPU's kernels, within what every adapter has.
+fn gpu(inner: &[OperationRef<'_, '_>], family: &str) -> Vec<usize> {
+    match family {
+        "gemm" => {
+            // Gate and up, whose products meet, take twice the registers and the memory.
+            let linears = inner.iter().filter(|op| op_name(*op) == "transformer.linear").count();
+            if linears == 1 { vec![64, 64, 16, 4, 4] } else { vec![64, 64, 16, 4, 4] }
+        }
+        "matmul" => vec![16, 16],
+        "attention" => vec![1, 1, 1],
         _ => vec![],
     }
 }

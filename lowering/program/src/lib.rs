@@ -8,11 +8,13 @@
 pub mod arena;
 pub mod expr;
 pub mod layout;
+pub mod shader;
 pub mod types;
 pub mod verify;
 
 pub use expr::{Expr, Symbols};
 pub use layout::Layout;
+pub use shader::Shader;
 pub use types::{Dim, Element, TensorType};
 
 use serde::{Deserialize, Serialize};
@@ -48,12 +50,12 @@ pub struct Global {
     pub mutable: bool,
 }
 
-/// One generated kernel: `extern "C" fn(args: *const u64, task: u64)`.
+/// One generated kernel. For a CPU it is `extern "C" fn(args: *const u64, task: u64)`, for a GPU a [`Shader`].
 ///
 /// `args` points to one 64-bit word for each of `params` (a pointer), then one for each scalar (an `i64`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kernel {
-    /// Symbol in the object.
+    /// Symbol in the object, or the shader's.
     pub name: String,
     /// What it computes, for people: `norm+linear x3 q4_1 [gemv tile 1x64]`.
     pub summary: String,

@@ -55,24 +55,24 @@ const MAX_ROWS: usize = 16;
 const MAX_PARTS: usize = 1024;
 
 /// The op and how it is tiled.
-struct Attention<'g, 'c, 'a> {
+pub struct Attention<'g, 'c, 'a> {
     group: &'g Group<'c, 'a>,
     /// Operand [B, S, Hq, D].
-    query: usize,
-    key: CacheOperand,
-    value: CacheOperand,
-    sequences: Option<Sequences>,
-    heads: usize,
+    pub query: usize,
+    pub key: CacheOperand,
+    pub value: CacheOperand,
+    pub sequences: Option<Sequences>,
+    pub heads: usize,
     /// Query heads of a key head.
-    shared: usize,
+    pub shared: usize,
     /// S.
-    rows: Slot,
+    pub rows: Slot,
     /// Ranges of a full cache.
     ranges: Slot,
     causal: bool,
-    scale: f32,
+    pub scale: f32,
     window: Option<usize>,
-    softcap: Option<f32>,
+    pub softcap: Option<f32>,
     /// TQ, TH, P.
     height: usize,
     width: usize,
@@ -127,7 +127,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
 }
 
 impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
-    fn new(group: &'g Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Self> {
+    pub fn new(group: &'g Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Self> {
         let [op] = group.body[..] else {
             return Err(group.unsupported(None, "the attention kernel takes one attention"));
         };
@@ -211,7 +211,7 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         (2 + self.vectors()) * LANES
     }
 
-    fn depth(&self) -> usize {
+    pub fn depth(&self) -> usize {
         self.key.depth
     }
 
@@ -259,9 +259,9 @@ struct Task<'g, 'c, 'a> {
 
 /// start <= position < end.
 #[derive(Clone, Copy)]
-struct Span<'c, 'a> {
-    start: V<'c, 'a>,
-    end: V<'c, 'a>,
+pub struct Span<'c, 'a> {
+    pub start: V<'c, 'a>,
+    pub end: V<'c, 'a>,
 }
 
 impl<'c, 'a> Span<'c, 'a> {
@@ -729,7 +729,7 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
         self.height * self.width
     }
 
-    fn caches(
+    pub fn caches(
         &self,
         e: &Emitter<'c, 'a>,
         sizes: &[V<'c, 'a>],
@@ -773,7 +773,7 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
     }
 
     /// What each row of a tile sees.
-    fn visible(
+    pub fn visible(
         &self,
         e: &Emitter<'c, 'a>,
         operands: &[V<'c, 'a>],
@@ -831,7 +831,7 @@ fn registers(e: &Emitter, rows: usize) -> (usize, usize) {
         Isa::Avx512Vnni | Isa::Avx512 => (16, 32),
         Isa::Avx2 => (8, 16),
         Isa::Sse2 => (4, 16),
-        Isa::Neon => (4, 32),
+        Isa::Neon | Isa::Gpu => (4, 32),
     };
     (lanes, ((registers - 2) / (rows + 1)).max(1))
 }

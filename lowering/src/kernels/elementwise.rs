@@ -64,7 +64,7 @@ pub fn apply<'c, 'a>(
         "arith.truncf" => {
             let result =
                 op.result(0).map(|r| element(r.r#type())).map_err(|_| group.unsupported(Some(op), "no result"))?;
-            e.widen(e.narrow(x[0], result))
+            e.rounded(x[0], result)
         }
         "math.exp" => e.exp(x[0]),
         "math.tanh" => e.tanh(x[0]),
@@ -73,7 +73,7 @@ pub fn apply<'c, 'a>(
         "transformer.silu" => e.mulf(x[0], e.sigmoid(x[0])),
         "transformer.swiglu" => e.mulf(e.mulf(x[0], e.sigmoid(x[0])), x[1]),
         "transformer.gelu" => gelu(e, x[0], is_tanh(op)),
-        _ => return Err(group.unsupported(Some(op), format!("'{name}' has no element-wise kernel for the CPU"))),
+        _ => return Err(group.unsupported(Some(op), format!("'{name}' has no element-wise kernel"))),
     })
 }
 
@@ -113,7 +113,7 @@ pub fn evaluate<'c, 'a>(
     }
     let operands = op.operands().map(|o| evaluate(group, e, o, leaf)).collect::<Result<Vec<_>>>()?;
     if operands.is_empty() {
-        return Err(group.unsupported(Some(op), format!("'{}' has no kernel for the CPU", op_name(&op))));
+        return Err(group.unsupported(Some(op), format!("'{}' has no kernel", op_name(&op))));
     }
     apply(group, e, op, &operands)
 }

@@ -219,7 +219,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
     /// `sums`, one for each row, with the product added.
     fn add(mut self, sums: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
         let products = match (self.e.isa, self.block.format) {
-            (Isa::Sse2 | Isa::Neon, _) => self.plain(),
+            (Isa::Sse2 | Isa::Neon | Isa::Gpu, _) => self.plain(),
             (Isa::Avx512Vnni, _) => self.fours(),
             (_, BlockFormat::Q8_0) => self.signed(),
             _ => self.pairs(),

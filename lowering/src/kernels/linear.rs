@@ -52,25 +52,25 @@ struct Totals {
 }
 
 /// The linear ops behind one output, and where their tasks begin.
-struct Section<'c, 'a> {
-    output: usize,
-    roots: Vec<OperationRef<'c, 'a>>,
+pub struct Section<'c, 'a> {
+    pub output: usize,
+    pub roots: Vec<OperationRef<'c, 'a>>,
     /// Columns of the output, N.
-    columns: usize,
+    pub columns: usize,
 }
 
 /// The kernel under construction.
-struct Linear<'g, 'c, 'a> {
+pub struct Linear<'g, 'c, 'a> {
     group: &'g Group<'c, 'a>,
-    sections: Vec<Section<'c, 'a>>,
+    pub sections: Vec<Section<'c, 'a>>,
     /// Operand number of the activations [M, K].
-    input: usize,
-    norm: Option<OperationRef<'c, 'a>>,
+    pub input: usize,
+    pub norm: Option<OperationRef<'c, 'a>>,
     /// The activations are in `blocks8`: products are of integers.
     int8: bool,
     /// K.
-    depth: usize,
-    rows: Size,
+    pub depth: usize,
+    pub rows: Size,
 }
 
 /// Where activations are read: the operand, or rows that the prologue normalised.
@@ -91,7 +91,8 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
 }
 
 impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
-    fn new(group: &'g Group<'c, 'a>) -> Result<'c, 'a, Self> {
+    /// Takes a group apart, whatever it is compiled for.
+    pub fn new(group: &'g Group<'c, 'a>) -> Result<'c, 'a, Self> {
         let mut sections = vec![];
         for (output, value) in group.yields.iter().enumerate() {
             let mut roots = vec![];
@@ -203,7 +204,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     }
 
     /// The operand that is a linear op's weight, and its storage, N and K.
-    fn stored(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, (usize, (Storage, usize, usize))> {
+    pub fn stored(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, (usize, (Storage, usize, usize))> {
         let group = self.group;
         let operand = root.operand(1).ok().and_then(|w| group.argument(w));
         let operand =
@@ -647,7 +648,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(Panel { weight: *weight, copy })
     }
 
-    fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let roots: usize = self.sections.iter().map(|s| s.roots.len()).sum();
         let mut parts = vec![];
         parts.extend(self.norm.map(|_| "norm".to_owned()));

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod elementwise;
 pub mod embedding;
 pub mod factored;
+pub mod gpu;
 pub mod int8;
 pub mod linear;
 pub mod matmul;

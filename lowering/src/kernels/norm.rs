@@ -24,19 +24,26 @@ const QUANTIZE_BLOCKS: usize = 16;
 
 /// A normalisation of rows of `length` elements.
 pub struct Norm<'c, 'a> {
-    kind: Kind,
-    length: usize,
-    eps: f32,
+    pub kind: Kind,
+    pub length: usize,
+    pub eps: f32,
     /// Position of weight and bias among the kernel's buffers.
     weight: Option<V<'c, 'a>>,
     bias: Option<V<'c, 'a>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
     Rms,
     Layer,
     Softmax,
+}
+
+/// What a row is shifted and scaled by.
+#[derive(Clone, Copy)]
+pub struct Moments<'c, 'a> {
+    pub mean: Option<V<'c, 'a>>,
+    pub scale: V<'c, 'a>,
 }
 
 /// Whether [`Norm`] emits this op.
@@ -57,11 +64,7 @@ impl<'c, 'a> Norm<'c, 'a> {
             "transformer.layer_norm" => Kind::Layer,
             _ => Kind::Softmax,
         };
-        let input = op.operand(0).map_err(|_| group.unsupported(Some(op), "a norm needs an operand"))?;
-        let length = dims(input.r#type())
-            .pop()
-            .flatten()
-            .ok_or_else(|| group.unsupported(Some(op), "the normalised dimension must be static to be compiled"))?;
+        let length = Self::length(group, op)?;
         let eps =
             op.attribute("eps").ok().and_then(|a| FloatAttribute::try_from(a).ok()).map_or(0.0, |f| f.value() as f32);
         let operand = |i| {
@@ -72,6 +75,15 @@ impl<'c, 'a> Norm<'c, 'a> {
             }
         };
         Ok(Self { kind, length, eps, weight: operand(1)?, bias: operand(2)? })
+    }
+
+    /// Elements of a row.
+    pub fn length(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<'c, 'a, usize> {
+        let input = op.operand(0).map_err(|_| group.unsupported(Some(op), "a norm needs an operand"))?;
+        dims(input.r#type())
+            .pop()
+            .flatten()
+            .ok_or_else(|| group.unsupported(Some(op), "the normalised dimension must be static to be compiled"))
     }
 
     /// Normalises one row: `load` reads lanes of it as f32, `store` takes the result's.

@@ -34,33 +34,32 @@ use melior::ir::{
 use std::f64::consts::TAU;
 
 /// One input and what becomes of its rows.
-struct Section {
+pub struct Section {
     /// Operand [B, S, H, D].
-    input: usize,
-    heads: usize,
-    depth: usize,
+    pub input: usize,
+    pub heads: usize,
+    pub depth: usize,
     /// S.
-    rows: Slot,
+    pub rows: Slot,
     /// B * S.
-    tasks: Slot,
-    rotation: Option<Rotation>,
-    targets: Vec<Target>,
+    pub tasks: Slot,
+    pub rotation: Option<Rotation>,
+    pub targets: Vec<Target>,
 }
 
 /// Where rows go: a result of the group that is a tensor of its own, or lies in a cache.
-struct Target {
-    result: usize,
-    cache: Option<(CacheOperand, Sequences)>,
+pub struct Target {
+    pub result: usize,
+    pub cache: Option<(CacheOperand, Sequences)>,
     /// Rows are quantised before.
-    rounded: bool,
+    pub rounded: bool,
 }
 
-struct Rotation {
-    interleaved: bool,
-    /// Radians a position, for each of the D/2 pairs.
-    /// Turns of a pair for each position.
-    frequencies: Vec<f64>,
-    sequences: Sequences,
+pub struct Rotation {
+    pub interleaved: bool,
+    /// Turns a position, for each of the D/2 pairs.
+    pub frequencies: Vec<f64>,
+    pub sequences: Sequences,
 }
 
 /// Up to sixteen neighbouring elements of a row.
@@ -99,12 +98,12 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
 }
 
 /// The cache operand that lies in the buffer of a result.
-fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
+pub fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
     let target = sections.iter().flat_map(|section| &section.targets).find(|target| target.result == result)?;
     target.cache.as_ref().map(|(cache, _)| cache.operand)
 }
 
-fn summary(group: &Group) -> String {
+pub fn summary(group: &Group) -> String {
     let count = |name: &str| group.body.iter().filter(|op| op_name(*op) == name).count();
     let parts = ["rope", "quantize", "kv_update"].map(|name| (name, count(&format!("transformer.{name}"))));
     let parts = parts.iter().filter(|(_, count)| *count > 0);
@@ -114,7 +113,7 @@ fn summary(group: &Group) -> String {
 }
 
 /// One section for each rope, and for each update of rows that no rope turns.
-fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Vec<Section>> {
+pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Vec<Section>> {
     let mut sections = vec![];
     for op in group.body.iter().copied() {
         let value = |i| op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"));

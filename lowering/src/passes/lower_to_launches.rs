@@ -31,7 +31,7 @@ use kforge_dialect::{
     ir::{body, erase, key, ops, reassociation, string_attribute, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use kforge_passes::{fusion::functions, isa::Isa};
+use kforge_passes::{adapter::Adapter, fusion::functions, isa::Isa};
 use kforge_program::Access;
 use melior::{
     Context,
@@ -60,7 +60,15 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let isa = string_attribute(&pass.op, "transformer.isa").map_or(Ok(Isa::host()), |name| name.parse());
     let isa = isa.map_err(|message: String| PassError::at(&pass.op, message))?;
     let Some(module) = body(&pass.op) else { return Ok(()) };
-    let mut made = Kernels { context: pass.context, isa, module, known: HashMap::new() };
+    let gpu = match isa {
+        Isa::Gpu => {
+            let adapter = string_attribute(&pass.op, "transformer.adapter").unwrap_or_default().parse();
+            let adapter = adapter.map_err(|message: String| PassError::at(&pass.op, message))?;
+            Some((adapter, gpu_module(pass.context, module, pass.op)))
+        }
+        _ => None,
+    };
+    let mut made = Kernels { context: pass.context, isa, module, gpu, known: HashMap::new() };
     for function in functions(pass.op) {
         if body(&function).is_none() {
             continue;
@@ -73,11 +81,31 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
+/// Puts a `gpu.module` for the kernels in front and returns its body.
+fn gpu_module<'c, 'a>(
+    context: &'c Context,
+    module: BlockRef<'c, 'a>,
+    op: OperationRef<'c, 'a>,
+) -> BlockRef<'c, 'a> {
+    let region = Region::new();
+    region.append_block(Block::new(&[]));
+    let name = StringAttribute::new(context, "kernels").into();
+    let kernels = OperationBuilder::new("gpu.module", op.location())
+        .add_attributes(&[(melior::ir::Identifier::new(context, "sym_name"), name)])
+        .add_regions([region])
+        .build()
+        .expect("a module always builds");
+    let kernels = module.insert_operation(0, kernels);
+    body(&kernels).expect("the module was given a block")
+}
+
 /// Kernels generated so far, by what they compute.
 struct Kernels<'c, 'a> {
     context: &'c Context,
     isa: Isa,
     module: BlockRef<'c, 'a>,
+    /// What the GPU has, and where its kernels go.
+    gpu: Option<(Adapter, BlockRef<'c, 'a>)>,
     known: HashMap<String, (String, Signature)>,
 }
 
@@ -88,8 +116,13 @@ impl<'c, 'a> Kernels<'c, 'a> {
             return Ok(known.clone());
         }
         let name = format!("{}_{}", group.kernel, self.known.len());
-        let emitter = Emitter::new(self.context, self.module, group.op.location(), self.isa);
-        let signature = kernels::generate(group, &emitter, &name)
+        let block = self.gpu.map_or(self.module, |(_, kernels)| kernels);
+        let emitter = Emitter::new(self.context, block, group.op.location(), self.isa);
+        let signature = match self.gpu {
+            Some((adapter, _)) => kernels::gpu::generate(group, &emitter, &name, adapter),
+            None => kernels::generate(group, &emitter, &name),
+        };
+        let signature = signature
             .map_err(|e| PassError::at(&e.op, format!("cannot be compiled: {}", e.message)))?;
         self.known.insert(key, (name.clone(), signature.clone()));
         Ok((name, signature))
@@ -409,7 +442,10 @@ impl<'c, 'a> Lowering<'c, 'a> {
                     Tensor { buffer, dims: extents }
                 }
             };
-            buffers.push(tensor.buffer);
+            // A shader that had a buffer twice could not write to it.
+            if made.gpu.is_none() || signature.in_place[i].is_none() {
+                buffers.push(tensor.buffer);
+            }
             self.tensors.insert(key(value), tensor);
         }
         let scalars: Vec<Value> = signature.scalars.iter().map(|s| self.index(self.size(s, &operands))).collect();

@@ -7,10 +7,14 @@
 use super::{
     error::{Result, TranslateError},
     function::{Expr, Function},
-    types::{Literal, Scalar, Type, element},
+    types::{Literal, Scalar, Type, element, literals},
 };
-use kforge_dialect::ir::dims;
-use melior::ir::{Type as MlirType, TypeLike, Value, ValueLike, operation::OperationRef};
+use kforge_dialect::ir::{ancestor, body, dims, op_name, ops, string_attribute};
+use melior::ir::{
+    Type as MlirType, TypeLike, Value, ValueLike,
+    attribute::FlatSymbolRefAttribute,
+    operation::{OperationLike, OperationRef},
+};
 use mlir_sys as sys;
 
 /// A memref that a kernel can name.
@@ -123,11 +127,12 @@ impl Function {
             }
             "dim" => self.dim(op),
             "alloca" => self.alloca(op),
+            "get_global" => self.table(op),
             "alloc" => self.unsupported(op, "use memref.alloca for private memory, or a workgroup attribution"),
             "subview" | "reinterpret_cast" | "view" | "cast" | "collapse_shape" | "expand_shape" => {
                 self.unsupported(op, "fold it into the indices (--fold-memref-alias-ops), or take the other type")
             }
-            _ => self.unsupported(op, "memref.load, store, dim and alloca have"),
+            _ => self.unsupported(op, "memref.load, store, dim, alloca and get_global of a constant have"),
         }
     }
 
@@ -204,6 +209,39 @@ impl Function {
         let result = self.result(op, 0)?;
         let memory = self.private(op, result)?;
         self.line(format!("var {}: {};", memory.name, memory.shape.array()));
+        self.bind_memory(result, memory);
+        Ok(())
+    }
+
+    /// A private array with the elements of a constant `memref.global` of the kernel's module.
+    fn table(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
+        let result = self.result(op, 0)?;
+        let memory = self.private(op, result)?;
+        let name = op.attribute("name").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
+        let is_named = |global: &OperationRef| {
+            op_name(global) == "memref.global"
+                && string_attribute(global, "sym_name").as_deref() == name.map(|name| name.value())
+        };
+        let module = ancestor(op, "gpu.module").and_then(|module| body(&module));
+        let global = module.map(ops).unwrap_or_default().into_iter().find(is_named);
+        let value = global.filter(|global| global.has_attribute("constant"));
+        let value = value.and_then(|global| global.attribute("initial_value").ok());
+        let value = value.ok_or_else(|| {
+            TranslateError::op(op, "has no WGSL; name a constant memref.global of the same gpu.module, with a value")
+        })?;
+        let Type::Vector { scalar, lanes: 1 } = memory.shape.element else {
+            return Err(TranslateError::op(op, "of vectors has no WGSL; use a table of scalars"));
+        };
+        let elements = memory.shape.elements.unwrap_or(0) as usize;
+        let literals = literals(value, scalar, elements).map_err(|message| TranslateError::op(op, message))?;
+        let texts: Vec<String> = (0..elements)
+            .filter_map(|i| literals.get(if literals.len() == 1 { 0 } else { i }))
+            .map(Literal::to_string)
+            .collect();
+        if literals.iter().any(|literal| !literal.is_finite()) {
+            return Err(TranslateError::op(op, "has no WGSL: a table's elements must be finite"));
+        }
+        self.line(format!("var {} = {}({});", memory.name, memory.shape.array(), texts.join(", ")));
         self.bind_memory(result, memory);
         Ok(())
     }

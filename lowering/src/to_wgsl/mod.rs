@@ -113,6 +113,30 @@ pub struct Shader {
     pub uniform: Option<Uniform>,
 }
 
+impl Shader {
+    /// As a launch program has it, where buffers come first and scalars are whole numbers.
+    pub fn to_program(&self) -> kforge_program::Shader {
+        let writable = self.arguments.iter().filter_map(|argument| match argument {
+            Argument::Buffer { access, .. } => Some(*access == Access::ReadWrite),
+            Argument::Scalar { .. } => None,
+        });
+        let writable: Vec<bool> = writable.collect();
+        kforge_program::Shader {
+            kernel: self.kernel.clone(),
+            entry: self.entry.clone(),
+            text: self.text.clone(),
+            threads: self.workgroup_size,
+            workgroup_bytes: self.workgroup_bytes,
+            // The last scalar is the number of tasks.
+            scalars: (self.arguments.len() - writable.len()).saturating_sub(1),
+            writable,
+            f16: self.features.f16,
+            subgroups: self.features.subgroups,
+            cooperative_matrices: self.features.cooperative_matrices,
+        }
+    }
+}
+
 /// Symbols of the kernels in the `gpu.module`s of a module, in their order.
 pub fn kernels(module: OperationRef<'_, '_>) -> Vec<String> {
     functions(module).into_iter().map(|op| string_attribute(&op, "sym_name").unwrap_or_default()).collect()

@@ -41,7 +41,7 @@ impl Model {
         let mut executor =
             Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
         set_weights(&mut executor, &self.checkpoint, |_| ()).expect("the weights fit");
-        Decoder::new(executor, context).expect("memory for the caches")
+        Decoder::new(Box::new(executor), context).expect("memory for the caches")
     }
 }
 
@@ -159,7 +159,7 @@ fn caches_of_8_bits_are_as_the_reference_says() {
         as_the_reference_says(&model, &compiled, 100.0);
         // One head of 32 elements of each, 36 bytes a position, of which there are sixteen.
         let decoder = model.decoder(&compiled[0].1, 1, 9);
-        let state = |name| decoder.executor().state(name).map(<[u8]>::len);
+        let state = |name| decoder.executor().read_state(name).expect("a CPU's memory").map(|bytes| bytes.len());
         assert_eq!([state("k_cache.0"), state("v_cache.1")], [Some(16 * 36); 2]);
     }
 }

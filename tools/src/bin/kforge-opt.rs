@@ -9,10 +9,11 @@ use kforge_dialect::{
 };
 
 /// Name, anchor, option, passes.
-fn pipelines() -> [(&'static str, &'static str, String); 3] {
+fn pipelines() -> [(&'static str, &'static str, String); 4] {
     [
         ("kforge-fuse", "", kforge_passes::kforge_fuse()),
-        ("kforge-cpu", "`isa` (host)", kforge_lowering::CPU.to_owned()),
+        ("kforge-cpu", "`isa` (host)", kforge_lowering::LAUNCHES.to_owned()),
+        ("kforge-gpu", "`adapter` ()", kforge_lowering::LAUNCHES.replace("{isa}", "{isa=gpu adapter}")),
         ("kforge-llvm", "", kforge_lowering::LLVM.to_owned()),
     ]
 }
@@ -64,7 +65,7 @@ fn markdown() -> String {
             statistics.join("; ")
         );
     }
-    text += "\n# Pipelines\n\n`kforge-cpu` begins with the passes of `kforge-fuse`; its option goes where `{isa}` stands.\n\n\
+    text += "\n# Pipelines\n\n`kforge-cpu` and `kforge-gpu` begin with the passes of `kforge-fuse`; their options are those of `select-kernels`.\n\n\
              | pipeline | option (default) | passes |\n|---|---|---|\n";
     for (name, options, passes) in pipelines() {
         text += &format!("| `{name}` | {options} | `{passes}` |\n");

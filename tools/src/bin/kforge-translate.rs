@@ -6,6 +6,7 @@ use kforge_lowering::{
     compile::{context, parse},
     to_wgsl::{self, Shader, check},
 };
+use kforge_runtime::cache::write_whole;
 use std::{
     fs,
     io::{self, Write},
@@ -93,7 +94,7 @@ fn run(options: &Options) -> Result<()> {
         _ => text(options.emit, &shaders)?.into_bytes(),
     };
     match &options.output {
-        Some(path) => fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display())),
+        Some(path) => write_whole(path, &[&bytes]).with_context(|| format!("{} cannot be written", path.display())),
         None => io::stdout().write_all(&bytes).context("standard output cannot be written"),
     }
 }

@@ -292,7 +292,7 @@ impl<'p> Bench<'p> {
 /// Compiles a problem with a tile.
 pub fn compile_tile(problem: &Problem, tile: &[usize], target: &Target) -> Result<Compiled> {
     space::legal(&problem.product, tile).map_err(anyhow::Error::msg)?;
-    let pipeline = kforge_lowering::CPU.replace("{isa}", &format!("{{isa={}}}", target.isa));
+    let pipeline = kforge_lowering::LAUNCHES.replace("{isa}", &format!("{{isa={}}}", target.isa));
     Ok(compile::compile_with(&problem.with_tile(tile), target, &pipeline)?)
 }
 

@@ -204,7 +204,7 @@ fn measure(
     };
     for test in tests(options) {
         reset(&mut decoder, test.depth, vocabulary)?;
-        decoder.executor_mut().start_profile();
+        decoder.executor_mut().start_profile()?;
         let name = test.name();
         info_span!("test", kernel = name).in_scope(|| time(&mut decoder, test, &token_ids(test.tokens, vocabulary)))?;
         let times = decoder.executor_mut().end_profile().unwrap_or_default();

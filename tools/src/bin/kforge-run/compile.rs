@@ -1,17 +1,20 @@
 //! From the text of a module to a loaded program, through the cache of compiled objects.
 
-use crate::Common;
-use anyhow::{Context as _, Result};
+use crate::{Common, Target as Place};
+use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use kforge_lowering::compile::{self, Compiled, Target};
+use kforge_lowering::compile::{self, Compiled, GpuCompiled, Target};
 use kforge_passes::{
     isa::Isa,
     tuner::{self, Mode},
 };
+use kforge_program::Program;
 use kforge_runtime::{
-    Executor,
+    Execute, Executor,
     cache::{self, Cache},
+    gpu,
 };
+use kforge_tools::gpu::features;
 use std::{path::Path, time::Duration};
 
 /// The instruction set that the options name.
@@ -33,9 +36,9 @@ pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
 pub fn compile_as(common: &Common, source: &str, options: compile::Options) -> Result<Compiled> {
     let target = target(common)?;
     if let Some(directory) = &common.dump_ir {
-        dump(directory, source, &target, options)?;
+        dump(directory, source, &compile::cpu_pipeline(target.isa, options))?;
     }
-    let cache = if common.no_cache { None } else { cache::directory().map(|d| Cache::new(d.join("objects"))) };
+    let cache = objects(common);
     let tuning = options.tuning;
     let untuned = compile::Options { tuning: compile::Tuning::default(), ..options };
     let pipeline = compile::cpu_pipeline(target.isa, untuned);
@@ -67,18 +70,85 @@ pub fn compile_as(common: &Common, source: &str, options: compile::Options) -> R
     let compiled = compile::compile(source, &target, options);
     progress.finish_and_clear();
     let compiled = compiled?;
-    if let Some(cache) = cache
-        && let Err(error) = cache.put(&key(&tiles()), &compiled.program, &compiled.object)
-    {
-        eprintln!("kforge-run: warning: the compiled object is not kept: {error}");
-    }
+    keep(cache, &key(&tiles()), &compiled.program, &compiled.object);
     Ok(compiled)
 }
 
-/// The same, loaded.
-pub fn executor(common: &Common, source: &str) -> Result<Executor> {
-    let compiled = compile(common, source)?;
-    Ok(Executor::new(compiled.program, &compiled.object, common.thread_count())?)
+/// The cache of what is compiled, unless the options say no.
+fn objects(common: &Common) -> Option<Cache> {
+    if common.no_cache { None } else { cache::directory().map(|d| Cache::new(d.join("objects"))) }
+}
+
+/// Stores what was compiled, if it can be.
+fn keep(cache: Option<Cache>, key: &str, program: &Program, kernels: &[u8]) {
+    if let Some(cache) = cache
+        && let Err(error) = cache.put(key, program, kernels)
+    {
+        eprintln!("kforge-run: warning: the compiled kernels are not kept: {error}");
+    }
+}
+
+/// Compiles `source` for an adapter, or takes what an earlier run compiled.
+pub fn compile_gpu(common: &Common, source: &str, adapter: &gpu::Adapter) -> Result<GpuCompiled> {
+    let options = common.options();
+    if common.cpu_features.is_some() {
+        bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
+    }
+    if options.numerics == compile::Numerics::Fast {
+        bail!("--numerics fast rounds activations to 8 bits, which kernels of a GPU do not; leave it out");
+    }
+    let pipeline = compile::gpu_pipeline(features(adapter), options);
+    if let Some(directory) = &common.dump_ir {
+        dump(directory, source, &pipeline)?;
+    }
+    let cache = objects(common);
+    let key = Cache::key(&[source, &pipeline, kforge_lowering::BUILD_ID]);
+    if let Some((program, shaders)) = cache.as_ref().and_then(|c| c.get(&key))
+        && let Ok(shaders) = serde_json::from_slice(&shaders)
+    {
+        return Ok(GpuCompiled { program, shaders });
+    }
+    let progress = spinner("compiling kernels");
+    let compiled = compile::compile_gpu(source, features(adapter), options);
+    progress.finish_and_clear();
+    let compiled = compiled?;
+    keep(cache, &key, &compiled.program, &serde_json::to_vec(&compiled.shaders)?);
+    Ok(compiled)
+}
+
+/// Compiles `source` for what the options name, and loads it.
+pub fn executor(common: &Common, source: &str) -> Result<Box<dyn Execute>> {
+    match common.target {
+        Place::Cpu => {
+            let compiled = compile(common, source)?;
+            Ok(Box::new(Executor::new(compiled.program, &compiled.object, common.thread_count())?))
+        }
+        Place::Gpu => {
+            let adapter = gpu::Adapter::choose(common.adapter.as_deref())?;
+            let compiled = compile_gpu(common, source, &adapter)?;
+            Ok(Box::new(gpu::Executor::new(adapter.open()?, compiled.program, &compiled.shaders)?))
+        }
+        Place::Auto => on_target(common, |common| executor(common, source)),
+        Place::Reference => bail!("--target reference compiles nothing; it is for single functions"),
+    }
+}
+
+/// Does `work` on the target that the options name; for `--target auto`, on a GPU that is one, and where that fails on the
+/// CPU.
+pub fn on_target<T>(common: &Common, work: impl Fn(&Common) -> Result<T>) -> Result<T> {
+    if common.target != Place::Auto {
+        return work(common);
+    }
+    let on = |target| work(&Common { target, ..common.clone() });
+    let found = gpu::Adapter::choose(common.adapter.as_deref())?;
+    if found.is_software() && common.adapter.is_none() {
+        eprintln!("kforge-run: this machine has no GPU ({} is software): the CPU it is", found.name());
+        return on(Place::Cpu);
+    }
+    on(Place::Gpu).or_else(|error| {
+        eprintln!("kforge-run: warning: {error:#}; the CPU is taken instead");
+        on(Place::Cpu)
+    })
 }
 
 /// A spinner on a terminal, nothing elsewhere.
@@ -92,15 +162,15 @@ pub fn spinner(message: &str) -> ProgressBar {
 }
 
 /// Writes the module before the first and after each pass, and the pipeline that gives the last from the first.
-fn dump(directory: &Path, source: &str, target: &Target, options: compile::Options) -> Result<()> {
+fn dump(directory: &Path, source: &str, pipeline: &str) -> Result<()> {
     let write = |name: &str, text: &str| {
         let path = directory.join(name);
         cache::write_whole(&path, &[text.as_bytes()]).with_context(|| format!("{} cannot be written", path.display()))
     };
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
-    let steps = compile::trace(source, target, options)?;
+    let steps = compile::trace(source, pipeline)?;
     for (i, (pass, text)) in steps.iter().enumerate() {
         write(&format!("{i:02}-{pass}.mlir"), text)?;
     }
-    write("pipeline.txt", &format!("builtin.module({})\n", compile::cpu_pipeline(target.isa, options)))
+    write("pipeline.txt", &format!("builtin.module({pipeline})\n"))
 }

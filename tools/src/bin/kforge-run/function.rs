@@ -9,7 +9,7 @@ use clap::Args;
 use kforge_dialect::Interpreter;
 use kforge_program::Element;
 use kforge_reference::{Tensor, Tolerance, compare, random};
-use kforge_runtime::{Executor, View};
+use kforge_runtime::View;
 use kforge_tools::tensors::{self, program_element, reference_element};
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -148,8 +148,8 @@ impl<'s> Plan<'s> {
 
     fn run(&self, common: &Common, target: Target) -> Result<Vec<Tensor>> {
         match target {
-            Target::Cpu => self.compiled(common),
             Target::Reference => self.interpreted(),
+            target => compile::on_target(&Common { target, ..common.clone() }, |common| self.compiled(common)),
         }
     }
 
@@ -167,14 +167,14 @@ impl<'s> Plan<'s> {
     }
 
     fn compiled(&self, common: &Common) -> Result<Vec<Tensor>> {
-        let mut executor: Executor = compile::executor(common, self.source)?;
+        let mut executor = compile::executor(common, self.source)?;
         for (name, tensor) in &self.globals {
-            tensors::set_weight(&mut executor, name, tensor)?;
+            tensors::set_weight(&mut *executor, name, tensor)?;
         }
         for (name, dims, _) in &self.states {
             executor.make_state(name, dims)?;
         }
-        tensors::call(&mut executor, self.entry, &self.inputs)
+        tensors::call(&mut *executor, self.entry, &self.inputs)
     }
 }
 

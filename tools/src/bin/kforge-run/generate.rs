@@ -184,8 +184,8 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
 
 fn summary(decoder: &Decoder, timings: &Timings, prompt: usize, steps: usize) {
     eprintln!(
-        "\n[{} threads; prompt {prompt} tokens at {:.1}/s, {steps} decoded at {:.1}/s; first token after {:.2} s]",
-        decoder.executor().threads(),
+        "\n[{}; prompt {prompt} tokens at {:.1}/s, {steps} decoded at {:.1}/s; first token after {:.2} s]",
+        decoder.executor().machine(),
         timings.prefill_tokens_per_s,
         timings.decode_tokens_per_s,
         timings.first_token_s,

@@ -48,6 +48,9 @@ struct Common {
     /// Where to run
     #[arg(long, global = true, value_enum, default_value_t = Target::Cpu)]
     target: Target,
+    /// The GPU: its number, or a part of its name; diagnose-gpu lists them
+    #[arg(long, global = true, value_name = "N|NAME")]
+    adapter: Option<String>,
     /// Threads of the CPU target; 0 takes one for each core
     #[arg(long, global = true, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
@@ -78,6 +81,10 @@ struct Common {
 enum Target {
     /// Compiled for this machine's CPU
     Cpu,
+    /// WGSL on a GPU, by Vulkan, Metal or DX12
+    Gpu,
+    /// A GPU if this machine has one on which it runs, else the CPU
+    Auto,
     /// The reference semantics, slow and plain
     Reference,
 }

@@ -96,8 +96,12 @@ pub struct Timings {
 /// A decoder of a checkpoint, for `context` tokens.
 pub fn decoder(common: &Common, checkpoint: &Checkpoint, cache: Cache, context: usize) -> Result<(Decoder, Timings)> {
     if common.target == Target::Reference {
-        bail!("decoding runs on the CPU target; --target reference is for single functions");
+        bail!("decoding runs on compiled kernels; --target reference is for single functions");
     }
+    compile::on_target(common, |common| load(common, checkpoint, cache, context))
+}
+
+fn load(common: &Common, checkpoint: &Checkpoint, cache: Cache, context: usize) -> Result<(Decoder, Timings)> {
     let longest = checkpoint.config().context;
     if context > longest {
         bail!("--ctx {context} is more than the {longest} tokens that the model was made for");
@@ -107,7 +111,7 @@ pub fn decoder(common: &Common, checkpoint: &Checkpoint, cache: Cache, context: 
     let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(common, &source))?;
     let compiled = begin.elapsed();
     let progress = bar(checkpoint.names().len() as u64, "packing weights");
-    info_span!("pack weights").in_scope(|| set_weights(&mut executor, checkpoint, |_| progress.inc(1)))?;
+    info_span!("pack weights").in_scope(|| set_weights(&mut *executor, checkpoint, |_| progress.inc(1)))?;
     progress.finish_and_clear();
     let decoder = Decoder::new(executor, context)?;
     Ok((decoder, Timings { load: begin.elapsed() - compiled, compile: compiled }))

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use cases::{Case, Loaded, Weights};
 use clap::Args;
 use kforge_runtime::{
-    Executor, Roofline,
+    Execute, Roofline,
     cache::write_whole,
     roofline::{ComputeRoof, compute_roof},
 };
@@ -273,8 +273,8 @@ impl Run<'_> {
     fn turn(&mut self, budget: Budget, limits: &mut Limits, peers: &mut [Peer]) -> Result<()> {
         let footprint = Roofline::new(usize::try_from(self.case.work.bytes())?)?;
         limits.raise_read(self.case, &footprint)?;
-        self.calls = warm_up(&mut self.loaded.executor)?;
-        self.samples.extend(sample(&mut self.loaded.executor, self.calls, budget)?);
+        self.calls = warm_up(&mut *self.loaded.executor)?;
+        self.samples.extend(sample(&mut *self.loaded.executor, self.calls, budget)?);
         if let Some(shape) = self.case.work.f32_product() {
             self.answers.resize_with(peers.len(), Default::default);
             for (peer, (samples, error)) in peers.iter_mut().zip(&mut self.answers) {
@@ -328,7 +328,7 @@ impl Run<'_> {
 }
 
 /// Brings caches, clock and threads to what they are in a row of calls; returns the calls of a sample.
-fn warm_up(executor: &mut Executor) -> Result<u64> {
+fn warm_up(executor: &mut dyn Execute) -> Result<u64> {
     let begin = Instant::now();
     let mut calls = 0;
     while calls < 2 || begin.elapsed() < 10 * SAMPLE {
@@ -340,7 +340,7 @@ fn warm_up(executor: &mut Executor) -> Result<u64> {
 }
 
 /// Microseconds of a call, sample by sample.
-fn sample(executor: &mut Executor, calls: u64, budget: Budget) -> Result<Vec<f64>> {
+fn sample(executor: &mut dyn Execute, calls: u64, budget: Budget) -> Result<Vec<f64>> {
     let mut samples = vec![];
     let start = Instant::now();
     while samples.len() < budget.least || start.elapsed() < budget.samples {

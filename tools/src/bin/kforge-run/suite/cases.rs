@@ -8,7 +8,7 @@ use kforge_reference::{
     AttentionAttributes, Element as ReferenceElement, Sequences, Tensor, Tolerance, attention, compare, quantize,
     random, rms_norm,
 };
-use kforge_runtime::Executor;
+use kforge_runtime::Execute;
 use kforge_tools::{
     product::{Errors, Product, Shape},
     tensors::{self, program_element, set_weight},
@@ -186,7 +186,7 @@ func.func @main(%x: {x}) -> {x} {{
 
 /// A case that has been called once, and whose answer was right.
 pub struct Loaded {
-    pub executor: Executor,
+    pub executor: Box<dyn Execute>,
     pub errors: Errors,
     /// What its launches compute.
     pub kernels: Vec<String>,
@@ -218,8 +218,8 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
         Work::Linear { shape, weight } => {
             let a = random::uniform(1, &[shape.m, shape.k], ReferenceElement::F32)?;
             let b = weights.get([shape.n, shape.k], weight)?;
-            set_weight(&mut executor, "b", b)?;
-            let c = call(&mut executor, "main", [&a])?;
+            set_weight(&mut *executor, "b", b)?;
+            let c = call(&mut *executor, "main", [&a])?;
             let product = Product::new(shape, &a, b)?;
             if case.work.is_int8(case.numerics) {
                 Product::new(shape, &quantize(&a)?, b)?.check(&c)?;
@@ -235,9 +235,9 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
                 executor.make_state(state, k.shape())?;
             }
             let at = |position: usize| Tensor::i32([1], [position as i32]);
-            call(&mut executor, "fill", [&k, &v, &at(0)?])?;
+            call(&mut *executor, "fill", [&k, &v, &at(0)?])?;
             let position = at(context - rows)?;
-            let y = call(&mut executor, "main", [&q, &position])?;
+            let y = call(&mut *executor, "main", [&q, &position])?;
             let sequences = Sequences { positions: Some(&position), ..Sequences::default() };
             let attributes = AttentionAttributes { causal: true, ..AttentionAttributes::default() };
             within(&y, &attention(&q, &k, &v, &sequences, &attributes)?)?
@@ -245,8 +245,8 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
         Work::Norm { rows, width } => {
             let x = random::uniform(1, &[rows, width], ReferenceElement::F32)?;
             let w = random::uniform(2, &[width], ReferenceElement::F32)?;
-            set_weight(&mut executor, "w", &w)?;
-            within(&call(&mut executor, "main", [&x])?, &rms_norm(&x, &w, EPS)?)?
+            set_weight(&mut *executor, "w", &w)?;
+            within(&call(&mut *executor, "main", [&x])?, &rms_norm(&x, &w, EPS)?)?
         }
     };
     let program = executor.program();
@@ -256,7 +256,7 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
 }
 
 /// The first result.
-fn call<'t>(executor: &mut Executor, function: &str, inputs: impl IntoIterator<Item = &'t Tensor>) -> Result<Tensor> {
+fn call<'t>(executor: &mut dyn Execute, function: &str, inputs: impl IntoIterator<Item = &'t Tensor>) -> Result<Tensor> {
     tensors::call(executor, function, inputs)?.into_iter().next().context("the function has no result")
 }
 

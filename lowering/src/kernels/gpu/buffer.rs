@@ -1,0 +1,119 @@
+//! Tensors in the buffers of a GPU, one element or four at a time.
+//!
+//! Halves are elements of their own where the adapter has f16. Where it has not, and for bf16, which WGSL lacks, they are
+//! read out of words of two; such a word cannot be written by two threads, so nothing is stored that way.
+
+use crate::emit::{Emitter, V, VectorType, memref_element};
+use kforge_passes::adapter::Adapter;
+use melior::ir::{Type, TypeLike};
+
+/// How the elements of a buffer are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// f32, i32 or f16 as they are.
+    Plain,
+    /// Two f16 in a word.
+    Halves,
+    /// Two bf16 in a word.
+    BrainHalves,
+}
+
+/// A buffer seen by a kernel under construction.
+#[derive(Clone, Copy)]
+pub struct Buffer<'c, 'a> {
+    pub memref: V<'c, 'a>,
+    kept: Kept,
+}
+
+impl Kept {
+    pub fn of<'c>(e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>) -> Kept {
+        if element == Type::bfloat16(e.context) {
+            Kept::BrainHalves
+        } else if element == e.f16() && !adapter.f16 {
+            Kept::Halves
+        } else {
+            Kept::Plain
+        }
+    }
+}
+
+/// The memref of a tensor, flat: of vectors of four where `four`, which its elements must be a multiple of.
+pub fn buffer_type<'c>(e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>, four: bool) -> Type<'c> {
+    match Kept::of(e, adapter, element) {
+        Kept::Plain if four => e.memref(&[None], e.vector(4, element)),
+        Kept::Plain => e.memref(&[None], element),
+        _ => e.memref(&[None], e.int(32)),
+    }
+}
+
+impl<'c, 'a> Buffer<'c, 'a> {
+    /// `element` is the tensor's.
+    pub fn new(e: &Emitter<'c, 'a>, adapter: Adapter, element: Type<'c>, memref: V<'c, 'a>) -> Self {
+        Buffer { memref, kept: Kept::of(e, adapter, element) }
+    }
+
+    fn in_fours(&self) -> bool {
+        memref_element(self.memref).is_vector()
+    }
+
+    /// Element `index` as f32.
+    pub fn load(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>) -> V<'c, 'a> {
+        match self.kept {
+            Kept::Plain if self.in_fours() => {
+                let (four, lane) = e.div_rem_c(index, 4);
+                e.widen(e.extract_at(e.load(self.memref, &[four]), lane))
+            }
+            Kept::Plain => e.widen(e.load(self.memref, &[index])),
+            Kept::Halves => {
+                let (word, lane) = e.div_rem_c(index, 2);
+                e.extract_at(e.halves_of(e.load(self.memref, &[word])), lane)
+            }
+            Kept::BrainHalves => {
+                let (word, lane) = e.div_rem_c(index, 2);
+                let word = e.load(self.memref, &[word]);
+                let odd = e.cast("arith.index_cast", lane, e.int(32));
+                let shift = e.same("arith.muli", &[e.sub(e.cint(32, 1), odd), e.cint(32, 16)]);
+                let high = e.same("arith.andi", &[e.same("arith.shli", &[word, shift]), e.cint(32, -65536)]);
+                e.bitcast(high, e.f32())
+            }
+        }
+    }
+
+    /// Elements `4 index` to `4 index + 3` as f32.
+    pub fn load_four(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>) -> V<'c, 'a> {
+        if self.kept == Kept::Plain && self.in_fours() {
+            return e.widen(e.load(self.memref, &[index]));
+        }
+        let first = e.mul_c(index, 4);
+        let elements: Vec<V> = (0..4).map(|i| self.load(e, e.add_c(first, i))).collect();
+        e.from_elements(&elements)
+    }
+
+    /// As many elements as `e` has lanes, one or four, from a multiple of them on.
+    pub fn load_lanes(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>) -> V<'c, 'a> {
+        if e.lanes == 1 { self.load(e, index) } else { self.load_four(e, index) }
+    }
+
+    /// Stores an f32, or four of them, rounded to the buffer's element.
+    pub fn store(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, index: V<'c, 'a>) {
+        let stored = memref_element(self.memref);
+        let element = if stored.is_vector() { VectorType(stored).element() } else { stored };
+        e.store(e.narrow(value, element), self.memref, &[index]);
+    }
+}
+
+impl<'c, 'a> Emitter<'c, 'a> {
+    /// The two f16 of a word as f32.
+    pub fn halves_of(&self, word: V<'c, 'a>) -> V<'c, 'a> {
+        let word = self.splat_to(word, 1);
+        let halves = self.bitcast(word, self.vector(2, self.f16()));
+        self.cast("arith.extf", halves, self.vector(2, self.f32()))
+    }
+
+    /// The four bytes of a word as f32.
+    pub fn bytes_of(&self, word: V<'c, 'a>, extend: &str) -> V<'c, 'a> {
+        let bytes = self.bitcast(self.splat_to(word, 1), self.vector(4, self.int(8)));
+        let ints = self.cast(extend, bytes, self.vector(4, self.int(32)));
+        self.cast("arith.sitofp", ints, self.vector(4, self.f32()))
+    }
+}

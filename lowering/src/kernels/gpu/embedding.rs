@@ -1,0 +1,95 @@
+//! Rows of a table by id: a workgroup copies one row, whatever the table's type and layout.
+//!
+//! An id outside the table reads the nearest row; the executor has refused such ids before.
+
+use super::{
+    Target,
+    buffer::buffer_type,
+    weights::{Kind, Weight},
+    workgroup::Declaration,
+};
+use crate::{
+    emit::V,
+    group::{Result, Signature, Size, dims, element, op_name},
+};
+use kforge_program::{Access, layout::LANES};
+use melior::ir::{ValueLike, operation::OperationLike};
+
+/// Threads of a workgroup.
+const THREADS: usize = 128;
+
+pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
+    of.check_results()?;
+    let group = of.group;
+    let [op] = group.body[..] else {
+        return Err(group.unsupported(None, "the embedding kernel takes one embedding"));
+    };
+    let operand = |i| op.operand(i).ok().and_then(|v| group.argument(v));
+    let (Some(ids), Some(table), "transformer.embedding") = (operand(0), operand(1), op_name(&op).as_str()) else {
+        return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding of two operands"));
+    };
+    let table_type = group.arguments[table].r#type();
+    let width = dims(group.yields[0].r#type()).pop().flatten();
+    let width = width.ok_or_else(|| group.unsupported(Some(op), "the row length must be static"))?;
+    // Rows of activations, picked from a computed matrix, are plain rows of any number.
+    let weight = if dims(table_type).first() == Some(&None) { None } else { group.weight(table)? };
+    let kind = weight.map(|(storage, _, columns)| Kind::new(of.module, storage, columns, element(table_type)));
+    let packed = kind.filter(|kind| !matches!(kind, Kind::RowMajor { .. }));
+    let rows = weight.map_or_else(|| group.size(table, 0..1), |(_, rows, _)| Size::Const(rows));
+    let mut buffers = of.scalars();
+    if let Some(kind) = packed {
+        buffers[table].0 = kind.memref(of.module, of.adapter, element(table_type));
+    }
+    buffers[ids].0 = buffer_type(of.module, of.adapter, of.module.int(32), false);
+    let threads = THREADS.min(of.adapter.threads);
+    Declaration { name: of.name, buffers, scalars: 1, shared: vec![], threads }.build(of.module, |e, workgroup| {
+        let all = of.buffers(e, &workgroup.buffers);
+        let (task, output) = (workgroup.task, all[2]);
+        let id = e.cast("arith.index_cast", e.load(all[ids].memref, &[task]), e.index());
+        let row = e.max(e.min(id, e.sub(workgroup.scalars[0], e.ci(1))), e.ci(0));
+        let first = e.mul_c(task, width);
+        let Some(kind) = packed else {
+            e.loop_(workgroup.thread, e.ci(width), threads, |e, column| {
+                let value = all[table].load(e, e.add(e.mul_c(row, width), column));
+                output.store(e, value, e.add(first, column));
+            });
+            return Ok(());
+        };
+        let weight = Weight { kind, rows: 0, columns: width, buffer: all[table] };
+        let (group, lane) = e.div_rem_c(row, LANES);
+        let (four, lane) = e.div_rem_c(lane, 4);
+        let along = kind.width() / kind.count();
+        e.loop_(workgroup.thread, e.ci(width / kind.count()), threads, |e, i| {
+            let (step, place) = e.div_rem_c(i, along);
+            let (thread, half) = match kind.fours() {
+                2 => {
+                    let (thread, half) = e.div_rem_c(four, 2);
+                    (thread, Some(half))
+                }
+                _ => (e.add(e.mul_c(place, 4), four), None),
+            };
+            let slice = weight.slice(e, group, step, thread);
+            for (c, fours) in slice.weights(e).into_iter().enumerate() {
+                let four: V = match half {
+                    None => fours[0],
+                    Some(half) => {
+                        let first = e.cmp(crate::emit::Cmp::Eq, half, e.ci(0));
+                        e.select(first, fours[0], fours[1])
+                    }
+                };
+                let column = e.add_c(e.mul_c(i, kind.count()), c);
+                output.store(e, e.extract_at(four, lane), e.add(first, column));
+            }
+        });
+        Ok(())
+    })?;
+    let rank = dims(group.arguments[ids].r#type()).len();
+    Ok(Signature {
+        access: vec![Access::Read, Access::Read, Access::Write],
+        in_place: vec![None],
+        tasks: group.size(ids, 0..rank),
+        scalars: vec![rows],
+        summary: "embedding".into(),
+        partner: None,
+    })
+}

@@ -1,0 +1,403 @@
+//! Linear layers of a few rows: a workgroup computes sixteen columns for all of them.
+//!
+//! `#transformer.kernel<"gemv">`. The threads take the weights in order, sixteen bytes each and then as many bytes further
+//! on as they are together, so that memory sees one stream of whole lines. Each thread sums what it read for its four
+//! rows of the weight; the sums meet in memory of the workgroup, where sixteen threads finish a column each: bias,
+//! element-wise epilogue, store. A norm in front is computed by every workgroup for itself, which costs less than a launch.
+
+use super::{
+    Target,
+    buffer::Buffer,
+    weights::{Kind, Weight},
+    workgroup::{Declaration, Workgroup},
+};
+use crate::{
+    emit::{Cmp, Emitter, V},
+    group::{Result, Signature, Size, element},
+    kernels::{
+        elementwise::evaluate,
+        linear::{Linear, Section},
+        norm::{self, Norm},
+    },
+};
+use kforge_passes::tuner::product::GEMV_ROWS;
+use kforge_program::{Access, layout::LANES};
+use melior::ir::{
+    Type, TypeLike, Value, ValueLike,
+    operation::{OperationLike, OperationRef},
+};
+
+/// Threads that add up the sums of one four of rows, and how many of their sums.
+const ADDERS: usize = 8;
+/// Most threads of a workgroup.
+const THREADS: usize = 256;
+
+pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
+    of.check_results()?;
+    let group = of.group;
+    let linear = Linear::new(group)?;
+    let rows = linear.rows.as_const().filter(|m| *m <= GEMV_ROWS);
+    let rows = rows
+        .ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
+    let kinds = Kinds::new(&of, &linear)?;
+    let threads = kinds.threads(linear.depth).min(of.adapter.threads);
+    let shared = threads * if kinds.0.iter().any(|(_, kind)| kind.fours() == 2) { 2 } else { 1 };
+    let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
+    let four = of.module.vector(4, of.module.f32());
+    let mut memory = vec![(shared, four), (most * 4 * ADDERS, four)];
+    if linear.norm.is_some() {
+        memory.push((threads, of.module.f32()));
+    }
+    let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(LANES)).sum();
+    Declaration {
+        name: of.name,
+        buffers: parameters(&of, &linear, &kinds, |_| false),
+        scalars: 0,
+        shared: memory,
+        threads,
+    }
+    .build(of.module, |e, workgroup| {
+        let buffers = of.buffers(e, &workgroup.buffers);
+        let kernel = Gemv { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows };
+        kernel.emit(e)
+    })?;
+    let mut access = vec![Access::Read; group.arguments.len()];
+    access.extend(vec![Access::Write; group.yields.len()]);
+    Ok(Signature {
+        access,
+        in_place: vec![None; group.yields.len()],
+        scalars: vec![],
+        tasks: Size::Const(if rows == 0 { 0 } else { tiles }),
+        summary: linear.summary(),
+        partner: None,
+    })
+}
+
+/// The kind of each operand that is a weight.
+pub struct Kinds(pub Vec<(usize, Kind)>);
+
+impl Kinds {
+    pub fn new<'c, 'a>(of: &Target<'_, 'c, 'a>, linear: &Linear<'_, 'c, 'a>) -> Result<'c, 'a, Kinds> {
+        let mut kinds = vec![];
+        for root in linear.sections.iter().flat_map(|s| &s.roots) {
+            let (operand, (storage, _, columns)) = linear.stored(*root)?;
+            let ty = element(of.group.arguments[operand].r#type());
+            kinds.push((operand, Kind::new(of.module, storage, columns, ty)));
+        }
+        Ok(Kinds(kinds))
+    }
+
+    pub fn of(&self, operand: usize) -> Option<Kind> {
+        self.0.iter().find(|(i, _)| *i == operand).map(|(_, kind)| *kind)
+    }
+
+    /// So many threads that the last round of them is nearly full, whole warps.
+    fn threads(&self, depth: usize) -> usize {
+        let work = self.0.iter().map(|(_, kind)| depth.div_ceil(kind.width()) * kind.threads()).max().unwrap_or(1);
+        let rounds = work.div_ceil(THREADS).max(1);
+        work.div_ceil(rounds).next_multiple_of(32).clamp(4 * ADDERS, THREADS)
+    }
+}
+
+/// Memrefs of operands and results: activations by fours where rows are a multiple of that, `wide` tells of others.
+pub fn parameters<'c, 'a>(
+    of: &Target<'_, 'c, 'a>,
+    linear: &Linear<'_, 'c, 'a>,
+    kinds: &Kinds,
+    wide: impl Fn(Value<'c, 'a>) -> bool,
+) -> Vec<(Type<'c>, String)> {
+    let group = of.group;
+    let fours = linear.depth.is_multiple_of(4);
+    let norm: Vec<usize> =
+        linear.norm.iter().flat_map(|op| op.operands().filter_map(|v| group.argument(v)).collect::<Vec<_>>()).collect();
+    let operand = |(i, v): (usize, &Value<'c, 'a>)| match kinds.of(i) {
+        Some(kind) => (kind.memref(of.module, of.adapter, element(v.r#type())), format!("w{i}")),
+        None if i == linear.input || norm.contains(&i) => (of.memref(*v, fours), format!("x{i}")),
+        None => (of.memref(*v, wide(*v)), format!("x{i}")),
+    };
+    let mut all: Vec<_> = group.arguments.iter().enumerate().map(operand).collect();
+    all.extend(group.yields.iter().enumerate().map(|(i, v)| (of.memref(*v, wide(*v)), format!("y{i}"))));
+    all
+}
+
+/// Emits each section under the test that the tile is one of its own; `wide` is columns of a tile.
+pub fn each_section<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    sections: &[Section<'c, 'a>],
+    tile: V<'c, 'a>,
+    width: usize,
+    mut body: impl FnMut(&Emitter<'c, 'a>, &Section<'c, 'a>, V<'c, 'a>) -> Result<'c, 'a, ()>,
+) -> Result<'c, 'a, ()> {
+    let mut first = 0;
+    for section in sections {
+        let tiles = section.columns.div_ceil(width);
+        let local = e.sub(tile, e.ci(first));
+        let mut outcome = Ok(());
+        if sections.len() == 1 {
+            outcome = body(e, section, local);
+        } else if tiles > 0 {
+            let from = e.cmp(Cmp::Sge, tile, e.ci(first));
+            let to = e.cmp(Cmp::Slt, tile, e.ci(first + tiles));
+            e.if_(e.same("arith.andi", &[from, to]), |e| outcome = body(e, section, local));
+        }
+        outcome?;
+        first += tiles;
+    }
+    Ok(())
+}
+
+/// The kernel under construction.
+struct Gemv<'k, 'c, 'a> {
+    of: Target<'k, 'c, 'a>,
+    linear: &'k Linear<'k, 'c, 'a>,
+    kinds: &'k Kinds,
+    workgroup: &'k Workgroup<'c, 'a>,
+    buffers: &'k [Buffer<'c, 'a>],
+    rows: usize,
+}
+
+impl<'c, 'a> Gemv<'_, 'c, 'a> {
+    fn emit(&self, e: &Emitter<'c, 'a>) -> Result<'c, 'a, ()> {
+        let norm = match self.linear.norm {
+            Some(op) => Some(Prologue::new(self, e, op)?),
+            None => None,
+        };
+        each_section(e, &self.linear.sections, self.workgroup.task, LANES, |e, section, group| {
+            self.section(e, section, group, norm.as_ref())
+        })
+    }
+
+    fn section(
+        &self,
+        e: &Emitter<'c, 'a>,
+        section: &Section<'c, 'a>,
+        group: V<'c, 'a>,
+        norm: Option<&Prologue<'c, 'a>>,
+    ) -> Result<'c, 'a, ()> {
+        let weights = section.roots.iter().map(|root| self.weight(*root)).collect::<Result<Vec<_>>>()?;
+        // Weights of one kind are read in one loop, so that their activations are read once.
+        let mut sums: Vec<Vec<Vec<V>>> = vec![];
+        while sums.len() < weights.len() {
+            let from = sums.len();
+            let alike = weights[from..].iter().take_while(|w| w.kind == weights[from].kind).count();
+            sums.extend(self.products(e, &weights[from..from + alike], group, norm));
+        }
+        for row in 0..self.rows {
+            for (root, sums) in sums.iter().enumerate() {
+                self.meet(e, weights[root].kind, &sums[row], root);
+            }
+            self.finish(e, section, group, row)?;
+        }
+        Ok(())
+    }
+
+    fn weight(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, Weight<'c, 'a>> {
+        let (operand, (_, rows, columns)) = self.linear.stored(root)?;
+        let kind = self.kinds.of(operand).expect("every root's weight has a kind");
+        Ok(Weight { kind, rows, columns, buffer: self.buffers[operand] })
+    }
+
+    /// This thread's part of the sums of each weight, row and four of rows.
+    fn products(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weights: &[Weight<'c, 'a>],
+        group: V<'c, 'a>,
+        norm: Option<&Prologue<'c, 'a>>,
+    ) -> Vec<Vec<Vec<V<'c, 'a>>>> {
+        let kind = weights[0].kind;
+        let (split, thread) = e.div_rem_c(self.workgroup.thread, kind.threads());
+        let steps = self.linear.depth / kind.width();
+        let splits = self.workgroup.threads / kind.threads();
+        let (_, offset) = kind.place(e, thread);
+        let four = e.vector(4, e.f32());
+        let zero = e.cf_like(0.0, four);
+        let per_weight = self.rows * kind.fours();
+        let inits = vec![zero; weights.len() * per_weight];
+        let totals = e.for_(split, e.ci(steps), splits, &inits, |e, step, totals| {
+            let first = e.add(e.mul_c(step, kind.width()), offset);
+            let slices: Vec<_> = weights.iter().map(|w| w.slice(e, group, step, thread)).collect();
+            let mut totals = totals.to_vec();
+            for row in 0..self.rows {
+                let x = self.activations(e, row, first, kind.count(), norm);
+                let splats: Vec<V> = x.iter().map(|x| e.splat_to(*x, 4)).collect();
+                for (w, slice) in slices.iter().enumerate() {
+                    for r in 0..kind.fours() {
+                        let total = &mut totals[w * per_weight + row * kind.fours() + r];
+                        let codes = slice.columns.iter().map(|fours| fours[r]).zip(&splats);
+                        *total = match slice.factors {
+                            None => codes.fold(*total, |sum, (w, x)| e.fma(w, *x, sum)),
+                            Some((scale, offset)) => {
+                                let products = codes.fold(None, |sum, (code, x)| {
+                                    Some(sum.map_or_else(|| e.mulf(code, *x), |sum| e.fma(code, *x, sum)))
+                                });
+                                let total = e.fma(scale, products.expect("a slice has columns"), *total);
+                                let sum = || x.iter().copied().reduce(|a, b| e.addf(a, b)).expect("a slice has columns");
+                                offset.map_or(total, |offset| e.fma(offset, e.splat_to(sum(), 4), total))
+                            }
+                        };
+                    }
+                }
+            }
+            totals
+        });
+        let rows = |totals: &[V<'c, 'a>]| totals.chunks(kind.fours()).map(<[V]>::to_vec).collect();
+        totals.chunks(per_weight).map(rows).collect()
+    }
+
+    /// Columns `first..first + count` of a row, normalised if a norm stands in front.
+    fn activations(
+        &self,
+        e: &Emitter<'c, 'a>,
+        row: usize,
+        first: V<'c, 'a>,
+        count: usize,
+        norm: Option<&Prologue<'c, 'a>>,
+    ) -> Vec<V<'c, 'a>> {
+        let (x, depth) = (self.buffers[self.linear.input], self.linear.depth);
+        if count == 1 {
+            let value = x.load(e, e.add_c(first, row * depth));
+            return vec![norm.map_or(value, |n| n.apply(e, value, row, |buffer| buffer.load(e, first)))];
+        }
+        let (start, _) = e.div_rem_c(first, 4);
+        let four = |i: usize| {
+            let at = e.add_c(start, i);
+            let value = x.load_four(e, e.add_c(at, row * depth / 4));
+            norm.map_or(value, |n| n.apply(e, value, row, |buffer| buffer.load_four(e, at)))
+        };
+        let fours: Vec<V> = (0..count / 4).map(four).collect();
+        fours.iter().flat_map(|four| (0..4).map(|lane| e.extract(*four, lane))).collect()
+    }
+
+    /// Adds the sums of all threads: what is left in memory are [`ADDERS`] sums of each four of rows of root `root`.
+    fn meet(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], root: usize) {
+        let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
+        let (all, few) = (self.workgroup.shared[0], self.workgroup.shared[1]);
+        // Of a four of rows so many threads have a sum.
+        let (place, four) = match kind.fours() {
+            2 => e.div_rem_c(thread, 2),
+            _ => e.div_rem_c(thread, 4),
+        };
+        let parts = threads * kind.fours() / 4;
+        // Threads that got no step have zeros, those past the last whole split too.
+        for (r, sum) in sums.iter().enumerate() {
+            let four = e.add_c(e.mul_c(four, kind.fours()), r);
+            e.store(*sum, all, &[e.add(e.mul_c(four, parts), place)]);
+        }
+        e.barrier();
+        e.if_(e.cmp(Cmp::Slt, thread, e.ci(4 * ADDERS)), |e| {
+            let (four, adder) = e.div_rem_c(thread, ADDERS);
+            let first = e.mul_c(four, parts);
+            let zero = e.cf_like(0.0, e.vector(4, e.f32()));
+            let sum = e.for_(adder, e.ci(parts), ADDERS, &[zero], |e, i, sum| {
+                vec![e.addf(sum[0], e.load(all, &[e.add(first, i)]))]
+            });
+            e.store(sum[0], few, &[e.add_c(thread, root * 4 * ADDERS)]);
+        });
+        e.barrier();
+    }
+
+    /// Sixteen threads finish a column each.
+    fn finish(
+        &self,
+        e: &Emitter<'c, 'a>,
+        section: &Section<'c, 'a>,
+        tile: V<'c, 'a>,
+        row: usize,
+    ) -> Result<'c, 'a, ()> {
+        let thread = self.workgroup.thread;
+        let column = e.add(e.mul_c(tile, LANES), thread);
+        let is_lane = e.cmp(Cmp::Slt, thread, e.ci(LANES));
+        let is_column = e.cmp(Cmp::Slt, column, e.ci(section.columns));
+        let mut outcome = Ok(());
+        e.if_(e.same("arith.andi", &[is_lane, is_column]), |e| {
+            let (four, lane) = e.div_rem_c(thread, 4);
+            let sum = |root: usize| {
+                let first = e.add_c(e.mul_c(four, ADDERS), root * 4 * ADDERS);
+                let part = |i| e.load(self.workgroup.shared[1], &[e.add_c(first, i)]);
+                let sum = (1..ADDERS).fold(part(0), |sum, i| e.addf(sum, part(i)));
+                e.extract_at(sum, lane)
+            };
+            let sums: Vec<V> = (0..section.roots.len()).map(sum).collect();
+            let at = e.add_c(column, row * section.columns);
+            outcome = epilogue(e, &self.of, self.buffers, section, &sums, column, at);
+        });
+        outcome
+    }
+}
+
+/// Bias and element-wise epilogue of sums that `e`'s lanes hold, from `column` on, stored at element `at`.
+pub fn epilogue<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    of: &Target<'_, 'c, 'a>,
+    buffers: &[Buffer<'c, 'a>],
+    section: &Section<'c, 'a>,
+    sums: &[V<'c, 'a>],
+    column: V<'c, 'a>,
+    at: V<'c, 'a>,
+) -> Result<'c, 'a, ()> {
+    let group = of.group;
+    let by_lanes = |v| if e.lanes == 1 { v } else { e.div_rem_c(v, e.lanes).0 };
+    let leaf = |value: Value<'c, 'a>| {
+        if let Some(operand) = group.argument(value) {
+            return Some(buffers[operand].load_lanes(e, by_lanes(at)));
+        }
+        let root = section.roots.iter().position(|r| r.result(0).is_ok_and(|r| Value::from(r) == value))?;
+        let bias = kforge_dialect::ir::operand(&section.roots[root], 2).and_then(|b| group.argument(b));
+        Some(match bias {
+            Some(bias) => e.addf(sums[root], buffers[bias].load_lanes(e, by_lanes(column))),
+            None => sums[root],
+        })
+    };
+    let value = evaluate(group, e, group.yields[section.output], &leaf)?;
+    buffers[group.arguments.len() + section.output].store(e, value, by_lanes(at));
+    Ok(())
+}
+
+/// A norm whose result is never stored: what its rows are shifted and scaled by.
+struct Prologue<'c, 'a> {
+    rows: Vec<norm::Moments<'c, 'a>>,
+    weight: Option<Buffer<'c, 'a>>,
+    bias: Option<Buffer<'c, 'a>>,
+}
+
+impl<'c, 'a> Prologue<'c, 'a> {
+    fn new(of: &Gemv<'_, 'c, 'a>, e: &Emitter<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<'c, 'a, Self> {
+        let group = of.of.group;
+        let norm = Norm::new(group, op, &of.workgroup.buffers)?;
+        if norm.kind == norm::Kind::Softmax {
+            return Err(group.unsupported(Some(op), "a softmax cannot be a linear's prologue on a GPU"));
+        }
+        let (x, depth) = (of.buffers[of.linear.input], of.linear.depth);
+        let scratch = *of.workgroup.shared.last().expect("memory of the norm was declared");
+        let row = |row: usize| {
+            super::rowwise::moments(e, &norm, of.workgroup, scratch, &|e, at| x.load(e, e.add_c(at, row * depth)))
+        };
+        let buffer = |i: usize| {
+            let operand = kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v));
+            operand.map(|operand| of.buffers[operand])
+        };
+        Ok(Prologue { rows: (0..of.rows).map(row).collect(), weight: buffer(1), bias: buffer(2) })
+    }
+
+    /// Normalises what was loaded of a row; `load` gives the same columns of weight and bias.
+    fn apply(
+        &self,
+        e: &Emitter<'c, 'a>,
+        value: V<'c, 'a>,
+        row: usize,
+        load: impl Fn(Buffer<'c, 'a>) -> V<'c, 'a>,
+    ) -> V<'c, 'a> {
+        let moments = &self.rows[row];
+        let like = |v: V<'c, 'a>| if value.r#type().is_vector() { e.splat_to(v, 4) } else { v };
+        let centred = moments.mean.map_or(value, |mean| e.subf(value, like(mean)));
+        let mut y = e.mulf(centred, like(moments.scale));
+        if let Some(weight) = self.weight {
+            y = e.mulf(y, load(weight));
+        }
+        if let Some(bias) = self.bias {
+            y = e.addf(y, load(bias));
+        }
+        y
+    }
+}

@@ -1,0 +1,87 @@
+//! Batched product of two activations, any dimension dynamic: a thread is an element of the result.
+//!
+//! `#transformer.kernel<"matmul", tile = [MR, NC]>`: a workgroup computes MR rows and NC columns. Legal rather than fast:
+//! each operand is read once for each element.
+
+use super::{Target, workgroup::Declaration};
+use crate::{
+    emit::Cmp,
+    group::{Result, Signature, dims, op_name},
+    kernels::elementwise::evaluate,
+};
+use kforge_program::Access;
+use melior::ir::{Value, ValueLike, operation::OperationLike};
+
+pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
+    of.check_results()?;
+    let group = of.group;
+    let mut matmuls = group.body.iter().filter(|op| op_name(*op) == "transformer.matmul");
+    let (Some(op), None) = (matmuls.next().copied(), matmuls.next()) else {
+        return Err(group.unsupported(None, "the matmul kernel takes one matmul and its epilogue"));
+    };
+    let ([output], &[height, width]) = (&group.yields[..], &group.tile[..]) else {
+        return Err(group.unsupported(Some(op), "a GPU's matmul has a tile [MR, NC], and one result"));
+    };
+    let threads = height.saturating_mul(width);
+    if !(1..=of.adapter.threads).contains(&threads) {
+        let most = of.adapter.threads;
+        let message = format!("matmul's tile takes {threads} threads; the adapter has 1 to {most}");
+        return Err(group.unsupported(Some(op), message));
+    }
+    let operand = |i| op.operand(i).ok().and_then(|v| group.argument(v));
+    let (Some(a), Some(b)) = (operand(0), operand(1)) else {
+        return Err(group.unsupported(Some(op), "a and b must be operands of the group"));
+    };
+    let (swap_a, swap_b) = (op.has_attribute("transpose_a"), op.has_attribute("transpose_b"));
+    let rank = dims(group.arguments[a].r#type()).len();
+    let axis = |operand, last: bool| group.size(operand, if last { rank - 1..rank } else { rank - 2..rank - 1 });
+    let batch = group.size(a, 0..rank - 2);
+    let (m, k, n) = (axis(a, swap_a), axis(a, !swap_a), axis(b, !swap_b));
+    let product: Value = op.result(0).map_err(|_| group.unsupported(Some(op), "matmul has no result"))?.into();
+    Declaration { name: of.name, buffers: of.scalars(), scalars: 3, shared: vec![], threads }.build(
+        of.module,
+        |e, workgroup| {
+            let buffers = of.buffers(e, &workgroup.buffers);
+            let [rows, depth, columns] = workgroup.scalars[..] else { unreachable!("three scalars were declared") };
+            let one = e.ci(1);
+            let tiles = e.max(e.ceil_div_c(columns, width), one);
+            let row_tiles = e.max(e.ceil_div_c(rows, height), one);
+            let (rest, tile) = e.div_rem(workgroup.task, tiles);
+            let (batch, row_tile) = e.div_rem(rest, row_tiles);
+            let (down, right) = e.div_rem_c(workgroup.thread, width);
+            let row = e.add(e.mul_c(row_tile, height), down);
+            let column = e.add(e.mul_c(tile, width), right);
+            let inside = |value, end| e.cmp(Cmp::Slt, value, end);
+            let mut outcome = Ok(());
+            e.if_(e.same("arith.andi", &[inside(row, rows), inside(column, columns)]), |e| {
+                let a_base = e.mul(batch, e.mul(rows, depth));
+                let b_base = e.mul(batch, e.mul(depth, columns));
+                let sum = e.for_(e.ci(0), depth, 1, &[e.cf(0.0)], |e, k, sum| {
+                    let at_a = if swap_a { e.add(e.mul(k, rows), row) } else { e.add(e.mul(row, depth), k) };
+                    let at_b = if swap_b { e.add(e.mul(column, depth), k) } else { e.add(e.mul(k, columns), column) };
+                    let (x, y) = (buffers[a].load(e, e.add(a_base, at_a)), buffers[b].load(e, e.add(b_base, at_b)));
+                    vec![e.fma(x, y, sum[0])]
+                })[0];
+                let at = e.add(e.mul(batch, e.mul(rows, columns)), e.add(e.mul(row, columns), column));
+                let leaf = |v: Value<'c, 'a>| match group.argument(v) {
+                    Some(operand) => Some(buffers[operand].load(e, at)),
+                    None => (v == product).then_some(sum),
+                };
+                outcome = evaluate(group, e, *output, &leaf)
+                    .map(|value| buffers[group.arguments.len()].store(e, value, at));
+            });
+            outcome
+        },
+    )?;
+    let mut access = vec![Access::Read; group.arguments.len()];
+    access.push(Access::Write);
+    let tasks = batch.times(m.clone().ceil_div(height)).times(n.clone().ceil_div(width));
+    Ok(Signature {
+        access,
+        in_place: vec![None],
+        scalars: vec![m, k, n],
+        tasks,
+        summary: "matmul".into(),
+        partner: None,
+    })
+}

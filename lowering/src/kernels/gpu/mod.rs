@@ -1,0 +1,104 @@
+//! Kernel families of a GPU, one a file. As those of a CPU they turn a fused group into a kernel and say how it is launched,
+//! and take the same layouts; here a task is a workgroup.
+//!
+//! A kernel's parameters are a buffer for each operand, one for each result that lies in no operand's buffer, then the
+//! scalars. Order of sums: fixed by shape and tile, so that a kernel gives the same bits each time; not that of the CPU.
+
+mod attention;
+mod buffer;
+mod elementwise;
+mod embedding;
+mod gemm;
+mod linear;
+mod matmul;
+mod rope;
+mod rowwise;
+mod weights;
+mod workgroup;
+
+use crate::{
+    emit::Emitter,
+    group::{Group, Result, Signature, element},
+};
+use buffer::{Buffer, buffer_type};
+use kforge_passes::adapter::Adapter;
+use melior::ir::{Type, Value, ValueLike};
+
+/// Appends the kernel of `group` to a `gpu.module`'s body as `name`.
+///
+/// # Errors
+/// If the selected family cannot compute the group's ops on this adapter, pointing at the op in the way.
+pub fn generate<'c, 'a>(
+    group: &Group<'c, 'a>,
+    module: &Emitter<'c, 'a>,
+    name: &str,
+    adapter: Adapter,
+) -> Result<'c, 'a, Signature> {
+    if let Some(layout) = group.layouts.iter().chain(&group.result_layouts).find(|l| l.contains('8')) {
+        return Err(group.unsupported(
+            None,
+            format!("has a tensor in the layout {layout}, which no kernel of a GPU reads; use --numerics exact and a cache of f32 or f16"),
+        ));
+    }
+    let of = Target { group, module: &module.with_lanes(1), name, adapter };
+    match group.kernel.as_str() {
+        "gemv" => linear::generate(of),
+        "gemm" => gemm::generate(of),
+        "matmul" => matmul::generate(of),
+        "attention" => attention::generate(of),
+        "rope" => rope::generate(of),
+        "embedding" => embedding::generate(of),
+        "rowwise" => rowwise::generate(of),
+        "elementwise" => elementwise::generate(of),
+        other => Err(group.unsupported(
+            None,
+            format!(
+                "there is no kernel family '{other}'; use gemv, gemm, matmul, attention, rope, embedding, rowwise or elementwise"
+            ),
+        )),
+    }
+}
+
+/// What a kernel is generated of and for.
+#[derive(Clone, Copy)]
+struct Target<'t, 'c, 'a> {
+    group: &'t Group<'c, 'a>,
+    module: &'t Emitter<'c, 'a>,
+    name: &'t str,
+    adapter: Adapter,
+}
+
+impl<'c, 'a> Target<'_, 'c, 'a> {
+    /// The memref of a tensor.
+    fn memref(&self, value: Value<'c, 'a>, four: bool) -> Type<'c> {
+        buffer_type(self.module, self.adapter, element(value.r#type()), four)
+    }
+
+    /// Operands and results of one element each.
+    fn scalars(&self) -> Vec<(Type<'c>, String)> {
+        let operands = self.group.arguments.iter().enumerate().map(|(i, v)| (self.memref(*v, false), format!("x{i}")));
+        let results = self.group.yields.iter().enumerate().map(|(i, v)| (self.memref(*v, false), format!("y{i}")));
+        operands.chain(results).collect()
+    }
+
+    /// The buffers of operands and results.
+    fn buffers(&self, e: &Emitter<'c, 'a>, memrefs: &[crate::emit::V<'c, 'a>]) -> Vec<Buffer<'c, 'a>> {
+        let values = self.group.arguments.iter().chain(&self.group.yields);
+        values.zip(memrefs).map(|(v, memref)| Buffer::new(e, self.adapter, element(v.r#type()), *memref)).collect()
+    }
+
+    /// Whether every result can be stored an element at a time.
+    fn check_results(&self) -> Result<'c, 'a, ()> {
+        for value in &self.group.yields {
+            let ty = element(value.r#type());
+            if buffer::Kept::of(self.module, self.adapter, ty) != buffer::Kept::Plain {
+                let fix = if ty == self.module.f16() { "the adapter has no f16" } else { "WGSL has no such type" };
+                return Err(self.group.unsupported(
+                    self.group.defining_op(*value),
+                    format!("has a result of {ty}, which no kernel of this GPU can store ({fix}); make it f32"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

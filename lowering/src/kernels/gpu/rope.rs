@@ -1,0 +1,185 @@
+//! Rotary embeddings and cache updates, any number of them in one launch: a thread is a pair of elements.
+//!
+//! The sections are the CPU's; each begins with a workgroup of its own. WGSL has no f64 to take a position times a frequency
+//! in, so a frequency is an integer: turns a position, times 2^44, of which the whole turns may overflow. The product
+//! wraps as turns do, so what is left is exact to 2^-24 of a turn at any position below 2^20.
+
+use super::{Target, buffer::Buffer, workgroup::Declaration};
+use crate::{
+    emit::{Cmp, Emitter, V},
+    group::{Result, Signature, Size, element},
+    kernels::{
+        rope::{Rotation, Section, overwritten, sections, summary},
+        shared::Scalars,
+    },
+};
+use kforge_program::Access;
+use melior::ir::ValueLike;
+use std::f64::consts::TAU;
+
+/// Threads of a workgroup.
+const THREADS: usize = 64;
+/// Bits of a frequency after the 32 of its fraction of a turn.
+const LOW_BITS: u32 = 12;
+
+pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
+    of.check_results()?;
+    let group = of.group;
+    let mut scalars = Scalars::default();
+    let sections = sections(group, &mut scalars)?;
+    if let Some(op) = sections.iter().any(|s| s.targets.iter().any(|t| t.rounded)).then(|| group.body[0]) {
+        return Err(group.unsupported(Some(op), "rounds to 8 bits, which no kernel of a GPU does; use f32 or f16"));
+    }
+    let in_place: Vec<Option<usize>> = (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
+    let kept = |i: &usize| *i < group.arguments.len() || in_place[i - group.arguments.len()].is_none();
+    let all = of.scalars();
+    let places: Vec<usize> = (0..all.len()).filter(kept).collect();
+    let buffers = places.iter().map(|i| all[*i].clone()).collect();
+    let threads = THREADS.min(of.adapter.threads);
+    let tables: Vec<Option<String>> = sections
+        .iter()
+        .enumerate()
+        .map(|(i, section)| section.rotation.as_ref().map(|rotation| table(&of, i, rotation)))
+        .collect();
+    Declaration { name: of.name, buffers, scalars: scalars.sizes().len(), shared: vec![], threads }.build(
+        of.module,
+        |e, workgroup| {
+            // A result in place is its operand's buffer.
+            let memref = |i: usize| match places.iter().position(|place| *place == i) {
+                Some(at) => workgroup.buffers[at],
+                None => {
+                    let cache = in_place[i - group.arguments.len()].expect("what is not kept is in place");
+                    workgroup.buffers[cache]
+                }
+            };
+            let memrefs: Vec<V> = (0..all.len()).map(memref).collect();
+            let buffers = of.buffers(e, &memrefs);
+            let mut first = e.ci(0);
+            for (section, table) in sections.iter().zip(&tables) {
+                let pairs = section.depth.div_ceil(2);
+                let count = e.mul_c(section.tasks.value(e, &workgroup.scalars), section.heads * pairs);
+                let tiles = e.ceil_div_c(count, threads);
+                let local = e.sub(workgroup.task, first);
+                let item = e.add(e.mul_c(local, threads), workgroup.thread);
+                let is_own = e.same(
+                    "arith.andi",
+                    &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, item, count)],
+                );
+                e.if_(is_own, |e| {
+                    let (rest, pair) = e.div_rem_c(item, pairs);
+                    let (index, head) = e.div_rem_c(rest, section.heads);
+                    let thread = Thread { index, head, pair, sizes: &workgroup.scalars, memrefs: &memrefs };
+                    thread.emit(e, &of, section, table.as_deref(), &buffers);
+                });
+                first = e.add(first, tiles);
+            }
+            Ok(())
+        },
+    )?;
+    let mut access = vec![Access::Read; group.arguments.len()];
+    for (result, cache) in in_place.iter().enumerate() {
+        match cache {
+            Some(cache) => access[*cache] = Access::ReadWrite,
+            None => access.push(Access::Write),
+        }
+        let _ = result;
+    }
+    let tasks = sections.iter().fold(Size::Const(0), |sum, section| {
+        let items = group.size(section.input, 0..2).times(Size::Const(section.heads * section.depth.div_ceil(2)));
+        sum.plus(items.ceil_div(threads))
+    });
+    Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), partner: None })
+}
+
+/// Declares the frequencies of a section: for each pair the upper 32 bits, then the lower.
+fn table(of: &Target<'_, '_, '_>, index: usize, rotation: &Rotation) -> String {
+    let fixed = |turns: &f64| ((turns - turns.floor()) * 2f64.powi(32 + LOW_BITS as i32)).round() as u64;
+    let high = rotation.frequencies.iter().map(|turns| (fixed(turns) >> LOW_BITS) as u32 as i32);
+    let low = rotation.frequencies.iter().map(|turns| (fixed(turns) & ((1 << LOW_BITS) - 1)) as i32);
+    let name = format!("{}_turns{index}", of.name);
+    of.module.constant_table(&name, &high.chain(low).collect::<Vec<i32>>());
+    name
+}
+
+/// Which elements a thread has: row of the B * S, head, pair.
+struct Thread<'t, 'c, 'a> {
+    index: V<'c, 'a>,
+    head: V<'c, 'a>,
+    pair: V<'c, 'a>,
+    sizes: &'t [V<'c, 'a>],
+    memrefs: &'t [V<'c, 'a>],
+}
+
+impl<'c, 'a> Thread<'_, 'c, 'a> {
+    fn emit(
+        &self,
+        e: &Emitter<'c, 'a>,
+        of: &Target<'_, 'c, 'a>,
+        section: &Section,
+        table: Option<&str>,
+        buffers: &[Buffer<'c, 'a>],
+    ) {
+        let group = of.group;
+        let depth = section.depth;
+        let (operands, results) = self.memrefs.split_at(group.arguments.len());
+        let rows = section.rows.value(e, self.sizes);
+        let (sequence, row) = e.div_rem(self.index, rows);
+        let base = e.mul_c(e.add(e.mul_c(self.index, section.heads), self.head), depth);
+        let half = section.rotation.as_ref().is_some_and(|rotation| !rotation.interleaved);
+        let (first, second) = match half {
+            true => (self.pair, e.add_c(self.pair, depth / 2)),
+            false => {
+                let first = e.mul_c(self.pair, 2);
+                // An odd row that is not turned ends in half a pair, which is stored twice.
+                (first, e.min(e.add_c(first, 1), e.ci(depth - 1)))
+            }
+        };
+        let source = element(group.arguments[section.input].r#type());
+        let load = |at| buffers[section.input].load(e, e.add(base, at));
+        let mut pair = [load(first), load(second)];
+        let length = |sequences: &crate::kernels::cache::Sequences| {
+            e.cmp(Cmp::Slt, row, sequences.length(e, operands, sequence, rows))
+        };
+        if let (Some(rotation), Some(table)) = (&section.rotation, table) {
+            let position = e.add(rotation.sequences.position(e, operands, sequence), row);
+            let (sin, cos) = self.angle(e, table, rotation.frequencies.len(), position);
+            let [x, y] = pair;
+            let real = length(&rotation.sequences);
+            let turned = [
+                e.fma(x, cos, e.negf(e.mulf(y, sin))),
+                e.fma(x, sin, e.mulf(y, cos)),
+            ];
+            // The tensor between rope and update would have been rounded.
+            pair = turned.map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
+        }
+        for target in &section.targets {
+            let place = group.arguments.len() + target.result;
+            let Some((cache, sequences)) = &target.cache else {
+                for (value, at) in pair.iter().zip([first, second]) {
+                    buffers[place].store(e, *value, e.add(base, at));
+                }
+                continue;
+            };
+            let cache = cache.bind(e, results[target.result], operands, self.sizes);
+            let position = e.add(sequences.position(e, operands, sequence), row);
+            e.if_(length(sequences), |e| {
+                cache.if_row(e, sequence, position, self.head, |e, row| {
+                    for (value, at) in pair.iter().zip([first, second]) {
+                        buffers[place].store(e, *value, e.add(row.first, e.mul_c(at, cache.stride())));
+                    }
+                });
+            });
+        }
+    }
+
+    /// Sine and cosine of this thread's pair.
+    fn angle(&self, e: &Emitter<'c, 'a>, table: &str, pairs: usize, position: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
+        let table = e.get_table(table, 2 * pairs);
+        let position = e.cast("arith.index_cast", position, e.int(32));
+        let (high, low) = (e.load(table, &[self.pair]), e.load(table, &[e.add_c(self.pair, pairs)]));
+        let carried = e.same("arith.shrui", &[e.mul(position, low), e.cint(32, i64::from(LOW_BITS))]);
+        let turns = e.add(e.mul(position, high), carried);
+        let turns = e.cast("arith.sitofp", turns, e.f32());
+        e.sin_cos(e.mulf(turns, e.cf((TAU / 2f64.powi(32)) as f32)))
+    }
+}

@@ -1,0 +1,129 @@
+//! Norms and softmax over the last axis: a workgroup is a row.
+
+use super::{
+    Target,
+    workgroup::{Declaration, Workgroup},
+};
+use crate::{
+    emit::{Emitter, V},
+    group::{Result, Signature, op_name},
+    kernels::norm::{Kind, Moments, Norm, is_norm},
+};
+use kforge_program::Access;
+use melior::ir::operation::OperationLike;
+
+/// Most threads of a workgroup.
+const THREADS: usize = 256;
+
+/// Threads for a row.
+fn threads(length: usize, most: usize) -> usize {
+    length.next_power_of_two().clamp(32, THREADS.min(most))
+}
+
+pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
+    of.check_results()?;
+    let group = of.group;
+    let [op] = group.body[..] else {
+        return Err(group.unsupported(None, "a GPU's rowwise kernel takes one norm or softmax"));
+    };
+    if !is_norm(&op_name(&op)) {
+        return Err(group.unsupported(Some(op), format!("'{}' has no kernel for a GPU", op_name(&op))));
+    }
+    let input = op.operand(0).ok().and_then(|v| group.argument(v));
+    let input = input.ok_or_else(|| group.unsupported(Some(op), "a norm's input must be an operand of the group"))?;
+    let rank = crate::group::dims(melior::ir::ValueLike::r#type(&group.arguments[input])).len();
+    let length = Norm::length(group, op)?;
+    let threads = threads(length, of.adapter.threads);
+    let shared = vec![(threads, of.module.f32())];
+    Declaration { name: of.name, buffers: of.scalars(), scalars: 0, shared, threads }.build(
+        of.module,
+        |e, workgroup| {
+            let norm = Norm::new(group, op, &workgroup.buffers)?;
+            let buffers = of.buffers(e, &workgroup.buffers);
+            let (x, y) = (buffers[input], buffers[group.arguments.len()]);
+            let first = e.mul_c(workgroup.task, length);
+            let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>| x.load(e, e.add(first, at));
+            let scratch = workgroup.shared[0];
+            if norm.kind == Kind::Softmax {
+                let lowest = e.cf(f32::MIN);
+                let max = fold(e, workgroup, length, lowest, &|e, at, max| e.maxf(max, load(e, at)));
+                let max = workgroup.reduce(e, scratch, max, |e, a, b| e.maxf(a, b));
+                let exp = |e: &Emitter<'c, 'a>, at| e.exp(e.subf(load(e, at), max));
+                let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| e.addf(sum, exp(e, at)));
+                let sum = workgroup.reduce(e, scratch, sum, |e, a, b| e.addf(a, b));
+                let scale = e.divf(e.cf(1.0), sum);
+                each(e, workgroup, length, |e, at| y.store(e, e.mulf(exp(e, at), scale), e.add(first, at)));
+                return Ok(());
+            }
+            let moments = moments(e, &norm, workgroup, scratch, &load);
+            let operand = |i| kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v)).map(|i| buffers[i]);
+            let (weight, bias) = (operand(1), operand(2));
+            each(e, workgroup, length, |e, at| {
+                let value = load(e, at);
+                let centred = moments.mean.map_or(value, |mean| e.subf(value, mean));
+                let mut value = e.mulf(centred, moments.scale);
+                if let Some(weight) = weight {
+                    value = e.mulf(value, weight.load(e, at));
+                }
+                if let Some(bias) = bias {
+                    value = e.addf(value, bias.load(e, at));
+                }
+                y.store(e, value, e.add(first, at));
+            });
+            Ok(())
+        },
+    )?;
+    let mut access = vec![Access::Read; group.arguments.len()];
+    access.push(Access::Write);
+    Ok(Signature {
+        access,
+        in_place: vec![None; group.yields.len()],
+        scalars: vec![],
+        tasks: group.size(input, 0..rank.saturating_sub(1)),
+        summary: op_name(&op).rsplit('.').next().unwrap_or_default().to_owned(),
+        partner: None,
+    })
+}
+
+/// What a row of a norm is shifted and scaled by, in all threads; `load` gives an element of the row.
+pub fn moments<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    norm: &Norm<'c, 'a>,
+    workgroup: &Workgroup<'c, 'a>,
+    scratch: V<'c, 'a>,
+    load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
+) -> Moments<'c, 'a> {
+    let n = e.cf(norm.length as f32);
+    let sum = |term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>| {
+        let own = fold(e, workgroup, norm.length, e.cf(0.0), &|e, at, sum| e.addf(sum, term(e, at)));
+        workgroup.reduce(e, scratch, own, |e, a, b| e.addf(a, b))
+    };
+    let mean = (norm.kind == Kind::Layer).then(|| e.divf(sum(load), n));
+    let squares = sum(&|e, at| {
+        let value = load(e, at);
+        let value = mean.map_or(value, |mean| e.subf(value, mean));
+        e.mulf(value, value)
+    });
+    let variance = e.addf(e.divf(squares, n), e.cf(norm.eps));
+    Moments { mean, scale: e.divf(e.cf(1.0), e.sqrt(variance)) }
+}
+
+/// Every thread's share of a row, one element after another.
+fn fold<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    workgroup: &Workgroup<'c, 'a>,
+    length: usize,
+    init: V<'c, 'a>,
+    step: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
+) -> V<'c, 'a> {
+    e.for_(workgroup.thread, e.ci(length), workgroup.threads, &[init], |e, at, sum| vec![step(e, at, sum[0])])[0]
+}
+
+fn each<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    workgroup: &Workgroup<'c, 'a>,
+    length: usize,
+    body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>),
+) {
+    e.loop_(workgroup.thread, e.ci(length), workgroup.threads, body);
+}

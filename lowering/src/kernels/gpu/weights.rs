@@ -1,0 +1,278 @@
+//! Weights as the threads of a workgroup read them: sixteen bytes each, neighbours next to each other.
+//!
+//! The layouts are the CPU's. Of `rows16` a thread takes four rows at a time, a vector of them for each column: sixteen
+//! bytes of a quantised unit are the codes of four rows and eight columns (four of q8_0), sixteen bytes of floats are four
+//! rows of one column (eight rows of halves). So every load is whole, the activations are the same for all rows, and
+//! nothing is summed across threads before the last column.
+
+use super::buffer::Buffer;
+use crate::{
+    emit::{Emitter, V},
+    weights::Storage,
+};
+use kforge_passes::adapter::Adapter;
+use kforge_program::{
+    Layout,
+    layout::{LANES, Packed, UNIT},
+};
+use kforge_quant::BlockFormat;
+use melior::ir::{Type, ValueLike};
+
+/// How a weight [N, K] lies in its buffer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Quant(BlockFormat),
+    /// f32 in `rows16`, so many columns a step.
+    Float { count: usize },
+    /// f16 or bf16 in `rows16`, so many columns a step.
+    Half { brain: bool, count: usize },
+    /// Floats in the order of rows.
+    RowMajor { count: usize },
+}
+
+/// A weight seen by a kernel under construction.
+#[derive(Clone, Copy)]
+pub struct Weight<'c, 'a> {
+    pub kind: Kind,
+    pub rows: usize,
+    pub columns: usize,
+    pub buffer: Buffer<'c, 'a>,
+}
+
+/// Four rows by some columns.
+pub struct Slice<'c, 'a> {
+    /// For each column, four rows as f32: weights, or codes where there are factors. One such set for each four rows.
+    pub columns: Vec<Vec<V<'c, 'a>>>,
+    /// What codes are multiplied by, and what is then added, for each of the four rows.
+    pub factors: Option<(V<'c, 'a>, Option<V<'c, 'a>>)>,
+}
+
+impl Kind {
+    /// `element` is the tensor's, where it is not quantised.
+    pub fn new<'c>(e: &Emitter<'c, '_>, storage: Storage, columns: usize, element: Type<'c>) -> Kind {
+        let count = if columns.is_multiple_of(4) { 4 } else { 1 };
+        match storage {
+            Storage::Quant(format) => Kind::Quant(format),
+            Storage::Float(Layout::Rows16) if element == e.f32() => Kind::Float { count },
+            Storage::Float(Layout::Rows16) => Kind::Half { brain: element == Type::bfloat16(e.context), count },
+            Storage::Float(_) => Kind::RowMajor { count },
+        }
+    }
+
+    /// The parameter's memref.
+    pub fn memref<'c>(self, e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>) -> Type<'c> {
+        match self {
+            Kind::Quant(_) | Kind::Half { .. } => e.memref(&[None], e.vector(4, e.int(32))),
+            Kind::Float { .. } => e.memref(&[None], e.vector(4, e.f32())),
+            Kind::RowMajor { count } => super::buffer::buffer_type(e, adapter, element, count == 4),
+        }
+    }
+
+    /// Threads that take a step together.
+    pub fn threads(self) -> usize {
+        match self {
+            Kind::Quant(format) => 4 * UNIT / self.count_of(format),
+            Kind::Float { .. } | Kind::RowMajor { .. } => 4,
+            Kind::Half { .. } => 2,
+        }
+    }
+
+    fn count_of(self, format: BlockFormat) -> usize {
+        if format.bits() == 8 { 4 } else { 8 }
+    }
+
+    /// Columns that a thread takes in a step.
+    pub fn count(self) -> usize {
+        match self {
+            Kind::Quant(format) => self.count_of(format),
+            Kind::Float { count } | Kind::Half { count, .. } | Kind::RowMajor { count } => count,
+        }
+    }
+
+    /// Columns of a step, over all its threads.
+    pub fn width(self) -> usize {
+        match self {
+            Kind::Quant(_) => UNIT,
+            _ => self.count(),
+        }
+    }
+
+    /// Fours of rows that a thread takes.
+    pub fn fours(self) -> usize {
+        if matches!(self, Kind::Half { .. }) { 2 } else { 1 }
+    }
+
+    /// The thread's first four of rows, and its first column in a step.
+    pub fn place<'c, 'a>(self, e: &Emitter<'c, 'a>, thread: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
+        match self {
+            Kind::Quant(_) => {
+                let (vector, four) = e.div_rem_c(thread, 4);
+                (four, e.mul_c(vector, self.count()))
+            }
+            _ => (e.mul_c(thread, self.fours()), e.ci(0)),
+        }
+    }
+}
+
+impl<'c, 'a> Weight<'c, 'a> {
+    /// What `thread` of a step's threads takes of step `step` of row group `group`.
+    pub fn slice(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, step: V<'c, 'a>, thread: V<'c, 'a>) -> Slice<'c, 'a> {
+        let (four, _) = self.kind.place(e, thread);
+        let load = |at| e.load(self.buffer.memref, &[at]);
+        let plain = |columns| Slice { columns, factors: None };
+        match self.kind {
+            Kind::Quant(format) => self.block(e, format, group, step, thread),
+            Kind::Float { count } => {
+                let first = e.add(e.mul_c(group, self.columns), e.mul_c(step, count));
+                let column = |i| vec![load(e.add(e.mul_c(e.add_c(first, i), 4), four))];
+                plain((0..count).map(column).collect())
+            }
+            Kind::Half { brain, count } => {
+                let first = e.add(e.mul_c(group, self.columns), e.mul_c(step, count));
+                let column = |i| {
+                    let words = load(e.add(e.mul_c(e.add_c(first, i), 2), thread));
+                    (0..2).map(|four| halves(e, words, four, brain)).collect()
+                };
+                plain((0..count).map(column).collect())
+            }
+            Kind::RowMajor { count } => {
+                let row = e.add(e.mul_c(group, LANES), e.mul_c(four, 4));
+                let last = e.ci(self.rows.saturating_sub(1));
+                let first = |i| e.mul_c(e.min(e.add_c(row, i), last), self.columns);
+                let rows: Vec<Vec<V>> = (0..4)
+                    .map(|i| match count {
+                        4 => {
+                            let four = self.buffer.load_four(e, e.add(e.div_rem_c(first(i), 4).0, step));
+                            (0..4).map(|lane| e.extract(four, lane)).collect()
+                        }
+                        _ => vec![self.buffer.load(e, e.add(first(i), step))],
+                    })
+                    .collect();
+                let column = |i: usize| vec![e.from_elements(&[rows[0][i], rows[1][i], rows[2][i], rows[3][i]])];
+                plain((0..count).map(column).collect())
+            }
+        }
+    }
+
+    /// A slice of a quantised unit.
+    fn block(
+        &self,
+        e: &Emitter<'c, 'a>,
+        format: BlockFormat,
+        group: V<'c, 'a>,
+        unit: V<'c, 'a>,
+        thread: V<'c, 'a>,
+    ) -> Slice<'c, 'a> {
+        let at = Packed::of(format);
+        let sixteens = |bytes: usize| bytes / 16;
+        let (vector, four) = e.div_rem_c(thread, 4);
+        let (block, number) = match format.block() / UNIT {
+            1 => (unit, e.ci(0)),
+            units => e.div_rem_c(unit, units),
+        };
+        let block = e.add(e.mul_c(group, self.columns / format.block()), block);
+        let base = e.mul_c(block, sixteens(at.bytes));
+        let load = |at| e.load(self.buffer.memref, &[at]);
+        // Four of sixteen halves, and of sixteen bytes.
+        let half_table = |offset: usize| {
+            let (sixteen, pair) = e.div_rem_c(four, 2);
+            let words = load(e.add(e.add_c(base, sixteens(offset)), sixteen));
+            let first = e.mul_c(pair, 2);
+            let word = |i| e.halves_of(e.extract_at(words, e.add_c(first, i)));
+            let (low, high) = (word(0), word(1));
+            e.from_elements(&[e.extract(low, 0), e.extract(low, 1), e.extract(high, 0), e.extract(high, 1)])
+        };
+        let byte_table = |offset: usize, index: V<'c, 'a>, extend: &str| {
+            let words = load(e.add(e.add_c(base, sixteens(offset)), index));
+            e.bytes_of(e.extract_at(words, four), extend)
+        };
+        let d = half_table(0);
+        let (scale, offset) = match (format.has_scales(), format.has_min()) {
+            (false, false) => (d, match format.offset() {
+                0 => None,
+                offset => Some(e.mulf(d, e.cf_like(-f32::from(offset), d.r#type()))),
+            }),
+            (false, true) => (d, Some(half_table(at.min))),
+            (true, true) => {
+                let scale = e.mulf(d, byte_table(at.scales, number, "arith.extui"));
+                let min = e.mulf(half_table(at.min), byte_table(at.mins, number, "arith.extui"));
+                (scale, Some(e.negf(min)))
+            }
+            (true, false) => {
+                // Two sub-blocks of sixteen columns in a unit.
+                let sub_block = e.add(e.mul_c(number, 2), e.div_rem_c(vector, 2).0);
+                let scale = e.mulf(d, byte_table(at.scales, sub_block, "arith.extsi"));
+                (scale, Some(e.mulf(scale, e.cf_like(-f32::from(format.offset()), d.r#type()))))
+            }
+        };
+        let codes = e.add(e.add_c(base, sixteens(at.units)), e.mul_c(number, sixteens(at.unit_bytes)));
+        let words = load(e.add(codes, thread));
+        let int = words.r#type();
+        let constant = |value: i64| e.ci_like(value, int);
+        let shifted = |v, by: i64| if by == 0 { v } else { e.same("arith.shrui", &[v, constant(by)]) };
+        let and = |v, mask| e.same("arith.andi", &[v, constant(mask)]);
+        let float = |v| vec![e.cast("arith.sitofp", v, e.vector(4, e.f32()))];
+        let factors = Some((scale, offset));
+        if format.bits() == 8 {
+            let column = |i: i64| {
+                let left = e.same("arith.shli", &[words, constant(24 - 8 * i)]);
+                float(e.same("arith.shrsi", &[left, constant(24)]))
+            };
+            return Slice { columns: (0..4).map(column).collect(), factors };
+        }
+        // Upper bits of the first and the last four columns, moved to where byte i has those of column i in bits 0 and up
+        // (`upper_bits`).
+        let count = format.bits() as usize - 4;
+        let uppers: Vec<V> = match count {
+            0 => vec![],
+            _ => {
+                let vectors = if count == 1 { e.ci(0) } else { e.div_rem_c(vector, 2).0 };
+                let place = e.add(codes, e.mul_c(e.add_c(vectors, 4), 4));
+                let upper = load(e.add(place, four));
+                let bit = |half: usize| {
+                    let h = e.add_c(e.mul_c(vector, 2), half);
+                    let bit = e.div_rem_c(e.add_c(e.mul_c(h, count), 4), 8).1;
+                    e.splat_to(e.cast("arith.index_cast", bit, e.int(32)), 4)
+                };
+                (0..2).map(|half| e.same("arith.shrui", &[upper, bit(half)])).collect()
+            }
+        };
+        let column = |i: usize| {
+            let (half, byte) = (i / 4, i as i64 % 4);
+            let low = and(shifted(words, 8 * byte + 4 * half as i64), 15);
+            let Some(upper) = uppers.get(half) else { return float(low) };
+            let upper = and(shifted(*upper, 8 * byte), (1 << count) - 1);
+            float(e.same("arith.ori", &[low, e.same("arith.shli", &[upper, constant(4)])]))
+        };
+        Slice { columns: (0..8).map(column).collect(), factors }
+    }
+}
+
+/// Rows `4 four` to `4 four + 3` of eight halves in four words.
+fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, brain: bool) -> V<'c, 'a> {
+    let word = |i: usize| e.extract(words, 2 * four + i);
+    let two = |word| match brain {
+        false => {
+            let halves = e.halves_of(word);
+            [e.extract(halves, 0), e.extract(halves, 1)]
+        }
+        true => {
+            let low = e.same("arith.shli", &[word, e.cint(32, 16)]);
+            let high = e.same("arith.andi", &[word, e.cint(32, -65536)]);
+            [low, high].map(|bits| e.bitcast(bits, e.f32()))
+        }
+    };
+    e.from_elements(&[two(word(0)), two(word(1))].concat())
+}
+
+impl<'c, 'a> Slice<'c, 'a> {
+    /// The weights themselves, for each column and four of rows.
+    pub fn weights(&self, e: &Emitter<'c, 'a>) -> Vec<Vec<V<'c, 'a>>> {
+        let Some((scale, offset)) = self.factors else { return self.columns.clone() };
+        let weight = |code: &V<'c, 'a>| match offset {
+            Some(offset) => e.fma(*code, scale, offset),
+            None => e.mulf(*code, scale),
+        };
+        self.columns.iter().map(|fours| fours.iter().map(weight).collect()).collect()
+    }
+}

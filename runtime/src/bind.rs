@@ -1,0 +1,123 @@
+//! From the tensors of a call to sizes, the same for every executor.
+
+use crate::View;
+use kforge_program::{DimSource, Element, Expr, Function, Layout, Program, layout};
+
+/// Values of the function's symbols, every input's shape checked against them; `global` gives the extents of a global
+/// that has a value.
+///
+/// # Errors
+/// Says which input does not fit, and what would.
+pub fn symbols<'g>(
+    program: &Program,
+    function: &Function,
+    inputs: &[View],
+    global: impl Fn(usize) -> Option<&'g [usize]>,
+) -> Result<Vec<i64>, String> {
+    if inputs.len() != function.inputs.len() {
+        return Err(format!("takes {} inputs, but {} were given", function.inputs.len(), inputs.len()));
+    }
+    for (i, (port, input)) in function.inputs.iter().zip(inputs).enumerate() {
+        if port.ty.dims.len() != input.dims.len() || port.ty.element != input.element {
+            let given = show(input.dims, input.element);
+            return Err(format!("input {i} must be {}, but is {given}", port.ty));
+        }
+        if input.element.tensor_bytes(input.dims) != Some(input.bytes.len()) {
+            return Err(format!("input {i} has {} bytes, which is not its shape's size", input.bytes.len()));
+        }
+    }
+    let value = |symbol: &kforge_program::Symbol| match symbol.source {
+        DimSource::Input { input, axis } => Ok(inputs[input].dims[axis] as i64),
+        DimSource::Global { global: index, axis } => match global(index) {
+            Some(dims) => Ok(dims[axis] as i64),
+            None => Err(format!("the global '{}' has no value", program.globals[index].name)),
+        },
+    };
+    let symbols = function.symbols.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    for (i, (port, input)) in function.inputs.iter().zip(inputs).enumerate() {
+        let wanted = port.ty.shape(&symbols)?;
+        if wanted != input.dims {
+            let (given, wanted) = (show(input.dims, input.element), show(&wanted, port.ty.element));
+            return Err(format!("input {i} must be {wanted}, but is {given}"));
+        }
+    }
+    Ok(symbols)
+}
+
+/// The shapes of a function's results. A returned global has its own extents, which no symbol of the function may name.
+///
+/// # Errors
+/// If a size has no value.
+pub fn result_shapes(function: &Function, symbols: &[i64]) -> Result<Vec<Vec<usize>>, String> {
+    let shape = |output: &kforge_program::Output| match output.buffer {
+        kforge_program::Buffer::Global(_) => Ok(output.ty.shape(symbols).unwrap_or_default()),
+        _ => output.ty.shape(symbols),
+    };
+    function.outputs.iter().map(shape).collect()
+}
+
+/// A size in bytes.
+///
+/// # Errors
+/// If it has no value, or is negative.
+pub fn layout_bytes(bytes: &Expr, symbols: &[i64]) -> Result<usize, String> {
+    let value = bytes.eval(symbols)?;
+    usize::try_from(value).map_err(|_| format!("the size {bytes} is negative"))
+}
+
+/// Copies a row-major tensor into `layout`.
+///
+/// # Errors
+/// If the sizes do not fit, or no tensor of this kind is packed so.
+pub fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
+    match (to, tensor.dims) {
+        (Layout::RowMajor, _) if target.len() == tensor.bytes.len() => target.copy_from_slice(tensor.bytes),
+        (Layout::RowMajor, _) => return Err(format!("{} bytes do not fit {}", tensor.bytes.len(), target.len())),
+        (Layout::Rows16, [rows, columns]) => {
+            layout::pack_rows16(tensor.element, *rows, *columns, tensor.bytes, target)?
+        }
+        (layout, _) => return Err(format!("{} cannot be packed into {layout}", show(tensor.dims, tensor.element))),
+    }
+    Ok(())
+}
+
+/// The type and bytes that a global of the program takes as a weight, which `weight` must be.
+///
+/// # Errors
+/// Says what does not fit.
+pub fn weight_bytes(global: &kforge_program::Global, weight: &View) -> Result<(Vec<usize>, usize), String> {
+    let dims = static_dims(&global.ty.dims).ok_or("has no static shape")?;
+    if weight.dims != dims || weight.element != global.ty.element {
+        let (given, wanted) = (show(weight.dims, weight.element), show(&dims, global.ty.element));
+        return Err(format!("the program wants {wanted}, but the checkpoint has {given}"));
+    }
+    if global.mutable {
+        return Err("is state, which begins as zeros".into());
+    }
+    let bytes = layout_bytes(&global.ty.bytes(global.layout), &[])?;
+    Ok((dims, bytes))
+}
+
+/// The bytes of a global as state of the given shape.
+///
+/// # Errors
+/// If its type does not admit the shape.
+pub fn state_bytes(global: &kforge_program::Global, dims: &[usize]) -> Result<usize, String> {
+    let fits = |(have, want): (&usize, &Expr)| want.as_const().is_some_and(|w| w < 0 || w == *have as i64);
+    if dims.len() != global.ty.dims.len() || !dims.iter().zip(&global.ty.dims).all(fits) {
+        return Err(format!("the shape {dims:?} does not fit {}", global.ty));
+    }
+    let mut ty = global.ty.clone();
+    ty.dims = dims.iter().map(|d| Expr::Const(*d as i64)).collect();
+    layout_bytes(&ty.bytes(global.layout), &[])
+}
+
+pub fn static_dims(dims: &[Expr]) -> Option<Vec<usize>> {
+    dims.iter().map(|d| usize::try_from(d.as_const()?).ok()).collect()
+}
+
+/// A type as people read it: `tensor<1x5xi32>`.
+pub fn show(dims: &[usize], element: Element) -> String {
+    let dims: String = dims.iter().map(|d| format!("{d}x")).collect();
+    format!("tensor<{dims}{element}>")
+}

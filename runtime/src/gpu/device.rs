@@ -1,0 +1,204 @@
+//! Adapters, and a device of one of them.
+
+use crate::{Error, Result};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use wgpu::{
+    Backends, DeviceDescriptor, DeviceType, ExperimentalFeatures, Features, Instance, InstanceDescriptor, Limits,
+    MemoryHints, PollType,
+};
+
+/// How long the GPU may take for what it was given at once, before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A GPU that wgpu reaches, and what of it kernels can use.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    adapter: wgpu::Adapter,
+    info: wgpu::AdapterInfo,
+}
+
+/// Every adapter of this machine; hardware first.
+pub fn adapters() -> Vec<Adapter> {
+    let mut descriptor = InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = Backends::PRIMARY;
+    let found = pollster::block_on(Instance::new(descriptor).enumerate_adapters(Backends::PRIMARY));
+    let mut adapters: Vec<Adapter> =
+        found.into_iter().map(|adapter| Adapter { info: adapter.get_info(), adapter }).collect();
+    adapters.sort_by_key(|adapter| match adapter.info.device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    adapters
+}
+
+impl Adapter {
+    /// The adapter of which `wanted` is the number or a part of the name; the first without one.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn choose(wanted: Option<&str>) -> Result<Adapter> {
+        let all = adapters();
+        let names: Vec<String> = all.iter().enumerate().map(|(i, a)| format!("{i}: {}", a.name())).collect();
+        if all.is_empty() {
+            return Err(Error::Gpu(
+                "there is no adapter: install a driver for Vulkan, Metal or DX12 (Mesa's lavapipe runs without a GPU)"
+                    .into(),
+            ));
+        }
+        let found = match wanted {
+            None => all.into_iter().next(),
+            Some(wanted) => {
+                let number = wanted.parse::<usize>().ok();
+                let lower = wanted.to_lowercase();
+                all.into_iter().enumerate().find_map(|(i, adapter)| {
+                    let is_it = number.map_or_else(|| adapter.name().to_lowercase().contains(&lower), |n| n == i);
+                    is_it.then_some(adapter)
+                })
+            }
+        };
+        let missing = || {
+            let wanted = wanted.unwrap_or_default();
+            Error::Gpu(format!("there is no adapter '{wanted}'; this machine has {}", names.join(", ")))
+        };
+        found.ok_or_else(missing)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.adapter.limits()
+    }
+
+    /// Whether the CPU does its work.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == DeviceType::Cpu
+    }
+
+    pub fn features(&self) -> Features {
+        self.adapter.features()
+    }
+
+    pub fn has_f16(&self) -> bool {
+        self.features().contains(Features::SHADER_F16)
+    }
+
+    pub fn has_subgroups(&self) -> bool {
+        self.features().contains(Features::SUBGROUP)
+    }
+
+    /// Threads of a workgroup at most.
+    pub fn threads(&self) -> usize {
+        self.limits().max_compute_invocations_per_workgroup as usize
+    }
+
+    /// Bytes that a workgroup can share.
+    pub fn workgroup_bytes(&self) -> usize {
+        self.limits().max_compute_workgroup_storage_size as usize
+    }
+
+    /// What tells the code and the timings of this adapter from those of others.
+    pub fn identity(&self) -> String {
+        let info = &self.info;
+        let (driver, details) = (&info.driver, &info.driver_info);
+        format!("{:?} {:04x}:{:04x} {} {driver} {details}", info.backend, info.vendor, info.device, info.name)
+    }
+
+    /// Opens the adapter with all that it has.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(&self) -> Result<Gpu> {
+        let wanted = Features::SHADER_F16
+            | Features::SUBGROUP
+            | Features::TIMESTAMP_QUERY
+            | Features::PIPELINE_CACHE
+            | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let features = self.features() & wanted;
+        // SAFETY: shaders that use cooperative matrices are generated here, within what the adapter says that it has.
+        let experimental_features = unsafe { ExperimentalFeatures::enabled() };
+        let descriptor = DeviceDescriptor {
+            label: Some("KernelForge"),
+            required_features: features,
+            required_limits: self.limits(),
+            experimental_features,
+            memory_hints: MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) = pollster::block_on(self.adapter.request_device(&descriptor))
+            .map_err(|e| Error::Gpu(format!("{} cannot be opened: {e}", self.name())))?;
+        let failure = Failure::default();
+        let (uncaptured, lost) = (failure.clone(), failure.clone());
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured.set(error.to_string())));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lost.set(format!("the device was lost: {message}"));
+            }
+        });
+        Ok(Gpu { adapter: self.clone(), device, queue, failure })
+    }
+}
+
+/// What went wrong on a device, which says so to nobody in particular.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<String>>>);
+
+impl Failure {
+    fn set(&self, message: String) {
+        // The first is the cause.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+    }
+
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// An open device.
+#[derive(Clone)]
+pub struct Gpu {
+    pub adapter: Adapter,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    failure: Failure,
+}
+
+impl Gpu {
+    /// What has gone wrong since this was asked last.
+    ///
+    /// # Errors
+    /// That.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.failure.take() {
+            Some(message) => Err(Error::Gpu(message.trim().replace("\n\n", "\n"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all that was submitted is done.
+    ///
+    /// # Errors
+    /// If it takes too long, or the device is lost.
+    pub(super) fn wait(&self) -> Result<()> {
+        let outcome = self.device.poll(PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
+        self.check()?;
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(wgpu::PollError::Timeout) => {
+                Err(Error::Gpu(format!("it has not answered for {} s and counts as hanging", PATIENCE.as_secs())))
+            }
+            Err(error) => Err(Error::Gpu(format!("waiting for it failed: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! Binds a program's buffers on a GPU and runs its functions.
+//!
+//! What a call needs is made when its sizes are first seen: a buffer for each input, result and intermediate (those whose
+//! lives do not meet share one), the scalars of all launches in one uniform buffer, a bind group for each launch. With the
+//! same sizes a call is then the inputs written, one command buffer submitted, and the results read. A token of a decoder is
+//! such a call: position and id are inputs.
+
+use super::Gpu;
+use crate::{
+    Error, Execute, KernelTime, Result, View,
+    bind::{self, layout_bytes, pack},
+    check::check_values,
+};
+use kforge_program::{Buffer, Function, Layout, Program, Shader};
+use std::{
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
+    BindingType, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoder,
+    CommandEncoderDescriptor, ComputePassDescriptor, ComputePassTimestampWrites, ComputePipeline,
+    ComputePipelineDescriptor, Features, MapMode, PipelineCompilationOptions, PipelineLayoutDescriptor, QuerySet,
+    QuerySetDescriptor, QueryType, ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages,
+};
+
+/// Most workgroups along an axis.
+const GRID: u64 = 65535;
+/// Most timestamps of a query set.
+const QUERIES: usize = 4096;
+
+/// A program with its shaders, weights and state, ready to be called.
+pub struct Executor {
+    gpu: Gpu,
+    program: Program,
+    kernels: Vec<Kernel>,
+    globals: Vec<Option<Global>>,
+    functions: Vec<Bound>,
+    /// For each kernel, its time so far, while profiling.
+    profile: Option<Vec<KernelTime>>,
+}
+
+struct Kernel {
+    pipeline: ComputePipeline,
+    layout: BindGroupLayout,
+}
+
+/// A global with a value.
+struct Global {
+    dims: Vec<usize>,
+    buffer: wgpu::Buffer,
+    bytes: usize,
+}
+
+/// What a function's last call bound.
+#[derive(Default)]
+struct Bound {
+    symbols: Option<Vec<i64>>,
+    inputs: Vec<wgpu::Buffer>,
+    shapes: Vec<Vec<usize>>,
+    dispatches: Vec<Dispatch>,
+    /// For each result that is read back, where it is on the device, where it is mapped, and its bytes.
+    reads: Vec<Option<Read>>,
+}
+
+struct Dispatch {
+    kernel: usize,
+    group: BindGroup,
+    grid: [u32; 2],
+}
+
+struct Read {
+    source: wgpu::Buffer,
+    staging: wgpu::Buffer,
+    bytes: Vec<u8>,
+}
+
+impl Executor {
+    /// Compiles the shaders of a program, which are in the order of its kernels.
+    ///
+    /// # Errors
+    /// If the program does not verify, or a shader is not one of its kernels', needs what the adapter lacks, or does not
+    /// compile.
+    pub fn new(gpu: Gpu, program: Program, shaders: &[Shader]) -> Result<Executor> {
+        program.verify().map_err(Error::Program)?;
+        if program.kernels.len() != shaders.len() {
+            return Err(Error::Program("there must be a shader for each kernel".into()));
+        }
+        for (kernel, shader) in program.kernels.iter().zip(shaders) {
+            let fits = kernel.name == shader.kernel
+                && kernel.params.len() == shader.writable.len()
+                && kernel.scalars == shader.scalars
+                && kernel.params.iter().zip(&shader.writable).all(|(access, writable)| access.writes() || !writable);
+            if !fits {
+                return Err(Error::Program(format!("the shader '{}' is not of '{}'", shader.kernel, kernel.name)));
+            }
+            check_needs(&gpu, shader)?;
+        }
+        let compiled: Vec<Kernel> = thread::scope(|scope| {
+            let threads: Vec<_> = shaders.iter().map(|shader| scope.spawn(|| Kernel::new(&gpu, shader))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("wgpu reports errors and does not panic")).collect()
+        });
+        gpu.check()?;
+        let globals = program.globals.iter().map(|_| None).collect();
+        let functions = program.functions.iter().map(|_| Bound::default()).collect();
+        Ok(Executor { gpu, program, kernels: compiled, globals, functions, profile: None })
+    }
+
+    fn global(&self, name: &str) -> Result<usize> {
+        let missing = || Error::Weight { name: name.into(), message: "the program has no such global".into() };
+        self.program.globals.iter().position(|g| g.name == name).ok_or_else(missing)
+    }
+
+    fn function(&self, name: &str) -> Result<usize> {
+        self.program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.program.functions.iter().map(|f| f.name.as_str()).collect();
+            Error::NoFunction { name: name.into(), known: known.join(", ") }
+        })
+    }
+
+    /// Memory of so many bytes, whole words, zeroed.
+    fn buffer(&self, label: &str, bytes: usize) -> Result<wgpu::Buffer> {
+        let size = (bytes.max(4) as u64).next_multiple_of(4);
+        let limits = self.gpu.adapter.limits();
+        let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        if size > most {
+            return Err(Error::Gpu(format!("'{label}' has {size} bytes, and the adapter binds {most} at most")));
+        }
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+        let buffer = self.gpu.device.create_buffer(&BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        self.gpu.check()?;
+        Ok(buffer)
+    }
+
+    /// Writes bytes, padded to whole words.
+    fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        let whole = bytes.len() / 4 * 4;
+        self.gpu.queue.write_buffer(buffer, 0, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut word = [0; 4];
+            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.gpu.queue.write_buffer(buffer, whole as u64, &word);
+        }
+    }
+
+    fn prepare(&mut self, index: usize, inputs: &[View]) -> Result<(), CallError> {
+        let function = &self.program.functions[index];
+        let dims = |global: usize| self.globals[global].as_ref().map(|global| &global.dims[..]);
+        let symbols = bind::symbols(&self.program, function, inputs, dims)?;
+        check_values(&self.program, function, inputs, &symbols)?;
+        for (i, global) in self.program.globals.iter().enumerate() {
+            let is_used = || function.launches.iter().any(|l| l.buffers.contains(&Buffer::Global(i)));
+            if self.globals[i].is_none() && is_used() {
+                return Err(CallError::Message(format!("the global '{}' has no value", global.name)));
+            }
+        }
+        if self.functions[index].symbols.as_ref() != Some(&symbols) {
+            self.functions[index] = Bound::default();
+            let bound = self.bind(function, symbols)?;
+            self.functions[index] = bound;
+        }
+        let bound = &self.functions[index];
+        for ((port, input), buffer) in function.inputs.iter().zip(inputs).zip(&bound.inputs) {
+            if port.layout == Layout::RowMajor {
+                self.write(buffer, input.bytes);
+                continue;
+            }
+            let symbols = bound.symbols.as_deref().unwrap_or_default();
+            let mut packed = vec![0; layout_bytes(&port.ty.bytes(port.layout), symbols)?];
+            pack(port.layout, *input, &mut packed)?;
+            self.write(buffer, &packed);
+        }
+        Ok(())
+    }
+
+    /// Makes what calls of these sizes need.
+    fn bind(&self, function: &Function, symbols: Vec<i64>) -> Result<Bound, CallError> {
+        let size = |expr: &kforge_program::Expr| layout_bytes(expr, &symbols);
+        let mut inputs = vec![];
+        for port in &function.inputs {
+            inputs.push(self.buffer(&port.name, size(&port.ty.bytes(port.layout))?)?);
+        }
+        let mut outputs = vec![];
+        for (i, output) in function.outputs.iter().enumerate() {
+            let own = output.buffer == Buffer::Output(i);
+            let bytes = if own { size(&output.ty.bytes(Layout::RowMajor))? } else { 0 };
+            outputs.push(self.buffer("result", bytes)?);
+        }
+        let locals = self.locals(function, &symbols)?;
+        let shapes = bind::result_shapes(function, &symbols)?;
+        let place = |buffer: Buffer| match buffer {
+            Buffer::Input(i) => Ok(&inputs[i]),
+            Buffer::Output(i) => Ok(&outputs[i]),
+            Buffer::Local(i) => Ok(&locals[i]),
+            Buffer::Global(i) => match &self.globals[i] {
+                Some(global) => Ok(&global.buffer),
+                None => Err(format!("the global '{}' has no value", self.program.globals[i].name)),
+            },
+        };
+        // Scalars of all launches, each from an aligned place on.
+        let step = self.gpu.adapter.limits().min_uniform_buffer_offset_alignment.max(4) as usize;
+        let (mut words, mut planned) = (vec![], vec![]);
+        for launch in &function.launches {
+            let tasks = size(&launch.tasks)? as u64;
+            if tasks == 0 {
+                continue;
+            }
+            let offset = 4 * words.len();
+            for scalar in &launch.scalars {
+                let value = scalar.eval(&symbols)?;
+                let value = i32::try_from(value).map_err(|_| format!("the size {value} is more than a GPU's kernel takes"))?;
+                words.push(value);
+            }
+            let down = tasks.div_ceil(GRID);
+            if down > GRID {
+                return Err(CallError::Message(format!("{tasks} workgroups are more than a GPU takes at once")));
+            }
+            words.push(i32::try_from(tasks).map_err(|_| format!("{tasks} workgroups are too many"))?);
+            let bytes = 4 * words.len() - offset;
+            words.resize(words.len().next_multiple_of(step / 4), 0);
+            planned.push((launch, [tasks.div_ceil(down) as u32, down as u32], offset as u64, bytes as u64));
+        }
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let uniforms = self.gpu.device.create_buffer(&BufferDescriptor {
+            label: Some("scalars"),
+            size: bytes.len().max(4) as u64,
+            usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.gpu.queue.write_buffer(&uniforms, 0, &bytes);
+        let mut dispatches = vec![];
+        for (launch, grid, offset, bytes) in planned {
+            let mut entries = vec![];
+            for (binding, buffer) in launch.buffers.iter().enumerate() {
+                entries.push(BindGroupEntry { binding: binding as u32, resource: place(*buffer)?.as_entire_binding() });
+            }
+            entries.push(BindGroupEntry {
+                binding: entries.len() as u32,
+                resource: wgpu::BindingResource::Buffer(BufferBinding {
+                    buffer: &uniforms,
+                    offset,
+                    size: std::num::NonZero::new(bytes),
+                }),
+            });
+            let layout = &self.kernels[launch.kernel].layout;
+            let descriptor = BindGroupDescriptor { label: None, layout, entries: &entries };
+            let group = self.gpu.device.create_bind_group(&descriptor);
+            dispatches.push(Dispatch { kernel: launch.kernel, group, grid });
+        }
+        let mut reads = vec![];
+        for (output, dims) in function.outputs.iter().zip(&shapes) {
+            let layout = match output.buffer {
+                Buffer::Output(_) => Layout::RowMajor,
+                Buffer::Input(i) => function.inputs[i].layout,
+                Buffer::Global(i) => self.program.globals[i].layout,
+                Buffer::Local(_) => return Err(CallError::Message("a result is no intermediate".into())),
+            };
+            let bytes = output.ty.element.tensor_bytes(dims).filter(|_| layout == Layout::RowMajor);
+            reads.push(match bytes {
+                Some(bytes) => Some(self.read(place(output.buffer)?, bytes)?),
+                None => None,
+            });
+        }
+        self.gpu.check()?;
+        Ok(Bound { symbols: Some(symbols), inputs, shapes, dispatches, reads })
+    }
+
+    /// Buffers of the intermediates: one that no launch needs any more is given to the next that fits.
+    fn locals(&self, function: &Function, symbols: &[i64]) -> Result<Vec<wgpu::Buffer>, CallError> {
+        let mut order: Vec<usize> = (0..function.locals.len()).collect();
+        order.sort_by_key(|i| function.locals[*i].first);
+        let mut places: Vec<Option<wgpu::Buffer>> = vec![None; function.locals.len()];
+        // Those in use, with their last launch.
+        let mut pool: Vec<(wgpu::Buffer, usize)> = vec![];
+        for i in order {
+            let local = &function.locals[i];
+            let bytes = layout_bytes(&local.bytes, symbols)?.max(4);
+            let free = pool.iter_mut().filter(|(buffer, last)| *last < local.first && buffer.size() >= bytes as u64);
+            let buffer = match free.min_by_key(|(buffer, _)| buffer.size()) {
+                Some((buffer, last)) => {
+                    *last = local.last;
+                    buffer.clone()
+                }
+                None => {
+                    let buffer = self.buffer("intermediate", bytes)?;
+                    pool.push((buffer.clone(), local.last));
+                    buffer
+                }
+            };
+            places[i] = Some(buffer);
+        }
+        Ok(places.into_iter().flatten().collect())
+    }
+
+    /// Memory that a buffer is read back through.
+    fn read(&self, source: &wgpu::Buffer, bytes: usize) -> Result<Read> {
+        let staging = self.gpu.device.create_buffer(&BufferDescriptor {
+            label: Some("read back"),
+            size: (bytes.max(4) as u64).next_multiple_of(4),
+            usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.gpu.check()?;
+        Ok(Read { source: source.clone(), staging, bytes: vec![0; bytes] })
+    }
+
+    /// All launches of a function, one after another.
+    fn encode(&self, bound: &Bound, encoder: &mut CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+        for dispatch in &bound.dispatches {
+            pass.set_pipeline(&self.kernels[dispatch.kernel].pipeline);
+            pass.set_bind_group(0, &dispatch.group, &[]);
+            pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
+        }
+    }
+
+    fn encoder(&self) -> CommandEncoder {
+        self.gpu.device.create_command_encoder(&CommandEncoderDescriptor::default())
+    }
+
+    /// The same, each launch with its time.
+    fn run_profiled(&mut self, index: usize) -> Result<()> {
+        let bound = &self.functions[index];
+        let mut times = vec![];
+        for dispatches in bound.dispatches.chunks(QUERIES / 2) {
+            let count = 2 * dispatches.len() as u32;
+            let set = self.gpu.device.create_query_set(&QuerySetDescriptor {
+                label: None,
+                ty: QueryType::Timestamp,
+                count,
+            });
+            let mut encoder = self.encoder();
+            for (i, dispatch) in dispatches.iter().enumerate() {
+                let mut pass = encoder.begin_compute_pass(&timed(&set, 2 * i as u32));
+                pass.set_pipeline(&self.kernels[dispatch.kernel].pipeline);
+                pass.set_bind_group(0, &dispatch.group, &[]);
+                pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
+            }
+            let bytes = 8 * u64::from(count);
+            let resolved = self.gpu.device.create_buffer(&BufferDescriptor {
+                label: Some("timestamps"),
+                size: bytes,
+                usage: BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            });
+            let mut read = self.read(&resolved, bytes as usize)?;
+            encoder.resolve_query_set(&set, 0..count, &resolved, 0);
+            encoder.copy_buffer_to_buffer(&resolved, 0, &read.staging, 0, bytes);
+            self.gpu.queue.submit([encoder.finish()]);
+            fetch(&self.gpu, &mut [&mut read])?;
+            let period = f64::from(self.gpu.queue.get_timestamp_period());
+            let stamps: Vec<u64> = read.bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect();
+            for (dispatch, stamps) in dispatches.iter().zip(stamps.as_chunks::<2>().0) {
+                let nanoseconds = stamps[1].saturating_sub(stamps[0]) as f64 * period;
+                times.push((dispatch.kernel, Duration::from_nanos(nanoseconds as u64)));
+            }
+        }
+        if let Some(profile) = &mut self.profile {
+            times.into_iter().for_each(|(kernel, time)| profile[kernel].add(time));
+        }
+        Ok(())
+    }
+}
+
+/// A compute pass between timestamps `first` and `first + 1`.
+fn timed(set: &QuerySet, first: u32) -> ComputePassDescriptor<'_> {
+    ComputePassDescriptor {
+        label: None,
+        timestamp_writes: Some(ComputePassTimestampWrites {
+            query_set: set,
+            beginning_of_pass_write_index: Some(first),
+            end_of_pass_write_index: Some(first + 1),
+        }),
+    }
+}
+
+/// Waits for what was submitted and copies what was read back.
+fn fetch(gpu: &Gpu, reads: &mut [&mut Read]) -> Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    for read in reads.iter() {
+        let sender = sender.clone();
+        read.staging.map_async(MapMode::Read, .., move |outcome| {
+            // The receiver outlives the call unless waiting has failed, which is reported there.
+            let _ = sender.send(outcome);
+        });
+    }
+    gpu.wait()?;
+    for _ in reads.iter() {
+        let outcome = receiver.recv().map_err(|_| Error::Gpu("it did not answer".into()))?;
+        outcome.map_err(|e| Error::Gpu(format!("a result cannot be read back: {e}")))?;
+    }
+    for read in reads {
+        let length = read.bytes.len();
+        let view = read.staging.get_mapped_range(..).map_err(|e| Error::Gpu(format!("a result is not mapped: {e}")))?;
+        read.bytes.copy_from_slice(&view[..length]);
+        drop(view);
+        read.staging.unmap();
+    }
+    Ok(())
+}
+
+/// Whether the adapter has what a shader needs.
+fn check_needs(gpu: &Gpu, shader: &Shader) -> Result<()> {
+    let features = gpu.device.features();
+    let limits = gpu.adapter.limits();
+    let threads: u64 = shader.threads.iter().map(|n| u64::from(*n)).product();
+    let needs = [
+        (!shader.f16 || features.contains(Features::SHADER_F16), "f16".to_owned()),
+        (!shader.subgroups || features.contains(Features::SUBGROUP), "subgroups".to_owned()),
+        (
+            !shader.cooperative_matrices || features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+            "cooperative matrices".to_owned(),
+        ),
+        (
+            threads <= u64::from(limits.max_compute_invocations_per_workgroup),
+            format!("{threads} threads a workgroup"),
+        ),
+        (
+            shader.workgroup_bytes <= u64::from(limits.max_compute_workgroup_storage_size),
+            format!("{} bytes a workgroup", shader.workgroup_bytes),
+        ),
+        (
+            shader.writable.len() <= limits.max_storage_buffers_per_shader_stage as usize,
+            format!("{} buffers", shader.writable.len()),
+        ),
+    ];
+    match needs.into_iter().find(|(has, _)| !has) {
+        Some((_, need)) => {
+            Err(Error::Gpu(format!("'{}' needs {need}, which {} has not", shader.kernel, gpu.adapter.name())))
+        }
+        None => Ok(()),
+    }
+}
+
+impl Kernel {
+    fn new(gpu: &Gpu, shader: &Shader) -> Kernel {
+        let entry = |(binding, ty): (usize, BufferBindingType)| BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: ShaderStages::COMPUTE,
+            ty: BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let buffers = shader.writable.iter().map(|writable| BufferBindingType::Storage { read_only: !writable });
+        let entries: Vec<_> = buffers.chain([BufferBindingType::Uniform]).enumerate().map(entry).collect();
+        let label = Some(shader.kernel.as_str());
+        let layout =
+            gpu.device.create_bind_group_layout(&BindGroupLayoutDescriptor { label, entries: &entries });
+        let pipeline_layout = gpu.device.create_pipeline_layout(&PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let descriptor =
+            ShaderModuleDescriptor { label, source: ShaderSource::Wgsl(shader.text.as_str().into()) };
+        // SAFETY: the program was verified and its sizes are checked at every call: a generated kernel stays within its
+        // buffers, and its loops end.
+        let module =
+            unsafe { gpu.device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) };
+        let pipeline = gpu.device.create_compute_pipeline(&ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(&shader.entry),
+            compilation_options: PipelineCompilationOptions {
+                // A kernel reads of a workgroup's memory what it has written.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Kernel { pipeline, layout }
+    }
+}
+
+impl Execute for Executor {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
+        let index = self.global(name)?;
+        let global = &self.program.globals[index];
+        let fail = |message: String| Error::Weight { name: name.into(), message };
+        let (dims, bytes) = bind::weight_bytes(global, &weight).map_err(fail)?;
+        let buffer = self.buffer(name, bytes)?;
+        if global.layout == Layout::RowMajor {
+            self.write(&buffer, weight.bytes);
+        } else {
+            let mut packed = vec![0; bytes];
+            pack(global.layout, weight, &mut packed).map_err(fail)?;
+            self.write(&buffer, &packed);
+        }
+        // What is written waits in memory of the host until it is submitted.
+        self.gpu.queue.submit([]);
+        self.gpu.check()?;
+        self.globals[index] = Some(Global { dims, buffer, bytes });
+        self.functions.iter_mut().for_each(|bound| bound.symbols = None);
+        Ok(())
+    }
+
+    fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
+        let index = self.global(name)?;
+        let fail = |message: String| Error::Weight { name: name.into(), message };
+        let bytes = bind::state_bytes(&self.program.globals[index], dims).map_err(fail)?;
+        let buffer = self.buffer(name, bytes)?;
+        self.globals[index] = Some(Global { dims: dims.to_vec(), buffer, bytes });
+        self.functions.iter_mut().for_each(|bound| bound.symbols = None);
+        Ok(())
+    }
+
+    fn read_state(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let index = self.program.globals.iter().position(|g| g.name == name && g.mutable);
+        let Some(global) = index.and_then(|index| self.globals[index].as_ref()) else { return Ok(None) };
+        let mut read = self.read(&global.buffer, global.bytes)?;
+        let mut encoder = self.encoder();
+        encoder.copy_buffer_to_buffer(&read.source, 0, &read.staging, 0, read.staging.size());
+        self.gpu.queue.submit([encoder.finish()]);
+        fetch(&self.gpu, &mut [&mut read])?;
+        Ok(Some(read.bytes))
+    }
+
+    fn run(&mut self, name: &str, inputs: &[View]) -> Result<usize> {
+        let index = self.function(name)?;
+        self.prepare(index, inputs).map_err(|error| match error {
+            CallError::Message(message) => Error::Call { function: name.into(), message },
+            CallError::Other(error) => error,
+        })?;
+        let mut encoder = self.encoder();
+        if self.profile.is_some() {
+            self.run_profiled(index)?;
+        } else {
+            self.encode(&self.functions[index], &mut encoder);
+        }
+        let bound = &mut self.functions[index];
+        let mut reads: Vec<&mut Read> = bound.reads.iter_mut().flatten().collect();
+        for read in &reads {
+            encoder.copy_buffer_to_buffer(&read.source, 0, &read.staging, 0, read.staging.size());
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        fetch(&self.gpu, &mut reads)?;
+        Ok(index)
+    }
+
+    fn result(&self, function: usize, index: usize) -> Option<View<'_>> {
+        let bound = self.functions.get(function)?;
+        let read = bound.reads.get(index)?.as_ref()?;
+        let element = self.program.functions[function].outputs.get(index)?.ty.element;
+        Some(View { dims: bound.shapes.get(index)?, element, bytes: &read.bytes })
+    }
+
+    fn rerun(&mut self, name: &str) -> Result<()> {
+        let index = self.function(name)?;
+        let bound = &self.functions[index];
+        if bound.symbols.is_none() {
+            let message = "must be called before it is run again".into();
+            return Err(Error::Call { function: name.into(), message });
+        }
+        let mut encoder = self.encoder();
+        self.encode(bound, &mut encoder);
+        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.wait()
+    }
+
+    fn start_profile(&mut self) -> Result<()> {
+        if !self.gpu.device.features().contains(Features::TIMESTAMP_QUERY) {
+            return Err(Error::Gpu(format!("{} has no timestamps to measure launches with", self.gpu.adapter.name())));
+        }
+        self.profile = Some(vec![KernelTime::default(); self.program.kernels.len()]);
+        Ok(())
+    }
+
+    fn end_profile(&mut self) -> Option<Vec<KernelTime>> {
+        self.profile.take()
+    }
+
+    fn machine(&self) -> String {
+        self.gpu.adapter.name().to_owned()
+    }
+
+    fn threads(&self) -> usize {
+        1
+    }
+}
+
+/// An error of a call, or one of its causes.
+enum CallError {
+    Message(String),
+    Other(Error),
+}
+
+impl From<String> for CallError {
+    fn from(message: String) -> Self {
+        CallError::Message(message)
+    }
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        CallError::Other(error)
+    }
+}

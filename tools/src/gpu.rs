@@ -1,0 +1,14 @@
+//! What an adapter offers, as the compiler takes it.
+
+use kforge_passes::adapter;
+use kforge_runtime::gpu::Adapter;
+
+/// What kernels for `adapter` may use.
+pub fn features(adapter: &Adapter) -> adapter::Adapter {
+    adapter::Adapter {
+        f16: adapter.has_f16(),
+        subgroups: adapter.has_subgroups(),
+        threads: adapter.threads(),
+        workgroup_bytes: adapter.workgroup_bytes(),
+    }
+}
