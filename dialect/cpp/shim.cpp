@@ -9,6 +9,7 @@
 #include "mlir/CAPI/Pass.h"
 #include "mlir/CAPI/Support.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -64,7 +65,7 @@ public:
   StringRef getDescription() const override { return spec.description; }
   std::unique_ptr<Pass> clonePass() const override { return std::make_unique<RustPass>(*this); }
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<TransformerDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+    registry.insert<TransformerDialect, arith::ArithDialect, func::FuncDialect, gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect,
                     memref::MemRefDialect, ml_program::MLProgramDialect, scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
   }
 
@@ -142,7 +143,7 @@ void kforgeRegisterPipeline(const char *name, const char *description, const cha
         bool forCpu = StringRef(expansion).contains("{isa}"), forGpu = StringRef(expansion).contains("{adapter}");
         if (!options.empty() && !forCpu && !forGpu)
           return error("the pipeline takes no options");
-        if (failed(parsed.parseFromString(options)) || (!parsed.isa.isDefaultOption() && !forCpu) || (!parsed.adapter.isDefaultOption() && !forGpu))
+        if (failed(parsed.parseFromString(options)) || (parsed.isa.hasValue() && !forCpu) || (parsed.adapter.hasValue() && !forGpu))
           return error("bad options of the pipeline: " + options);
         std::string pipeline = expansion;
         for (size_t at; (at = pipeline.find("{isa}")) != std::string::npos;)

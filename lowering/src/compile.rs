@@ -4,6 +4,7 @@
 //! to LLVM IR, and through LLVM's `default<O3>` for the target to an object in memory. The object is position
 //! independent and refers to nothing but `memcpy`, `memmove` and `memset`; a runtime loads it, a cache keeps it.
 
+use crate::to_wgsl;
 use inkwell::{
     OptimizationLevel,
     context::Context as LlvmContext,
@@ -14,7 +15,6 @@ use inkwell::{
         CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple,
     },
 };
-use crate::to_wgsl;
 use kforge_passes::{Fusions, adapter::Adapter, isa::Isa, tuner::Mode};
 use kforge_program::{Program, Shader};
 use melior::{
@@ -325,7 +325,9 @@ pub fn compile_gpu(source: &str, adapter: Adapter, options: Options) -> Result<G
     let translated = translated.map_err(|e| CompileError(e.to_string()))?;
     let shader = |kernel: &kforge_program::Kernel| {
         let shader = translated.iter().find(|shader| shader.kernel == kernel.name);
-        shader.map(to_wgsl::Shader::to_program).ok_or_else(|| CompileError(format!("there is no kernel @{}", kernel.name)))
+        shader
+            .map(to_wgsl::Shader::to_program)
+            .ok_or_else(|| CompileError(format!("there is no kernel @{}", kernel.name)))
     };
     let shaders = program.kernels.iter().map(shader).collect::<Result<_>>()?;
     Ok(GpuCompiled { program, shaders })

@@ -12,8 +12,8 @@ use melior::{
         Attribute, Block, BlockLike, BlockRef, Identifier, Location, Region, RegionLike, Type, TypeLike, Value,
         ValueLike,
         attribute::{
-            DenseElementsAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute, FloatAttribute, IntegerAttribute, StringAttribute,
-            TypeAttribute,
+            DenseElementsAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute, FloatAttribute, IntegerAttribute,
+            StringAttribute, TypeAttribute,
         },
         operation::{OperationBuilder, OperationLike, OperationRef},
         r#type::{FunctionType, IntegerType, MemRefType, ShapedTypeLike},
@@ -403,7 +403,12 @@ impl<'c, 'a> Emitter<'c, 'a> {
     /// A table that was declared.
     pub fn get_table(&self, name: &str, length: usize) -> V<'c, 'a> {
         let memref = MemRefType::new(self.int(32), &[length as i64], None, None).into();
-        self.value("memref.get_global", &[], memref, &[("name", FlatSymbolRefAttribute::new(self.context, name).into())])
+        self.value(
+            "memref.get_global",
+            &[],
+            memref,
+            &[("name", FlatSymbolRefAttribute::new(self.context, name).into())],
+        )
     }
 
     // Control flow.

@@ -23,7 +23,8 @@ pub static PASSES: &[&PassInfo] =
 pub const BUILD_ID: &str = env!("KFORGE_BUILD_ID");
 
 /// From fused ops to kernels and launches with memory planned; options of `select-kernels` go where `{isa}` stands.
-pub const LAUNCHES: &str = "select-kernels{isa},func.func(tile),lower-to-launches,canonicalize,cse,func.func(plan-memory)";
+pub const LAUNCHES: &str =
+    "select-kernels{isa},func.func(tile),lower-to-launches,canonicalize,cse,func.func(plan-memory)";
 
 /// From kernels to the LLVM dialect; launches are dropped, an entry for each kernel is added.
 pub const LLVM: &str = "kernel-entries,convert-scf-to-cf,convert-vector-to-llvm,finalize-memref-to-llvm,\
@@ -39,7 +40,11 @@ pub fn register() {
         let fuse = kforge_passes::kforge_fuse();
         for (name, machine, options) in [("kforge-cpu", "CPU", "{isa}"), ("kforge-gpu", "GPU", "{adapter}")] {
             let summary = format!("Fuse, select, tile, and lower to kernels and launches for a {machine}");
-            pass::register_pipeline(name, &summary, &format!("func.func({fuse}),{}", LAUNCHES.replace("{isa}", options)));
+            pass::register_pipeline(
+                name,
+                &summary,
+                &format!("func.func({fuse}),{}", LAUNCHES.replace("{isa}", options)),
+            );
         }
         pass::register_pipeline("kforge-llvm", "Lower the kernels of kforge-cpu to the LLVM dialect", LLVM);
     });

@@ -28,7 +28,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
 
     /// Multiply-add on scalars or vectors, in two roundings on scalars.
     fn mad(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
-        if a.r#type().is_vector() { self.fma(a, b, c) } else { self.addf(self.mulf(a, b), c) }
+        if a.r#type().is_vector() || self.isa == Isa::Gpu { self.fma(a, b, c) } else { self.addf(self.mulf(a, b), c) }
     }
 
     /// c[0] + x (c[1] + x (c[2] + ...)).
@@ -40,6 +40,10 @@ impl<'c, 'a> Emitter<'c, 'a> {
 
     /// The nearest integer, as a float: adding 1.5 * 2^23 leaves no fraction bits. |x| < 2^22.
     fn round(&self, x: V<'c, 'a>) -> V<'c, 'a> {
+        if self.isa == Isa::Gpu {
+            // Drivers take the sum below for x.
+            return self.same("math.roundeven", &[x]);
+        }
         let magic = self.cf_like(12_582_912.0, x.r#type());
         self.subf(self.addf(x, magic), magic)
     }
@@ -175,7 +179,10 @@ impl<'c, 'a> Emitter<'c, 'a> {
             // By way of a word: that needs no f16.
             let halves = self.cast("arith.truncf", self.splat_to(x, 2), self.vector(2, self.f16()));
             let word = self.bitcast(halves, self.vector(1, self.int(32)));
-            return self.extract(self.cast("arith.extf", self.bitcast(word, self.vector(2, self.f16())), self.vector(2, self.f32())), 0);
+            return self.extract(
+                self.cast("arith.extf", self.bitcast(word, self.vector(2, self.f16())), self.vector(2, self.f32())),
+                0,
+            );
         }
         let int = self.int(32);
         let bits = self.narrow_bf16_bits(self.bitcast(x, int), int);

@@ -2,19 +2,25 @@
 //!
 //! A [`Case`] is a function without its name and the calls to make, in order; a [`Suite`] puts many into one module, so
 //! that they are compiled together. Inputs are random, but for integers, which the case gives. On every instruction set
-//! of this machine the results must be the reference's within a tolerance, and the same bytes on 1, 2 and 4 threads.
+//! of this machine the results must be the reference's within a tolerance, and the same bytes on 1, 2 and 4 threads; and on
+//! its GPU (a software one will do), with all that the adapter has and with no more than every adapter has.
 
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Options, Target};
-use kforge_passes::{Fusions, isa::Isa};
+use kforge_passes::{Fusions, adapter::Adapter, isa::Isa};
 use kforge_program::{Element, Layout};
 use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
-use kforge_runtime::Executor;
+use kforge_runtime::{Execute, Executor, gpu};
 pub use kforge_tools::tensors::reference_element;
-use kforge_tools::tensors::{self, Inputs};
+use kforge_tools::{
+    gpu::features,
+    tensors::{self, Inputs},
+};
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     io::{self, Write as _},
+    sync::OnceLock,
 };
 
 /// Thread counts that must agree on every byte.
@@ -23,6 +29,23 @@ pub const THREADS: [usize; 3] = [1, 2, 4];
 /// Instruction sets of this machine, the widest first. The last is the plain path, without FMA and half precision.
 pub fn isas() -> Vec<Isa> {
     Isa::ALL.into_iter().filter(|isa| Target::host(Some(*isa)).is_ok()).collect()
+}
+
+/// The first GPU of this machine, opened once.
+///
+/// # Panics
+/// If there is none: `make setup` installs a software one.
+pub fn gpu() -> gpu::Gpu {
+    static GPU: OnceLock<gpu::Gpu> = OnceLock::new();
+    let open = || gpu::Adapter::choose(None).and_then(|adapter| adapter.open()).unwrap_or_else(|e| panic!("{e}"));
+    GPU.get_or_init(open).clone()
+}
+
+/// What this machine's GPU has, and what every GPU has.
+pub fn adapters() -> Vec<Adapter> {
+    let all = features(&gpu().adapter);
+    let least = Adapter::default();
+    if all == least { vec![all] } else { vec![all, least] }
 }
 
 /// One call of a function.
@@ -115,8 +138,13 @@ impl Suite {
     }
 
     pub fn text(&self) -> String {
+        self.text_of(|_| true)
+    }
+
+    /// The module of the cases that `wanted` says, each by its number.
+    fn text_of(&self, wanted: impl Fn(usize) -> bool) -> String {
         let mut text = String::new();
-        for (i, case) in self.cases.iter().enumerate() {
+        for (i, case) in self.cases.iter().enumerate().filter(|(i, _)| wanted(*i)) {
             let number = |text: &str| text.replace('$', &i.to_string());
             let _ = writeln!(text, "{}func.func @{}{}", number(&case.globals), Self::entry(i), number(&case.function));
         }
@@ -171,24 +199,56 @@ impl Suite {
     pub fn run(&self, compiled: &Compiled, threads: usize, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
         let executor = Executor::new(compiled.program.clone(), &compiled.object, threads);
         let mut executor = executor.expect("the object loads");
-        let outcome = |(i, case): (usize, &Case)| {
-            let globals = executor.program().globals.iter();
-            let states: Vec<_> = globals.filter(|g| g.mutable && is_of(&g.name, i)).cloned().collect();
-            for (global, dims) in states.iter().zip(&case.states) {
-                executor.make_state(&global.name, dims).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-            }
-            let call = |inputs: &Vec<Tensor>| {
-                call(&mut executor, &Self::entry(i), inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name))
-            };
-            let results = inputs[i].iter().map(call).collect();
-            let state = |(global, dims): (&kforge_program::Global, &Vec<usize>)| {
-                let bytes = executor.state(&global.name).expect("the state was made");
-                unpacked(global.layout, global.ty.element, dims, bytes)
-            };
-            let states = states.iter().zip(&case.states).map(state).collect();
-            Outcome { results, states }
+        (0..self.cases.len()).map(|i| self.run_case(i, &mut executor, inputs)).collect()
+    }
+
+    /// What an executor gives for a case.
+    fn run_case(&self, i: usize, executor: &mut dyn Execute, inputs: &[Vec<Vec<Tensor>>]) -> Outcome {
+        let case = &self.cases[i];
+        let globals = executor.program().globals.iter();
+        let states: Vec<_> = globals.filter(|g| g.mutable && is_of(&g.name, i)).cloned().collect();
+        for (global, dims) in states.iter().zip(&case.states) {
+            executor.make_state(&global.name, dims).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        }
+        let call = |inputs: &Vec<Tensor>| {
+            call(executor, &Self::entry(i), inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name))
         };
-        self.cases.iter().enumerate().map(outcome).collect()
+        let results = inputs[i].iter().map(call).collect();
+        let state = |(global, dims): (&kforge_program::Global, &Vec<usize>)| {
+            let bytes = executor.read_state(&global.name).ok().flatten().expect("the state was made");
+            unpacked(global.layout, global.ty.element, dims, &bytes)
+        };
+        let states = states.iter().zip(&case.states).map(state).collect();
+        Outcome { results, states }
+    }
+
+    /// The failures of the cases on a GPU with what `adapter` says: wrong, or refused without a reason that can be.
+    fn check_gpu(&self, adapter: Adapter, fuse: Fusions, inputs: &[Vec<Vec<Tensor>>], expected: &[Outcome]) -> String {
+        let options = Options { fuse, ..Options::default() };
+        let mut failures = String::new();
+        let mut refused = HashSet::new();
+        for (i, case) in self.cases.iter().enumerate() {
+            let Err(error) = compile::compile_gpu(&self.text_of(|other| other == i), adapter, options) else {
+                continue;
+            };
+            refused.insert(i);
+            let has = |what: &str| case.function.contains(what) || case.globals.contains(what);
+            let may = has("bf16") || has("f16") && !adapter.f16 || has("quantize") || has("#transformer.q8");
+            if !(may && error.0.contains("which no kernel of")) {
+                let _ = writeln!(failures, "{adapter}, {}: {error}", case.name);
+            }
+        }
+        let compiled = compile::compile_gpu(&self.text_of(|i| !refused.contains(&i)), adapter, options);
+        let compiled = compiled.unwrap_or_else(|e| panic!("{adapter}: {e}"));
+        let executor = gpu::Executor::new(gpu(), compiled.program, &compiled.shaders);
+        let mut executor = executor.unwrap_or_else(|e| panic!("{adapter}: {e}"));
+        for i in (0..self.cases.len()).filter(|i| !refused.contains(i)) {
+            let actual = self.run_case(i, &mut executor, inputs);
+            if let Err(message) = agree(&self.cases[i], &actual, &expected[i]) {
+                let _ = writeln!(failures, "{adapter}, {}: {message}", self.cases[i].name);
+            }
+        }
+        failures
     }
 
     /// Compares fused kernels with the reference on every instruction set and thread count.
@@ -241,6 +301,13 @@ impl Suite {
             });
             failures += &more(isa, &inputs, &expected, &one);
         }
+        for (i, adapter) in adapters().into_iter().enumerate() {
+            // Ops as kernels of their own once, on what has most.
+            let fusions = if i == 0 { [Fusions::ALL, Fusions::NONE].as_slice() } else { &[Fusions::ALL] };
+            for fuse in fusions {
+                failures += &self.check_gpu(adapter, *fuse, &inputs, &expected);
+            }
+        }
         assert!(failures.is_empty(), "compiled code is wrong\n{failures}");
     }
 
@@ -291,7 +358,7 @@ fn inputs(name: &str, signature: &kforge_dialect::interpret::Signature, call: &C
 ///
 /// # Errors
 /// The executor's.
-pub fn call(executor: &mut Executor, function: &str, inputs: &[Tensor]) -> kforge_runtime::Result<Vec<Tensor>> {
+pub fn call(executor: &mut dyn Execute, function: &str, inputs: &[Tensor]) -> kforge_runtime::Result<Vec<Tensor>> {
     let inputs = Inputs::new(inputs).expect("inputs that are passed in");
     let outputs = executor.call(function, &inputs.views())?;
     Ok(tensors::results(&outputs).expect("results of tests are row-major"))

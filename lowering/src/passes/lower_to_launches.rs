@@ -82,11 +82,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 }
 
 /// Puts a `gpu.module` for the kernels in front and returns its body.
-fn gpu_module<'c, 'a>(
-    context: &'c Context,
-    module: BlockRef<'c, 'a>,
-    op: OperationRef<'c, 'a>,
-) -> BlockRef<'c, 'a> {
+fn gpu_module<'c, 'a>(context: &'c Context, module: BlockRef<'c, 'a>, op: OperationRef<'c, 'a>) -> BlockRef<'c, 'a> {
     let region = Region::new();
     region.append_block(Block::new(&[]));
     let name = StringAttribute::new(context, "kernels").into();
@@ -122,8 +118,7 @@ impl<'c, 'a> Kernels<'c, 'a> {
             Some((adapter, _)) => kernels::gpu::generate(group, &emitter, &name, adapter),
             None => kernels::generate(group, &emitter, &name),
         };
-        let signature = signature
-            .map_err(|e| PassError::at(&e.op, format!("cannot be compiled: {}", e.message)))?;
+        let signature = signature.map_err(|e| PassError::at(&e.op, format!("cannot be compiled: {}", e.message)))?;
         self.known.insert(key, (name.clone(), signature.clone()));
         Ok((name, signature))
     }

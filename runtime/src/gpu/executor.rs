@@ -12,11 +12,7 @@ use crate::{
     check::check_values,
 };
 use kforge_program::{Buffer, Function, Layout, Program, Shader};
-use std::{
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{sync::mpsc, thread, time::Duration};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
     BindingType, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoder,
@@ -214,7 +210,8 @@ impl Executor {
             let offset = 4 * words.len();
             for scalar in &launch.scalars {
                 let value = scalar.eval(&symbols)?;
-                let value = i32::try_from(value).map_err(|_| format!("the size {value} is more than a GPU's kernel takes"))?;
+                let value =
+                    i32::try_from(value).map_err(|_| format!("the size {value} is more than a GPU's kernel takes"))?;
                 words.push(value);
             }
             let down = tasks.div_ceil(GRID);
@@ -330,11 +327,8 @@ impl Executor {
         let mut times = vec![];
         for dispatches in bound.dispatches.chunks(QUERIES / 2) {
             let count = 2 * dispatches.len() as u32;
-            let set = self.gpu.device.create_query_set(&QuerySetDescriptor {
-                label: None,
-                ty: QueryType::Timestamp,
-                count,
-            });
+            let set =
+                self.gpu.device.create_query_set(&QuerySetDescriptor { label: None, ty: QueryType::Timestamp, count });
             let mut encoder = self.encoder();
             for (i, dispatch) in dispatches.iter().enumerate() {
                 let mut pass = encoder.begin_compute_pass(&timed(&set, 2 * i as u32));
@@ -417,10 +411,7 @@ fn check_needs(gpu: &Gpu, shader: &Shader) -> Result<()> {
             !shader.cooperative_matrices || features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
             "cooperative matrices".to_owned(),
         ),
-        (
-            threads <= u64::from(limits.max_compute_invocations_per_workgroup),
-            format!("{threads} threads a workgroup"),
-        ),
+        (threads <= u64::from(limits.max_compute_invocations_per_workgroup), format!("{threads} threads a workgroup")),
         (
             shader.workgroup_bytes <= u64::from(limits.max_compute_workgroup_storage_size),
             format!("{} bytes a workgroup", shader.workgroup_bytes),
@@ -449,19 +440,16 @@ impl Kernel {
         let buffers = shader.writable.iter().map(|writable| BufferBindingType::Storage { read_only: !writable });
         let entries: Vec<_> = buffers.chain([BufferBindingType::Uniform]).enumerate().map(entry).collect();
         let label = Some(shader.kernel.as_str());
-        let layout =
-            gpu.device.create_bind_group_layout(&BindGroupLayoutDescriptor { label, entries: &entries });
+        let layout = gpu.device.create_bind_group_layout(&BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = gpu.device.create_pipeline_layout(&PipelineLayoutDescriptor {
             label,
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let descriptor =
-            ShaderModuleDescriptor { label, source: ShaderSource::Wgsl(shader.text.as_str().into()) };
+        let descriptor = ShaderModuleDescriptor { label, source: ShaderSource::Wgsl(shader.text.as_str().into()) };
         // SAFETY: the program was verified and its sizes are checked at every call: a generated kernel stays within its
         // buffers, and its loops end.
-        let module =
-            unsafe { gpu.device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) };
+        let module = unsafe { gpu.device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) };
         let pipeline = gpu.device.create_compute_pipeline(&ComputePipelineDescriptor {
             label,
             layout: Some(&pipeline_layout),

@@ -37,8 +37,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let group = of.group;
     let linear = Linear::new(group)?;
     let rows = linear.rows.as_const().filter(|m| *m <= GEMV_ROWS);
-    let rows = rows
-        .ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
+    let rows =
+        rows.ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
     let kinds = Kinds::new(&of, &linear)?;
     let threads = kinds.threads(linear.depth).min(of.adapter.threads);
     let shared = threads * if kinds.0.iter().any(|(_, kind)| kind.fours() == 2) { 2 } else { 1 };
@@ -232,7 +232,8 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
                                     Some(sum.map_or_else(|| e.mulf(code, *x), |sum| e.fma(code, *x, sum)))
                                 });
                                 let total = e.fma(scale, products.expect("a slice has columns"), *total);
-                                let sum = || x.iter().copied().reduce(|a, b| e.addf(a, b)).expect("a slice has columns");
+                                let sum =
+                                    || x.iter().copied().reduce(|a, b| e.addf(a, b)).expect("a slice has columns");
                                 offset.map_or(total, |offset| e.fma(offset, e.splat_to(sum(), 4), total))
                             }
                         };

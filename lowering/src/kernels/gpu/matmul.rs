@@ -67,8 +67,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                     Some(operand) => Some(buffers[operand].load(e, at)),
                     None => (v == product).then_some(sum),
                 };
-                outcome = evaluate(group, e, *output, &leaf)
-                    .map(|value| buffers[group.arguments.len()].store(e, value, at));
+                outcome =
+                    evaluate(group, e, *output, &leaf).map(|value| buffers[group.arguments.len()].store(e, value, at));
             });
             outcome
         },

@@ -61,10 +61,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                 let tiles = e.ceil_div_c(count, threads);
                 let local = e.sub(workgroup.task, first);
                 let item = e.add(e.mul_c(local, threads), workgroup.thread);
-                let is_own = e.same(
-                    "arith.andi",
-                    &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, item, count)],
-                );
+                let is_own = e.same("arith.andi", &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, item, count)]);
                 e.if_(is_own, |e| {
                     let (rest, pair) = e.div_rem_c(item, pairs);
                     let (index, head) = e.div_rem_c(rest, section.heads);
@@ -145,10 +142,7 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
             let (sin, cos) = self.angle(e, table, rotation.frequencies.len(), position);
             let [x, y] = pair;
             let real = length(&rotation.sequences);
-            let turned = [
-                e.fma(x, cos, e.negf(e.mulf(y, sin))),
-                e.fma(x, sin, e.mulf(y, cos)),
-            ];
+            let turned = [e.fma(x, cos, e.negf(e.mulf(y, sin))), e.fma(x, sin, e.mulf(y, cos))];
             // The tensor between rope and update would have been rounded.
             pair = turned.map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
         }

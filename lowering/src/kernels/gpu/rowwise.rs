@@ -27,7 +27,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         return Err(group.unsupported(None, "a GPU's rowwise kernel takes one norm or softmax"));
     };
     if !is_norm(&op_name(&op)) {
-        return Err(group.unsupported(Some(op), format!("'{}' has no kernel for a GPU", op_name(&op))));
+        return Err(group.unsupported(Some(op), format!("is '{}', which no kernel of a GPU computes", op_name(&op))));
     }
     let input = op.operand(0).ok().and_then(|v| group.argument(v));
     let input = input.ok_or_else(|| group.unsupported(Some(op), "a norm's input must be an operand of the group"))?;

@@ -23,11 +23,18 @@ use melior::ir::{Type, ValueLike};
 pub enum Kind {
     Quant(BlockFormat),
     /// f32 in `rows16`, so many columns a step.
-    Float { count: usize },
+    Float {
+        count: usize,
+    },
     /// f16 or bf16 in `rows16`, so many columns a step.
-    Half { brain: bool, count: usize },
+    Half {
+        brain: bool,
+        count: usize,
+    },
     /// Floats in the order of rows.
-    RowMajor { count: usize },
+    RowMajor {
+        count: usize,
+    },
 }
 
 /// A weight seen by a kernel under construction.
@@ -188,10 +195,13 @@ impl<'c, 'a> Weight<'c, 'a> {
         };
         let d = half_table(0);
         let (scale, offset) = match (format.has_scales(), format.has_min()) {
-            (false, false) => (d, match format.offset() {
-                0 => None,
-                offset => Some(e.mulf(d, e.cf_like(-f32::from(offset), d.r#type()))),
-            }),
+            (false, false) => (
+                d,
+                match format.offset() {
+                    0 => None,
+                    offset => Some(e.mulf(d, e.cf_like(-f32::from(offset), d.r#type()))),
+                },
+            ),
             (false, true) => (d, Some(half_table(at.min))),
             (true, true) => {
                 let scale = e.mulf(d, byte_table(at.scales, number, "arith.extui"));

@@ -127,7 +127,8 @@ impl<'c, 'a> Workgroup<'c, 'a> {
 impl<'c, 'a> Emitter<'c, 'a> {
     /// `gpu.thread_id x` and its like.
     pub fn gpu_id(&self, op: &str, axis: &str) -> V<'c, 'a> {
-        let dimension = Attribute::parse(self.context, &format!("#gpu<dim {axis}>")).expect("the gpu dialect is loaded");
+        let dimension =
+            Attribute::parse(self.context, &format!("#gpu<dim {axis}>")).expect("the gpu dialect is loaded");
         self.value(&format!("gpu.{op}"), &[], self.index(), &[("dimension", dimension)])
     }
 

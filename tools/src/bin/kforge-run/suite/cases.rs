@@ -256,7 +256,11 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
 }
 
 /// The first result.
-fn call<'t>(executor: &mut dyn Execute, function: &str, inputs: impl IntoIterator<Item = &'t Tensor>) -> Result<Tensor> {
+fn call<'t>(
+    executor: &mut dyn Execute,
+    function: &str,
+    inputs: impl IntoIterator<Item = &'t Tensor>,
+) -> Result<Tensor> {
     tensors::call(executor, function, inputs)?.into_iter().next().context("the function has no result")
 }
 
