@@ -115,9 +115,9 @@ impl Executor {
         })
     }
 
-    /// Memory of so many bytes, whole words, zeroed.
+    /// Memory of so many bytes, whole fours of words, zeroed.
     fn buffer(&self, label: &str, bytes: usize) -> Result<wgpu::Buffer> {
-        let size = (bytes.max(4) as u64).next_multiple_of(4);
+        let size = (bytes.max(16) as u64).next_multiple_of(16);
         let limits = self.gpu.adapter.limits();
         let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if size > most {

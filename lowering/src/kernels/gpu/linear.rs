@@ -158,6 +158,9 @@ struct Gemv<'k, 'c, 'a> {
 
 impl<'c, 'a> Gemv<'_, 'c, 'a> {
     fn emit(&self, e: &Emitter<'c, 'a>) -> Result<'c, 'a, ()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
         let norm = match self.linear.norm {
             Some(op) => Some(Prologue::new(self, e, op)?),
             None => None,
