@@ -55,12 +55,12 @@ pub trait Execute: Send {
     /// its own (a cache).
     fn result(&self, function: usize, index: usize) -> Option<View<'_>>;
 
-    /// Runs the launches of a function's last call again, on the inputs that it left in place: what a benchmark times, as
-    /// nothing is copied, checked or bound.
+    /// Runs the launches of a function's last call again, `times` times, on the inputs that it left in place: what a
+    /// benchmark times, as nothing is copied, checked or bound. A GPU gets them in one submission.
     ///
     /// # Errors
     /// If there is no such function, it has not been called, or what it uses has been made anew since.
-    fn rerun(&mut self, name: &str) -> Result<()>;
+    fn rerun(&mut self, name: &str, times: u64) -> Result<()>;
 
     /// Begins to measure each launch by itself, and forgets what was measured before.
     ///

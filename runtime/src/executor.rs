@@ -358,8 +358,8 @@ impl Execute for Executor {
     fn result(&self, function: usize, index: usize) -> Option<View<'_>> {
         self.result_of(function, index)
     }
-    fn rerun(&mut self, name: &str) -> Result<()> {
-        Executor::rerun(self, name)
+    fn rerun(&mut self, name: &str, times: u64) -> Result<()> {
+        (0..times).try_for_each(|_| Executor::rerun(self, name))
     }
     fn start_profile(&mut self) -> Result<()> {
         Executor::start_profile(self);

@@ -542,7 +542,7 @@ impl Execute for Executor {
         Some(View { dims: bound.shapes.get(index)?, element, bytes: &read.bytes })
     }
 
-    fn rerun(&mut self, name: &str) -> Result<()> {
+    fn rerun(&mut self, name: &str, times: u64) -> Result<()> {
         let index = self.function(name)?;
         let bound = &self.functions[index];
         if bound.symbols.is_none() {
@@ -550,7 +550,7 @@ impl Execute for Executor {
             return Err(Error::Call { function: name.into(), message });
         }
         let mut encoder = self.encoder();
-        self.encode(bound, &mut encoder);
+        (0..times).for_each(|_| self.encode(bound, &mut encoder));
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.wait()
     }

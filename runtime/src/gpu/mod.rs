@@ -1,5 +1,6 @@
 //! Runs launch programs on a GPU, through wgpu.
 
+mod copy;
 mod device;
 mod executor;
 

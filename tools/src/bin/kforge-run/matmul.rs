@@ -1,8 +1,9 @@
 //! `kforge-run bench matmul`: the speed of C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight.
 //!
 //! The product is a module of one `transformer.linear`, compiled as every other, so that B is packed once and M decides
-//! between GEMV and GEMM. A call also copies A into the executor, as each call of a function does. Before any figure is
-//! printed, each answer is compared with sums in f64.
+//! between GEMV and GEMM. A call also copies A into the executor, as each call of a function does; of a GPU its launches
+//! alone are timed, many to a submission, as what lies in its memory stays there. Before any figure is printed, each answer
+//! is compared with sums in f64.
 
 use crate::{Common, Target, bench::median, compile};
 use anyhow::{Context as _, Result, bail};
@@ -11,7 +12,7 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::Compiled;
 use kforge_passes::tuner::Mode;
 use kforge_reference::{Tensor, linear, random};
-use kforge_runtime::{Executor, memory};
+use kforge_runtime::{Execute, Executor, memory};
 use kforge_tools::{
     product::{Product, Shape},
     tensors::{self, Inputs, set_weight},
@@ -66,13 +67,17 @@ enum Kernel {
     Blocked,
     /// The compiled kernel on all threads
     Parallel,
-    /// The same with the tuner's tile: measured now if this kernel alone is asked for, else as --tuning says
+    /// The compiled kernel on a GPU
+    Gpu,
+    /// The compiled kernel with the tuner's tile: measured now if this kernel alone is asked for, else as --tuning says
     Tuned,
 }
 
 #[derive(Serialize)]
 struct Row {
     kernel: Kernel,
+    /// `cpu`, or the name of a GPU.
+    backend: String,
     m: usize,
     n: usize,
     k: usize,
@@ -93,6 +98,9 @@ const SLOW: f64 = 2e9;
 /// Time of the calls where their number is not given.
 const BUDGET: Duration = Duration::from_millis(500);
 
+/// Time of the calls that a GPU gets at once: sending them is then nothing.
+const SUBMISSION: Duration = Duration::from_millis(20);
+
 /// Peak bytes for each element of A, B and C: as a tensor, as f32, as bytes, packed, and in the reference's operands.
 const BYTES: usize = 24;
 
@@ -111,11 +119,16 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let by_rule = compile_options(common, Mode::Off);
     let measured = options.kernel == Some(Kernel::Tuned);
     let tuned = if measured { compile_options(common, Mode::Tune) } else { common.options() };
-    let mut compiled = None;
-    let mut rows = vec![];
+    let (mut compiled, mut rows) = (None, vec![]);
     for kernel in kernels {
+        let mut backend = "cpu".to_owned();
         let (threads, (max_abs_error, mut samples)) = match kernel {
             Kernel::Reference => (1, reference(options, &product, &a, &b)?),
+            Kernel::Gpu => {
+                let mut executor = compile::executor(common, &source)?;
+                backend = executor.machine();
+                (1, launched(options, &product, &a, &b, &mut *executor)?)
+            }
             Kernel::Tuned => {
                 let compiled = compile::compile_as(common, &source, tuned)?;
                 let threads = common.thread_count();
@@ -134,6 +147,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         let median_us = median(&samples);
         rows.push(Row {
             kernel,
+            backend,
             m: shape.m,
             n: shape.n,
             k: shape.k,
@@ -185,7 +199,15 @@ fn shape(options: &Options) -> Result<Shape> {
 /// What the options ask for, in order.
 fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kernel>> {
     let reference_target = common.target == Target::Reference;
+    let gpu_target = common.target == Target::Gpu;
     Ok(match options.kernel {
+        Some(Kernel::Gpu) if !gpu_target => bail!("--kernel gpu runs on a GPU; add --target gpu"),
+        Some(kernel @ (Kernel::Blocked | Kernel::Parallel | Kernel::Tuned)) if gpu_target => {
+            let name = format!("{kernel:?}").to_lowercase();
+            bail!("--kernel {name} runs on the CPU; leave --target gpu out, or use --kernel gpu")
+        }
+        None if gpu_target && shape.operations() > SLOW => vec![Kernel::Gpu],
+        None if gpu_target => vec![Kernel::Reference, Kernel::Gpu],
         Some(kernel @ (Kernel::Blocked | Kernel::Parallel | Kernel::Tuned)) if reference_target => {
             let name = format!("{kernel:?}").to_lowercase();
             bail!("--kernel {name} is compiled code; leave --target reference out, or use --kernel reference")
@@ -232,6 +254,37 @@ fn executed(
     Ok((error, samples(options, call)?))
 }
 
+/// The same of the launches on a GPU.
+fn launched(
+    options: &Options,
+    product: &Product,
+    a: &Tensor,
+    b: &Tensor,
+    executor: &mut dyn Execute,
+) -> Result<(f64, Vec<f64>)> {
+    set_weight(executor, "b", b)?;
+    let c = tensors::call(executor, "main", [a])?.pop().context("the function has no result")?;
+    let error = product.check(&c).with_context(|| format!("the compiled kernel on {}", executor.machine()))?;
+    let time = |executor: &mut dyn Execute, calls: u64| -> Result<f64> {
+        let begin = Instant::now();
+        executor.rerun("main", calls)?;
+        Ok(begin.elapsed().as_secs_f64())
+    };
+    time(executor, 1)?;
+    let calls = (SUBMISSION.as_secs_f64() / time(executor, 1)?).clamp(1.0, 1000.0) as u64;
+    let (mut all, start) = (vec![], Instant::now());
+    loop {
+        all.push(time(executor, calls)? * 1e6 / calls as f64);
+        let enough = match options.repetitions {
+            Some(repetitions) => all.len() >= repetitions,
+            None => all.len() >= 3 && start.elapsed() >= BUDGET,
+        };
+        if enough {
+            return Ok((error, all));
+        }
+    }
+}
+
 /// Microseconds of each call; at least one.
 fn samples(options: &Options, mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     let mut samples = vec![];
@@ -255,6 +308,7 @@ fn table(rows: &[Row]) -> Table {
     table.load_style(ASCII_MARKDOWN);
     table.set_header([
         "kernel",
+        "on",
         "m x n x k",
         "dtype",
         "threads",
@@ -267,6 +321,7 @@ fn table(rows: &[Row]) -> Table {
     for r in rows {
         table.add_row([
             format!("{:?}", r.kernel).to_lowercase(),
+            r.backend.clone(),
             format!("{} x {} x {}", r.m, r.n, r.k),
             r.dtype.reference().to_string(),
             r.threads.to_string(),

@@ -332,7 +332,7 @@ fn warm_up(executor: &mut dyn Execute) -> Result<u64> {
     let begin = Instant::now();
     let mut calls = 0;
     while calls < 2 || begin.elapsed() < 10 * SAMPLE {
-        executor.rerun("main")?;
+        executor.rerun("main", 1)?;
         calls += 1;
     }
     let one = begin.elapsed().as_secs_f64() / calls as f64;
@@ -345,9 +345,7 @@ fn sample(executor: &mut dyn Execute, calls: u64, budget: Budget) -> Result<Vec<
     let start = Instant::now();
     while samples.len() < budget.least || start.elapsed() < budget.samples {
         let begin = Instant::now();
-        for _ in 0..calls {
-            executor.rerun("main")?;
-        }
+        executor.rerun("main", calls)?;
         samples.push(begin.elapsed().as_nanos() as f64 / calls as f64 / 1e3);
     }
     Ok(samples)
