@@ -315,9 +315,17 @@ pub struct GpuCompiled {
 /// # Errors
 /// Diagnostics of the parser, the passes or the translation to WGSL.
 pub fn compile_gpu(source: &str, adapter: Adapter, options: Options) -> Result<GpuCompiled> {
+    compile_gpu_with(source, &gpu_pipeline(adapter, options))
+}
+
+/// Compiles the text of a module for a GPU by a pipeline that ends in launches with memory planned.
+///
+/// # Errors
+/// Diagnostics of the parser, the passes or the translation to WGSL.
+pub fn compile_gpu_with(source: &str, pipeline: &str) -> Result<GpuCompiled> {
     let context = context();
     let mut module = info_span!("parse").in_scope(|| parse(&context, source, "module"))?;
-    info_span!("passes").in_scope(|| run_pipeline(&context, &mut module, &gpu_pipeline(adapter, options)))?;
+    info_span!("passes").in_scope(|| run_pipeline(&context, &mut module, pipeline))?;
     let program = info_span!("launch program")
         .in_scope(|| crate::extract::program(module.as_operation()))
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;

@@ -74,6 +74,8 @@ pub trait Execute: Send {
     /// For people: `2 threads`, or the name of a GPU.
     fn machine(&self) -> String;
 
+    fn is_gpu(&self) -> bool;
+
     /// Threads of a CPU; 1 of a GPU.
     fn threads(&self) -> usize;
 }

@@ -371,6 +371,9 @@ impl Execute for Executor {
     fn machine(&self) -> String {
         format!("{} threads", self.pool.threads())
     }
+    fn is_gpu(&self) -> bool {
+        false
+    }
     fn threads(&self) -> usize {
         self.pool.threads()
     }

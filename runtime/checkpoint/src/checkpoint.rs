@@ -83,7 +83,8 @@ impl Checkpoint {
         }
     }
 
-    /// A small model of random weights: `name` is `tiny`, and equal seeds give equal models. See [`random`].
+    /// A model of random weights: `tiny`, or of the sizes of `smollm2-135m` or `llama-8b`. Equal seeds give equal models. See
+    /// [`random`].
     ///
     /// # Errors
     /// If there is no random model of this name.

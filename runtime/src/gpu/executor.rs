@@ -571,6 +571,10 @@ impl Execute for Executor {
         self.gpu.adapter.name().to_owned()
     }
 
+    fn is_gpu(&self) -> bool {
+        true
+    }
+
     fn threads(&self) -> usize {
         1
     }

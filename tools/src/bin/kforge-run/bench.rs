@@ -12,6 +12,7 @@ use kforge_checkpoint::Checkpoint;
 use kforge_runtime::{
     Decoder, Roofline,
     decoder::{DECODE, PREFILL},
+    gpu,
 };
 use profile::{Call, Work};
 use serde::Serialize;
@@ -183,7 +184,7 @@ fn measure(
             model: options.model.clone(),
             size: checkpoint.file_bytes(),
             params: parameters(checkpoint)?,
-            backend: "cpu",
+            backend: if decoder.executor().is_gpu() { "gpu" } else { "cpu" },
             threads,
             n_batch: test.batch,
             type_kv: options.cache.kv_type().name(),
@@ -199,7 +200,7 @@ fn measure(
         return Ok(());
     }
     let roof = match options.profile {
-        true => Some(Roofline::new(profile::weights(decoder.executor().program())?)?.measure(threads)?),
+        true => Some(roof(common, &decoder)?),
         false => None,
     };
     for test in tests(options) {
@@ -218,15 +219,22 @@ fn measure(
             profile::add(program, function, call, common.numerics == Numerics::Fast, &mut work)?;
         }
         profiles.push(format!(
-            "{name}, {threads} threads, each launch by itself; reading weights and caches at {:.1} GB/s, f32 at {:.0} \
-             GFLOP/s and int8 at {:.0} GOP/s are the limits, measured in this run:\n{}",
-            roof.read_gb_s,
-            roof.f32_gflops,
-            roof.int8_gops,
+            "{name}, {}, each launch by itself; the limits, measured in this run, are {roof}:\n{}",
+            decoder.executor().machine(),
             profile::table(program, &times, &work, roof)
         ));
     }
     Ok(())
+}
+
+/// What the decoder's machine can do at most with as many bytes as its weights.
+fn roof(common: &Common, decoder: &Decoder) -> Result<profile::Roof> {
+    let bytes = profile::weights(decoder.executor().program())?;
+    if decoder.executor().is_gpu() {
+        let gpu = gpu::Adapter::choose(common.adapter.as_deref())?.open()?;
+        return Ok(kforge_tools::gpu::roof::measure(&gpu, bytes as u64)?.into());
+    }
+    Ok(Roofline::new(bytes)?.measure(decoder.executor().threads())?.into())
 }
 
 impl Test {

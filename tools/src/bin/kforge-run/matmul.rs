@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::Compiled;
 use kforge_passes::tuner::Mode;
+use kforge_quant::BlockFormat;
 use kforge_reference::{Tensor, linear, random};
 use kforge_runtime::{Execute, Executor, memory};
 use kforge_tools::{
@@ -38,6 +39,9 @@ pub struct Options {
     /// Elements of A, B and C; sums are f32
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     dtype: Dtype,
+    /// Blocks that B is stored in instead: q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k or q6_k
+    #[arg(long, value_name = "FORMAT")]
+    weight: Option<BlockFormat>,
     /// One of them; without it, each that there is
     #[arg(long, value_enum)]
     kernel: Option<Kernel>,
@@ -82,6 +86,8 @@ struct Row {
     n: usize,
     k: usize,
     dtype: Dtype,
+    /// Blocks that B is stored in; null if it is of `dtype`.
+    weight: Option<String>,
     threads: usize,
     repetitions: usize,
     /// Of the median call.
@@ -112,10 +118,15 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let kernels = kernels(common, options, shape)?;
     let element = options.dtype.reference();
     let a = random::uniform(1, &[shape.m, shape.k], element)?;
-    let b = random::uniform(2, &[shape.n, shape.k], element)?;
+    let weight = options.weight.map_or(element, kforge_reference::Element::Quant);
+    if let Some(format) = options.weight
+        && !shape.k.is_multiple_of(format.block())
+    {
+        bail!("--k {} must be a multiple of the {} weights of a block of {format}", shape.k, format.block());
+    }
+    let b = random::uniform(2, &[shape.n, shape.k], weight)?;
     let product = Product::new(shape, &a, &b)?;
-    let program_element = tensors::program_element(element)?;
-    let source = shape.module(program_element, program_element);
+    let source = shape.module(tensors::program_element(element)?, tensors::program_element(weight)?);
     let by_rule = compile_options(common, Mode::Off);
     let measured = options.kernel == Some(Kernel::Tuned);
     let tuned = if measured { compile_options(common, Mode::Tune) } else { common.options() };
@@ -152,6 +163,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
             n: shape.n,
             k: shape.k,
             dtype: options.dtype,
+            weight: options.weight.map(|format| format.to_string()),
             threads,
             repetitions: samples.len(),
             gflops: shape.operations() / median_us / 1e3,
@@ -323,7 +335,9 @@ fn table(rows: &[Row]) -> Table {
             format!("{:?}", r.kernel).to_lowercase(),
             r.backend.clone(),
             format!("{} x {} x {}", r.m, r.n, r.k),
-            r.dtype.reference().to_string(),
+            r.weight
+                .as_ref()
+                .map_or_else(|| r.dtype.reference().to_string(), |w| format!("{} x {w}", r.dtype.reference())),
             r.threads.to_string(),
             format!("{:.2}", r.gflops),
             format!("{:.1}", r.median_us),

@@ -7,8 +7,37 @@
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use kforge_program::{Access, Buffer, DimSource, Element, Function, Global, Program};
-use kforge_runtime::{KernelTime, roofline::Roof};
-use std::time::Duration;
+use kforge_runtime::{KernelTime, roofline};
+use std::{fmt, time::Duration};
+
+/// What the machine can do at most: 1e9 operations or bytes a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Roof {
+    pub f32_gflops: f64,
+    /// None of a GPU, whose kernels multiply no integers.
+    pub int8_gops: Option<f64>,
+    pub read_gb_s: f64,
+}
+
+impl From<roofline::Roof> for Roof {
+    fn from(roof: roofline::Roof) -> Roof {
+        Roof { f32_gflops: roof.f32_gflops, int8_gops: Some(roof.int8_gops), read_gb_s: roof.read_gb_s }
+    }
+}
+
+impl From<kforge_tools::gpu::roof::Roof> for Roof {
+    fn from(roof: kforge_tools::gpu::roof::Roof) -> Roof {
+        Roof { f32_gflops: roof.f32_gflops, int8_gops: None, read_gb_s: roof.copy_gb_s }
+    }
+}
+
+impl fmt::Display for Roof {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let read = if self.int8_gops.is_some() { "reading weights and caches" } else { "copies" };
+        write!(f, "{read} at {:.1} GB/s, f32 at {:.0} GFLOP/s", self.read_gb_s, self.f32_gflops)?;
+        self.int8_gops.map_or(Ok(()), |int8| write!(f, ", int8 at {int8:.0} GOP/s"))
+    }
+}
 
 /// One call of `prefill` or `decode`.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +140,8 @@ pub fn weights(program: &Program) -> Result<usize> {
 /// The least time that the work can take, in seconds, and what sets it.
 fn limit(work: Work, roof: &Roof) -> (f64, &'static str) {
     let reading = work.bytes as f64 / roof.read_gb_s / 1e9;
-    let computing = work.f32 as f64 / roof.f32_gflops / 1e9 + work.int8 as f64 / roof.int8_gops / 1e9;
+    let computing =
+        work.f32 as f64 / roof.f32_gflops / 1e9 + roof.int8_gops.map_or(0.0, |int8| work.int8 as f64 / int8 / 1e9);
     match computing > reading {
         true if work.int8 > work.f32 => (computing, "int8"),
         true => (computing, "FMA"),
@@ -236,15 +266,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_what_takes_longest() {
-        let roof = Roof {
-            threads: 1,
-            f32_gflops: 100.0,
-            f32_instruction: String::new(),
-            int8_gops: 200.0,
-            int8_instruction: String::new(),
-            read_gb_s: 10.0,
-            read_pattern: String::new(),
-        };
+        let roof = Roof { f32_gflops: 100.0, int8_gops: Some(200.0), read_gb_s: 10.0 };
         assert_eq!(limit(Work { bytes: 10, f32: 50, int8: 0 }, &roof), (1e-9, "reading"));
         assert_eq!(limit(Work { bytes: 10, f32: 200, int8: 0 }, &roof), (2e-9, "FMA"));
         assert_eq!(limit(Work { bytes: 10, f32: 0, int8: 600 }, &roof), (3e-9, "int8"));

@@ -5,9 +5,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_runtime::{
-    memory,
-    roofline::{self, Roof, Roofline},
+    gpu, memory,
+    roofline::{self, Roofline},
 };
+use kforge_tools::gpu::roof::Roof;
 use serde::Serialize;
 use std::{iter, process::ExitCode};
 
@@ -27,12 +28,14 @@ struct Report {
     features: Vec<&'static str>,
     /// The footprint.
     read_bytes: usize,
-    results: Vec<Roof>,
+    results: Vec<roofline::Roof>,
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    if common.target != Target::Cpu {
-        bail!("roofline measures the CPU; leave --target out");
+    match common.target {
+        Target::Cpu => {}
+        Target::Gpu => return on_gpu(common, options),
+        _ => bail!("roofline measures a CPU or a GPU; give --target cpu or gpu"),
     }
     if common.cpu_features.is_some() {
         bail!("roofline takes the best of every instruction set that this machine has; leave --cpu-features out");
@@ -46,8 +49,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         bail!("--bytes {} is too much for this machine's memory; give at most {most}", options.bytes);
     }
     let roofline = Roofline::new(options.bytes)?;
-    let roofs =
-        thread_counts(common.thread_count()).map(|n| Ok(roofline.measure(n)?)).collect::<Result<Vec<Roof>>>()?;
+    let roofs = thread_counts(common.thread_count())
+        .map(|n| Ok(roofline.measure(n)?))
+        .collect::<Result<Vec<roofline::Roof>>>()?;
     let cpu = compile::target(common)?.cpu;
     if options.json {
         let report = Report { cpu, features: roofline::features(), read_bytes: options.bytes, results: roofs };
@@ -55,6 +59,21 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     } else {
         println!("{cpu}, with {}; reads go over {} MB", features(), options.bytes as f64 / 1e6);
         println!("{}", table(&roofs));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_gpu(common: &Common, options: &Options) -> Result<ExitCode> {
+    let gpu = gpu::Adapter::choose(common.adapter.as_deref())?.open()?;
+    let roof = kforge_tools::gpu::roof::measure(&gpu, options.bytes as u64)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&roof)?);
+    } else {
+        let Roof { adapter, f32_gflops, copy_gb_s, copy_bytes } = roof;
+        println!(
+            "{adapter}: f32 {f32_gflops:.0} GFLOP/s; copies of {} MB at {copy_gb_s:.1} GB/s, read and written",
+            copy_bytes as f64 / 1e6
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -71,7 +90,7 @@ fn features() -> String {
     }
 }
 
-fn table(roofs: &[Roof]) -> Table {
+fn table(roofs: &[roofline::Roof]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["threads", "f32 GFLOP/s", "by", "int8 GOP/s", "by", "read GB/s", "in"]);

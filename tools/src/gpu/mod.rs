@@ -1,4 +1,6 @@
-//! What an adapter offers, as the compiler takes it.
+//! GPUs: what an adapter offers, as the compiler takes it, and what it can do at most.
+
+pub mod roof;
 
 use kforge_passes::adapter;
 use kforge_runtime::gpu::Adapter;
