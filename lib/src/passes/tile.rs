@@ -10,6 +10,7 @@
 //! A tile that is already written stays: change it by hand and the loop nest changes with it.
 
 use crate::{
+    adapter::Adapter,
     isa::Isa,
     tuner::product::{LANES, Product},
     tuner::space,
@@ -37,12 +38,14 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let module = ancestor(pass.op, "builtin.module").unwrap_or(pass.op);
     let isa = string_attribute(&module, "transformer.isa").map_or(Ok(Isa::host()), |name| name.parse());
     let isa = isa.map_err(|message: String| PassError::at(&module, message))?;
+    let adapter = string_attribute(&module, "transformer.adapter").unwrap_or_default().parse();
+    let adapter = adapter.map_err(|message: String| PassError::at(&module, message))?;
     for op in body(&pass.op).map(ops).unwrap_or_default() {
         let Some(kernel) = op.attribute("kernel").ok().and_then(KernelAttribute::from_attribute) else { continue };
         if !kernel.tile.is_empty() {
             continue;
         }
-        let tile = tile(op, &kernel.name, isa);
+        let tile = tile(op, &kernel.name, isa, adapter);
         if !tile.is_empty() {
             set_attribute(op, "kernel", KernelAttribute { tile, ..kernel }.to_attribute(pass.context));
             pass.count("tiled", 1);
@@ -51,10 +54,10 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
+fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa, adapter: Adapter) -> Vec<usize> {
     let inner = body(&fused).map(ops).unwrap_or_default();
     if isa == Isa::Gpu {
-        return gpu(&inner, family);
+        return gpu(&inner, family, adapter);
     }
     match family {
         "gemv" | "gemm" => Product::of(fused, isa).map(|product| space::rule(&product)).unwrap_or_default(),
@@ -68,17 +71,41 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa) -> Vec<usize> {
 }
 
 /// Tiles of a GPU's kernels, within what every adapter has.
-fn gpu(inner: &[OperationRef<'_, '_>], family: &str) -> Vec<usize> {
+fn gpu(inner: &[OperationRef<'_, '_>], family: &str, adapter: Adapter) -> Vec<usize> {
     match family {
-        "gemm" => {
-            // Gate and up, whose products meet, take twice the registers and the memory.
-            let linears = inner.iter().filter(|op| op_name(*op) == "transformer.linear").count();
-            if linears == 1 { vec![64, 64, 16, 4, 4] } else { vec![64, 64, 16, 4, 4] }
-        }
+        "gemm" => gpu_gemm(inner, adapter),
         "matmul" => vec![16, 16],
         "attention" => vec![1, 1, 1],
         _ => vec![],
     }
+}
+
+/// Rows that a prompt is taken to have where nothing says how many.
+const PROMPT: usize = 512;
+/// Workgroups that keep a large GPU busy.
+const BUSY: usize = 128;
+
+/// BM, BN, BK, TM, TN: the largest tile of which there are still enough, and that fits the adapter.
+fn gpu_gemm(inner: &[OperationRef<'_, '_>], adapter: Adapter) -> Vec<usize> {
+    let linears: Vec<_> = inner.iter().filter(|op| op_name(*op) == "transformer.linear").collect();
+    let shape = |i: usize| linears.first().and_then(|op| op.operand(i).ok()).map(|v| dims(v.r#type()));
+    let rows = shape(0)
+        .map_or(1, |dims| dims.iter().rev().skip(1).try_fold(1, |rows, d| d.map(|d| rows * d)).unwrap_or(PROMPT));
+    let columns = shape(1).and_then(|dims| dims.first().copied().flatten()).unwrap_or(1);
+    // Gate and up, whose products meet, take twice the registers and the memory.
+    let pair = linears.len() == 2;
+    let tiles = match pair {
+        false => [[128, 128, 16, 8, 8], [64, 64, 16, 4, 4], [32, 64, 16, 4, 4], [32, 32, 8, 2, 4]],
+        true => [[128, 64, 16, 8, 4], [64, 64, 16, 4, 4], [32, 64, 16, 2, 4], [32, 32, 8, 2, 4]],
+    };
+    let fits = |[bm, bn, bk, tm, tn]: &[usize; 5]| {
+        let bytes = 2 * 16 * (bm * (bk / 4 + 1) + (1 + usize::from(pair)) * bk * bn / 4);
+        bm / tm * (bn / tn) <= adapter.threads && bytes <= adapter.workgroup_bytes
+    };
+    let enough = |[bm, bn, ..]: &[usize; 5]| rows.div_ceil(*bm) * columns.div_ceil(*bn) >= BUSY;
+    let fitting: Vec<_> = tiles.iter().filter(|tile| fits(tile)).collect();
+    let tile = fitting.iter().find(|tile| enough(tile)).or(fitting.last());
+    tile.map(|tile| tile.to_vec()).unwrap_or_default()
 }
 
 /// Query rows, heads and tasks a row. One row a sequence is a step of decoding: the heads that share keys take one load of

@@ -58,19 +58,24 @@ impl<'c, 'a> Buffer<'c, 'a> {
 
     /// Element `index` as f32.
     pub fn load(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>) -> V<'c, 'a> {
+        self.load_by(e, index, &|at| e.load(self.memref, &[at]))
+    }
+
+    /// The same, `load` doing what loads there are.
+    pub fn load_by(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>, load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
         match self.kept {
             Kept::Plain if self.in_fours() => {
                 let (four, lane) = e.div_rem_c(index, 4);
-                e.widen(e.extract_at(e.load(self.memref, &[four]), lane))
+                e.widen(e.extract_at(load(four), lane))
             }
-            Kept::Plain => e.widen(e.load(self.memref, &[index])),
+            Kept::Plain => e.widen(load(index)),
             Kept::Halves => {
                 let (word, lane) = e.div_rem_c(index, 2);
-                e.extract_at(e.halves_of(e.load(self.memref, &[word])), lane)
+                e.extract_at(e.halves_of(load(word)), lane)
             }
             Kept::BrainHalves => {
                 let (word, lane) = e.div_rem_c(index, 2);
-                let word = e.load(self.memref, &[word]);
+                let word = load(word);
                 let odd = e.cast("arith.index_cast", lane, e.int(32));
                 let shift = e.same("arith.muli", &[e.sub(e.cint(32, 1), odd), e.cint(32, 16)]);
                 let high = e.same("arith.andi", &[e.same("arith.shli", &[word, shift]), e.cint(32, -65536)]);
@@ -81,11 +86,21 @@ impl<'c, 'a> Buffer<'c, 'a> {
 
     /// Elements `4 index` to `4 index + 3` as f32.
     pub fn load_four(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>) -> V<'c, 'a> {
+        self.load_four_by(e, index, &|at| e.load(self.memref, &[at]))
+    }
+
+    /// The same, `load` doing what loads there are.
+    pub fn load_four_by(
+        &self,
+        e: &Emitter<'c, 'a>,
+        index: V<'c, 'a>,
+        load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>,
+    ) -> V<'c, 'a> {
         if self.kept == Kept::Plain && self.in_fours() {
-            return e.widen(e.load(self.memref, &[index]));
+            return e.widen(load(index));
         }
         let first = e.mul_c(index, 4);
-        let elements: Vec<V> = (0..4).map(|i| self.load(e, e.add_c(first, i))).collect();
+        let elements: Vec<V> = (0..4).map(|i| self.load_by(e, e.add_c(first, i), load)).collect();
         e.from_elements(&elements)
     }
 

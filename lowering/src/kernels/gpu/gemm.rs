@@ -8,7 +8,8 @@
 //! x  [BM][BK / 4] vector<4xf32>, one more for each row, so that rows begin at different banks
 //! w  [BK][BN / 4] vector<4xf32>
 //! ```
-//! A step of four columns of the depth then takes TM vectors of x and TN of w for 4 TM TN multiply-adds. Rows past the last
+//! twice over: while the products of one part of the depth are summed, the next is on its way from memory, in registers,
+//! and then stored into the other half. A step of four columns of the depth takes TM vectors of x and TN of w for 4 TM TN multiply-adds. Rows past the last
 //! are computed on the last and not stored; columns of the depth past the last are zero in x.
 
 use super::{
@@ -76,7 +77,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let kinds = Kinds::new(&of, &linear)?;
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
     let (x, w) = tile.vectors();
-    let (threads, bytes) = (tile.threads(), 16 * (x + most * w));
+    let (threads, bytes) = (tile.threads(), 2 * 16 * (x + most * w));
     if threads > of.adapter.threads || bytes > of.adapter.workgroup_bytes {
         return Err(group.unsupported(
             None,
@@ -87,8 +88,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         ));
     }
     let four = of.module.vector(4, of.module.f32());
-    let mut shared = vec![(x, four)];
-    shared.extend(vec![(w, four); most]);
+    let mut shared = vec![(2 * x, four)];
+    shared.extend(vec![(2 * w, four); most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let declaration =
         Declaration { name: of.name, buffers: parameters(&of, &linear, &kinds, by_fours), scalars: 1, shared, threads };
@@ -150,25 +151,43 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         let fours = tile.width / 4;
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
         let inits = vec![zero; weights.len() * tile.height * fours];
-        let sums = e.for_(e.ci(0), e.ci(depth), tile.depth, &inits, |e, k, sums| {
-            self.bring_activations(e, row, k);
-            for (i, weight) in weights.iter().enumerate() {
-                self.bring_weights(e, weight, self.workgroup.shared[1 + i], column, k);
+        // The loads of a part of the depth, and the stores into a half of the memory.
+        let fetch = |e: &Emitter<'c, 'a>, k| {
+            let x = self.fetch_activations(e, row, k);
+            (x, weights.iter().map(|weight| self.fetch_weights(e, weight, column, k)).collect::<Vec<_>>())
+        };
+        let keep = |e: &Emitter<'c, 'a>, half, k, (x, w): &(Vec<V<'c, 'a>>, Vec<Vec<Vec<V<'c, 'a>>>>)| {
+            self.keep_activations(e, half, x);
+            for (i, (weight, fetched)) in weights.iter().zip(w).enumerate() {
+                self.keep_weights(e, weight, self.workgroup.shared[1 + i], half, column, k, fetched);
             }
-            e.barrier();
+        };
+        let zeroth = e.ci(0);
+        keep(e, zeroth, zeroth, &fetch(e, zeroth));
+        e.barrier();
+        let parts = depth.div_ceil(tile.depth);
+        let (x_half, w_half) = tile.vectors();
+        let sums = e.for_(zeroth, e.ci(parts), 1, &inits, |e, part, sums| {
+            // After the last part comes the last again, which is not used.
+            let next = e.min(e.add_c(part, 1), e.ci(parts.saturating_sub(1)));
+            let k_next = e.mul_c(next, tile.depth);
+            let fetched = fetch(e, k_next);
+            let (_, half) = e.div_rem_c(part, 2);
+            let (x_first, w_first) = (e.mul_c(half, x_half), e.mul_c(half, w_half));
             let mut sums = sums.to_vec();
             for k in 0..tile.depth / 4 {
                 let x: Vec<Vec<V>> = (0..tile.height)
                     .map(|i| {
                         let local = e.add_c(down, i * (tile.rows / tile.height));
-                        let four = e.load(self.workgroup.shared[0], &[e.add_c(e.mul_c(local, tile.pitch()), k)]);
+                        let at = e.add_c(e.add(x_first, e.mul_c(local, tile.pitch())), k);
+                        let four = e.load(self.workgroup.shared[0], &[at]);
                         (0..4).map(|lane| e.splat_to(e.extract(four, lane), 4)).collect()
                     })
                     .collect();
                 for (root, _) in weights.iter().enumerate() {
                     for lane in 0..4 {
                         for j in 0..fours {
-                            let at = e.add_c(right, (4 * k + lane) * tile.columns / 4 + j * across);
+                            let at = e.add_c(e.add(w_first, right), (4 * k + lane) * tile.columns / 4 + j * across);
                             let w = e.load(self.workgroup.shared[1 + root], &[at]);
                             for (i, x) in x.iter().enumerate() {
                                 let sum = &mut sums[(root * tile.height + i) * fours + j];
@@ -178,6 +197,7 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
                     }
                 }
             }
+            keep(e, e.sub(e.ci(1), half), k_next, &fetched);
             e.barrier();
             sums
         });
@@ -226,47 +246,57 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         Ok(())
     }
 
-    /// Columns `k..k + BK` of rows `row..row + BM` of the activations.
-    fn bring_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, k: V<'c, 'a>) {
+    /// Columns `k..k + BK` of rows `row..row + BM` of the activations: what this thread loads of them.
+    fn fetch_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, k: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let (tile, depth) = (self.tile, self.linear.depth);
         let x = self.buffers[self.linear.input];
         let last = e.sub(self.workgroup.scalars[0], e.ci(1));
         let across = tile.depth / 4;
-        self.each(e, tile.rows * across, |e, i| {
+        let value = |i| {
             let (local, four) = e.div_rem_c(i, across);
             let row = e.min(e.add(row, local), last);
             let column = e.add(k, e.mul_c(four, 4));
-            let value = if depth.is_multiple_of(4) {
+            let zero = e.cf_like(0.0, e.vector(4, e.f32()));
+            if depth.is_multiple_of(4) {
                 let load = |e: &Emitter<'c, 'a>| x.load_four(e, e.div_rem_c(e.add(e.mul_c(row, depth), column), 4).0);
                 if depth.is_multiple_of(tile.depth) {
-                    load(e)
-                } else {
-                    let zero = e.cf_like(0.0, e.vector(4, e.f32()));
-                    let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
-                    e.if_else(inside, &[zero.r#type()], |e| vec![load(e)], |_| vec![zero])[0]
+                    return load(e);
                 }
-            } else {
-                let lane = |lane| {
-                    let column = e.add_c(column, lane);
-                    let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
-                    let load = |e: &Emitter<'c, 'a>| vec![x.load(e, e.add(e.mul_c(row, depth), column))];
-                    e.if_else(inside, &[e.f32()], load, |e| vec![e.cf(0.0)])[0]
-                };
-                e.from_elements(&(0..4).map(lane).collect::<Vec<_>>())
+                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
+                return e.if_else(inside, &[zero.r#type()], |e| vec![load(e)], |_| vec![zero])[0];
+            }
+            let lane = |lane| {
+                let column = e.add_c(column, lane);
+                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
+                let load = |e: &Emitter<'c, 'a>| vec![x.load(e, e.add(e.mul_c(row, depth), column))];
+                e.if_else(inside, &[e.f32()], load, |e| vec![e.cf(0.0)])[0]
             };
-            e.store(value, self.workgroup.shared[0], &[e.add(e.mul_c(local, tile.pitch()), four)]);
+            e.from_elements(&(0..4).map(lane).collect::<Vec<_>>())
+        };
+        self.items(e, tile.rows * across).into_iter().map(value).collect()
+    }
+
+    fn keep_activations(&self, e: &Emitter<'c, 'a>, half: V<'c, 'a>, values: &[V<'c, 'a>]) {
+        let tile = self.tile;
+        let across = tile.depth / 4;
+        let first = e.mul_c(half, tile.vectors().0);
+        self.each(e, tile.rows * across, values, |e, i, value| {
+            let (local, four) = e.div_rem_c(i, across);
+            let at = e.add(first, e.add(e.mul_c(local, tile.pitch()), four));
+            e.store(*value, self.workgroup.shared[0], &[at]);
         });
     }
 
-    /// Columns `k..k + BK` of the depth of weights `column..column + BN`.
-    fn bring_weights(
+    /// Where a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is: packed rows, unit and
+    /// thread of the weight, then the columns of the depth and the four of weights in the tile.
+    fn place(
         &self,
         e: &Emitter<'c, 'a>,
         weight: &Weight<'c, 'a>,
-        memory: V<'c, 'a>,
         column: V<'c, 'a>,
         k: V<'c, 'a>,
-    ) {
+        item: V<'c, 'a>,
+    ) -> ([V<'c, 'a>; 3], V<'c, 'a>, V<'c, 'a>) {
         let (tile, kind) = (self.tile, weight.kind);
         let (count, fours) = (kind.count(), kind.fours());
         let (threads, steps) = (4 / fours, tile.depth / count);
@@ -274,32 +304,83 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         let along = kind.width() / count;
         let last_step = (self.linear.depth / kind.width()).saturating_sub(1);
         let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
-        self.each(e, tile.columns / LANES * steps * threads, |e, i| {
-            let (rest, thread) = e.div_rem_c(i, threads);
-            let (group, step) = e.div_rem_c(rest, steps);
-            let at = e.add(e.div_rem_c(k, count).0, step);
-            let (unit, place) = e.div_rem_c(at, along);
-            // Past the end anything will do: x is zero there, or the column is not stored.
-            let unit = e.min(unit, e.ci(last_step));
-            let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
-            let slice = weight.slice(e, packed, unit, e.add(e.mul_c(place, threads), thread));
-            let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
+        let (rest, thread) = e.div_rem_c(item, threads);
+        let (group, step) = e.div_rem_c(rest, steps);
+        let at = e.add(e.div_rem_c(k, count).0, step);
+        let (unit, place) = e.div_rem_c(at, along);
+        // Past the end anything will do: x is zero there, or the column is not stored.
+        let unit = e.min(unit, e.ci(last_step));
+        let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
+        let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
+        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count), four)
+    }
+
+    /// Items of a part of a weight.
+    fn weight_items(&self, weight: &Weight<'c, 'a>) -> usize {
+        let kind = weight.kind;
+        self.tile.columns / LANES * (self.tile.depth / kind.count()) * (4 / kind.fours())
+    }
+
+    /// What this thread loads of a part of a weight, for each of its items.
+    fn fetch_weights(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weight: &Weight<'c, 'a>,
+        column: V<'c, 'a>,
+        k: V<'c, 'a>,
+    ) -> Vec<Vec<V<'c, 'a>>> {
+        let fetch = |item| {
+            let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item);
+            weight.fetch(e, packed, unit, thread)
+        };
+        self.items(e, self.weight_items(weight)).into_iter().map(fetch).collect()
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn keep_weights(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weight: &Weight<'c, 'a>,
+        memory: V<'c, 'a>,
+        half: V<'c, 'a>,
+        column: V<'c, 'a>,
+        k: V<'c, 'a>,
+        fetched: &[Vec<V<'c, 'a>>],
+    ) {
+        let first = e.mul_c(half, self.tile.vectors().1);
+        self.each(e, self.weight_items(weight), fetched, |e, item, fetched| {
+            let ([packed, unit, thread], depth, four) = self.place(e, weight, column, k, item);
+            let slice = weight.decode(e, packed, unit, thread, fetched);
+            let first = e.add(first, four);
             for (c, values) in slice.weights(e).into_iter().enumerate() {
-                let row = e.mul_c(e.add_c(e.mul_c(step, count), c), tile.columns / 4);
+                let row = e.mul_c(e.add_c(depth, c), self.tile.columns / 4);
                 for (r, value) in values.into_iter().enumerate() {
-                    e.store(value, memory, &[e.add_c(e.add(row, four), r)]);
+                    e.store(value, memory, &[e.add_c(e.add(first, row), r)]);
                 }
             }
         });
     }
 
-    /// The threads share `count` things to do.
-    fn each(&self, e: &Emitter<'c, 'a>, count: usize, body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>)) {
+    /// The numbers of this thread's things of `count` to do; one past the last is the last.
+    fn items(&self, e: &Emitter<'c, 'a>, count: usize) -> Vec<V<'c, 'a>> {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
-        match count.cmp(&threads) {
-            std::cmp::Ordering::Equal => body(e, thread),
-            std::cmp::Ordering::Less => e.if_(e.cmp(Cmp::Slt, thread, e.ci(count)), |e| body(e, thread)),
-            std::cmp::Ordering::Greater => e.loop_(thread, e.ci(count), threads, body),
+        let item = |round: usize| {
+            let item = e.add_c(thread, round * threads);
+            if (round + 1) * threads > count { e.min(item, e.ci(count - 1)) } else { item }
+        };
+        (0..count.div_ceil(threads)).map(item).collect()
+    }
+
+    /// Does this thread's things of `count`, each with what was made for it.
+    fn each<T>(&self, e: &Emitter<'c, 'a>, count: usize, made: &[T], body: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, &T)) {
+        let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
+        for (round, made) in made.iter().enumerate() {
+            let item = e.add_c(thread, round * threads);
+            if (round + 1) * threads > count {
+                e.if_(e.cmp(Cmp::Slt, item, e.ci(count)), |e| body(e, item, made));
+            } else {
+                body(e, item, made);
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use kforge_program::{
 };
 use kforge_quant::BlockFormat;
 use melior::ir::{Type, ValueLike};
+use std::cell::RefCell;
 
 /// How a weight [N, K] lies in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,11 +125,47 @@ impl Kind {
 impl<'c, 'a> Weight<'c, 'a> {
     /// What `thread` of a step's threads takes of step `step` of row group `group`.
     pub fn slice(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, step: V<'c, 'a>, thread: V<'c, 'a>) -> Slice<'c, 'a> {
+        self.slice_of(e, group, step, thread, &|at| e.load(self.buffer.memref, &[at]))
+    }
+
+    /// The loads of [`slice`](Self::slice) alone, for [`decode`](Self::decode).
+    pub fn fetch(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, step: V<'c, 'a>, thread: V<'c, 'a>) -> Vec<V<'c, 'a>> {
+        let fetched = RefCell::new(vec![]);
+        // What is computed of them here is used by nobody, and goes away.
+        self.slice_of(e, group, step, thread, &|at| {
+            let value = e.load(self.buffer.memref, &[at]);
+            fetched.borrow_mut().push(value);
+            value
+        });
+        fetched.into_inner()
+    }
+
+    /// [`slice`](Self::slice), of what was fetched with the same arguments.
+    pub fn decode(
+        &self,
+        e: &Emitter<'c, 'a>,
+        group: V<'c, 'a>,
+        step: V<'c, 'a>,
+        thread: V<'c, 'a>,
+        fetched: &[V<'c, 'a>],
+    ) -> Slice<'c, 'a> {
+        let rest = RefCell::new(fetched.iter());
+        let next = |_| *rest.borrow_mut().next().expect("as many loads as were fetched");
+        self.slice_of(e, group, step, thread, &next)
+    }
+
+    fn slice_of(
+        &self,
+        e: &Emitter<'c, 'a>,
+        group: V<'c, 'a>,
+        step: V<'c, 'a>,
+        thread: V<'c, 'a>,
+        load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>,
+    ) -> Slice<'c, 'a> {
         let (four, _) = self.kind.place(e, thread);
-        let load = |at| e.load(self.buffer.memref, &[at]);
         let plain = |columns| Slice { columns, factors: None };
         match self.kind {
-            Kind::Quant(format) => self.block(e, format, group, step, thread),
+            Kind::Quant(format) => self.block(e, format, group, step, thread, load),
             Kind::Float { count } => {
                 let first = e.add(e.mul_c(group, self.columns), e.mul_c(step, count));
                 let column = |i| vec![load(e.add(e.mul_c(e.add_c(first, i), 4), four))];
@@ -149,10 +186,11 @@ impl<'c, 'a> Weight<'c, 'a> {
                 let rows: Vec<Vec<V>> = (0..4)
                     .map(|i| match count {
                         4 => {
-                            let four = self.buffer.load_four(e, e.add(e.div_rem_c(first(i), 4).0, step));
+                            let at = e.add(e.div_rem_c(first(i), 4).0, step);
+                            let four = self.buffer.load_four_by(e, at, load);
                             (0..4).map(|lane| e.extract(four, lane)).collect()
                         }
-                        _ => vec![self.buffer.load(e, e.add(first(i), step))],
+                        _ => vec![self.buffer.load_by(e, e.add(first(i), step), load)],
                     })
                     .collect();
                 let column = |i: usize| vec![e.from_elements(&[rows[0][i], rows[1][i], rows[2][i], rows[3][i]])];
@@ -169,6 +207,7 @@ impl<'c, 'a> Weight<'c, 'a> {
         group: V<'c, 'a>,
         unit: V<'c, 'a>,
         thread: V<'c, 'a>,
+        load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>,
     ) -> Slice<'c, 'a> {
         let at = Packed::of(format);
         let sixteens = |bytes: usize| bytes / 16;
@@ -179,7 +218,6 @@ impl<'c, 'a> Weight<'c, 'a> {
         };
         let block = e.add(e.mul_c(group, self.columns / format.block()), block);
         let base = e.mul_c(block, sixteens(at.bytes));
-        let load = |at| e.load(self.buffer.memref, &[at]);
         // Four of sixteen halves, and of sixteen bytes.
         let half_table = |offset: usize| {
             let (sixteen, pair) = e.div_rem_c(four, 2);
