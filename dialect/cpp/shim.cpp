@@ -133,7 +133,7 @@ void kforgeRegisterPass(const PassSpec *spec, RunFn run) {
 void kforgeRegisterPipeline(const char *name, const char *description, const char *text) {
   struct Options : PassPipelineOptions<Options> {
     PassOptions::Option<std::string> isa{*this, "isa", llvm::cl::desc("Instruction set: host, avx512, avx2, sse2 or neon"), llvm::cl::init("host")};
-    PassOptions::Option<std::string> adapter{*this, "adapter", llvm::cl::desc("What a GPU has: f16, subgroups, 256x16384, joined by +"), llvm::cl::init("")};
+    PassOptions::Option<std::string> adapter{*this, "adapter", llvm::cl::desc("What a GPU has: f16, subgroups32, 256x16384, joined by +"), llvm::cl::init("")};
   };
   std::string expansion = text;
   registerPassPipeline(

@@ -7,8 +7,8 @@ use std::{fmt, str::FromStr};
 pub struct Adapter {
     /// f16 in memory and arithmetic.
     pub f16: bool,
-    /// Operations across a subgroup.
-    pub subgroups: bool,
+    /// Operations across a subgroup: so many threads at least are one, a power of two; 0 without.
+    pub subgroups: usize,
     /// Threads of a workgroup.
     pub threads: usize,
     /// Bytes of memory that a workgroup shares.
@@ -17,15 +17,18 @@ pub struct Adapter {
 
 impl Default for Adapter {
     fn default() -> Self {
-        Adapter { f16: false, subgroups: false, threads: 256, workgroup_bytes: 16384 }
+        Adapter { f16: false, subgroups: 0, threads: 256, workgroup_bytes: 16384 }
     }
 }
 
 impl fmt::Display for Adapter {
-    /// `f16+subgroups+256x16384`, where the last are threads and bytes.
+    /// `f16+subgroups32+256x16384`, where the last are threads and bytes.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        for (has, name) in [(self.f16, "f16+"), (self.subgroups, "subgroups+")] {
-            f.write_str(if has { name } else { "" })?;
+        if self.f16 {
+            f.write_str("f16+")?;
+        }
+        if self.subgroups > 0 {
+            write!(f, "subgroups{}+", self.subgroups)?;
         }
         write!(f, "{}x{}", self.threads, self.workgroup_bytes)
     }
@@ -40,14 +43,20 @@ impl FromStr for Adapter {
         for part in text.split('+').filter(|part| !part.is_empty()) {
             match part {
                 "f16" => adapter.f16 = true,
-                "subgroups" => adapter.subgroups = true,
+                subgroups if subgroups.starts_with("subgroups") => {
+                    let size = subgroups["subgroups".len()..].parse().ok();
+                    let size = size.filter(|size: &usize| size.is_power_of_two() && (4..=128).contains(size));
+                    adapter.subgroups = size.ok_or_else(|| {
+                        format!("'{part}' has no size of subgroups: 4, 8, 16, 32, 64 or 128, as in subgroups32")
+                    })?;
+                }
                 limits => {
                     let limits = limits.split_once('x').and_then(|(threads, bytes)| {
                         let limit = |text: &str| text.parse().ok().filter(|limit| (1..1 << 31).contains(limit));
                         Some((limit(threads)?, limit(bytes)?))
                     });
                     (adapter.threads, adapter.workgroup_bytes) = limits.ok_or_else(|| {
-                        format!("an adapter has no '{part}'; join f16, subgroups and limits as 256x16384 by '+'")
+                        format!("an adapter has no '{part}'; join f16, subgroups32 and limits as 256x16384 by '+'")
                     })?;
                 }
             }
@@ -65,12 +74,12 @@ mod tests {
         for adapter in [
             Adapter::default(),
             Adapter { f16: true, ..Adapter::default() },
-            Adapter { f16: true, subgroups: true, threads: 1024, workgroup_bytes: 49152 },
+            Adapter { f16: true, subgroups: 32, threads: 1024, workgroup_bytes: 49152 },
         ] {
             assert_eq!(adapter.to_string().parse(), Ok(adapter));
         }
         assert_eq!("".parse(), Ok(Adapter::default()));
-        for wrong in ["f32", "f16+x", "12x", "0x16384", "256x-1"] {
+        for wrong in ["f32", "f16+x", "12x", "0x16384", "256x-1", "subgroups", "subgroups12"] {
             assert!(wrong.parse::<Adapter>().is_err(), "{wrong}");
         }
     }

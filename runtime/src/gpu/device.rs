@@ -94,8 +94,9 @@ impl Adapter {
         self.features().contains(Features::SHADER_F16)
     }
 
-    pub fn has_subgroups(&self) -> bool {
-        self.features().contains(Features::SUBGROUP)
+    /// Threads of a subgroup at least; 0 without subgroups.
+    pub fn subgroup_size(&self) -> usize {
+        if self.features().contains(Features::SUBGROUP) { self.info.subgroup_min_size as usize } else { 0 }
     }
 
     /// Threads of a workgroup at most.

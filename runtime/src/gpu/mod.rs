@@ -1,6 +1,5 @@
 //! Runs launch programs on a GPU, through wgpu.
 
-mod copy;
 mod device;
 mod executor;
 

@@ -9,7 +9,7 @@ use kforge_runtime::gpu::Adapter;
 pub fn features(adapter: &Adapter) -> adapter::Adapter {
     adapter::Adapter {
         f16: adapter.has_f16(),
-        subgroups: adapter.has_subgroups(),
+        subgroups: adapter.subgroup_size(),
         threads: adapter.threads(),
         workgroup_bytes: adapter.workgroup_bytes(),
     }

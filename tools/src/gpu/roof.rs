@@ -2,13 +2,17 @@
 
 use anyhow::Result;
 use kforge_lowering::compile;
-use kforge_runtime::{Execute, gpu};
+use kforge_program::Element;
+use kforge_runtime::{Execute, View, gpu};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// A hand-written launch program; see there.
+/// Launch programs written by hand; see there.
 const CHAINS: &str = include_str!("chains.mlir");
-/// Its multiply-adds: workgroups, threads, steps, vectors, lanes.
+const COPIES: &str = include_str!("copies.mlir");
+/// Bytes that a workgroup of the second reads, and writes.
+const WORKGROUP: u64 = 16384;
+/// Multiply-adds of the first: workgroups, threads, steps, vectors, lanes.
 const MULTIPLY_ADDS: f64 = 1056.0 * 256.0 * 1024.0 * 8.0 * 4.0;
 /// Time for each limit.
 const BUDGET: Duration = Duration::from_millis(200);
@@ -26,19 +30,33 @@ pub struct Roof {
     pub copy_bytes: u64,
 }
 
-/// Measures multiply-adds, and copies of `bytes`.
+/// Measures multiply-adds, and copies of about `bytes`, read and written.
 ///
 /// # Errors
 /// If the GPU fails.
 pub fn measure(gpu: &gpu::Gpu, bytes: u64) -> Result<Roof> {
-    let copy_gb_s = gpu.copy_gb_s(bytes, BUDGET)?;
-    Ok(Roof { adapter: gpu.adapter.name().to_owned(), f32_gflops: f32_gflops(gpu)?, copy_gb_s, copy_bytes: bytes })
+    let chains = rate(gpu, CHAINS, &[])?;
+    // No more than one binding holds, which is what a weight can have.
+    let most = gpu.adapter.limits().max_storage_buffer_binding_size.min(1 << 31) / WORKGROUP;
+    let workgroups = (bytes / 2).div_ceil(WORKGROUP).clamp(1, most);
+    let copy_bytes = 2 * workgroups * WORKGROUP;
+    let zeros = vec![0; (workgroups * WORKGROUP) as usize];
+    let dims = [workgroups as usize, WORKGROUP as usize / 4];
+    let input = View { dims: &dims, element: Element::F32, bytes: &zeros };
+    let copies = rate(gpu, &COPIES.replace("WORKGROUPS", &workgroups.to_string()), &[input])?;
+    Ok(Roof {
+        adapter: gpu.adapter.name().to_owned(),
+        f32_gflops: 2.0 * MULTIPLY_ADDS * chains / 1e9,
+        copy_gb_s: copy_bytes as f64 * copies / 1e9,
+        copy_bytes,
+    })
 }
 
-fn f32_gflops(gpu: &gpu::Gpu) -> Result<f64> {
-    let compiled = compile::compile_gpu_with(CHAINS, "")?;
+/// Calls a second of a launch program's `main`, at best.
+fn rate(gpu: &gpu::Gpu, source: &str, inputs: &[View]) -> Result<f64> {
+    let compiled = compile::compile_gpu_with(source, "")?;
     let mut executor = gpu::Executor::new(gpu.clone(), compiled.program, &compiled.shaders)?;
-    (&mut executor as &mut dyn Execute).call("main", &[])?;
+    (&mut executor as &mut dyn Execute).call("main", inputs)?;
     let (mut best, start) = (f64::INFINITY, Instant::now());
     let mut times = 1;
     loop {
@@ -47,7 +65,7 @@ fn f32_gflops(gpu: &gpu::Gpu) -> Result<f64> {
         let seconds = begin.elapsed().as_secs_f64();
         best = best.min(seconds / times as f64);
         if start.elapsed() >= BUDGET {
-            return Ok(2.0 * MULTIPLY_ADDS / best / 1e9);
+            return Ok(1.0 / best);
         }
         // Long enough that sending it is nothing.
         if seconds < 0.02 {

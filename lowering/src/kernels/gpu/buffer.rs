@@ -52,7 +52,8 @@ impl<'c, 'a> Buffer<'c, 'a> {
         Buffer { memref, kept: Kept::of(e, adapter, element) }
     }
 
-    fn in_fours(&self) -> bool {
+    /// Whether a load is of four elements.
+    pub fn in_fours(&self) -> bool {
         memref_element(self.memref).is_vector()
     }
 

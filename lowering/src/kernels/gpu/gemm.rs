@@ -91,8 +91,14 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let mut shared = vec![(2 * x, four)];
     shared.extend(vec![(2 * w, four); most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
-    let declaration =
-        Declaration { name: of.name, buffers: parameters(&of, &linear, &kinds, by_fours), scalars: 1, shared, threads };
+    let declaration = Declaration {
+        name: of.name,
+        buffers: parameters(&of, &linear, &kinds, true, by_fours),
+        scalars: 1,
+        shared,
+        threads,
+        subgroups: of.adapter.subgroups,
+    };
     declaration.build(of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let kernel = Gemm { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, tile };

@@ -2,14 +2,14 @@
 //!
 //! `#transformer.kernel<"gemv">`. The threads take the weights in order, sixteen bytes each and then as many bytes further
 //! on as they are together, so that memory sees one stream of whole lines. Each thread sums what it read for its four
-//! rows of the weight; the sums meet in memory of the workgroup, where sixteen threads finish a column each: bias,
-//! element-wise epilogue, store. A norm in front is computed by every workgroup for itself, which costs less than a launch.
+//! rows of the weight; the sums meet across subgroups and then in memory of the workgroup, where a thread finishes each
+//! column of each row: bias, element-wise epilogue, store. A norm in front is computed by every workgroup for itself, which costs less than a launch.
 
 use super::{
     Target,
     buffer::Buffer,
     weights::{Kind, Weight},
-    workgroup::{Declaration, Workgroup},
+    workgroup::{Declaration, Fold, Workgroup},
 };
 use crate::{
     emit::{Cmp, Emitter, V},
@@ -27,7 +27,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
 };
 
-/// Threads that add up the sums of one four of rows, and how many of their sums.
+/// Without subgroups: threads that add up the sums of one four of rows.
 const ADDERS: usize = 8;
 /// Most threads of a workgroup.
 const THREADS: usize = 256;
@@ -44,21 +44,29 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let shared = threads * if kinds.0.iter().any(|(_, kind)| kind.fours() == 2) { 2 } else { 1 };
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
     let four = of.module.vector(4, of.module.f32());
-    let mut memory = vec![(shared, four), (most * 4 * ADDERS, four)];
+    let subgroups = of.adapter.subgroups;
+    let across = subgroups >= 8 && threads.is_multiple_of(subgroups);
+    let parts = if across { threads / subgroups } else { ADDERS };
+    let mut memory = vec![(rows * most * 4 * parts, four)];
+    if !across {
+        memory.push((shared, four));
+    }
     if linear.norm.is_some() {
         memory.push((threads, of.module.f32()));
     }
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(LANES)).sum();
     Declaration {
         name: of.name,
-        buffers: parameters(&of, &linear, &kinds, |_| false),
+        buffers: parameters(&of, &linear, &kinds, kinds.0.iter().any(|(_, kind)| kind.count() > 1), |_| false),
         scalars: 0,
         shared: memory,
         threads,
+        subgroups: of.adapter.subgroups,
     }
     .build(of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
-        let kernel = Gemv { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows };
+        let parts = Parts { across, count: parts, most };
+        let kernel = Gemv { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, parts };
         kernel.emit(e)
     })?;
     let mut access = vec![Access::Read; group.arguments.len()];
@@ -99,15 +107,16 @@ impl Kinds {
     }
 }
 
-/// Memrefs of operands and results: activations by fours where rows are a multiple of that, `wide` tells of others.
+/// Memrefs of operands and results: activations by fours if `fours` and rows are a multiple of that, `wide` tells of others.
 pub fn parameters<'c, 'a>(
     of: &Target<'_, 'c, 'a>,
     linear: &Linear<'_, 'c, 'a>,
     kinds: &Kinds,
+    fours: bool,
     wide: impl Fn(Value<'c, 'a>) -> bool,
 ) -> Vec<(Type<'c>, String)> {
     let group = of.group;
-    let fours = linear.depth.is_multiple_of(4);
+    let fours = fours && linear.depth.is_multiple_of(4);
     let norm: Vec<usize> =
         linear.norm.iter().flat_map(|op| op.operands().filter_map(|v| group.argument(v)).collect::<Vec<_>>()).collect();
     let operand = |(i, v): (usize, &Value<'c, 'a>)| match kinds.of(i) {
@@ -154,6 +163,23 @@ struct Gemv<'k, 'c, 'a> {
     workgroup: &'k Workgroup<'c, 'a>,
     buffers: &'k [Buffer<'c, 'a>],
     rows: usize,
+    parts: Parts,
+}
+
+/// The sums of each row, root and four of weights that are left in memory.
+#[derive(Clone, Copy)]
+struct Parts {
+    /// Whether subgroups have added theirs up.
+    across: bool,
+    count: usize,
+    /// Roots of a section at most.
+    most: usize,
+}
+
+impl Parts {
+    fn first(self, row: usize, root: usize) -> usize {
+        (row * self.most + root) * 4 * self.count
+    }
 }
 
 impl<'c, 'a> Gemv<'_, 'c, 'a> {
@@ -187,11 +213,15 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         }
         for row in 0..self.rows {
             for (root, sums) in sums.iter().enumerate() {
-                self.meet(e, weights[root].kind, &sums[row], root);
+                let first = self.parts.first(row, root);
+                match self.parts.across {
+                    true => self.meet_across(e, weights[root].kind, &sums[row], first),
+                    false => self.meet(e, weights[root].kind, &sums[row], first),
+                }
             }
-            self.finish(e, section, group, row)?;
         }
-        Ok(())
+        e.barrier();
+        self.finish(e, section, group)
     }
 
     fn weight(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, Weight<'c, 'a>> {
@@ -217,9 +247,10 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         let zero = e.cf_like(0.0, four);
         let per_weight = self.rows * kind.fours();
         let inits = vec![zero; weights.len() * per_weight];
-        let totals = e.for_(split, e.ci(steps), splits, &inits, |e, step, totals| {
+        let add = |e: &Emitter<'c, 'a>, step: V<'c, 'a>, fetched: &[Vec<V<'c, 'a>>], totals: &[V<'c, 'a>]| {
             let first = e.add(e.mul_c(step, kind.width()), offset);
-            let slices: Vec<_> = weights.iter().map(|w| w.slice(e, group, step, thread)).collect();
+            let slices: Vec<_> =
+                weights.iter().zip(fetched).map(|(w, fetched)| w.decode(e, group, step, thread, fetched)).collect();
             let mut totals = totals.to_vec();
             for row in 0..self.rows {
                 let x = self.activations(e, row, first, kind.count(), norm);
@@ -244,7 +275,25 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
                 }
             }
             totals
+        };
+        let fetch = |e: &Emitter<'c, 'a>, step| -> Vec<Vec<V<'c, 'a>>> {
+            weights.iter().map(|w| w.fetch(e, group, step, thread)).collect()
+        };
+        // Several steps at a time, their loads on the way together; then the rest.
+        let unroll = if self.rows == 1 { 4 / weights.len().min(2) / kind.count().div_ceil(8) } else { 1 };
+        let bound = e.ci(steps.saturating_sub((unroll - 1) * splits));
+        let totals = e.for_(split, bound, unroll * splits, &inits, |e, step, totals| {
+            let steps: Vec<V> = (0..unroll).map(|i| e.add_c(step, i * splits)).collect();
+            let fetched: Vec<_> = steps.iter().map(|step| fetch(e, *step)).collect();
+            steps.iter().zip(&fetched).fold(totals.to_vec(), |totals, (step, fetched)| add(e, *step, fetched, &totals))
         });
+        let totals = if unroll == 1 || steps.is_multiple_of(unroll * splits) {
+            totals
+        } else {
+            let done = e.ceil_div_c(e.max(e.sub(bound, split), e.ci(0)), unroll * splits);
+            let rest = e.add(split, e.mul_c(done, unroll * splits));
+            e.for_(rest, e.ci(steps), splits, &totals, |e, step, totals| add(e, step, &fetch(e, step), totals))
+        };
         let rows = |totals: &[V<'c, 'a>]| totals.chunks(kind.fours()).map(<[V]>::to_vec).collect();
         totals.chunks(per_weight).map(rows).collect()
     }
@@ -273,15 +322,26 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         fours.iter().flat_map(|four| (0..4).map(|lane| e.extract(*four, lane))).collect()
     }
 
-    /// Adds the sums of all threads: what is left in memory are [`ADDERS`] sums of each four of rows of root `root`.
-    fn meet(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], root: usize) {
+    /// Adds the sums of each subgroup by its lanes and leaves one of each in memory, from `first` on.
+    fn meet_across(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
+        // Of a four of rows so many neighbours have a sum.
+        let fours = 4 / kind.fours();
+        let (subgroup, lane) = e.div_rem_c(self.workgroup.thread, self.workgroup.subgroups);
+        let sums: Vec<V> = sums.iter().map(|sum| self.workgroup.across(e, *sum, fours, Fold::Sum)).collect();
+        e.if_(e.cmp(Cmp::Slt, lane, e.ci(fours)), |e| {
+            for (r, sum) in sums.iter().enumerate() {
+                let four = e.add_c(e.mul_c(lane, kind.fours()), r);
+                let at = e.add_c(e.add(e.mul_c(four, self.parts.count), subgroup), first);
+                e.store(*sum, self.workgroup.shared[0], &[at]);
+            }
+        });
+    }
+
+    /// The same without subgroups: what is left in memory are [`ADDERS`] sums of each four of rows.
+    fn meet(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
-        let (all, few) = (self.workgroup.shared[0], self.workgroup.shared[1]);
-        // Of a four of rows so many threads have a sum.
-        let (place, four) = match kind.fours() {
-            2 => e.div_rem_c(thread, 2),
-            _ => e.div_rem_c(thread, 4),
-        };
+        let (few, all) = (self.workgroup.shared[0], self.workgroup.shared[1]);
+        let (place, four) = e.div_rem_c(thread, 4 / kind.fours());
         let parts = threads * kind.fours() / 4;
         // Threads that got no step have zeros, those past the last whole split too.
         for (r, sum) in sums.iter().enumerate() {
@@ -291,40 +351,36 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e.barrier();
         e.if_(e.cmp(Cmp::Slt, thread, e.ci(4 * ADDERS)), |e| {
             let (four, adder) = e.div_rem_c(thread, ADDERS);
-            let first = e.mul_c(four, parts);
+            let from = e.mul_c(four, parts);
             let zero = e.cf_like(0.0, e.vector(4, e.f32()));
             let sum = e.for_(adder, e.ci(parts), ADDERS, &[zero], |e, i, sum| {
-                vec![e.addf(sum[0], e.load(all, &[e.add(first, i)]))]
+                vec![e.addf(sum[0], e.load(all, &[e.add(from, i)]))]
             });
-            e.store(sum[0], few, &[e.add_c(thread, root * 4 * ADDERS)]);
+            e.store(sum[0], few, &[e.add_c(thread, first)]);
         });
         e.barrier();
     }
 
-    /// Sixteen threads finish a column each.
-    fn finish(
-        &self,
-        e: &Emitter<'c, 'a>,
-        section: &Section<'c, 'a>,
-        tile: V<'c, 'a>,
-        row: usize,
-    ) -> Result<'c, 'a, ()> {
-        let thread = self.workgroup.thread;
-        let column = e.add(e.mul_c(tile, LANES), thread);
-        let is_lane = e.cmp(Cmp::Slt, thread, e.ci(LANES));
-        let is_column = e.cmp(Cmp::Slt, column, e.ci(section.columns));
+    /// Each thread finishes a column of a row.
+    fn finish(&self, e: &Emitter<'c, 'a>, section: &Section<'c, 'a>, tile: V<'c, 'a>) -> Result<'c, 'a, ()> {
+        let Workgroup { thread, threads, .. } = *self.workgroup;
         let mut outcome = Ok(());
-        e.if_(e.same("arith.andi", &[is_lane, is_column]), |e| {
-            let (four, lane) = e.div_rem_c(thread, 4);
-            let sum = |root: usize| {
-                let first = e.add_c(e.mul_c(four, ADDERS), root * 4 * ADDERS);
-                let part = |i| e.load(self.workgroup.shared[1], &[e.add_c(first, i)]);
-                let sum = (1..ADDERS).fold(part(0), |sum, i| e.addf(sum, part(i)));
-                e.extract_at(sum, lane)
-            };
-            let sums: Vec<V> = (0..section.roots.len()).map(sum).collect();
-            let at = e.add_c(column, row * section.columns);
-            outcome = epilogue(e, &self.of, self.buffers, section, &sums, column, at);
+        e.loop_(thread, e.ci(self.rows * LANES), threads, |e, item| {
+            let (row, lane) = e.div_rem_c(item, LANES);
+            let column = e.add(e.mul_c(tile, LANES), lane);
+            e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
+                let (four, lane) = e.div_rem_c(lane, 4);
+                let of_row = e.mul_c(row, self.parts.first(1, 0));
+                let sum = |root: usize| {
+                    let first = e.add(of_row, e.add_c(e.mul_c(four, self.parts.count), self.parts.first(0, root)));
+                    let part = |i| e.load(self.workgroup.shared[0], &[e.add_c(first, i)]);
+                    let sum = (1..self.parts.count).fold(part(0), |sum, i| e.addf(sum, part(i)));
+                    e.extract_at(sum, lane)
+                };
+                let sums: Vec<V> = (0..section.roots.len()).map(sum).collect();
+                let at = e.add(column, e.mul_c(row, section.columns));
+                outcome = epilogue(e, &self.of, self.buffers, section, &sums, column, at);
+            });
         });
         outcome
     }
@@ -374,9 +430,12 @@ impl<'c, 'a> Prologue<'c, 'a> {
         }
         let (x, depth) = (of.buffers[of.linear.input], of.linear.depth);
         let scratch = *of.workgroup.shared.last().expect("memory of the norm was declared");
-        let row = |row: usize| {
-            super::rowwise::moments(e, &norm, of.workgroup, scratch, &|e, at| x.load(e, e.add_c(at, row * depth)))
+        let by = if x.in_fours() { 4 } else { 1 };
+        let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>, row: usize| match by {
+            4 => x.load_four(e, e.add_c(at, row * depth / 4)),
+            _ => x.load(e, e.add_c(at, row * depth)),
         };
+        let row = |row: usize| super::rowwise::moments(e, &norm, of.workgroup, scratch, by, &|e, at| load(e, at, row));
         let buffer = |i: usize| {
             let operand = kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v));
             operand.map(|operand| of.buffers[operand])

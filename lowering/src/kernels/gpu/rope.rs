@@ -41,38 +41,43 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         .enumerate()
         .map(|(i, section)| section.rotation.as_ref().map(|rotation| table(&of, i, rotation)))
         .collect();
-    Declaration { name: of.name, buffers, scalars: scalars.sizes().len(), shared: vec![], threads }.build(
-        of.module,
-        |e, workgroup| {
-            // A result in place is its operand's buffer.
-            let memref = |i: usize| match places.iter().position(|place| *place == i) {
-                Some(at) => workgroup.buffers[at],
-                None => {
-                    let cache = in_place[i - group.arguments.len()].expect("what is not kept is in place");
-                    workgroup.buffers[cache]
-                }
-            };
-            let memrefs: Vec<V> = (0..all.len()).map(memref).collect();
-            let buffers = of.buffers(e, &memrefs);
-            let mut first = e.ci(0);
-            for (section, table) in sections.iter().zip(&tables) {
-                let pairs = section.depth.div_ceil(2);
-                let count = e.mul_c(section.tasks.value(e, &workgroup.scalars), section.heads * pairs);
-                let tiles = e.ceil_div_c(count, threads);
-                let local = e.sub(workgroup.task, first);
-                let item = e.add(e.mul_c(local, threads), workgroup.thread);
-                let is_own = e.same("arith.andi", &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, item, count)]);
-                e.if_(is_own, |e| {
-                    let (rest, pair) = e.div_rem_c(item, pairs);
-                    let (index, head) = e.div_rem_c(rest, section.heads);
-                    let thread = Thread { index, head, pair, sizes: &workgroup.scalars, memrefs: &memrefs };
-                    thread.emit(e, &of, section, table.as_deref(), &buffers);
-                });
-                first = e.add(first, tiles);
+    Declaration {
+        name: of.name,
+        buffers,
+        scalars: scalars.sizes().len(),
+        shared: vec![],
+        threads,
+        subgroups: of.adapter.subgroups,
+    }
+    .build(of.module, |e, workgroup| {
+        // A result in place is its operand's buffer.
+        let memref = |i: usize| match places.iter().position(|place| *place == i) {
+            Some(at) => workgroup.buffers[at],
+            None => {
+                let cache = in_place[i - group.arguments.len()].expect("what is not kept is in place");
+                workgroup.buffers[cache]
             }
-            Ok(())
-        },
-    )?;
+        };
+        let memrefs: Vec<V> = (0..all.len()).map(memref).collect();
+        let buffers = of.buffers(e, &memrefs);
+        let mut first = e.ci(0);
+        for (section, table) in sections.iter().zip(&tables) {
+            let pairs = section.depth.div_ceil(2);
+            let count = e.mul_c(section.tasks.value(e, &workgroup.scalars), section.heads * pairs);
+            let tiles = e.ceil_div_c(count, threads);
+            let local = e.sub(workgroup.task, first);
+            let item = e.add(e.mul_c(local, threads), workgroup.thread);
+            let is_own = e.same("arith.andi", &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, item, count)]);
+            e.if_(is_own, |e| {
+                let (rest, pair) = e.div_rem_c(item, pairs);
+                let (index, head) = e.div_rem_c(rest, section.heads);
+                let thread = Thread { index, head, pair, sizes: &workgroup.scalars, memrefs: &memrefs };
+                thread.emit(e, &of, section, table.as_deref(), &buffers);
+            });
+            first = e.add(first, tiles);
+        }
+        Ok(())
+    })?;
     let mut access = vec![Access::Read; group.arguments.len()];
     for (result, cache) in in_place.iter().enumerate() {
         match cache {

@@ -2,7 +2,7 @@
 
 use super::{
     Target,
-    workgroup::{Declaration, Workgroup},
+    workgroup::{Declaration, Fold, Workgroup},
 };
 use crate::{
     emit::{Emitter, V},
@@ -35,9 +35,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let length = Norm::length(group, op)?;
     let threads = threads(length, of.adapter.threads);
     let shared = vec![(threads, of.module.f32())];
-    Declaration { name: of.name, buffers: of.scalars(), scalars: 0, shared, threads }.build(
-        of.module,
-        |e, workgroup| {
+    Declaration { name: of.name, buffers: of.scalars(), scalars: 0, shared, threads, subgroups: of.adapter.subgroups }
+        .build(of.module, |e, workgroup| {
             let norm = Norm::new(group, op, &workgroup.buffers)?;
             let buffers = of.buffers(e, &workgroup.buffers);
             let (x, y) = (buffers[input], buffers[group.arguments.len()]);
@@ -47,15 +46,15 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             if norm.kind == Kind::Softmax {
                 let lowest = e.cf(f32::MIN);
                 let max = fold(e, workgroup, length, lowest, &|e, at, max| e.maxf(max, load(e, at)));
-                let max = workgroup.reduce(e, scratch, max, |e, a, b| e.maxf(a, b));
+                let max = workgroup.reduce(e, scratch, max, Fold::Greatest);
                 let exp = |e: &Emitter<'c, 'a>, at| e.exp(e.subf(load(e, at), max));
                 let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| e.addf(sum, exp(e, at)));
-                let sum = workgroup.reduce(e, scratch, sum, |e, a, b| e.addf(a, b));
+                let sum = workgroup.reduce(e, scratch, sum, Fold::Sum);
                 let scale = e.divf(e.cf(1.0), sum);
                 each(e, workgroup, length, |e, at| y.store(e, e.mulf(exp(e, at), scale), e.add(first, at)));
                 return Ok(());
             }
-            let moments = moments(e, &norm, workgroup, scratch, &load);
+            let moments = moments(e, &norm, workgroup, scratch, 1, &load);
             let operand = |i| kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v)).map(|i| buffers[i]);
             let (weight, bias) = (operand(1), operand(2));
             each(e, workgroup, length, |e, at| {
@@ -71,8 +70,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                 y.store(e, value, e.add(first, at));
             });
             Ok(())
-        },
-    )?;
+        })?;
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
     Ok(Signature {
@@ -85,23 +83,28 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     })
 }
 
-/// What a row of a norm is shifted and scaled by, in all threads; `load` gives an element of the row.
+/// What a row of a norm is shifted and scaled by, in all threads; `load` gives an element of the row, or by fours the
+/// vector of that number.
 pub fn moments<'c, 'a>(
     e: &Emitter<'c, 'a>,
     norm: &Norm<'c, 'a>,
     workgroup: &Workgroup<'c, 'a>,
     scratch: V<'c, 'a>,
+    by: usize,
     load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
 ) -> Moments<'c, 'a> {
     let n = e.cf(norm.length as f32);
     let sum = |term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>| {
-        let own = fold(e, workgroup, norm.length, e.cf(0.0), &|e, at, sum| e.addf(sum, term(e, at)));
-        workgroup.reduce(e, scratch, own, |e, a, b| e.addf(a, b))
+        let zero = if by == 1 { e.cf(0.0) } else { e.cf_like(0.0, e.vector(by, e.f32())) };
+        let own = fold(e, workgroup, norm.length / by, zero, &|e, at, sum| e.addf(sum, term(e, at)));
+        let lanes: Vec<V> = if by == 1 { vec![own] } else { (0..by).map(|lane| e.extract(own, lane)).collect() };
+        let own = lanes.into_iter().reduce(|a, b| e.addf(a, b)).expect("at least one lane");
+        workgroup.reduce(e, scratch, own, Fold::Sum)
     };
     let mean = (norm.kind == Kind::Layer).then(|| e.divf(sum(load), n));
     let squares = sum(&|e, at| {
         let value = load(e, at);
-        let value = mean.map_or(value, |mean| e.subf(value, mean));
+        let value = mean.map_or(value, |mean| e.subf(value, if by == 1 { mean } else { e.splat_to(mean, by) }));
         e.mulf(value, value)
     });
     let variance = e.addf(e.divf(squares, n), e.cf(norm.eps));

@@ -7,7 +7,7 @@
 
 use super::buffer::Buffer;
 use crate::{
-    emit::{Emitter, V},
+    emit::{Cmp, Emitter, V},
     weights::Storage,
 };
 use kforge_passes::adapter::Adapter;
@@ -23,16 +23,13 @@ use std::cell::RefCell;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Quant(BlockFormat),
-    /// f32 in `rows16`, so many columns a step.
-    Float {
-        count: usize,
-    },
-    /// f16 or bf16 in `rows16`, so many columns a step.
+    /// f32 in `rows16`, a column a step, so that threads side by side read bytes side by side.
+    Float,
+    /// f16 or bf16 in `rows16`, likewise.
     Half {
         brain: bool,
-        count: usize,
     },
-    /// Floats in the order of rows.
+    /// Floats in the order of rows, so many columns a step.
     RowMajor {
         count: usize,
     },
@@ -58,12 +55,11 @@ pub struct Slice<'c, 'a> {
 impl Kind {
     /// `element` is the tensor's, where it is not quantised.
     pub fn new<'c>(e: &Emitter<'c, '_>, storage: Storage, columns: usize, element: Type<'c>) -> Kind {
-        let count = if columns.is_multiple_of(4) { 4 } else { 1 };
         match storage {
             Storage::Quant(format) => Kind::Quant(format),
-            Storage::Float(Layout::Rows16) if element == e.f32() => Kind::Float { count },
-            Storage::Float(Layout::Rows16) => Kind::Half { brain: element == Type::bfloat16(e.context), count },
-            Storage::Float(_) => Kind::RowMajor { count },
+            Storage::Float(Layout::Rows16) if element == e.f32() => Kind::Float,
+            Storage::Float(Layout::Rows16) => Kind::Half { brain: element == Type::bfloat16(e.context) },
+            Storage::Float(_) => Kind::RowMajor { count: if columns.is_multiple_of(4) { 4 } else { 1 } },
         }
     }
 
@@ -71,7 +67,7 @@ impl Kind {
     pub fn memref<'c>(self, e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>) -> Type<'c> {
         match self {
             Kind::Quant(_) | Kind::Half { .. } => e.memref(&[None], e.vector(4, e.int(32))),
-            Kind::Float { .. } => e.memref(&[None], e.vector(4, e.f32())),
+            Kind::Float => e.memref(&[None], e.vector(4, e.f32())),
             Kind::RowMajor { count } => super::buffer::buffer_type(e, adapter, element, count == 4),
         }
     }
@@ -80,7 +76,7 @@ impl Kind {
     pub fn threads(self) -> usize {
         match self {
             Kind::Quant(format) => 4 * UNIT / self.count_of(format),
-            Kind::Float { .. } | Kind::RowMajor { .. } => 4,
+            Kind::Float | Kind::RowMajor { .. } => 4,
             Kind::Half { .. } => 2,
         }
     }
@@ -93,7 +89,8 @@ impl Kind {
     pub fn count(self) -> usize {
         match self {
             Kind::Quant(format) => self.count_of(format),
-            Kind::Float { count } | Kind::Half { count, .. } | Kind::RowMajor { count } => count,
+            Kind::Float | Kind::Half { .. } => 1,
+            Kind::RowMajor { count } => count,
         }
     }
 
@@ -166,18 +163,14 @@ impl<'c, 'a> Weight<'c, 'a> {
         let plain = |columns| Slice { columns, factors: None };
         match self.kind {
             Kind::Quant(format) => self.block(e, format, group, step, thread, load),
-            Kind::Float { count } => {
-                let first = e.add(e.mul_c(group, self.columns), e.mul_c(step, count));
-                let column = |i| vec![load(e.add(e.mul_c(e.add_c(first, i), 4), four))];
-                plain((0..count).map(column).collect())
+            Kind::Float => {
+                let column = e.add(e.mul_c(group, self.columns), step);
+                plain(vec![vec![load(e.add(e.mul_c(column, 4), four))]])
             }
-            Kind::Half { brain, count } => {
-                let first = e.add(e.mul_c(group, self.columns), e.mul_c(step, count));
-                let column = |i| {
-                    let words = load(e.add(e.mul_c(e.add_c(first, i), 2), thread));
-                    (0..2).map(|four| halves(e, words, four, brain)).collect()
-                };
-                plain((0..count).map(column).collect())
+            Kind::Half { brain } => {
+                let column = e.add(e.mul_c(group, self.columns), step);
+                let words = load(e.add(e.mul_c(column, 2), thread));
+                plain(vec![(0..2).map(|four| halves(e, words, four, brain)).collect()])
             }
             Kind::RowMajor { count } => {
                 let row = e.add(e.mul_c(group, LANES), e.mul_c(four, 4));
@@ -222,24 +215,18 @@ impl<'c, 'a> Weight<'c, 'a> {
         let half_table = |offset: usize| {
             let (sixteen, pair) = e.div_rem_c(four, 2);
             let words = load(e.add(e.add_c(base, sixteens(offset)), sixteen));
-            let first = e.mul_c(pair, 2);
-            let word = |i| e.halves_of(e.extract_at(words, e.add_c(first, i)));
+            let word = |i| e.halves_of(pick(e, &[e.extract(words, i), e.extract(words, i + 2)], pair));
             let (low, high) = (word(0), word(1));
             e.from_elements(&[e.extract(low, 0), e.extract(low, 1), e.extract(high, 0), e.extract(high, 1)])
         };
         let byte_table = |offset: usize, index: V<'c, 'a>, extend: &str| {
             let words = load(e.add(e.add_c(base, sixteens(offset)), index));
-            e.bytes_of(e.extract_at(words, four), extend)
+            let words: Vec<V> = (0..4).map(|i| e.extract(words, i)).collect();
+            e.bytes_of(pick(e, &words, four), extend)
         };
         let d = half_table(0);
         let (scale, offset) = match (format.has_scales(), format.has_min()) {
-            (false, false) => (
-                d,
-                match format.offset() {
-                    0 => None,
-                    offset => Some(e.mulf(d, e.cf_like(-f32::from(offset), d.r#type()))),
-                },
-            ),
+            (false, false) => (d, None),
             (false, true) => (d, Some(half_table(at.min))),
             (true, true) => {
                 let scale = e.mulf(d, byte_table(at.scales, number, "arith.extui"));
@@ -249,22 +236,35 @@ impl<'c, 'a> Weight<'c, 'a> {
             (true, false) => {
                 // Two sub-blocks of sixteen columns in a unit.
                 let sub_block = e.add(e.mul_c(number, 2), e.div_rem_c(vector, 2).0);
-                let scale = e.mulf(d, byte_table(at.scales, sub_block, "arith.extsi"));
-                (scale, Some(e.mulf(scale, e.cf_like(-f32::from(format.offset()), d.r#type()))))
+                (e.mulf(d, byte_table(at.scales, sub_block, "arith.extsi")), None)
             }
         };
         let codes = e.add(e.add_c(base, sixteens(at.units)), e.mul_c(number, sixteens(at.unit_bytes)));
         let words = load(e.add(codes, thread));
         let int = words.r#type();
         let constant = |value: i64| e.ci_like(value, int);
-        let shifted = |v, by: i64| if by == 0 { v } else { e.same("arith.shrui", &[v, constant(by)]) };
+        let shifted = |v, right: i64| match right {
+            0 => v,
+            1.. => e.same("arith.shrui", &[v, constant(right)]),
+            _ => e.same("arith.shli", &[v, constant(-right)]),
+        };
         let and = |v, mask| e.same("arith.andi", &[v, constant(mask)]);
-        let float = |v| vec![e.cast("arith.sitofp", v, e.vector(4, e.f32()))];
+        // Bits from `at` on, in the fraction of a float whose exponent gives the first of them the value 1: less what the
+        // exponent stands for, that is the integer, without a conversion. The code of zero is taken away with it.
+        let float = |bits: V<'c, 'a>, at: u32, zero: f32| {
+            let exponent = 150 - at;
+            let whole = e.same("arith.ori", &[bits, constant(i64::from(exponent) << 23)]);
+            let value = e.bitcast(whole, e.vector(4, e.f32()));
+            e.subf(value, e.cf_like(f32::from_bits(exponent << 23) + zero, value.r#type()))
+        };
         let factors = Some((scale, offset));
         if format.bits() == 8 {
+            // Signed bytes, 128 more.
+            let words = e.same("arith.xori", &[words, constant(0x8080_8080u32 as i32 as i64)]);
             let column = |i: i64| {
-                let left = e.same("arith.shli", &[words, constant(24 - 8 * i)]);
-                float(e.same("arith.shrsi", &[left, constant(24)]))
+                // A byte must end within the fraction's 23 bits.
+                let at = 8 * (i % 2);
+                vec![float(and(shifted(words, 8 * i - at), 255 << at), at as u32, 128.0)]
             };
             return Slice { columns: (0..4).map(column).collect(), factors };
         }
@@ -285,14 +285,37 @@ impl<'c, 'a> Weight<'c, 'a> {
                 (0..2).map(|half| e.same("arith.shrui", &[upper, bit(half)])).collect()
             }
         };
+        let zero = f32::from(format.offset());
+        let far = shifted(words, 20);
         let column = |i: usize| {
             let (half, byte) = (i / 4, i as i64 % 4);
-            let low = and(shifted(words, 8 * byte + 4 * half as i64), 15);
-            let Some(upper) = uppers.get(half) else { return float(low) };
-            let upper = and(shifted(*upper, 8 * byte), (1 << count) - 1);
-            float(e.same("arith.ori", &[low, e.same("arith.shli", &[upper, constant(4)])]))
+            let from = 8 * byte + 4 * half as i64;
+            // A code must end within the fraction's 23 bits.
+            let (at, source) = if from > 16 { (from - 20, far) } else { (from, words) };
+            let low = and(source, 15 << at);
+            let code = match uppers.get(half) {
+                None => low,
+                Some(upper) => {
+                    let upper = and(shifted(*upper, 8 * byte - at - 4), ((1 << count) - 1) << (at + 4));
+                    e.same("arith.ori", &[low, upper])
+                }
+            };
+            vec![float(code, at as u32, zero)]
         };
         Slice { columns: (0..8).map(column).collect(), factors }
+    }
+}
+
+/// The value of that number, of two or four.
+fn pick<'c, 'a>(e: &Emitter<'c, 'a>, values: &[V<'c, 'a>], number: V<'c, 'a>) -> V<'c, 'a> {
+    match values {
+        [value] => *value,
+        _ => {
+            let (low, high) = values.split_at(values.len() / 2);
+            let is_low = e.cmp(Cmp::Slt, number, e.ci(low.len()));
+            let rest = e.sub(number, e.ci(low.len()));
+            e.select(is_low, pick(e, low, number), pick(e, high, rest))
+        }
     }
 }
 

@@ -10,9 +10,9 @@
 //! A grid has 65535 workgroups along an axis at most, so tasks go along two; the last row of them may be cut off. Parameters
 //! are buffers, then scalars, then the number of tasks.
 
-use crate::emit::{Cmp, Emitter, V};
+use crate::emit::{Cmp, Emitter, V, VectorType};
 use melior::ir::{
-    Attribute, Block, BlockLike, Location, Region, RegionLike, Type,
+    Attribute, Block, BlockLike, Location, Region, RegionLike, Type, TypeLike, ValueLike,
     attribute::{DenseI32ArrayAttribute, IntegerAttribute, StringAttribute, TypeAttribute},
     operation::{OperationBuilder, OperationLike},
     r#type::{FunctionType, MemRefType},
@@ -28,6 +28,15 @@ pub struct Declaration<'n, 'c> {
     pub shared: Vec<(usize, Type<'c>)>,
     /// Threads of a workgroup.
     pub threads: usize,
+    /// Threads of a subgroup at least; 0 without subgroups.
+    pub subgroups: usize,
+}
+
+/// How values are folded into one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fold {
+    Sum,
+    Greatest,
 }
 
 /// What a workgroup has: its task, and in each thread the thread's number.
@@ -35,6 +44,8 @@ pub struct Workgroup<'c, 'a> {
     pub task: V<'c, 'a>,
     pub thread: V<'c, 'a>,
     pub threads: usize,
+    /// Threads of a subgroup at least, neighbours; 0 without subgroups, or where the workgroup is no multiple of them.
+    pub subgroups: usize,
     pub buffers: Vec<V<'c, 'a>>,
     pub scalars: Vec<V<'c, 'a>>,
     pub shared: Vec<V<'c, 'a>>,
@@ -84,6 +95,11 @@ impl<'c> Declaration<'_, 'c> {
             task,
             thread: e.gpu_id("thread_id", "x"),
             threads: self.threads,
+            subgroups: if self.subgroups > 1 && self.threads.is_multiple_of(self.subgroups) {
+                self.subgroups
+            } else {
+                0
+            },
             buffers: buffers.to_vec(),
             scalars: scalars.to_vec(),
             shared: rest[1..].to_vec(),
@@ -96,15 +112,36 @@ impl<'c> Declaration<'_, 'c> {
 }
 
 impl<'c, 'a> Workgroup<'c, 'a> {
-    /// Every thread's `value` folded into one by `fold`, in the same order each time; all threads get it. `shared` has an
-    /// element for each thread, and all threads must come here.
-    pub fn reduce(
-        &self,
-        e: &Emitter<'c, 'a>,
-        shared: V<'c, 'a>,
-        value: V<'c, 'a>,
-        fold: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
-    ) -> V<'c, 'a> {
+    /// Every thread's `value` folded into one, in the same order each time; all threads get it. `shared` has an element
+    /// for each thread, and all threads must come here.
+    pub fn reduce(&self, e: &Emitter<'c, 'a>, shared: V<'c, 'a>, value: V<'c, 'a>, fold: Fold) -> V<'c, 'a> {
+        if self.subgroups == 0 {
+            return self.reduce_in_memory(e, shared, value, fold);
+        }
+        // Subgroups first, by lanes; then what is left of each in memory.
+        let value = self.across(e, value, 1, fold);
+        let (number, lane) = e.div_rem_c(self.thread, self.subgroups);
+        e.if_(e.cmp(Cmp::Eq, lane, e.ci(0)), |e| e.store(value, shared, &[number]));
+        e.barrier();
+        let part = |i| e.load(shared, &[e.ci(i)]);
+        let result = (1..self.threads / self.subgroups).fold(part(0), |sum, i| fold.of(e, sum, part(i)));
+        // The memory may be written again at once.
+        e.barrier();
+        result
+    }
+
+    /// A value, or vector, of the lanes that are a multiple of `step` apart in a subgroup, folded into one; all get it.
+    pub fn across(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, step: usize, fold: Fold) -> V<'c, 'a> {
+        let mut value = value;
+        let mut distance = step;
+        while distance < self.subgroups {
+            value = fold.of(e, value, e.shuffle_xor(value, distance, self.subgroups));
+            distance *= 2;
+        }
+        value
+    }
+
+    fn reduce_in_memory(&self, e: &Emitter<'c, 'a>, shared: V<'c, 'a>, value: V<'c, 'a>, fold: Fold) -> V<'c, 'a> {
         e.store(value, shared, &[self.thread]);
         let mut width = self.threads;
         while width > 1 {
@@ -112,7 +149,7 @@ impl<'c, 'a> Workgroup<'c, 'a> {
             e.barrier();
             e.if_(e.cmp(Cmp::Slt, self.thread, e.ci(width - half)), |e| {
                 let other = e.load(shared, &[e.add_c(self.thread, half)]);
-                e.store(fold(e, e.load(shared, &[self.thread]), other), shared, &[self.thread]);
+                e.store(fold.of(e, e.load(shared, &[self.thread]), other), shared, &[self.thread]);
             });
             width = half;
         }
@@ -124,12 +161,38 @@ impl<'c, 'a> Workgroup<'c, 'a> {
     }
 }
 
+impl Fold {
+    fn of<'c, 'a>(self, e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
+        match self {
+            Fold::Sum => e.addf(a, b),
+            Fold::Greatest => e.maxf(a, b),
+        }
+    }
+}
+
 impl<'c, 'a> Emitter<'c, 'a> {
     /// `gpu.thread_id x` and its like.
     pub fn gpu_id(&self, op: &str, axis: &str) -> V<'c, 'a> {
         let dimension =
             Attribute::parse(self.context, &format!("#gpu<dim {axis}>")).expect("the gpu dialect is loaded");
         self.value(&format!("gpu.{op}"), &[], self.index(), &[("dimension", dimension)])
+    }
+
+    /// The value, or vector, of the lane whose number differs in the bit `distance`.
+    fn shuffle_xor(&self, value: V<'c, 'a>, distance: usize, width: usize) -> V<'c, 'a> {
+        let mode = Attribute::parse(self.context, "#gpu<shuffle_mode xor>").expect("the gpu dialect is loaded");
+        let bit = self.int(1);
+        let one = |value: V<'c, 'a>| {
+            let operands = [value, self.cint(32, distance as i64), self.cint(32, width as i64)];
+            let op = self.op("gpu.shuffle", &operands, &[value.r#type(), bit], &[("mode", mode)]);
+            V::from(op.result(0).expect("the value"))
+        };
+        if !value.r#type().is_vector() {
+            return one(value);
+        }
+        let lanes = VectorType(value.r#type()).lanes();
+        let exchanged: Vec<V> = (0..lanes).map(|lane| one(self.extract(value, lane))).collect();
+        self.from_elements(&exchanged)
     }
 
     pub fn barrier(&self) {
