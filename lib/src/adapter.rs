@@ -9,6 +9,8 @@ pub struct Adapter {
     pub f16: bool,
     /// Operations across a subgroup: so many threads at least are one, a power of two; 0 without.
     pub subgroups: usize,
+    /// Cooperative matrices of 16 x 16: products of f16 summed in f32, of subgroups of that very size.
+    pub matrices: bool,
     /// Threads of a workgroup.
     pub threads: usize,
     /// Bytes of memory that a workgroup shares.
@@ -17,7 +19,7 @@ pub struct Adapter {
 
 impl Default for Adapter {
     fn default() -> Self {
-        Adapter { f16: false, subgroups: 0, threads: 256, workgroup_bytes: 16384 }
+        Adapter { f16: false, subgroups: 0, matrices: false, threads: 256, workgroup_bytes: 16384 }
     }
 }
 
@@ -29,6 +31,9 @@ impl fmt::Display for Adapter {
         }
         if self.subgroups > 0 {
             write!(f, "subgroups{}+", self.subgroups)?;
+        }
+        if self.matrices {
+            f.write_str("matrices+")?;
         }
         write!(f, "{}x{}", self.threads, self.workgroup_bytes)
     }
@@ -43,6 +48,7 @@ impl FromStr for Adapter {
         for part in text.split('+').filter(|part| !part.is_empty()) {
             match part {
                 "f16" => adapter.f16 = true,
+                "matrices" => adapter.matrices = true,
                 subgroups if subgroups.starts_with("subgroups") => {
                     let size = subgroups["subgroups".len()..].parse().ok();
                     let size = size.filter(|size: &usize| size.is_power_of_two() && (4..=128).contains(size));
@@ -56,10 +62,15 @@ impl FromStr for Adapter {
                         Some((limit(threads)?, limit(bytes)?))
                     });
                     (adapter.threads, adapter.workgroup_bytes) = limits.ok_or_else(|| {
-                        format!("an adapter has no '{part}'; join f16, subgroups32 and limits as 256x16384 by '+'")
+                        format!(
+                            "an adapter has no '{part}'; join f16, subgroups32, matrices and limits as 256x16384 by '+'"
+                        )
                     })?;
                 }
             }
+        }
+        if adapter.matrices && adapter.subgroups == 0 {
+            return Err("matrices are of a subgroup, and the adapter has none; add subgroups32 or the like".into());
         }
         Ok(adapter)
     }
@@ -74,7 +85,7 @@ mod tests {
         for adapter in [
             Adapter::default(),
             Adapter { f16: true, ..Adapter::default() },
-            Adapter { f16: true, subgroups: 32, threads: 1024, workgroup_bytes: 49152 },
+            Adapter { f16: true, subgroups: 32, matrices: true, threads: 1024, workgroup_bytes: 49152 },
         ] {
             assert_eq!(adapter.to_string().parse(), Ok(adapter));
         }

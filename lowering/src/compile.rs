@@ -203,7 +203,8 @@ impl Default for Options {
 pub enum Numerics {
     /// Nothing: they stay f32.
     Exact,
-    /// Round them to 8 bits where the weight is quantised: the pass `quantize-activations`.
+    /// On a CPU, round them to 8 bits where the weight is quantised: the pass `quantize-activations`. On a GPU with matrix
+    /// units, round them and the weights to f16 where there are many rows.
     Fast,
 }
 
@@ -214,7 +215,10 @@ pub fn cpu_pipeline(isa: Isa, options: Options) -> String {
 
 /// The pipeline that lowers a module for a GPU, from tensors to launches.
 pub fn gpu_pipeline(adapter: Adapter, options: Options) -> String {
-    pipeline(Isa::Gpu, &format!(" adapter={adapter}"), options)
+    let factors = if options.numerics == Numerics::Fast { " factors=f16" } else { "" };
+    // Nothing is rounded to 8 bits.
+    let options = Options { numerics: Numerics::Exact, ..options };
+    pipeline(Isa::Gpu, &format!(" adapter={adapter}{factors}"), options)
 }
 
 fn pipeline(isa: Isa, more: &str, options: Options) -> String {

@@ -53,8 +53,13 @@ pub static INFO: PassInfo = PassInfo {
         },
         OptionInfo {
             name: "adapter",
-            summary: "What a GPU has: f16, subgroups32, and threads and bytes of a workgroup as 256x16384, joined by +",
+            summary: "What a GPU has: f16, subgroups32, matrices, and threads and bytes of a workgroup as 256x16384, joined by +",
             default: OptionValue::Text(""),
+        },
+        OptionInfo {
+            name: "factors",
+            summary: "What a GPU's matrix units may round the factors of a product to: f32, which is nothing, or f16",
+            default: OptionValue::Text("f32"),
         },
         OptionInfo {
             name: "mode",
@@ -95,6 +100,11 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let value = StringAttribute::new(pass.context, &adapter.to_string());
         set_attribute(pass.op, "transformer.adapter", value.into());
     }
+    let rounds = match pass.text("factors").as_str() {
+        "f32" => false,
+        "f16" => true,
+        other => return Err(PassError::at(&pass.op, format!("factors are f32 or f16, not '{other}'"))),
+    };
     let fused: Vec<OperationRef> = functions(pass.op)
         .iter()
         .filter_map(body)
@@ -136,7 +146,16 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let names: Vec<String> = op.operands().map(|v| format!("\"{}\"", layout(v))).collect();
         set_attribute(*op, "transformer.layouts", parse_attribute(pass.context, &format!("[{}]", names.join(", "))));
         if !op.has_attribute("kernel") {
-            let kernel = KernelAttribute { name: family(*op)?.to_owned(), tile: vec![] };
+            let mut name = family(*op)?;
+            if name == "gemm"
+                && isa == Isa::Gpu
+                && adapter.matrices
+                && adapter.f16
+                && (rounds || has_half_factors(pass, *op))
+            {
+                name = "mma";
+            }
+            let kernel = KernelAttribute { name: name.to_owned(), tile: vec![] };
             set_attribute(*op, "kernel", kernel.to_attribute(pass.context));
             pass.count("selected", 1);
             if let Some(session) = &mut session {
@@ -202,6 +221,15 @@ fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>
         }
     }
     Ok("elementwise")
+}
+
+/// Whether every product of a group has factors that are f16 already: its result is rounded to that anyway.
+fn has_half_factors<'c>(pass: &PassRun<'c, '_>, fused: OperationRef<'c, '_>) -> bool {
+    let inner = body(&fused).map(ops).unwrap_or_default();
+    let linears = inner.iter().filter(|op| op_name(*op) == "transformer.linear");
+    linears
+        .clone()
+        .all(|op| (0..2).all(|i| op.operand(i).is_ok_and(|v| element(v.r#type()) == Type::float16(pass.context))))
 }
 
 /// Whether a value is made by a `quantize` and read by linear layers of quantised weights alone: then it is kept as the

@@ -53,7 +53,9 @@ impl Function {
     fn pointer(&mut self, op: OperationRef<'_, '_>, memref: usize, matrix: Type) -> Result<String> {
         let value = self.operand_value(op, memref)?;
         let memory = self.memory(op, value)?;
-        if memory.shape.element != (Type::Vector { scalar: matrix.scalar(), lanes: 1 }) {
+        // Vectors of them will do: a leading dimension counts the memref's elements.
+        let is_right = matches!(memory.shape.element, Type::Vector { scalar, .. } if scalar == matrix.scalar());
+        if !is_right {
             let scalar = matrix.scalar();
             return Err(TranslateError::op(
                 op,

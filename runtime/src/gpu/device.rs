@@ -99,6 +99,19 @@ impl Adapter {
         if self.features().contains(Features::SUBGROUP) { self.info.subgroup_min_size as usize } else { 0 }
     }
 
+    /// Whether it multiplies matrices of 16 x 16 f16 and sums in f32, with subgroups of one size.
+    pub fn has_matrices(&self) -> bool {
+        let is_it = |p: &wgpu::wgt::CooperativeMatrixProperties| {
+            (p.m_size, p.n_size, p.k_size) == (16, 16, 16)
+                && p.ab_type == wgpu::wgt::CooperativeScalarType::F16
+                && p.cr_type == wgpu::wgt::CooperativeScalarType::F32
+        };
+        self.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+            && self.subgroup_size() > 0
+            && self.info.subgroup_min_size == self.info.subgroup_max_size
+            && self.adapter.cooperative_matrix_properties().iter().any(is_it)
+    }
+
     /// Threads of a workgroup at most.
     pub fn threads(&self) -> usize {
         self.limits().max_compute_invocations_per_workgroup as usize

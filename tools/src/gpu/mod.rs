@@ -10,6 +10,7 @@ pub fn features(adapter: &Adapter) -> adapter::Adapter {
     adapter::Adapter {
         f16: adapter.has_f16(),
         subgroups: adapter.subgroup_size(),
+        matrices: adapter.has_matrices(),
         threads: adapter.threads(),
         workgroup_bytes: adapter.workgroup_bytes(),
     }

@@ -14,6 +14,7 @@
 
 use super::{
     Target,
+    bring::{Bring, Part},
     buffer::Buffer,
     linear::{Kinds, each_section, epilogue, parameters},
     weights::Weight,
@@ -101,7 +102,9 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     };
     declaration.build(of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
-        let kernel = Gemm { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, tile };
+        let Tile { rows, columns, depth, .. } = tile;
+        let bring = Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth };
+        let kernel = Gemm { of, workgroup, buffers: &buffers, bring, tile };
         let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
         let (column, row) = e.div_rem(workgroup.task, row_tiles);
         let first = e.mul_c(row, tile.rows);
@@ -129,10 +132,9 @@ fn by_fours(value: Value<'_, '_>) -> bool {
 /// The kernel under construction.
 struct Gemm<'k, 'c, 'a> {
     of: Target<'k, 'c, 'a>,
-    linear: &'k Linear<'k, 'c, 'a>,
-    kinds: &'k Kinds,
     workgroup: &'k Workgroup<'c, 'a>,
     buffers: &'k [Buffer<'c, 'a>],
+    bring: Bring<'k, 'c, 'a>,
     tile: Tile,
 }
 
@@ -144,40 +146,23 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         row: V<'c, 'a>,
         column: V<'c, 'a>,
     ) -> Result<'c, 'a, ()> {
-        let (tile, depth) = (self.tile, self.linear.depth);
-        let mut weights = vec![];
-        for root in &section.roots {
-            let (operand, (_, rows, columns)) = self.linear.stored(*root)?;
-            let kind = self.kinds.of(operand).expect("every root's weight has a kind");
-            weights.push(Weight { kind, rows, columns, buffer: self.buffers[operand] });
-        }
+        let tile = self.tile;
+        let weights = self.bring.weights(section)?;
         // Threads side by side have neighbouring columns and the same rows.
         let across = tile.columns / tile.width;
         let (down, right) = e.div_rem_c(self.workgroup.thread, across);
         let fours = tile.width / 4;
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
         let inits = vec![zero; weights.len() * tile.height * fours];
-        // The loads of a part of the depth, and the stores into a half of the memory.
-        let fetch = |e: &Emitter<'c, 'a>, k| {
-            let x = self.fetch_activations(e, row, k);
-            (x, weights.iter().map(|weight| self.fetch_weights(e, weight, column, k)).collect::<Vec<_>>())
-        };
-        let keep = |e: &Emitter<'c, 'a>, half, k, (x, w): &(Vec<V<'c, 'a>>, Vec<Vec<Vec<V<'c, 'a>>>>)| {
-            self.keep_activations(e, half, x);
-            for (i, (weight, fetched)) in weights.iter().zip(w).enumerate() {
-                self.keep_weights(e, weight, self.workgroup.shared[1 + i], half, column, k, fetched);
-            }
-        };
-        let zeroth = e.ci(0);
-        keep(e, zeroth, zeroth, &fetch(e, zeroth));
+        let keep = |e: &Emitter<'c, 'a>, half, part: &Part<'c, 'a>| self.keep(e, &weights, half, column, part);
+        let parts = self.bring.parts();
+        keep(e, e.ci(0), &self.bring.fetch(e, &weights, (row, column), e.ci(0)));
         e.barrier();
-        let parts = depth.div_ceil(tile.depth);
         let (x_half, w_half) = tile.vectors();
-        let sums = e.for_(zeroth, e.ci(parts), 1, &inits, |e, part, sums| {
+        let sums = e.for_(e.ci(0), e.ci(parts), 1, &inits, |e, part, sums| {
             // After the last part comes the last again, which is not used.
             let next = e.min(e.add_c(part, 1), e.ci(parts.saturating_sub(1)));
-            let k_next = e.mul_c(next, tile.depth);
-            let fetched = fetch(e, k_next);
+            let fetched = self.bring.fetch(e, &weights, (row, column), next);
             let (_, half) = e.div_rem_c(part, 2);
             let (x_first, w_first) = (e.mul_c(half, x_half), e.mul_c(half, w_half));
             let mut sums = sums.to_vec();
@@ -203,7 +188,7 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
                     }
                 }
             }
-            keep(e, e.sub(e.ci(1), half), k_next, &fetched);
+            keep(e, e.sub(e.ci(1), half), &fetched);
             e.barrier();
             sums
         });
@@ -252,141 +237,31 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         Ok(())
     }
 
-    /// Columns `k..k + BK` of rows `row..row + BM` of the activations: what this thread loads of them.
-    fn fetch_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, k: V<'c, 'a>) -> Vec<V<'c, 'a>> {
-        let (tile, depth) = (self.tile, self.linear.depth);
-        let x = self.buffers[self.linear.input];
-        let last = e.sub(self.workgroup.scalars[0], e.ci(1));
-        let across = tile.depth / 4;
-        let value = |i| {
-            let (local, four) = e.div_rem_c(i, across);
-            let row = e.min(e.add(row, local), last);
-            let column = e.add(k, e.mul_c(four, 4));
-            let zero = e.cf_like(0.0, e.vector(4, e.f32()));
-            if depth.is_multiple_of(4) {
-                let load = |e: &Emitter<'c, 'a>| x.load_four(e, e.div_rem_c(e.add(e.mul_c(row, depth), column), 4).0);
-                if depth.is_multiple_of(tile.depth) {
-                    return load(e);
-                }
-                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
-                return e.if_else(inside, &[zero.r#type()], |e| vec![load(e)], |_| vec![zero])[0];
-            }
-            let lane = |lane| {
-                let column = e.add_c(column, lane);
-                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
-                let load = |e: &Emitter<'c, 'a>| vec![x.load(e, e.add(e.mul_c(row, depth), column))];
-                e.if_else(inside, &[e.f32()], load, |e| vec![e.cf(0.0)])[0]
-            };
-            e.from_elements(&(0..4).map(lane).collect::<Vec<_>>())
-        };
-        self.items(e, tile.rows * across).into_iter().map(value).collect()
-    }
-
-    fn keep_activations(&self, e: &Emitter<'c, 'a>, half: V<'c, 'a>, values: &[V<'c, 'a>]) {
-        let tile = self.tile;
-        let across = tile.depth / 4;
-        let first = e.mul_c(half, tile.vectors().0);
-        self.each(e, tile.rows * across, values, |e, i, value| {
-            let (local, four) = e.div_rem_c(i, across);
-            let at = e.add(first, e.add(e.mul_c(local, tile.pitch()), four));
-            e.store(*value, self.workgroup.shared[0], &[at]);
-        });
-    }
-
-    /// Where a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is: packed rows, unit and
-    /// thread of the weight, then the columns of the depth and the four of weights in the tile.
-    fn place(
+    /// Stores a part into a half of the memory.
+    fn keep(
         &self,
         e: &Emitter<'c, 'a>,
-        weight: &Weight<'c, 'a>,
-        column: V<'c, 'a>,
-        k: V<'c, 'a>,
-        item: V<'c, 'a>,
-    ) -> ([V<'c, 'a>; 3], V<'c, 'a>, V<'c, 'a>) {
-        let (tile, kind) = (self.tile, weight.kind);
-        let (count, fours) = (kind.count(), kind.fours());
-        let (threads, steps) = (4 / fours, tile.depth / count);
-        // Threads of a step that take its columns one after another.
-        let along = kind.width() / count;
-        let last_step = (self.linear.depth / kind.width()).saturating_sub(1);
-        let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
-        let (rest, thread) = e.div_rem_c(item, threads);
-        let (group, step) = e.div_rem_c(rest, steps);
-        let at = e.add(e.div_rem_c(k, count).0, step);
-        let (unit, place) = e.div_rem_c(at, along);
-        // Past the end anything will do: x is zero there, or the column is not stored.
-        let unit = e.min(unit, e.ci(last_step));
-        let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
-        let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
-        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count), four)
-    }
-
-    /// Items of a part of a weight.
-    fn weight_items(&self, weight: &Weight<'c, 'a>) -> usize {
-        let kind = weight.kind;
-        self.tile.columns / LANES * (self.tile.depth / kind.count()) * (4 / kind.fours())
-    }
-
-    /// What this thread loads of a part of a weight, for each of its items.
-    fn fetch_weights(
-        &self,
-        e: &Emitter<'c, 'a>,
-        weight: &Weight<'c, 'a>,
-        column: V<'c, 'a>,
-        k: V<'c, 'a>,
-    ) -> Vec<Vec<V<'c, 'a>>> {
-        let fetch = |item| {
-            let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item);
-            weight.fetch(e, packed, unit, thread)
-        };
-        self.items(e, self.weight_items(weight)).into_iter().map(fetch).collect()
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn keep_weights(
-        &self,
-        e: &Emitter<'c, 'a>,
-        weight: &Weight<'c, 'a>,
-        memory: V<'c, 'a>,
+        weights: &[Weight<'c, 'a>],
         half: V<'c, 'a>,
         column: V<'c, 'a>,
-        k: V<'c, 'a>,
-        fetched: &[Vec<V<'c, 'a>>],
+        part: &Part<'c, 'a>,
     ) {
-        let first = e.mul_c(half, self.tile.vectors().1);
-        self.each(e, self.weight_items(weight), fetched, |e, item, fetched| {
-            let ([packed, unit, thread], depth, four) = self.place(e, weight, column, k, item);
-            let slice = weight.decode(e, packed, unit, thread, fetched);
-            let first = e.add(first, four);
-            for (c, values) in slice.weights(e).into_iter().enumerate() {
-                let row = e.mul_c(e.add_c(depth, c), self.tile.columns / 4);
-                for (r, value) in values.into_iter().enumerate() {
-                    e.store(value, memory, &[e.add_c(e.add(first, row), r)]);
-                }
-            }
+        let tile = self.tile;
+        let (x_half, w_half) = tile.vectors();
+        let first = e.mul_c(half, x_half);
+        self.bring.each_activation(e, part, |e, row, four, value| {
+            let at = e.add(first, e.add(e.mul_c(row, tile.pitch()), four));
+            e.store(value, self.workgroup.shared[0], &[at]);
         });
-    }
-
-    /// The numbers of this thread's things of `count` to do; one past the last is the last.
-    fn items(&self, e: &Emitter<'c, 'a>, count: usize) -> Vec<V<'c, 'a>> {
-        let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
-        let item = |round: usize| {
-            let item = e.add_c(thread, round * threads);
-            if (round + 1) * threads > count { e.min(item, e.ci(count - 1)) } else { item }
-        };
-        (0..count.div_ceil(threads)).map(item).collect()
-    }
-
-    /// Does this thread's things of `count`, each with what was made for it.
-    fn each<T>(&self, e: &Emitter<'c, 'a>, count: usize, made: &[T], body: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, &T)) {
-        let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
-        for (round, made) in made.iter().enumerate() {
-            let item = e.add_c(thread, round * threads);
-            if (round + 1) * threads > count {
-                e.if_(e.cmp(Cmp::Slt, item, e.ci(count)), |e| body(e, item, made));
-            } else {
-                body(e, item, made);
-            }
+        let first = e.mul_c(half, w_half);
+        for (i, weight) in weights.iter().enumerate() {
+            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: [V<'c, 'a>; 3], fetched: &[V<'c, 'a>]| {
+                weight.decode(e, group, unit, thread, fetched).weights(e)
+            };
+            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, value| {
+                let at = e.add(first, e.add(e.mul_c(k, tile.columns / 4), four));
+                e.store(value, self.workgroup.shared[1 + i], &[at]);
+            });
         }
     }
 }

@@ -5,12 +5,14 @@
 //! scalars. Order of sums: fixed by shape and tile, so that a kernel gives the same bits each time; not that of the CPU.
 
 mod attention;
+mod bring;
 mod buffer;
 mod elementwise;
 mod embedding;
 mod gemm;
 mod linear;
 mod matmul;
+mod mma;
 mod rope;
 mod rowwise;
 mod weights;
@@ -44,6 +46,7 @@ pub fn generate<'c, 'a>(
     match group.kernel.as_str() {
         "gemv" => linear::generate(of),
         "gemm" => gemm::generate(of),
+        "mma" => mma::generate(of),
         "matmul" => matmul::generate(of),
         "attention" => attention::generate(of),
         "rope" => rope::generate(of),
@@ -53,7 +56,7 @@ pub fn generate<'c, 'a>(
         other => Err(group.unsupported(
             None,
             format!(
-                "there is no kernel family '{other}'; use gemv, gemm, matmul, attention, rope, embedding, rowwise or elementwise"
+                "there is no kernel family '{other}'; use gemv, gemm, mma, matmul, attention, rope, embedding, rowwise or elementwise"
             ),
         )),
     }

@@ -94,9 +94,6 @@ pub fn compile_gpu(common: &Common, source: &str, adapter: &gpu::Adapter) -> Res
     if common.cpu_features.is_some() {
         bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
     }
-    if options.numerics == compile::Numerics::Fast {
-        bail!("--numerics fast rounds activations to 8 bits, which kernels of a GPU do not; leave it out");
-    }
     let pipeline = compile::gpu_pipeline(features(adapter), options);
     if let Some(directory) = &common.dump_ir {
         dump(directory, source, &pipeline)?;

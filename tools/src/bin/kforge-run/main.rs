@@ -93,7 +93,8 @@ enum Target {
 enum Numerics {
     /// They stay f32
     Exact,
-    /// Rounded to 8 bits, block by block, where the weight is quantised
+    /// On a CPU rounded to 8 bits, block by block, where the weight is quantised; on a GPU's matrix units rounded to f16,
+    /// with the weight, where there are many rows
     Fast,
 }
 

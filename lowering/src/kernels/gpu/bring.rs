@@ -1,0 +1,203 @@
+//! Parts of a matrix product's operands on their way from memory to a workgroup.
+//!
+//! For a tile of BM rows by BN columns and a part of BK of the depth, a thread has items of either operand: of the
+//! activations four columns of a row, of a weight what [`Weight::fetch`] takes. They are loaded here, while the part before
+//! is multiplied; the kernel keeps them in the workgroup's memory in its own order.
+
+use super::{buffer::Buffer, linear::Kinds, weights::Weight, workgroup::Workgroup};
+use crate::{
+    emit::{Cmp, Emitter, V},
+    group::Result,
+    kernels::linear::{Linear, Section},
+};
+use kforge_program::layout::LANES;
+use melior::ir::{ValueLike, operation::OperationRef};
+
+/// What is brought, and by whom.
+pub struct Bring<'k, 'c, 'a> {
+    pub linear: &'k Linear<'k, 'c, 'a>,
+    pub kinds: &'k Kinds,
+    pub workgroup: &'k Workgroup<'c, 'a>,
+    pub buffers: &'k [Buffer<'c, 'a>],
+    /// BM, BN, BK.
+    pub rows: usize,
+    pub columns: usize,
+    pub depth: usize,
+}
+
+/// What a thread has loaded of a part: of the activations, and of each weight, item by item.
+pub struct Part<'c, 'a> {
+    pub x: Vec<V<'c, 'a>>,
+    pub w: Vec<Vec<Vec<V<'c, 'a>>>>,
+    /// Where the part begins.
+    pub k: V<'c, 'a>,
+}
+
+impl<'c, 'a> Bring<'_, 'c, 'a> {
+    /// The weights of a section.
+    pub fn weights(&self, section: &Section<'c, 'a>) -> Result<'c, 'a, Vec<Weight<'c, 'a>>> {
+        let weight = |root: &OperationRef<'c, 'a>| {
+            let (operand, (_, rows, columns)) = self.linear.stored(*root)?;
+            let kind = self.kinds.of(operand).expect("every root's weight has a kind");
+            Ok(Weight { kind, rows, columns, buffer: self.buffers[operand] })
+        };
+        section.roots.iter().map(weight).collect()
+    }
+
+    /// Parts of the depth.
+    pub fn parts(&self) -> usize {
+        self.linear.depth.div_ceil(self.depth)
+    }
+
+    /// Loads part `number`: columns of the depth past the last are zero in the activations.
+    pub fn fetch(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weights: &[Weight<'c, 'a>],
+        (row, column): (V<'c, 'a>, V<'c, 'a>),
+        number: V<'c, 'a>,
+    ) -> Part<'c, 'a> {
+        let k = e.mul_c(number, self.depth);
+        let x = self.fetch_activations(e, row, k);
+        let w = weights.iter().map(|weight| self.fetch_weights(e, weight, column, k)).collect();
+        Part { x, w, k }
+    }
+
+    /// Gives `keep` each four of the activations of a part with its row of the tile and its four of columns.
+    pub fn each_activation(
+        &self,
+        e: &Emitter<'c, 'a>,
+        part: &Part<'c, 'a>,
+        keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, V<'c, 'a>),
+    ) {
+        let across = self.depth / 4;
+        self.each(e, self.rows * across, &part.x, |e, i, value| {
+            let (local, four) = e.div_rem_c(i, across);
+            keep(e, local, four, *value);
+        });
+    }
+
+    /// Gives `keep` each item of weight `number` of a part with its first column of the depth and its first four of the
+    /// tile's columns: fours of columns for each column of the depth, from `values`.
+    pub fn each_weight(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weight: &Weight<'c, 'a>,
+        number: usize,
+        column: V<'c, 'a>,
+        part: &Part<'c, 'a>,
+        values: impl Fn(&Emitter<'c, 'a>, [V<'c, 'a>; 3], &[V<'c, 'a>]) -> Vec<Vec<V<'c, 'a>>>,
+        keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, V<'c, 'a>),
+    ) {
+        self.each(e, self.weight_items(weight), &part.w[number], |e, item, fetched| {
+            let (place, depth, four) = self.place(e, weight, column, part.k, item);
+            for (c, values) in values(e, place, fetched).into_iter().enumerate() {
+                for (r, value) in values.into_iter().enumerate() {
+                    keep(e, e.add_c(depth, c), e.add_c(four, r), value);
+                }
+            }
+        });
+    }
+
+    /// Columns `k..k + BK` of rows `row..row + BM` of the activations: what this thread loads of them.
+    fn fetch_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, k: V<'c, 'a>) -> Vec<V<'c, 'a>> {
+        let depth = self.linear.depth;
+        let x = self.buffers[self.linear.input];
+        let last = e.sub(self.workgroup.scalars[0], e.ci(1));
+        let across = self.depth / 4;
+        let value = |i| {
+            let (local, four) = e.div_rem_c(i, across);
+            let row = e.min(e.add(row, local), last);
+            let column = e.add(k, e.mul_c(four, 4));
+            let zero = e.cf_like(0.0, e.vector(4, e.f32()));
+            if depth.is_multiple_of(4) {
+                let load = |e: &Emitter<'c, 'a>| x.load_four(e, e.div_rem_c(e.add(e.mul_c(row, depth), column), 4).0);
+                if depth.is_multiple_of(self.depth) {
+                    return load(e);
+                }
+                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
+                return e.if_else(inside, &[zero.r#type()], |e| vec![load(e)], |_| vec![zero])[0];
+            }
+            let lane = |lane| {
+                let column = e.add_c(column, lane);
+                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
+                let load = |e: &Emitter<'c, 'a>| vec![x.load(e, e.add(e.mul_c(row, depth), column))];
+                e.if_else(inside, &[e.f32()], load, |e| vec![e.cf(0.0)])[0]
+            };
+            e.from_elements(&(0..4).map(lane).collect::<Vec<_>>())
+        };
+        self.items(e, self.rows * across).into_iter().map(value).collect()
+    }
+
+    /// Where a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is: packed rows, unit and
+    /// thread of the weight, then the columns of the depth and the four of weights in the tile.
+    fn place(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weight: &Weight<'c, 'a>,
+        column: V<'c, 'a>,
+        k: V<'c, 'a>,
+        item: V<'c, 'a>,
+    ) -> ([V<'c, 'a>; 3], V<'c, 'a>, V<'c, 'a>) {
+        let kind = weight.kind;
+        let (count, fours) = (kind.count(), kind.fours());
+        let (threads, steps) = (4 / fours, self.depth / count);
+        // Threads of a step that take its columns one after another.
+        let along = kind.width() / count;
+        let last_step = (self.linear.depth / kind.width()).saturating_sub(1);
+        let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
+        let (rest, thread) = e.div_rem_c(item, threads);
+        let (group, step) = e.div_rem_c(rest, steps);
+        let at = e.add(e.div_rem_c(k, count).0, step);
+        let (unit, place) = e.div_rem_c(at, along);
+        // Past the end anything will do: x is zero there, or the column is not stored.
+        let unit = e.min(unit, e.ci(last_step));
+        let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
+        let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
+        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count), four)
+    }
+
+    /// Items of a part of a weight.
+    fn weight_items(&self, weight: &Weight<'c, 'a>) -> usize {
+        let kind = weight.kind;
+        self.columns / LANES * (self.depth / kind.count()) * (4 / kind.fours())
+    }
+
+    /// What this thread loads of a part of a weight, for each of its items.
+    fn fetch_weights(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weight: &Weight<'c, 'a>,
+        column: V<'c, 'a>,
+        k: V<'c, 'a>,
+    ) -> Vec<Vec<V<'c, 'a>>> {
+        let fetch = |item| {
+            let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item);
+            weight.fetch(e, packed, unit, thread)
+        };
+        self.items(e, self.weight_items(weight)).into_iter().map(fetch).collect()
+    }
+
+    /// The numbers of this thread's things of `count` to do; one past the last is the last.
+    fn items(&self, e: &Emitter<'c, 'a>, count: usize) -> Vec<V<'c, 'a>> {
+        let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
+        let item = |round: usize| {
+            let item = e.add_c(thread, round * threads);
+            if (round + 1) * threads > count { e.min(item, e.ci(count - 1)) } else { item }
+        };
+        (0..count.div_ceil(threads)).map(item).collect()
+    }
+
+    /// Does this thread's things of `count`, each with what was made for it.
+    fn each<T>(&self, e: &Emitter<'c, 'a>, count: usize, made: &[T], body: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, &T)) {
+        let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
+        for (round, made) in made.iter().enumerate() {
+            let item = e.add_c(thread, round * threads);
+            if (round + 1) * threads > count {
+                e.if_(e.cmp(Cmp::Slt, item, e.ci(count)), |e| body(e, item, made));
+            } else {
+                body(e, item, made);
+            }
+        }
+    }
+}

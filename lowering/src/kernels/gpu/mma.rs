@@ -1,0 +1,344 @@
+//! Linear layers of many rows on matrix units: f16 factors, summed in f32.
+//!
+//! `#transformer.kernel<"mma", tile = [BM, BN, BK, WM, WN]>`: a workgroup computes BM rows by BN columns, a subgroup WM by WN
+//! of them, in cooperative matrices of 16 x 16. As in `gemm`, parts of BK of the depth go through memory of the workgroup
+//! twice over; here they are rounded to f16 on the way:
+//!
+//! ```text
+//! x  [BM][BK / 4 + 2] vector<4xf16>, the two so that rows begin at different banks
+//! w  [BK][BN / 4 + 2] vector<4xf16>, of each weight
+//! y  [subgroups][16][4] vector<4xf32>, of each weight: sums on their way to bias, epilogue and store
+//! ```
+//! An f16 has eleven bits: of factors in f32, each is off by 2^-12 of itself at most (dequantised weights too), and so is
+//! every product by 2^-11; the sums are as exact as elsewhere. Factors of f16 are taken as they are.
+
+use super::{
+    Target,
+    bring::{Bring, Part},
+    buffer::Buffer,
+    linear::{Kinds, each_section, epilogue, parameters},
+    weights::{Kind, Weight},
+    workgroup::{Declaration, Workgroup},
+};
+use crate::{
+    emit::{Cmp, Emitter, V},
+    group::{Result, Signature, Size, dims},
+    kernels::linear::{Linear, Section},
+};
+use kforge_program::Access;
+use melior::ir::{Attribute, Type, Value, ValueLike, attribute::IntegerAttribute};
+
+/// Rows and columns of a cooperative matrix.
+const SIDE: usize = 16;
+/// Vectors between rows in memory, beside their own.
+const PAD: usize = 2;
+
+/// BM, BN, BK, WM, WN.
+#[derive(Clone, Copy)]
+struct Tile {
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Tile {
+    fn new(tile: &[usize]) -> std::result::Result<Tile, String> {
+        let &[rows, columns, depth, height, width] = tile else {
+            return Err("mma has a tile [BM, BN, BK, WM, WN]".into());
+        };
+        let of = |whole: usize, part: usize| part > 0 && whole > 0 && whole.is_multiple_of(part);
+        let fits = of(depth, 32) && of(height, SIDE) && of(width, SIDE) && of(rows, height) && of(columns, width);
+        if !fits {
+            return Err(format!(
+                "mma's tile {tile:?} needs BK a multiple of 32, WM and WN of 16, BM of WM, and BN of WN"
+            ));
+        }
+        Ok(Tile { rows, columns, depth, height, width })
+    }
+
+    fn subgroups(self) -> usize {
+        self.rows / self.height * (self.columns / self.width)
+    }
+
+    fn x_pitch(self) -> usize {
+        self.depth / 4 + PAD
+    }
+
+    fn w_pitch(self) -> usize {
+        self.columns / 4 + PAD
+    }
+
+    /// Vectors of one half of the memory: of x, and of a weight.
+    fn vectors(self) -> (usize, usize) {
+        (self.rows * self.x_pitch(), self.depth * self.w_pitch())
+    }
+}
+
+pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
+    of.check_results()?;
+    let group = of.group;
+    let linear = Linear::new(group)?;
+    if let Some(norm) = linear.norm {
+        return Err(group.unsupported(Some(norm), "a GPU's mma has no norm in front; use --fuse without norm"));
+    }
+    let tile = Tile::new(&group.tile).map_err(|message| group.unsupported(None, message))?;
+    let kinds = Kinds::new(&of, &linear)?;
+    let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
+    let (x, w) = tile.vectors();
+    let subgroups = tile.subgroups();
+    let scratch = subgroups * SIDE * SIDE / 4;
+    let (threads, bytes) = (subgroups * of.adapter.subgroups, 2 * 8 * (x + most * w) + 16 * most * scratch);
+    if !(of.adapter.matrices && of.adapter.f16) {
+        return Err(group.unsupported(None, "mma needs an adapter with f16 and matrices; use gemm"));
+    }
+    if threads > of.adapter.threads || bytes > of.adapter.workgroup_bytes {
+        return Err(group.unsupported(
+            None,
+            format!(
+                "mma's tile {:?} takes {threads} threads and {bytes} bytes of a workgroup; the adapter has {} and {}",
+                group.tile, of.adapter.threads, of.adapter.workgroup_bytes
+            ),
+        ));
+    }
+    let four = of.module.vector(4, of.module.f16());
+    let mut shared = vec![(2 * x, four)];
+    shared.extend(vec![(2 * w, four); most]);
+    shared.extend(vec![(scratch, of.module.vector(4, of.module.f32())); most]);
+    let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
+    let buffers = parameters(&of, &linear, &kinds, true, by_fours);
+    let declaration =
+        Declaration { name: of.name, buffers, scalars: 1, shared, threads, subgroups: of.adapter.subgroups };
+    declaration.build(of.module, |e, workgroup| {
+        let buffers = of.buffers(e, &workgroup.buffers);
+        let Tile { rows, columns, depth, .. } = tile;
+        let bring = Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth };
+        let kernel = Mma { of, workgroup, buffers: &buffers, bring, tile, most };
+        let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
+        let (column, row) = e.div_rem(workgroup.task, row_tiles);
+        let first = e.mul_c(row, tile.rows);
+        each_section(e, &linear.sections, column, tile.columns, |e, section, column| {
+            kernel.section(e, section, first, e.mul_c(column, tile.columns))
+        })
+    })?;
+    let mut access = vec![Access::Read; group.arguments.len()];
+    access.extend(vec![Access::Write; group.yields.len()]);
+    Ok(Signature {
+        access,
+        in_place: vec![None; group.yields.len()],
+        tasks: linear.rows.clone().ceil_div(tile.rows).times(Size::Const(tiles)),
+        scalars: vec![linear.rows.clone()],
+        summary: format!("{} in f16", linear.summary()),
+        partner: None,
+    })
+}
+
+/// Whether rows of a tensor are whole vectors of four.
+fn by_fours(value: Value<'_, '_>) -> bool {
+    dims(value.r#type()).last().copied().flatten().is_some_and(|columns| columns.is_multiple_of(4))
+}
+
+/// The kernel under construction.
+struct Mma<'k, 'c, 'a> {
+    of: Target<'k, 'c, 'a>,
+    workgroup: &'k Workgroup<'c, 'a>,
+    buffers: &'k [Buffer<'c, 'a>],
+    bring: Bring<'k, 'c, 'a>,
+    tile: Tile,
+    /// Weights of a section at most.
+    most: usize,
+}
+
+impl<'c, 'a> Mma<'_, 'c, 'a> {
+    fn section(
+        &self,
+        e: &Emitter<'c, 'a>,
+        section: &Section<'c, 'a>,
+        row: V<'c, 'a>,
+        column: V<'c, 'a>,
+    ) -> Result<'c, 'a, ()> {
+        let tile = self.tile;
+        let weights = self.bring.weights(section)?;
+        let (subgroup, _) = e.div_rem_c(self.workgroup.thread, self.workgroup.subgroups);
+        let (down, right) = e.div_rem_c(subgroup, tile.columns / tile.width);
+        let (height, width) = (tile.height / SIDE, tile.width / SIDE);
+        let zero = e.matrix_zero();
+        let inits = vec![zero; weights.len() * height * width];
+        let parts = self.bring.parts();
+        self.keep(e, &weights, e.ci(0), column, &self.bring.fetch(e, &weights, (row, column), e.ci(0)));
+        e.barrier();
+        let (x_half, w_half) = tile.vectors();
+        let sums = e.for_(e.ci(0), e.ci(parts), 1, &inits, |e, part, sums| {
+            // After the last part comes the last again, which is not used.
+            let next = e.min(e.add_c(part, 1), e.ci(parts.saturating_sub(1)));
+            let fetched = self.bring.fetch(e, &weights, (row, column), next);
+            let (_, half) = e.div_rem_c(part, 2);
+            let x_first = e.add(e.mul_c(half, x_half), e.mul_c(down, tile.height * tile.x_pitch()));
+            let w_first = e.add(e.mul_c(half, w_half), e.mul_c(right, tile.width / 4));
+            let mut sums = sums.to_vec();
+            for k in 0..tile.depth / SIDE {
+                let x = |i: usize| {
+                    let at = e.add_c(x_first, i * SIDE * tile.x_pitch() + k * SIDE / 4);
+                    e.load_matrix(self.workgroup.shared[0], at, tile.x_pitch(), "AOp")
+                };
+                let x: Vec<V> = (0..height).map(x).collect();
+                for root in 0..weights.len() {
+                    for j in 0..width {
+                        let at = e.add_c(w_first, k * SIDE * tile.w_pitch() + j * SIDE / 4);
+                        let w = e.load_matrix(self.workgroup.shared[1 + root], at, tile.w_pitch(), "BOp");
+                        for (i, x) in x.iter().enumerate() {
+                            let sum = &mut sums[(root * height + i) * width + j];
+                            *sum = e.multiply_matrices(*x, w, *sum);
+                        }
+                    }
+                }
+            }
+            self.keep(e, &weights, e.sub(e.ci(1), half), column, &fetched);
+            e.barrier();
+            sums
+        });
+        let row = e.add(row, e.mul_c(down, tile.height));
+        let column = e.add(column, e.mul_c(right, tile.width));
+        for i in 0..height {
+            for j in 0..width {
+                let sums: Vec<V> = (0..weights.len()).map(|root| sums[(root * height + i) * width + j]).collect();
+                self.finish(e, section, subgroup, e.add_c(row, i * SIDE), e.add_c(column, j * SIDE), &sums)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a matrix of a section, through memory of the subgroup.
+    fn finish(
+        &self,
+        e: &Emitter<'c, 'a>,
+        section: &Section<'c, 'a>,
+        subgroup: V<'c, 'a>,
+        row: V<'c, 'a>,
+        column: V<'c, 'a>,
+        sums: &[V<'c, 'a>],
+    ) -> Result<'c, 'a, ()> {
+        let scratch = &self.workgroup.shared[1 + self.most..];
+        let first = e.mul_c(subgroup, SIDE * SIDE / 4);
+        for (sum, memory) in sums.iter().zip(scratch) {
+            e.store_matrix(*sum, *memory, first, SIDE / 4);
+        }
+        e.barrier();
+        let (_, lane) = e.div_rem_c(self.workgroup.thread, self.workgroup.subgroups);
+        let mut outcome = Ok(());
+        for round in 0..(SIDE * SIDE / 4).div_ceil(self.workgroup.subgroups) {
+            let item = e.add_c(lane, round * self.workgroup.subgroups);
+            let (down, four) = e.div_rem_c(item, SIDE / 4);
+            let row = e.add(row, down);
+            let column = e.add(column, e.mul_c(four, 4));
+            let is_row = e.cmp(Cmp::Slt, row, self.workgroup.scalars[0]);
+            let inside = e.same("arith.andi", &[is_row, e.cmp(Cmp::Slt, column, e.ci(section.columns))]);
+            e.if_(inside, |e| {
+                let sums: Vec<V> = scratch[..sums.len()].iter().map(|m| e.load(*m, &[e.add(first, item)])).collect();
+                outcome = self.store(e, section, row, column, &sums);
+            });
+            std::mem::replace(&mut outcome, Ok(()))?;
+        }
+        // The memory is written again at once.
+        e.barrier();
+        Ok(())
+    }
+
+    /// Stores four columns of a row, the first of which is one of the section's.
+    fn store(
+        &self,
+        e: &Emitter<'c, 'a>,
+        section: &Section<'c, 'a>,
+        row: V<'c, 'a>,
+        column: V<'c, 'a>,
+        sums: &[V<'c, 'a>],
+    ) -> Result<'c, 'a, ()> {
+        let at = e.add(e.mul_c(row, section.columns), column);
+        if section.columns.is_multiple_of(4) {
+            return epilogue(&e.with_lanes(4), &self.of, self.buffers, section, sums, column, at);
+        }
+        let mut outcome = Ok(());
+        for lane in 0..4 {
+            let column = e.add_c(column, lane);
+            e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
+                let sums: Vec<V> = sums.iter().map(|sum| e.extract(*sum, lane)).collect();
+                outcome = epilogue(e, &self.of, self.buffers, section, &sums, column, e.add_c(at, lane));
+            });
+            std::mem::replace(&mut outcome, Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Stores a part into a half of the memory.
+    fn keep(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weights: &[Weight<'c, 'a>],
+        half: V<'c, 'a>,
+        column: V<'c, 'a>,
+        part: &Part<'c, 'a>,
+    ) {
+        let tile = self.tile;
+        let (x_half, w_half) = tile.vectors();
+        let first = e.mul_c(half, x_half);
+        self.bring.each_activation(e, part, |e, row, four, value| {
+            let at = e.add(first, e.add(e.mul_c(row, tile.x_pitch()), four));
+            e.store(e.narrow(value, e.f16()), self.workgroup.shared[0], &[at]);
+        });
+        let first = e.mul_c(half, w_half);
+        for (i, weight) in weights.iter().enumerate() {
+            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: [V<'c, 'a>; 3], fetched: &[V<'c, 'a>]| {
+                if let (Kind::Half { brain: false }, [words]) = (weight.kind, fetched) {
+                    return vec![(0..2).map(|four| e.four_halves(*words, four)).collect()];
+                }
+                let slice = weight.decode(e, group, unit, thread, fetched).weights(e);
+                slice.into_iter().map(|fours| fours.iter().map(|v| e.narrow(*v, e.f16())).collect()).collect()
+            };
+            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, value| {
+                let at = e.add(first, e.add(e.mul_c(k, tile.w_pitch()), four));
+                e.store(value, self.workgroup.shared[1 + i], &[at]);
+            });
+        }
+    }
+}
+
+impl<'c, 'a> Emitter<'c, 'a> {
+    fn matrix(&self, element: &str, role: &str) -> Type<'c> {
+        let text = format!("!gpu.mma_matrix<{SIDE}x{SIDE}x{element}, \"{role}\">");
+        Type::parse(self.context, &text).expect("the gpu dialect is loaded")
+    }
+
+    fn matrix_zero(&self) -> V<'c, 'a> {
+        self.value("gpu.subgroup_mma_constant_matrix", &[self.cf(0.0)], self.matrix("f32", "COp"), &[])
+    }
+
+    /// A matrix of f16 whose rows begin `pitch` elements of the memref apart.
+    fn load_matrix(&self, memory: V<'c, 'a>, at: V<'c, 'a>, pitch: usize, role: &str) -> V<'c, 'a> {
+        let attributes = [("leadDimension", self.pitch(pitch))];
+        self.value("gpu.subgroup_mma_load_matrix", &[memory, at], self.matrix("f16", role), &attributes)
+    }
+
+    fn store_matrix(&self, value: V<'c, 'a>, memory: V<'c, 'a>, at: V<'c, 'a>, pitch: usize) {
+        let attributes = [("leadDimension", self.pitch(pitch))];
+        self.op("gpu.subgroup_mma_store_matrix", &[value, memory, at], &[], &attributes);
+    }
+
+    fn multiply_matrices(&self, a: V<'c, 'a>, b: V<'c, 'a>, sum: V<'c, 'a>) -> V<'c, 'a> {
+        self.value("gpu.subgroup_mma_compute", &[a, b, sum], self.matrix("f32", "COp"), &[])
+    }
+
+    fn pitch(&self, elements: usize) -> Attribute<'c> {
+        IntegerAttribute::new(self.index(), elements as i64).into()
+    }
+
+    /// Halves `4 four` to `4 four + 3` of the eight in four words.
+    fn four_halves(&self, words: V<'c, 'a>, four: usize) -> V<'c, 'a> {
+        let two = |i: usize| {
+            let word = self.splat_to(self.extract(words, 2 * four + i), 1);
+            let halves = self.bitcast(word, self.vector(2, self.f16()));
+            [self.extract(halves, 0), self.extract(halves, 1)]
+        };
+        self.from_elements(&[two(0), two(1)].concat())
+    }
+}
