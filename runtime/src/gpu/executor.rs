@@ -15,7 +15,7 @@ use kforge_program::{Buffer, Function, Layout, Program, Shader};
 use std::{sync::mpsc, thread, time::Duration};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
-    BindingType, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoder,
+    BindingType, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandBuffer, CommandEncoder,
     CommandEncoderDescriptor, ComputePassDescriptor, ComputePassTimestampWrites, ComputePipeline,
     ComputePipelineDescriptor, Features, MapMode, PipelineCompilationOptions, PipelineLayoutDescriptor, QuerySet,
     QuerySetDescriptor, QueryType, ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages,
@@ -58,6 +58,8 @@ struct Bound {
     dispatches: Vec<Dispatch>,
     /// For each result that is read back, where it is on the device, where it is mapped, and its bytes.
     reads: Vec<Option<Read>>,
+    /// The commands of the next call, if it has the same sizes.
+    ready: Option<CommandBuffer>,
 }
 
 struct Dispatch {
@@ -265,7 +267,7 @@ impl Executor {
             });
         }
         self.gpu.check()?;
-        Ok(Bound { symbols: Some(symbols), inputs, shapes, dispatches, reads })
+        Ok(Bound { symbols: Some(symbols), inputs, shapes, dispatches, reads, ready: None })
     }
 
     /// Buffers of the intermediates: one that no launch needs any more is given to the next that fits.
@@ -307,14 +309,27 @@ impl Executor {
         Ok(Read { source: source.clone(), staging, bytes: vec![0; bytes] })
     }
 
-    /// All launches of a function, one after another.
-    fn encode(&self, bound: &Bound, encoder: &mut CommandEncoder) {
+    /// All launches of a function, one after another, `times` times.
+    fn encode(&self, bound: &Bound, times: u64, encoder: &mut CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-        for dispatch in &bound.dispatches {
+        for dispatch in (0..times).flat_map(|_| &bound.dispatches) {
             pass.set_pipeline(&self.kernels[dispatch.kernel].pipeline);
             pass.set_bind_group(0, &dispatch.group, &[]);
             pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
         }
+    }
+
+    /// What a call submits: the launches, unless they have run, and the results on their way back.
+    fn commands(&self, index: usize, launches: bool) -> CommandBuffer {
+        let bound = &self.functions[index];
+        let mut encoder = self.encoder();
+        if launches {
+            self.encode(bound, 1, &mut encoder);
+        }
+        for read in bound.reads.iter().flatten() {
+            encoder.copy_buffer_to_buffer(&read.source, 0, &read.staging, 0, read.staging.size());
+        }
+        encoder.finish()
     }
 
     fn encoder(&self) -> CommandEncoder {
@@ -488,7 +503,7 @@ impl Execute for Executor {
         self.gpu.queue.submit([]);
         self.gpu.check()?;
         self.globals[index] = Some(Global { dims, buffer, bytes });
-        self.functions.iter_mut().for_each(|bound| bound.symbols = None);
+        self.functions.iter_mut().for_each(|bound| *bound = Bound::default());
         Ok(())
     }
 
@@ -498,7 +513,7 @@ impl Execute for Executor {
         let bytes = bind::state_bytes(&self.program.globals[index], dims).map_err(fail)?;
         let buffer = self.buffer(name, bytes)?;
         self.globals[index] = Some(Global { dims: dims.to_vec(), buffer, bytes });
-        self.functions.iter_mut().for_each(|bound| bound.symbols = None);
+        self.functions.iter_mut().for_each(|bound| *bound = Bound::default());
         Ok(())
     }
 
@@ -519,18 +534,18 @@ impl Execute for Executor {
             CallError::Message(message) => Error::Call { function: name.into(), message },
             CallError::Other(error) => error,
         })?;
-        let mut encoder = self.encoder();
-        if self.profile.is_some() {
+        let profiled = self.profile.is_some();
+        if profiled {
             self.run_profiled(index)?;
-        } else {
-            self.encode(&self.functions[index], &mut encoder);
         }
-        let bound = &mut self.functions[index];
-        let mut reads: Vec<&mut Read> = bound.reads.iter_mut().flatten().collect();
-        for read in &reads {
-            encoder.copy_buffer_to_buffer(&read.source, 0, &read.staging, 0, read.staging.size());
+        let ready = self.functions[index].ready.take().filter(|_| !profiled);
+        let commands = ready.unwrap_or_else(|| self.commands(index, !profiled));
+        self.gpu.queue.submit([commands]);
+        if !profiled {
+            // While the GPU is at it: the next call is likely to be the same.
+            self.functions[index].ready = Some(self.commands(index, true));
         }
-        self.gpu.queue.submit([encoder.finish()]);
+        let mut reads: Vec<&mut Read> = self.functions[index].reads.iter_mut().flatten().collect();
         fetch(&self.gpu, &mut reads)?;
         Ok(index)
     }
@@ -550,7 +565,7 @@ impl Execute for Executor {
             return Err(Error::Call { function: name.into(), message });
         }
         let mut encoder = self.encoder();
-        (0..times).for_each(|_| self.encode(bound, &mut encoder));
+        self.encode(bound, times, &mut encoder);
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.wait()
     }
