@@ -128,7 +128,7 @@ fn gpu_mma(inner: &[OperationRef<'_, '_>], adapter: Adapter) -> Vec<usize> {
     let weights = if linears == 2 { 2 } else { 1 };
     let fits = |[bm, bn, bk, wm, wn]: &[usize; 5]| {
         let subgroups = bm / wm * (bn / wn);
-        let bytes = 2 * 8 * (bm * (bk / 4 + 2) + weights * bk * (bn / 4 + 2)) + subgroups * weights * 1024;
+        let bytes = 2 * 8 * ((bm + weights * bn) * (bk / 4 + 2)) + subgroups * weights * 1024;
         subgroups * adapter.subgroups <= adapter.threads && bytes <= adapter.workgroup_bytes
     };
     largest(tiles.into_iter().filter(fits), rows, columns)

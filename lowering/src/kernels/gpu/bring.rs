@@ -23,15 +23,20 @@ pub struct Bring<'k, 'c, 'a> {
     pub rows: usize,
     pub columns: usize,
     pub depth: usize,
+    /// Columns of the depth that an item of a weight has at least.
+    pub run: usize,
 }
 
-/// What a thread has loaded of a part: of the activations, and of each weight, item by item.
+/// What a thread has loaded of a part: of the activations, and of each weight, item by item and piece by piece.
 pub struct Part<'c, 'a> {
-    pub x: Vec<V<'c, 'a>>,
-    pub w: Vec<Vec<Vec<V<'c, 'a>>>>,
+    x: Vec<V<'c, 'a>>,
+    w: Vec<Vec<Vec<Vec<V<'c, 'a>>>>>,
     /// Where the part begins.
-    pub k: V<'c, 'a>,
+    k: V<'c, 'a>,
 }
+
+/// Where a piece of an item is: packed rows, unit and thread of the weight.
+pub type Place<'c, 'a> = [V<'c, 'a>; 3];
 
 impl<'c, 'a> Bring<'_, 'c, 'a> {
     /// The weights of a section.
@@ -78,7 +83,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
     }
 
     /// Gives `keep` each item of weight `number` of a part with its first column of the depth and its first four of the
-    /// tile's columns: fours of columns for each column of the depth, from `values`.
+    /// tile's columns: for each column of the depth its fours of columns, which `values` makes of what was fetched.
     pub fn each_weight(
         &self,
         e: &Emitter<'c, 'a>,
@@ -86,17 +91,23 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         number: usize,
         column: V<'c, 'a>,
         part: &Part<'c, 'a>,
-        values: impl Fn(&Emitter<'c, 'a>, [V<'c, 'a>; 3], &[V<'c, 'a>]) -> Vec<Vec<V<'c, 'a>>>,
-        keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, V<'c, 'a>),
+        values: impl Fn(&Emitter<'c, 'a>, Place<'c, 'a>, &[V<'c, 'a>]) -> Vec<Vec<V<'c, 'a>>>,
+        keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, Vec<Vec<V<'c, 'a>>>),
     ) {
-        self.each(e, self.weight_items(weight), &part.w[number], |e, item, fetched| {
-            let (place, depth, four) = self.place(e, weight, column, part.k, item);
-            for (c, values) in values(e, place, fetched).into_iter().enumerate() {
-                for (r, value) in values.into_iter().enumerate() {
-                    keep(e, e.add_c(depth, c), e.add_c(four, r), value);
-                }
+        self.each(e, self.weight_items(weight), &part.w[number], |e, item, pieces| {
+            let mut columns = vec![];
+            for (i, fetched) in pieces.iter().enumerate() {
+                let (place, ..) = self.place(e, weight, column, part.k, item, i);
+                columns.extend(values(e, place, fetched));
             }
+            let (_, depth, four) = self.place(e, weight, column, part.k, item, 0);
+            keep(e, depth, four, columns);
         });
+    }
+
+    /// Steps of a weight that an item takes.
+    fn pieces(&self, weight: &Weight<'c, 'a>) -> usize {
+        self.run.div_ceil(weight.kind.count())
     }
 
     /// Columns `k..k + BK` of rows `row..row + BM` of the activations: what this thread loads of them.
@@ -129,8 +140,8 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         self.items(e, self.rows * across).into_iter().map(value).collect()
     }
 
-    /// Where a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is: packed rows, unit and
-    /// thread of the weight, then the columns of the depth and the four of weights in the tile.
+    /// Where a piece of a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is, then the
+    /// item's first column of the depth and four of weights in the tile.
     fn place(
         &self,
         e: &Emitter<'c, 'a>,
@@ -138,29 +149,30 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         column: V<'c, 'a>,
         k: V<'c, 'a>,
         item: V<'c, 'a>,
-    ) -> ([V<'c, 'a>; 3], V<'c, 'a>, V<'c, 'a>) {
-        let kind = weight.kind;
+        piece: usize,
+    ) -> (Place<'c, 'a>, V<'c, 'a>, V<'c, 'a>) {
+        let (kind, pieces) = (weight.kind, self.pieces(weight));
         let (count, fours) = (kind.count(), kind.fours());
-        let (threads, steps) = (4 / fours, self.depth / count);
+        let (threads, steps) = (4 / fours, self.depth / count / pieces);
         // Threads of a step that take its columns one after another.
         let along = kind.width() / count;
         let last_step = (self.linear.depth / kind.width()).saturating_sub(1);
         let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
         let (rest, thread) = e.div_rem_c(item, threads);
         let (group, step) = e.div_rem_c(rest, steps);
-        let at = e.add(e.div_rem_c(k, count).0, step);
+        let at = e.add_c(e.add(e.div_rem_c(k, count).0, e.mul_c(step, pieces)), piece);
         let (unit, place) = e.div_rem_c(at, along);
         // Past the end anything will do: x is zero there, or the column is not stored.
         let unit = e.min(unit, e.ci(last_step));
         let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
         let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
-        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count), four)
+        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count * pieces), four)
     }
 
     /// Items of a part of a weight.
     fn weight_items(&self, weight: &Weight<'c, 'a>) -> usize {
         let kind = weight.kind;
-        self.columns / LANES * (self.depth / kind.count()) * (4 / kind.fours())
+        self.columns / LANES * (self.depth / kind.count() / self.pieces(weight)) * (4 / kind.fours())
     }
 
     /// What this thread loads of a part of a weight, for each of its items.
@@ -170,10 +182,13 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         weight: &Weight<'c, 'a>,
         column: V<'c, 'a>,
         k: V<'c, 'a>,
-    ) -> Vec<Vec<V<'c, 'a>>> {
+    ) -> Vec<Vec<Vec<V<'c, 'a>>>> {
         let fetch = |item| {
-            let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item);
-            weight.fetch(e, packed, unit, thread)
+            let piece = |i| {
+                let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item, i);
+                weight.fetch(e, packed, unit, thread)
+            };
+            (0..self.pieces(weight)).map(piece).collect()
         };
         self.items(e, self.weight_items(weight)).into_iter().map(fetch).collect()
     }

@@ -14,7 +14,7 @@
 
 use super::{
     Target,
-    bring::{Bring, Part},
+    bring::{Bring, Part, Place},
     buffer::Buffer,
     linear::{Kinds, each_section, epilogue, parameters},
     weights::Weight,
@@ -103,7 +103,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     declaration.build(of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
-        let bring = Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth };
+        let bring =
+            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, run: 1 };
         let kernel = Gemm { of, workgroup, buffers: &buffers, bring, tile };
         let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
         let (column, row) = e.div_rem(workgroup.task, row_tiles);
@@ -255,12 +256,16 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         });
         let first = e.mul_c(half, w_half);
         for (i, weight) in weights.iter().enumerate() {
-            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: [V<'c, 'a>; 3], fetched: &[V<'c, 'a>]| {
+            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| {
                 weight.decode(e, group, unit, thread, fetched).weights(e)
             };
-            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, value| {
-                let at = e.add(first, e.add(e.mul_c(k, tile.columns / 4), four));
-                e.store(value, self.workgroup.shared[1 + i], &[at]);
+            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, columns| {
+                for (c, fours) in columns.into_iter().enumerate() {
+                    let row = e.add(first, e.mul_c(e.add_c(k, c), tile.columns / 4));
+                    for (r, value) in fours.into_iter().enumerate() {
+                        e.store(value, self.workgroup.shared[1 + i], &[e.add_c(e.add(row, four), r)]);
+                    }
+                }
             });
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! x  [BM][BK / 4 + 2] vector<4xf16>, the two so that rows begin at different banks
-//! w  [BK][BN / 4 + 2] vector<4xf16>, of each weight
+//! w  [BN][BK / 4 + 2] vector<4xf16>, of each weight, likewise: factors that meet are neighbours in both
 //! y  [subgroups][16][4] vector<4xf32>, of each weight: sums on their way to bias, epilogue and store
 //! ```
 //! An f16 has eleven bits: of factors in f32, each is off by 2^-12 of itself at most (dequantised weights too), and so is
@@ -14,7 +14,7 @@
 
 use super::{
     Target,
-    bring::{Bring, Part},
+    bring::{Bring, Part, Place},
     buffer::Buffer,
     linear::{Kinds, each_section, epilogue, parameters},
     weights::{Kind, Weight},
@@ -62,17 +62,14 @@ impl Tile {
         self.rows / self.height * (self.columns / self.width)
     }
 
-    fn x_pitch(self) -> usize {
+    /// Vectors of a row of x, or of w.
+    fn pitch(self) -> usize {
         self.depth / 4 + PAD
-    }
-
-    fn w_pitch(self) -> usize {
-        self.columns / 4 + PAD
     }
 
     /// Vectors of one half of the memory: of x, and of a weight.
     fn vectors(self) -> (usize, usize) {
-        (self.rows * self.x_pitch(), self.depth * self.w_pitch())
+        (self.rows * self.pitch(), self.columns * self.pitch())
     }
 }
 
@@ -113,7 +110,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     declaration.build(of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
-        let bring = Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth };
+        let bring =
+            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, run: 4 };
         let kernel = Mma { of, workgroup, buffers: &buffers, bring, tile, most };
         let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
         let (column, row) = e.div_rem(workgroup.task, row_tiles);
@@ -174,19 +172,19 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
             let next = e.min(e.add_c(part, 1), e.ci(parts.saturating_sub(1)));
             let fetched = self.bring.fetch(e, &weights, (row, column), next);
             let (_, half) = e.div_rem_c(part, 2);
-            let x_first = e.add(e.mul_c(half, x_half), e.mul_c(down, tile.height * tile.x_pitch()));
-            let w_first = e.add(e.mul_c(half, w_half), e.mul_c(right, tile.width / 4));
+            let x_first = e.add(e.mul_c(half, x_half), e.mul_c(down, tile.height * tile.pitch()));
+            let w_first = e.add(e.mul_c(half, w_half), e.mul_c(right, tile.width * tile.pitch()));
             let mut sums = sums.to_vec();
             for k in 0..tile.depth / SIDE {
                 let x = |i: usize| {
-                    let at = e.add_c(x_first, i * SIDE * tile.x_pitch() + k * SIDE / 4);
-                    e.load_matrix(self.workgroup.shared[0], at, tile.x_pitch(), "AOp")
+                    let at = e.add_c(x_first, i * SIDE * tile.pitch() + k * SIDE / 4);
+                    e.load_matrix(self.workgroup.shared[0], at, tile.pitch(), "AOp", false)
                 };
                 let x: Vec<V> = (0..height).map(x).collect();
                 for root in 0..weights.len() {
                     for j in 0..width {
-                        let at = e.add_c(w_first, k * SIDE * tile.w_pitch() + j * SIDE / 4);
-                        let w = e.load_matrix(self.workgroup.shared[1 + root], at, tile.w_pitch(), "BOp");
+                        let at = e.add_c(w_first, j * SIDE * tile.pitch() + k * SIDE / 4);
+                        let w = e.load_matrix(self.workgroup.shared[1 + root], at, tile.pitch(), "BOp", true);
                         for (i, x) in x.iter().enumerate() {
                             let sum = &mut sums[(root * height + i) * width + j];
                             *sum = e.multiply_matrices(*x, w, *sum);
@@ -283,21 +281,29 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
         let (x_half, w_half) = tile.vectors();
         let first = e.mul_c(half, x_half);
         self.bring.each_activation(e, part, |e, row, four, value| {
-            let at = e.add(first, e.add(e.mul_c(row, tile.x_pitch()), four));
+            let at = e.add(first, e.add(e.mul_c(row, tile.pitch()), four));
             e.store(e.narrow(value, e.f16()), self.workgroup.shared[0], &[at]);
         });
         let first = e.mul_c(half, w_half);
         for (i, weight) in weights.iter().enumerate() {
-            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: [V<'c, 'a>; 3], fetched: &[V<'c, 'a>]| {
+            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| {
                 if let (Kind::Half { brain: false }, [words]) = (weight.kind, fetched) {
                     return vec![(0..2).map(|four| e.four_halves(*words, four)).collect()];
                 }
-                let slice = weight.decode(e, group, unit, thread, fetched).weights(e);
-                slice.into_iter().map(|fours| fours.iter().map(|v| e.narrow(*v, e.f16())).collect()).collect()
+                weight.decode(e, group, unit, thread, fetched).weights(e)
             };
-            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, value| {
-                let at = e.add(first, e.add(e.mul_c(k, tile.w_pitch()), four));
-                e.store(value, self.workgroup.shared[1 + i], &[at]);
+            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, columns| {
+                let (k, _) = e.div_rem_c(k, 4);
+                let row = e.add(first, e.mul_c(four, 4 * tile.pitch()));
+                for (c, columns) in columns.chunks(4).enumerate() {
+                    for r in 0..4 * columns[0].len() {
+                        let lanes: Vec<V> = columns.iter().map(|fours| e.extract(fours[r / 4], r % 4)).collect();
+                        let at = e.add_c(e.add(row, k), r * tile.pitch() + c);
+                        let four = e.from_elements(&lanes);
+                        let four = if lanes[0].r#type() == e.f16() { four } else { e.narrow(four, e.f16()) };
+                        e.store(four, self.workgroup.shared[1 + i], &[at]);
+                    }
+                }
             });
         }
     }
@@ -313,9 +319,12 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.value("gpu.subgroup_mma_constant_matrix", &[self.cf(0.0)], self.matrix("f32", "COp"), &[])
     }
 
-    /// A matrix of f16 whose rows begin `pitch` elements of the memref apart.
-    fn load_matrix(&self, memory: V<'c, 'a>, at: V<'c, 'a>, pitch: usize, role: &str) -> V<'c, 'a> {
-        let attributes = [("leadDimension", self.pitch(pitch))];
+    /// A matrix of f16 whose rows, or columns, begin `pitch` elements of the memref apart.
+    fn load_matrix(&self, memory: V<'c, 'a>, at: V<'c, 'a>, pitch: usize, role: &str, transpose: bool) -> V<'c, 'a> {
+        let mut attributes = vec![("leadDimension", self.pitch(pitch))];
+        if transpose {
+            attributes.push(("transpose", Attribute::unit(self.context)));
+        }
         self.value("gpu.subgroup_mma_load_matrix", &[memory, at], self.matrix("f16", role), &attributes)
     }
 
