@@ -111,7 +111,7 @@ impl BlockFormat {
             let nibbles = word(at.low + column / (2 * group) * group + column % group);
             let upper = match self {
                 // Bit i of four moves to bit 8 i: the factor has the bits 0, 7, 14 and 21.
-                BlockFormat::Q5_0 | BlockFormat::Q5_1 => (fifth_bits >> (4 * h) & 15) * 0x0020_4081 & 0x0101_0101,
+                BlockFormat::Q5_0 | BlockFormat::Q5_1 => ((fifth_bits >> (4 * h) & 15) * 0x0020_4081) & 0x0101_0101,
                 BlockFormat::Q5_K => word(at.high + 4 * h) >> unit & 0x0101_0101,
                 BlockFormat::Q6_K => word(at.high + 32 * (unit / 4) + 4 * h) >> (2 * (unit % 4)) & 0x0303_0303,
                 _ => 0,
