@@ -86,9 +86,14 @@ impl Cache {
 /// The operating system's; the destination is then as it was.
 pub fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    parts.iter().try_for_each(|part| file.write_all(part))?;
-    file.persist(path).map_err(|e| e.error)?;
+    // A temporary file's error ends with its own path, where the reader of a message knows another.
+    let plain = |e: io::Error| match e.to_string().split_once(" at path ") {
+        Some((cause, _)) => io::Error::new(e.kind(), cause),
+        None => e,
+    };
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(plain)?;
+    parts.iter().try_for_each(|part| file.write_all(part)).map_err(plain)?;
+    file.persist(path).map_err(|e| plain(e.error))?;
     Ok(())
 }
 

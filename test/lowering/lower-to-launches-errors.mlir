@@ -67,7 +67,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's MB must be a positive multiple of MR}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's MB must be a positive multiple of MR, got 10 and 4}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [10, 4, 16]> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -78,7 +78,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's MB must be a positive multiple of MR}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: gemm's MB must be a positive multiple of MR, got 0 and 4}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"gemm", tile = [0, 4, 16]> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>

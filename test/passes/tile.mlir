@@ -4,7 +4,7 @@
 // RUN: kforge-opt %s --outline-groups --select-kernels=isa=neon --tile --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: {{^}}tile{{$}}
-// STATS-NEXT: (S) 6 tiled
+// STATS-NEXT: (S) 7 tiled
 
 // One row group a register: wide outputs take four where there are registers, eight rows leave room for fewer.
 // CHECK-LABEL: @gemv
@@ -26,12 +26,22 @@ func.func @gemv(%x: tensor<1x64xf32>, %y: tensor<8x64xf32>, %w: tensor<64x64xf32
 }
 
 // CHECK-LABEL: @gemm
-// AVX512: <"gemm", tile = [128, 8, 48]>
+// AVX512: <"gemm", tile = [128, 8, 32]>
 // AVX2: <"gemm", tile = [132, 6, 16]>
 // SSE2: <"gemm", tile = [129, 3, 16]>
 func.func @gemm(%x: tensor<?x64xf32>, %w: tensor<64x64xf32>) -> tensor<?x64xf32> {
   %0 = transformer.linear %x, %w : tensor<?x64xf32>, tensor<64x64xf32> -> tensor<?x64xf32>
   return %0 : tensor<?x64xf32>
+}
+
+// Where 32 registers hold three row groups, they do if no columns are left over.
+// CHECK-LABEL: @gemm_of_threes
+// AVX512: <"gemm", tile = [128, 8, 48]>
+// AVX2: <"gemm", tile = [132, 6, 16]>
+// SSE2: <"gemm", tile = [129, 3, 16]>
+func.func @gemm_of_threes(%x: tensor<?x64xf32>, %w: tensor<192x64xf32>) -> tensor<?x192xf32> {
+  %0 = transformer.linear %x, %w : tensor<?x64xf32>, tensor<192x64xf32> -> tensor<?x192xf32>
+  return %0 : tensor<?x192xf32>
 }
 
 // CHECK-LABEL: @attention

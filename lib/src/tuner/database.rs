@@ -129,6 +129,11 @@ impl Database {
         match Self::open_file(&path) {
             Ok(database) => Ok(database),
             Err(_) if path.exists() && !is_writable(directory) => Self::open_read_only(&path),
+            Err(Error::Database { path, busy, .. }) if made.is_ok() && !path.exists() && !is_writable(directory) => {
+                let message =
+                    "there is none yet, and its directory cannot be written; set KFORGE_CACHE to one that can";
+                Err(Error::Database { path, message: message.into(), busy })
+            }
             Err(Error::Database { path, message, busy }) => {
                 let message = made.err().map_or(message, |e| format!("its directory cannot be made: {e}"));
                 Err(Error::Database { path, message, busy })
@@ -221,7 +226,8 @@ impl Database {
         fail(&self.path, error)
     }
 
-    /// Rows of a problem in an environment, in a fixed order. A row that does not parse is left out.
+    /// Rows of a problem in an environment, in a fixed order. A row that does not parse, or is
+    /// another's, is left out, with a warning.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -229,7 +235,9 @@ impl Database {
         let query = "SELECT row FROM candidate WHERE key = ?1 AND environment = ?2 ORDER BY tile, code";
         let texts = self.texts(query, params![key, environment])?;
         let rows = texts.iter().filter_map(|text| serde_json::from_str::<Row>(text).ok());
-        Ok(rows.filter(|row| row.key == key && row.environment == environment).collect())
+        let rows: Vec<Row> = rows.filter(|row| row.key == key && row.environment == environment).collect();
+        self.left_out(texts.len() - rows.len());
+        Ok(rows)
     }
 
     /// Everything, as an export has it.
@@ -245,14 +253,24 @@ impl Database {
         let found = statement
             .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))
             .map_err(|e| self.fail(&e))?;
-        let mut lines = vec![];
+        let (mut lines, mut unreadable) = (vec![], 0);
         for texts in found {
             let (row, problem, machine) = texts.map_err(|e| self.fail(&e))?;
             if let (Ok(row), Ok(machine)) = (serde_json::from_str(&row), serde_json::from_str(&machine)) {
                 lines.push(Line { row, problem, machine });
+            } else {
+                unreadable += 1;
             }
         }
+        self.left_out(unreadable);
         Ok(lines)
+    }
+
+    fn left_out(&self, rows: usize) {
+        if rows > 0 {
+            let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+            super::warn(&format!("{}: {rows} cannot be read and are left out", self.path.display()));
+        }
     }
 
     /// A hash of all that decides choices in an environment; empty where nothing does.

@@ -160,21 +160,39 @@ pub fn pack_rows16(
         return Ok(());
     }
     target.par_chunks_mut(group_bytes).zip(source.par_chunks(row_bytes * LANES)).for_each(|(target, source)| {
+        if source.len() < row_bytes * LANES {
+            target.fill(0);
+        }
+        // A constant for each format: what it decides is decided when it is compiled.
         match element {
-            Element::Quant(format) => pack_blocks(format, row_bytes, source, target),
-            element => interleave(element.bytes().unwrap_or(4), row_bytes, source, target),
+            Element::Quant(BlockFormat::Q4_0) => pack_blocks(BlockFormat::Q4_0, row_bytes, source, target),
+            Element::Quant(BlockFormat::Q4_1) => pack_blocks(BlockFormat::Q4_1, row_bytes, source, target),
+            Element::Quant(BlockFormat::Q5_0) => pack_blocks(BlockFormat::Q5_0, row_bytes, source, target),
+            Element::Quant(BlockFormat::Q5_1) => pack_blocks(BlockFormat::Q5_1, row_bytes, source, target),
+            Element::Quant(BlockFormat::Q8_0) => pack_blocks(BlockFormat::Q8_0, row_bytes, source, target),
+            Element::Quant(BlockFormat::Q4_K) => pack_blocks(BlockFormat::Q4_K, row_bytes, source, target),
+            Element::Quant(BlockFormat::Q5_K) => pack_blocks(BlockFormat::Q5_K, row_bytes, source, target),
+            Element::Quant(BlockFormat::Q6_K) => pack_blocks(BlockFormat::Q6_K, row_bytes, source, target),
+            Element::F16 | Element::BF16 => interleave::<2>(row_bytes, source, target),
+            _ => interleave::<4>(row_bytes, source, target),
         }
     });
     Ok(())
 }
 
+/// Bytes of a group that are packed row by row before the next: they stay in the first cache, and what is read of a row
+/// is long enough to be fetched ahead.
+const TILE: usize = 16 << 10;
+
 /// One group of float rows: element by element, columns outside, rows inside.
-fn interleave(width: usize, row_bytes: usize, source: &[u8], target: &mut [u8]) {
-    target.fill(0);
-    for (lane, row) in source.chunks_exact(row_bytes).enumerate() {
-        for (column, value) in row.chunks_exact(width).enumerate() {
-            let at = (column * LANES + lane) * width;
-            target[at..at + width].copy_from_slice(value);
+fn interleave<const WIDTH: usize>(row_bytes: usize, source: &[u8], target: &mut [u8]) {
+    for (tile, target) in target.chunks_mut(TILE).enumerate() {
+        let (columns, _) = target.as_chunks_mut::<WIDTH>();
+        for (lane, row) in source.chunks_exact(row_bytes).enumerate() {
+            let (values, _) = row[tile * TILE / LANES..].as_chunks();
+            for (value, column) in values.iter().zip(columns.chunks_exact_mut(LANES)) {
+                column[lane] = *value;
+            }
         }
     }
 }
@@ -220,53 +238,70 @@ pub const fn upper_bits(format: BlockFormat, h: usize) -> (usize, usize) {
     (bits * h / 8, (4 + bits * h) % 8)
 }
 
-/// One group of quantised rows, block by block.
+/// One group of quantised rows.
+#[inline(always)]
 fn pack_blocks(format: BlockFormat, row_bytes: usize, source: &[u8], target: &mut [u8]) {
-    let at = Packed::of(format);
-    target.fill(0);
-    for (lane, row) in source.chunks_exact(row_bytes).enumerate() {
-        for (bytes, packed) in row.chunks_exact(format.block_bytes()).zip(target.chunks_exact_mut(at.bytes)) {
-            let block = format.unpack(bytes);
-            packed[2 * lane..2 * lane + 2].copy_from_slice(&block.d.to_le_bytes());
-            if format.has_min() {
-                packed[at.min + 2 * lane..at.min + 2 * lane + 2].copy_from_slice(&block.m.to_le_bytes());
+    let blocks = TILE / Packed::of(format).bytes;
+    for (tile, target) in target.chunks_mut(blocks * Packed::of(format).bytes).enumerate() {
+        for (lane, row) in source.chunks_exact(row_bytes).enumerate() {
+            let row = row[tile * blocks * format.block_bytes()..].chunks_exact(format.block_bytes());
+            for (bytes, packed) in row.zip(target.chunks_exact_mut(Packed::of(format).bytes)) {
+                pack_block(format, bytes, lane, packed);
             }
-            if format.has_scales() {
-                for j in 0..format.block() / format.sub_block() {
-                    packed[at.scales + LANES * j + lane] = block.scales[j];
-                    if format.has_min() {
-                        packed[at.mins + LANES * j + lane] = block.mins[j];
-                    }
-                }
-            }
-            let units = packed[at.units..].chunks_exact_mut(at.unit_bytes);
-            units.zip(block.codes.as_chunks().0).for_each(|(unit, codes)| pack_unit(format, codes, lane, unit));
         }
     }
 }
 
+/// One block of one row.
+#[inline(always)]
+fn pack_block(format: BlockFormat, bytes: &[u8], lane: usize, packed: &mut [u8]) {
+    let at = Packed::of(format);
+    packed[2 * lane..2 * lane + 2].copy_from_slice(&format.scale(bytes).to_le_bytes());
+    if format.has_min() {
+        packed[at.min + 2 * lane..at.min + 2 * lane + 2].copy_from_slice(&format.min(bytes).to_le_bytes());
+    }
+    if format.has_scales() {
+        let (scales, mins) = format.sub_scales(bytes);
+        for j in 0..format.block() / format.sub_block() {
+            packed[at.scales + LANES * j + lane] = scales[j];
+            if format.has_min() {
+                packed[at.mins + LANES * j + lane] = mins[j];
+            }
+        }
+    }
+    for unit in 0..format.block() / UNIT {
+        let packed = &mut packed[at.units + unit * at.unit_bytes..][..at.unit_bytes];
+        pack_unit(format, format.codes(bytes, unit), lane, packed);
+    }
+}
+
 /// 32 columns of one row.
-fn pack_unit(format: BlockFormat, codes: &[u8; UNIT], lane: usize, unit: &mut [u8]) {
+#[inline(always)]
+fn pack_unit(format: BlockFormat, fours: [u32; UNIT / 4], lane: usize, unit: &mut [u8]) {
+    let (vectors, _) = unit.as_chunks_mut::<{ 4 * LANES }>();
     let mut put = |vector: usize, value: u32| {
-        let at = 4 * (LANES * vector + lane);
-        unit[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        vectors[vector][4 * lane..4 * lane + 4].copy_from_slice(&value.to_le_bytes());
     };
-    let (fours, _) = codes.as_chunks();
-    let fours = fours.iter().map(|four| u32::from_le_bytes(*four));
     if format.bits() == 8 {
-        fours.enumerate().for_each(|(vector, four)| put(vector, four));
+        for (vector, four) in fours.into_iter().enumerate() {
+            put(vector, four);
+        }
         return;
     }
     let (mut low, mut upper) = ([0u32; 4], [0u32; 2]);
-    for (h, four) in fours.enumerate() {
+    for (h, four) in fours.into_iter().enumerate() {
         low[h / 2] |= (four & 0x0f0f_0f0f) << (4 * (h % 2));
         if format.bits() > 4 {
             let (vector, bit) = upper_bits(format, h);
             upper[vector] |= (four >> 4 & 0x0303_0303) << bit;
         }
     }
-    let upper = upper.into_iter().take(format.bits() as usize - 4);
-    low.into_iter().chain(upper).enumerate().for_each(|(vector, value)| put(vector, value));
+    for (vector, value) in low.into_iter().enumerate() {
+        put(vector, value);
+    }
+    for (vector, value) in upper.into_iter().enumerate().take(format.bits() as usize - 4) {
+        put(low.len() + vector, value);
+    }
 }
 
 /// The element at (row, column) of a packed weight, as f32: the inverse of packing, for tests and tools.
@@ -337,6 +372,25 @@ mod tests {
                     assert_eq!(back, Some(*value), "{format}, {rows} rows, element {i}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_packs_the_same_bytes() {
+        let (rows, columns) = (75, 512);
+        let elements = BlockFormat::ALL.map(Element::Quant).into_iter().chain([Element::F32, Element::BF16]);
+        for element in elements {
+            let bytes = element.tensor_bytes(&[rows, columns]).unwrap();
+            let source: Vec<u8> = (0..bytes).map(|i| (i * 7919 % 251) as u8).collect();
+            let ty = TensorType { dims: [rows, columns].map(|d| Expr::Const(d as i64)).to_vec(), element };
+            let size = super::bytes(&ty, Layout::Rows16).as_const().unwrap() as usize;
+            let packed = [1, 2, 4].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut packed = vec![1; size];
+                pool.install(|| pack_rows16(element, rows, columns, &source, &mut packed)).unwrap();
+                packed
+            });
+            assert!(packed[0] == packed[1] && packed[0] == packed[2], "{element}");
         }
     }
 

@@ -422,7 +422,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             }
         };
         if height == 0 || block == 0 || block % height != 0 {
-            return Err(group.unsupported(None, "gemm's MB must be a positive multiple of MR"));
+            let message = format!("gemm's MB must be a positive multiple of MR, got {block} and {height}");
+            return Err(group.unsupported(None, message));
         }
         if depth < self.depth && (depth == 0 || !depth.is_multiple_of(UNIT)) {
             let message = format!("gemm's KC must be a positive multiple of {}, got {depth}", UNIT);

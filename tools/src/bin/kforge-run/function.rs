@@ -39,7 +39,8 @@ pub struct Options {
     /// Run a second time with another target and compare
     #[arg(long, value_enum)]
     compare: Option<Target>,
-    /// Largest difference that --compare accepts, absolute and relative
+    /// Largest difference that --compare accepts, absolute and relative; --numerics fast, which rounds activations to 8
+    /// bits, and results of f16 or bf16 need a larger one than the default
     #[arg(long, default_value_t = 1e-4, value_name = "T")]
     tolerance: f64,
 }

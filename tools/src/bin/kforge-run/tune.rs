@@ -51,10 +51,10 @@ pub struct Options {
     /// Write every row to a file of JSON lines
     #[arg(long, group = "what", value_name = "FILE.jsonl")]
     export: Option<PathBuf>,
-    /// Add the rows of an export
+    /// Add the rows of an export; or of a database, as --merge
     #[arg(long, group = "what", value_name = "FILE.jsonl")]
     import: Option<PathBuf>,
-    /// Add the rows of another database
+    /// Add the rows of another database; or of an export, as --import
     #[arg(long, group = "what", value_name = "FILE.db")]
     merge: Option<PathBuf>,
     /// Compile this machine's winners again and compare their answers with the reference
@@ -89,13 +89,13 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if let Some(path) = &options.export {
         return export(&database, path);
     }
+    if options.verify {
+        return verify(common, &mut database);
+    }
     if !database.is_writable() {
         bail!("{} cannot be written; set KFORGE_CACHE to a directory that can", database.path().display());
     }
-    if let Some(path) = &options.import {
-        return add(&mut database, &read_export(path)?);
-    }
-    if let Some(path) = &options.merge {
+    if let Some(path) = options.import.as_ref().or(options.merge.as_ref()) {
         return add(&mut database, &lines_of(path)?);
     }
     if let Some(key) = &options.clear {
@@ -109,9 +109,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         }
         println!("{cleared} rows forgotten");
         return Ok(ExitCode::SUCCESS);
-    }
-    if options.verify {
-        return verify(common, &mut database);
     }
     let source = match (&options.file, &options.model) {
         (Some(file), _) => read_source(file)?,
@@ -424,19 +421,21 @@ fn explain(common: &Common, options: &Options, database: &Database, key: &str) -
     println!("{full}: {}\n\n{}", describe(&problem), problem.text);
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["tile", "us", "spread", "of the roof", "verdict"]);
+    table.set_header(["tile", "us", "spread", "of the roof", "x default", "verdict"]);
     for r in &results {
         table.add_row([
             format!("{:?}", r.tile),
             number(r.median_us, 1, ""),
             number(100.0 * r.spread, 1, " %"),
             number(100.0 * r.roofline_share, 0, " %"),
+            number(r.ratio.map_or(f64::NAN, |ratio| 1.0 / ratio), 2, ""),
             r.verdict.clone(),
         ]);
     }
     println!("{table}");
     println!(
-        "{} of {} candidates were tried",
+        "{} of {} candidates were tried, each in turns with the default: \"x default\" decides, for microseconds of one \
+         minute are not those of another",
         rows.len(),
         kforge_passes::tuner::space::candidates(&problem.product).len()
     );
@@ -563,10 +562,12 @@ fn diff(options: &Options, a: &Path, b: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compiles the winners of this machine again: a row whose code, legality or answer is not what it says gets a failure.
+/// Compiles the winners of this machine again: a row whose code, legality or answer is not what it says gets a failure,
+/// if the database can be written.
 fn verify(common: &Common, database: &mut Database) -> Result<ExitCode> {
     let machine = machine(common)?;
     let lines = database.lines()?;
+    let writable = database.is_writable();
     let (mut good, mut bad) = (0, 0);
     for ((environment, key), group) in groups(&lines) {
         if environment != machine.id() {
@@ -587,7 +588,8 @@ fn verify(common: &Common, database: &mut Database) -> Result<ExitCode> {
             Err(why) => {
                 println!("{key} {:?}: {why}", winner.tile);
                 bad += 1;
-                for row in rows.into_iter().filter(|row| row.tile == winner.tile) {
+                let rows = rows.into_iter().filter(|row| row.tile == winner.tile);
+                for row in rows.take_while(|_| writable) {
                     let row = Row { failure: Some(why.clone()), ratio: None, ..row };
                     database.put(&Line { row, problem: problem.text.clone(), machine: machine.clone() })?;
                 }
