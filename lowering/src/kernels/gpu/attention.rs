@@ -23,6 +23,8 @@ use kforge_program::Access;
 
 /// Threads of a workgroup, and keys of a block.
 const THREADS: usize = 128;
+/// Loads that are on their way at once.
+const UNROLL: usize = 8;
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
@@ -79,9 +81,10 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                 &[e.f32()],
                 |e| {
                     let row = key.row(e, sequence, position, shared_head);
-                    let score = e.for_(e.ci(0), e.ci(depth), 1, &[e.cf(0.0)], |e, d, sum| {
-                        vec![e.fma(e.load(query, &[d]), key.element(e, row, d), sum[0])]
-                    })[0];
+                    let whole = depth.is_multiple_of(UNROLL);
+                    let score = unrolled(e, e.ci(0), e.ci(depth), 1, whole, e.cf(0.0), &|e, d| {
+                        (e.load(query, &[d]), key.element(e, row, d))
+                    });
                     vec![match attention.softcap {
                         Some(cap) => e.mulf(e.tanh(e.mulf(score, e.cf(1.0 / cap))), e.cf(cap)),
                         None => score,
@@ -108,10 +111,10 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                     is_element,
                     &[e.f32()],
                     |e| {
-                        e.for_(part, count, parts, &[acc], |e, j, acc| {
+                        vec![unrolled(e, part, count, parts, false, acc, &|e, j| {
                             let row = value.row(e, sequence, e.add(block, j), shared_head);
-                            vec![e.fma(e.load(weights, &[j]), value.element(e, row, d), acc[0])]
-                        })
+                            (e.load(weights, &[j]), value.element(e, row, d))
+                        })]
                     },
                     |_| vec![acc],
                 );
@@ -151,4 +154,31 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         summary: "attention".into(),
         partner: None,
     })
+}
+
+/// `sum` and the products of the pairs from `from` to `to`, each `step` after the last, several of them on their way at
+/// once. `whole` tells that there are whole sets of them.
+fn unrolled<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    from: V<'c, 'a>,
+    to: V<'c, 'a>,
+    step: usize,
+    whole: bool,
+    sum: V<'c, 'a>,
+    pair: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>),
+) -> V<'c, 'a> {
+    let bound = e.sub(to, e.ci((UNROLL - 1) * step));
+    let sum = e.for_(from, bound, UNROLL * step, &[sum], |e, i, sum| {
+        let pairs: Vec<_> = (0..UNROLL).map(|n| pair(e, e.add_c(i, n * step))).collect();
+        vec![pairs.iter().fold(sum[0], |sum, (a, b)| e.fma(*a, *b, sum))]
+    })[0];
+    if whole {
+        return sum;
+    }
+    let sets = e.ceil_div_c(e.max(e.sub(bound, from), e.ci(0)), UNROLL * step);
+    let rest = e.add(from, e.mul_c(sets, UNROLL * step));
+    e.for_(rest, to, step, &[sum], |e, i, sum| {
+        let (a, b) = pair(e, i);
+        vec![e.fma(a, b, sum[0])]
+    })[0]
 }

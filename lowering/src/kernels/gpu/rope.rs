@@ -79,12 +79,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         Ok(())
     })?;
     let mut access = vec![Access::Read; group.arguments.len()];
-    for (result, cache) in in_place.iter().enumerate() {
+    for cache in &in_place {
         match cache {
             Some(cache) => access[*cache] = Access::ReadWrite,
             None => access.push(Access::Write),
         }
-        let _ = result;
     }
     let tasks = sections.iter().fold(Size::Const(0), |sum, section| {
         let items = group.size(section.input, 0..2).times(Size::Const(section.heads * section.depth.div_ceil(2)));
