@@ -419,6 +419,32 @@ fn the_default_model_is_as_the_reference_says() {
     }
 }
 
+/// The same on a GPU, and with caches of f16 the bound that docs/gpu.md states.
+#[test]
+fn the_default_model_on_a_gpu_is_as_the_reference_says() {
+    let Some((f32, _)) = default_model() else { return };
+    let adapter = run::adapters()[0];
+    let half = Limits { logit_tolerance: 0.1, nll_tolerance: 5e-3, gap: 0.2 };
+    let mut kinds = vec![(KvType::F32, Limits::default(), 8)];
+    if adapter.f16 {
+        kinds.push((KvType::F16, half, 3));
+    }
+    for (kv_type, limits, count) in kinds {
+        let source = module(&f32.checkpoint, kv_type, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+        let compiled = compile::compile_gpu(&source, adapter, Options::default()).expect("the model compiles");
+        let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
+        let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
+        let executor =
+            gpu::Executor::new(run::gpu(), compiled.program, &compiled.shaders).expect("the shaders compile");
+        let mut decoder = f32.decoder_on(Box::new(executor), reference::context(&rows));
+        for row in &rows[..count] {
+            let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
+            let Outcome { prompt, logit_error, nll_error, pass, .. } = outcome;
+            assert!(pass, "caches of {}, {prompt:?}: {logit_error} and {nll_error}", kv_type.name());
+        }
+    }
+}
+
 /// The bound that docs/numerics.md states of caches of 8 bits, and that a prompt at once and token by token agree.
 #[test]
 fn the_default_model_with_caches_of_8_bits() {
