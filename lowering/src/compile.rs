@@ -327,6 +327,15 @@ pub fn compile_gpu(source: &str, adapter: Adapter, options: Options) -> Result<G
 /// # Errors
 /// Diagnostics of the parser, the passes or the translation to WGSL.
 pub fn compile_gpu_with(source: &str, pipeline: &str) -> Result<GpuCompiled> {
+    let (program, shaders) = translate_gpu(source, pipeline)?;
+    Ok(GpuCompiled { program, shaders: shaders.iter().map(to_wgsl::Shader::to_program).collect() })
+}
+
+/// The same, with all that the translation says of each shader.
+///
+/// # Errors
+/// As [`compile_gpu_with`].
+pub fn translate_gpu(source: &str, pipeline: &str) -> Result<(Program, Vec<to_wgsl::Shader>)> {
     let context = context();
     let mut module = info_span!("parse").in_scope(|| parse(&context, source, "module"))?;
     info_span!("passes").in_scope(|| run_pipeline(&context, &mut module, pipeline))?;
@@ -337,12 +346,10 @@ pub fn compile_gpu_with(source: &str, pipeline: &str) -> Result<GpuCompiled> {
     let translated = translated.map_err(|e| CompileError(e.to_string()))?;
     let shader = |kernel: &kforge_program::Kernel| {
         let shader = translated.iter().find(|shader| shader.kernel == kernel.name);
-        shader
-            .map(to_wgsl::Shader::to_program)
-            .ok_or_else(|| CompileError(format!("there is no kernel @{}", kernel.name)))
+        shader.cloned().ok_or_else(|| CompileError(format!("there is no kernel @{}", kernel.name)))
     };
     let shaders = program.kernels.iter().map(shader).collect::<Result<_>>()?;
-    Ok(GpuCompiled { program, shaders })
+    Ok((program, shaders))
 }
 
 /// What [`lower`] makes.

@@ -6,7 +6,10 @@
 //! its GPU (a software one will do), with all that the adapter has and with no more than every adapter has.
 
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Compiled, Options, Target};
+use kforge_lowering::{
+    compile::{self, Compiled, Options, Target},
+    to_wgsl::{Shader, check},
+};
 use kforge_passes::{Fusions, adapter::Adapter, isa::Isa};
 use kforge_program::{Element, Layout};
 use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
@@ -238,9 +241,12 @@ impl Suite {
                 let _ = writeln!(failures, "{adapter}, {}: {error}", case.name);
             }
         }
-        let compiled = compile::compile_gpu(&self.text_of(|i| !refused.contains(&i)), adapter, options);
-        let compiled = compiled.unwrap_or_else(|e| panic!("{adapter}: {e}"));
-        let executor = gpu::Executor::new(gpu(), compiled.program, &compiled.shaders);
+        let pipeline = compile::gpu_pipeline(adapter, options);
+        let translated = compile::translate_gpu(&self.text_of(|i| !refused.contains(&i)), &pipeline);
+        let (program, shaders) = translated.unwrap_or_else(|e| panic!("{adapter}: {e}"));
+        shaders.iter().for_each(check_writers);
+        let shaders: Vec<_> = shaders.iter().map(Shader::to_program).collect();
+        let executor = gpu::Executor::new(gpu(), program, &shaders);
         let mut executor = executor.unwrap_or_else(|e| panic!("{adapter}: {e}"));
         for i in (0..self.cases.len()).filter(|i| !refused.contains(i)) {
             let actual = self.run_case(i, &mut executor, inputs);
@@ -316,6 +322,20 @@ impl Suite {
         let failure = |i: usize| check(i).err().map(|message| format!("{isa}, {}: {message}\n", self.cases[i].name));
         (0..self.cases.len()).filter_map(failure).collect()
     }
+}
+
+/// Whether naga takes a generated shader, and writes it for Vulkan, Metal and DirectX.
+///
+/// # Panics
+/// If not.
+pub fn check_writers(shader: &Shader) {
+    let valid = check::validate(shader).unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
+    let mut written = valid.spirv().map(drop);
+    // Matrices of 16 x 16 are Vulkan's alone.
+    if !shader.features.cooperative_matrices {
+        written = written.and_then(|()| valid.msl().map(drop)).and_then(|()| valid.hlsl().map(drop));
+    }
+    written.unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
 }
 
 /// The line of a text that a diagnostic `loc("-":LINE:COLUMN)` points at.

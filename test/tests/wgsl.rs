@@ -1,5 +1,10 @@
-//! Kernels as WGSL: the test files' and random ones pass naga's validator, and its writers for Metal, Vulkan and DirectX.
+//! Kernels as WGSL: the test files' and random ones pass naga's validator, and its writers for Metal, Vulkan and DirectX;
+//! random ones also store on this machine's GPU what they must.
 
+#[path = "wgsl/device.rs"]
+mod device;
+
+use device::Device;
 use kforge_lowering::{
     compile::{context, parse},
     to_wgsl::{self, Access, Argument, Features, Shader, Uniform, check, types::Scalar},
@@ -78,6 +83,17 @@ fn random_kernels_have_one_result() {
     }
     // Some store constants only.
     assert!(different.len() > SEEDS as usize * 3 / 4, "only {} results are different", different.len());
+}
+
+#[test]
+fn random_kernels_store_on_a_gpu_what_they_must() {
+    let device = Device::open();
+    for seed in 0..SEEDS {
+        let (kernel, inputs) = (kernel(seed), inputs(seed));
+        let [shader] = &translate(&kernel.text, &format!("seed {seed}"))[..] else { panic!("one kernel") };
+        let (actual, expected) = (device.run(shader, &inputs), kernel.run(&inputs));
+        assert_eq!(actual, expected, "seed {seed}\n{}\n{}", kernel.text, shader.text);
+    }
 }
 
 #[test]

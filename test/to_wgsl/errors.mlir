@@ -40,7 +40,7 @@
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel prints 2>&1 | FileCheck %s --check-prefix=PRINTS
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel filled_matrix 2>&1 | FileCheck %s --check-prefix=FILLED-MATRIX
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel oblong_matrix 2>&1 | FileCheck %s --check-prefix=OBLONG-MATRIX
-// RUN: not kforge-translate --mlir-to-wgsl %s --kernel matrix_of_vectors 2>&1 | FileCheck %s --check-prefix=MATRIX-OF-VECTORS
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel matrix_of_others 2>&1 | FileCheck %s --check-prefix=MATRIX-OF-OTHERS
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel bit_argument 2>&1 | FileCheck %s --check-prefix=BIT-ARGUMENT
 
 gpu.module @m {
@@ -294,9 +294,9 @@ gpu.module @m {
     gpu.return
   }
 
-  // MATRIX-OF-VECTORS: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'gpu.subgroup_mma_load_matrix' of f16 has no WGSL on this memref; use elements of f16
-  gpu.func @matrix_of_vectors(%a: memref<16x4xvector<4xf16>>, %i: index) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
-    %m = gpu.subgroup_mma_load_matrix %a[%i, %i] {leadDimension = 16 : index} : memref<16x4xvector<4xf16>> -> !gpu.mma_matrix<16x16xf16, "AOp">
+  // MATRIX-OF-OTHERS: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'gpu.subgroup_mma_load_matrix' of f16 has no WGSL on this memref; use elements of f16
+  gpu.func @matrix_of_others(%a: memref<16x4xvector<4xf32>>, %i: index) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %m = gpu.subgroup_mma_load_matrix %a[%i, %i] {leadDimension = 16 : index} : memref<16x4xvector<4xf32>> -> !gpu.mma_matrix<16x16xf16, "AOp">
     gpu.return
   }
 

@@ -7,10 +7,12 @@
 
 // CHECK: "results": [
 // CHECK: "kernel": "reference",
+// CHECK-NEXT: "backend": "cpu",
 // CHECK-NEXT: "m": 7,
 // CHECK-NEXT: "n": 33,
 // CHECK-NEXT: "k": 65,
 // CHECK-NEXT: "dtype": "f32",
+// CHECK-NEXT: "weight": null,
 // CHECK-NEXT: "threads": 1,
 // CHECK-NEXT: "repetitions": 2,
 // CHECK-NEXT: "gflops": {{[0-9]}}
@@ -31,7 +33,7 @@
 // ONE-NOT: "kernel"
 
 // TABLE: | kernel {{.*}}| GFLOP/s | median us |
-// TABLE: | blocked | 5 x 20 x 64 | bf16  | 1
+// TABLE: | blocked | cpu | 5 x 20 x 64 | bf16  | 1
 
 // TARGET: "kernel": "reference",
 // TARGET-NOT: "kernel"

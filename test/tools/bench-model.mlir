@@ -30,7 +30,7 @@
 // JSON: "test": "pp4",
 // JSON: "test": "tg2",
 
-// PROFILE: pp4, {{[0-9]+}} threads, each launch by itself; reading weights and caches at {{[0-9.]+}} GB/s, f32 at {{[0-9]+}} GFLOP/s and int8 at {{[0-9]+}} GOP/s are the limits, measured in this run:
+// PROFILE: pp4, {{[0-9]+}} threads, each launch by itself; the limits, measured in this run, are reading weights and caches at {{[0-9.]+}} GB/s, f32 at {{[0-9]+}} GFLOP/s, int8 at {{[0-9]+}} GOP/s:
 // PROFILE: | kernel{{.*}}| computes{{.*}}| launches |{{.*}}ms | us a launch |{{.*}}share |{{.*}}GB/s |{{.*}}limit |{{.*}}of it |
 // PROFILE: | kforge_gemm_{{[0-9]+}}{{.*}}| linear{{.*}} % |
 // PROFILE: tg2, {{.*}}

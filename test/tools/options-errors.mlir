@@ -3,13 +3,19 @@
 // RUN: not kforge-opt %s --fuse-norm=rows=1 2>&1 | FileCheck %s --check-prefix=NAME
 // RUN: not kforge-opt %s --kforge-cpu=isa=mmx 2>&1 | FileCheck %s --check-prefix=ISA
 // RUN: not kforge-opt %s --kforge-cpu=target=avx2 2>&1 | FileCheck %s --check-prefix=TARGET
+// RUN: not kforge-opt %s --kforge-gpu=adapter=f17 2>&1 | FileCheck %s --check-prefix=ADAPTER
+// RUN: not kforge-opt %s --kforge-gpu=adapter=f16+12 2>&1 | FileCheck %s --check-prefix=LIMITS
+// RUN: not kforge-opt %s --kforge-gpu=isa=avx2 2>&1 | FileCheck %s --check-prefix=GPU
 // RUN: not kforge-opt %s --kforge-fuse=isa=avx2 2>&1 | FileCheck %s --check-prefix=NONE
 // RUN: not kforge-opt %s --fuse-everything 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
 // VALUE: 'many' value invalid
 // NAME: no such option rows
-// ISA: error: 'builtin.module' op unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2 or neon
+// ISA: error: 'builtin.module' op unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu
 // TARGET: no such option target
+// ADAPTER: error: 'builtin.module' op an adapter has no 'f17'; join f16, subgroups32, matrices and limits as 256x16384 by '+'
+// LIMITS: error: 'builtin.module' op an adapter has no '12'; join f16, subgroups32, matrices and limits as 256x16384 by '+'
+// GPU: error: bad options of the pipeline: isa=avx2
 // NONE: the pipeline takes no options
 // UNKNOWN: Unknown command line argument '--fuse-everything'
 

@@ -20,5 +20,5 @@
 
 // ZERO: kforge-run: --bytes is 0; give what is read over and over, far more than the caches hold
 // MEMORY: kforge-run: --bytes 18446744073709551615 is too much for this machine's memory; give at most {{[0-9]+}}
-// TARGET: kforge-run: roofline measures the CPU; leave --target out
+// TARGET: kforge-run: roofline measures a CPU or a GPU; give --target cpu or gpu
 // FEATURES: kforge-run: roofline takes the best of every instruction set that this machine has; leave --cpu-features out

@@ -30,14 +30,14 @@
 // OUTPUT: kforge-run: {{.*}}y.npy cannot be written
 // FILE: kforge-run: {{.*}}none.mlir cannot be read
 // THREADS: error: invalid value '1025' for '--threads <THREADS>': 1025 is not in 0..=1024
-// ISA: kforge-run: unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2 or neon
+// ISA: kforge-run: unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu
 // NEON: kforge-run: 'aarch64-unknown-linux-gnu' has no avx2; use neon
 // TRIPLE: kforge-run: no kernels are generated for 'riscv64-unknown-linux-gnu'; use an x86_64 or aarch64 triple
 // RANDOM: kforge-run: random model `huge`: there is no random model of this name; there are tiny, smollm2-135m, llama-8b
 // HEAT: kforge-run: {{.*}}temperature
 // ID: kforge-run: prefill: input 0 has 260 at element 1, but must be in 0..260
 // MODEL: kforge-run: {{.*}}it is neither a .gguf file, a .safetensors file, nor a directory with config.json
-// TARGET: kforge-run: decoding runs on the CPU target; --target reference is for single functions
+// TARGET: kforge-run: decoding runs on compiled kernels; --target reference is for single functions
 // HIDDEN: kforge-run: --hidden must be --heads times an even head size
 // REFERENCE: kforge-run: {{.*}}run-errors.mlir
 

@@ -24,14 +24,19 @@
 // HELP: --fuse-norm
 // HELP-NEXT: --max-rows={{.*}}Most rows to normalise again in every task
 // HELP: --select-kernels
+// HELP-NEXT: --adapter={{.*}}What a GPU has: f16, subgroups32, matrices, and threads and bytes of a workgroup
 // HELP-NEXT: --budget=
-// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon
+// HELP-NEXT: --factors=
+// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2, neon or gpu
 // HELP-NEXT: --mode={{.*}}What is asked of the tuner: off, cached-only, tune or incremental
 // HELP-NEXT: --threads=
 // HELP: --kforge-cpu
-// HELP-NEXT: --isa=
+// HELP: --isa=
 // HELP-NEXT: --kforge-fuse
-// HELP-NEXT: --kforge-llvm
+// HELP-NEXT: --kforge-gpu
+// HELP-NEXT: --adapter=
+// HELP: --kforge-llvm
 
 // MARKDOWN: | `fuse-norm` | `func.func` | {{.*}} | `max-rows` (8): {{.*}} | `fused`: norms grouped |
 // MARKDOWN: | `kforge-cpu` | `isa` (host) |
+// MARKDOWN: | `kforge-gpu` | `adapter` () |

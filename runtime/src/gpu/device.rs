@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Adapter {
     adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
+    number: usize,
 }
 
 /// Every adapter of this machine; hardware first.
@@ -26,7 +27,7 @@ pub fn adapters() -> Vec<Adapter> {
     descriptor.backends = Backends::PRIMARY;
     let found = pollster::block_on(Instance::new(descriptor).enumerate_adapters(Backends::PRIMARY));
     let mut adapters: Vec<Adapter> =
-        found.into_iter().map(|adapter| Adapter { info: adapter.get_info(), adapter }).collect();
+        found.into_iter().map(|adapter| Adapter { info: adapter.get_info(), adapter, number: 0 }).collect();
     adapters.sort_by_key(|adapter| match adapter.info.device_type {
         DeviceType::DiscreteGpu => 0,
         DeviceType::IntegratedGpu => 1,
@@ -34,6 +35,7 @@ pub fn adapters() -> Vec<Adapter> {
         DeviceType::Other => 3,
         DeviceType::Cpu => 4,
     });
+    adapters.iter_mut().enumerate().for_each(|(i, adapter)| adapter.number = i);
     adapters
 }
 
@@ -73,6 +75,11 @@ impl Adapter {
         &self.info.name
     }
 
+    /// Its place among this machine's adapters.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
     }
@@ -110,6 +117,14 @@ impl Adapter {
             && self.subgroup_size() > 0
             && self.info.subgroup_min_size == self.info.subgroup_max_size
             && self.adapter.cooperative_matrix_properties().iter().any(is_it)
+    }
+
+    pub fn has_timestamps(&self) -> bool {
+        self.features().contains(Features::TIMESTAMP_QUERY)
+    }
+
+    pub fn has_pipeline_cache(&self) -> bool {
+        self.features().contains(Features::PIPELINE_CACHE)
     }
 
     /// Threads of a workgroup at most.

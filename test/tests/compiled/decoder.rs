@@ -8,8 +8,8 @@ use kforge_passes::{
     models::{KvType, llama::Phase},
 };
 use kforge_reference::Tensor;
-use kforge_runtime::{Decoder, Executor, cache};
-use kforge_test::run::{THREADS, isas, near, reference_element, skip};
+use kforge_runtime::{Decoder, Execute, Executor, cache, gpu};
+use kforge_test::run::{self, THREADS, isas, near, reference_element, skip};
 use kforge_tools::{
     model::{element, module, set_weights},
     reference::{self, Limits, Outcome},
@@ -38,10 +38,13 @@ impl Model {
     }
 
     fn decoder(&self, compiled: &Compiled, threads: usize, context: usize) -> Decoder {
-        let mut executor =
-            Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
-        set_weights(&mut executor, &self.checkpoint, |_| ()).expect("the weights fit");
-        Decoder::new(Box::new(executor), context).expect("memory for the caches")
+        let executor = Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
+        self.decoder_on(Box::new(executor), context)
+    }
+
+    fn decoder_on(&self, mut executor: Box<dyn Execute>, context: usize) -> Decoder {
+        set_weights(&mut *executor, &self.checkpoint, |_| ()).expect("the weights fit");
+        Decoder::new(executor, context).expect("memory for the caches")
     }
 }
 
@@ -83,6 +86,49 @@ fn same_logits(actual: &[f32], expected: &[f32], what: &str) {
         actual.iter().zip(expected).all(|(a, e)| a.to_bits() == e.to_bits()),
         "{what}: a logit is off by {error}, not the same bits"
     );
+}
+
+/// Largest difference of a logit on a GPU, whose sums have an order for each kernel: of a GEMV, which decodes, and of a GEMM.
+/// With caches of f16 a last bit may round a key the other way, by 2^-11 of itself.
+const GPU_TOLERANCE: [(KvType, f32); 2] = [(KvType::F32, 1e-4), (KvType::F16, 1e-3)];
+
+#[test]
+fn a_tiny_model_on_a_gpu_token_by_token() {
+    for (kv_type, tolerance) in GPU_TOLERANCE {
+        let model = Model::new(Checkpoint::random("tiny", 1).expect("random weights"), kv_type);
+        let ids = tokens(64, model.checkpoint.config().vocab);
+        let expected = model.decoder(&model.compile(Isa::host()), 2, 64).score(&ids).expect("a pass over all").to_vec();
+        // Caches of f16 cannot be written without f16.
+        for adapter in run::adapters().into_iter().filter(|adapter| adapter.f16 || kv_type == KvType::F32) {
+            let compiled =
+                compile::compile_gpu(&model.source, adapter, Options::default()).expect("the model compiles");
+            let decoder = || {
+                let executor = gpu::Executor::new(run::gpu(), compiled.program.clone(), &compiled.shaders);
+                model.decoder_on(Box::new(executor.expect("the shaders compile")), 64)
+            };
+            let close = |actual: &[f32], expected: &[f32], what: &str| {
+                let error = actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
+                if error > 0.0 {
+                    eprintln!("ERR {kv_type:?} {what} {error}");
+                }
+                let fits = actual.len() == expected.len() && error <= tolerance;
+                assert!(fits, "{adapter}, caches of {}, {what}: a logit is off by {error}", kv_type.name());
+            };
+            let (mut step, mut whole) = (decoder(), decoder());
+            let rows: Vec<&[f32]> = expected.chunks_exact(expected.len() / ids.len()).collect();
+            for n in 1..=ids.len() {
+                let logits = step.decode(ids[n - 1]).expect("one token").to_vec();
+                whole.rewind(0);
+                let all = whole.score(&ids[..n]).expect("a pass over all");
+                close(&logits, &all[all.len() - logits.len()..], &format!("length {n}, token by token and at once"));
+                close(&logits, rows[n - 1], &format!("length {n}, token by token and on the CPU"));
+                close(all, &rows[..n].concat(), &format!("length {n}, at once and on the CPU"));
+            }
+            // A prompt in two parts, and again after a rewind.
+            whole.rewind(20);
+            close(whole.prefill(&ids[20..]).expect("the rest of the prompt"), rows[63], "in two parts");
+        }
+    }
 }
 
 /// Over the borders of ranges of keys, which decoding shares among tasks and a prompt walks through.
@@ -370,6 +416,32 @@ fn the_default_model_is_as_the_reference_says() {
         assert!(logit_error <= 2e-3, "{prompt:?}: a logit is off by {logit_error}");
         // Where two tokens are as good as each other, either may follow.
         assert!(greedy_equal >= greedy_required, "{prompt:?}: token {greedy_equal}");
+    }
+}
+
+/// The same on a GPU, and with caches of f16 the bound that docs/gpu.md states.
+#[test]
+fn the_default_model_on_a_gpu_is_as_the_reference_says() {
+    let Some((f32, _)) = default_model() else { return };
+    let adapter = run::adapters()[0];
+    let half = Limits { logit_tolerance: 0.1, nll_tolerance: 5e-3, gap: 0.2 };
+    let mut kinds = vec![(KvType::F32, Limits::default(), 8)];
+    if adapter.f16 {
+        kinds.push((KvType::F16, half, 3));
+    }
+    for (kv_type, limits, count) in kinds {
+        let source = module(&f32.checkpoint, kv_type, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+        let compiled = compile::compile_gpu(&source, adapter, Options::default()).expect("the model compiles");
+        let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
+        let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
+        let executor =
+            gpu::Executor::new(run::gpu(), compiled.program, &compiled.shaders).expect("the shaders compile");
+        let mut decoder = f32.decoder_on(Box::new(executor), reference::context(&rows));
+        for row in &rows[..count] {
+            let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
+            let Outcome { prompt, logit_error, nll_error, pass, .. } = outcome;
+            assert!(pass, "caches of {}, {prompt:?}: {logit_error} and {nll_error}", kv_type.name());
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! GPUs: what an adapter offers, as the compiler takes it, and what it can do at most.
 
+pub mod check;
 pub mod roof;
 
 use kforge_passes::adapter;

@@ -1,7 +1,7 @@
 //! `kforge-run compile`: a module's kernels as an object, for this machine or another.
 
-use crate::{Common, compile};
-use anyhow::{Context as _, Result};
+use crate::{Common, Target as Place, compile};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use kforge_lowering::compile::{Output, Target, lower};
 use kforge_runtime::cache::write_whole;
@@ -35,6 +35,12 @@ enum Emit {
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    if common.target != Place::Cpu {
+        bail!(
+            "compile makes machine code of a CPU; leave --target out (kforge-opt --kforge-gpu and kforge-translate \
+             --mlir-to-wgsl make a GPU's shaders)"
+        );
+    }
     let target = match &options.target_triple {
         Some(triple) => Target::of_triple(triple, compile::isa(common)?)?,
         None => compile::target(common)?,

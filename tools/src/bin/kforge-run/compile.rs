@@ -94,6 +94,9 @@ pub fn compile_gpu(common: &Common, source: &str, adapter: &gpu::Adapter) -> Res
     if common.cpu_features.is_some() {
         bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
     }
+    if options.tuning.mode.measures() {
+        bail!("the tuner measures no kernels of a GPU; leave --tuning out");
+    }
     let pipeline = compile::gpu_pipeline(features(adapter), options);
     if let Some(directory) = &common.dump_ir {
         dump(directory, source, &pipeline)?;
@@ -137,7 +140,13 @@ pub fn on_target<T>(common: &Common, work: impl Fn(&Common) -> Result<T>) -> Res
         return work(common);
     }
     let on = |target| work(&Common { target, ..common.clone() });
-    let found = gpu::Adapter::choose(common.adapter.as_deref())?;
+    let found = match gpu::Adapter::choose(common.adapter.as_deref()) {
+        Err(error) if common.adapter.is_none() => {
+            eprintln!("kforge-run: {error}: the CPU it is");
+            return on(Place::Cpu);
+        }
+        found => found?,
+    };
     if found.is_software() && common.adapter.is_none() {
         eprintln!("kforge-run: this machine has no GPU ({} is software): the CPU it is", found.name());
         return on(Place::Cpu);

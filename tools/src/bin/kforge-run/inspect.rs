@@ -1,10 +1,11 @@
 //! `kforge-run inspect`: the launch program of a module, or what a checkpoint says of itself.
 
-use crate::{Common, compile, model};
-use anyhow::{Context as _, Result};
+use crate::{Common, Target, compile, model};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_program::{Buffer, Function, Program};
+use kforge_runtime::gpu;
 use std::{fs, path::Path, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -19,7 +20,14 @@ pub struct Options {
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if Path::new(&options.file).extension().is_some_and(|e| e == "mlir") {
         let source = fs::read_to_string(&options.file).with_context(|| format!("{} cannot be read", options.file))?;
-        let program = compile::compile(common, &source)?.program;
+        let program = match common.target {
+            Target::Cpu => compile::compile(common, &source)?.program,
+            Target::Gpu => {
+                let adapter = gpu::Adapter::choose(common.adapter.as_deref())?;
+                compile::compile_gpu(common, &source, &adapter)?.program
+            }
+            _ => bail!("inspect shows a launch program of the CPU or a GPU; give --target cpu or gpu"),
+        };
         if options.json {
             println!("{}", serde_json::to_string_pretty(&program)?);
         } else {

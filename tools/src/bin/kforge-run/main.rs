@@ -4,6 +4,7 @@ mod aot;
 mod asm;
 mod bench;
 mod compile;
+mod diagnose;
 mod emit;
 mod function;
 mod generate;
@@ -140,6 +141,8 @@ enum Command {
     Tune(tune::Options),
     /// Measure what this machine can do at most: multiply-adds and reading
     Roofline(roofline::Options),
+    /// List the GPUs of this machine, what kernels get of them, and whether they compute
+    DiagnoseGpu(diagnose::Options),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Command),
@@ -182,6 +185,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Verify(options)) => verify::run(common, &options),
         Some(Command::Tune(options)) => tune::run(common, &options),
         Some(Command::Roofline(options)) => roofline::run(common, &options),
+        Some(Command::DiagnoseGpu(options)) => diagnose::run(common, &options),
         Some(Command::Bench(command)) => bench::run(common, &command),
         Some(Command::BenchmarkMatmul(options)) => matmul::run(common, &options),
         Some(Command::BenchmarkSuite(options)) => suite::run(common, &options),

@@ -32,16 +32,16 @@ struct Report {
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    match common.target {
-        Target::Cpu => {}
-        Target::Gpu => return on_gpu(common, options),
-        _ => bail!("roofline measures a CPU or a GPU; give --target cpu or gpu"),
-    }
     if common.cpu_features.is_some() {
         bail!("roofline takes the best of every instruction set that this machine has; leave --cpu-features out");
     }
     if options.bytes == 0 {
         bail!("--bytes is 0; give what is read over and over, far more than the caches hold");
+    }
+    match common.target {
+        Target::Cpu => {}
+        Target::Gpu => return on_gpu(common, options),
+        _ => bail!("roofline measures a CPU or a GPU; give --target cpu or gpu"),
     }
     // It is there twice, on ordinary and on huge pages.
     let most = memory::physical() / 4;
