@@ -4,7 +4,7 @@
 // RUN: kforge-opt %s --outline-groups --select-kernels=isa=neon --tile --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: {{^}}tile{{$}}
-// STATS-NEXT: (S) 7 tiled
+// STATS-NEXT: (S) 9 tiled
 
 // One row group a register: wide outputs take four where there are registers, eight rows leave room for fewer.
 // CHECK-LABEL: @gemv
@@ -64,4 +64,24 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
     transformer.yield %1 : tensor<1x64xf32>
   }
   return %0 : tensor<1x64xf32>
+}
+
+// A GPU's tiles: by rows and columns of the result, whatever the weight is stored in, and within what the adapter has.
+// RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152" --tile | FileCheck %s --check-prefix=GPU
+// RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152 factors=f16" --tile | FileCheck %s --check-prefix=MMA
+// RUN: kforge-opt %s --outline-groups --select-kernels=isa=gpu --tile | FileCheck %s --check-prefix=LEAST
+// GPU-LABEL: @prompt
+// GPU: <"gemm", tile = [128, 128, 16, 8, 8]>
+// GPU: <"gemm", tile = [64, 64, 16, 4, 4]>
+// MMA-LABEL: @prompt
+// MMA: <"mma", tile = [128, 128, 32, 64, 64]>
+// MMA: <"mma", tile = [32, 64, 32, 16, 32]>
+// LEAST-LABEL: @prompt
+// LEAST: <"gemm", tile = [64, 64, 8, 4, 4]>
+// LEAST: <"gemm", tile = [32, 64, 16, 4, 4]>
+func.func @prompt(%x: tensor<?x256xf32>, %w: !transformer.quant<q4_k, 4096x256>, %v: tensor<1024x256xf32>)
+    -> (tensor<?x4096xf32>, tensor<?x1024xf32>) {
+  %0 = transformer.linear %x, %w : tensor<?x256xf32>, !transformer.quant<q4_k, 4096x256> -> tensor<?x4096xf32>
+  %1 = transformer.linear %x, %v : tensor<?x256xf32>, tensor<1024x256xf32> -> tensor<?x1024xf32>
+  return %0, %1 : tensor<?x4096xf32>, tensor<?x1024xf32>
 }

@@ -89,10 +89,10 @@ const BUSY: usize = 128;
 /// Rows, columns and number of a group's products.
 fn products(inner: &[OperationRef<'_, '_>]) -> (usize, usize, usize) {
     let linears: Vec<_> = inner.iter().filter(|op| op_name(*op) == "transformer.linear").collect();
-    let shape = |i: usize| linears.first().and_then(|op| op.operand(i).ok()).map(|v| dims(v.r#type()));
-    let rows = shape(0)
-        .map_or(1, |dims| dims.iter().rev().skip(1).try_fold(1, |rows, d| d.map(|d| rows * d)).unwrap_or(PROMPT));
-    (rows, shape(1).and_then(|dims| dims.first().copied().flatten()).unwrap_or(1), linears.len())
+    let mut shape = linears.first().and_then(|op| op.result(0).ok()).map(|y| dims(y.r#type())).unwrap_or_default();
+    let columns = shape.pop().flatten().unwrap_or(1);
+    let rows = shape.into_iter().try_fold(1, |rows, d| d.map(|d| rows * d)).unwrap_or(PROMPT);
+    (rows, columns, linears.len())
 }
 
 /// The largest of `tiles`, BM and BN first, of which there are enough, or the last.
@@ -107,8 +107,8 @@ fn gpu_gemm(inner: &[OperationRef<'_, '_>], adapter: Adapter) -> Vec<usize> {
     let (rows, columns, linears) = products(inner);
     // Gate and up, whose products meet, take twice the registers and the memory.
     let tiles = match linears {
-        2 => [[128, 64, 16, 8, 4], [64, 64, 16, 4, 4], [32, 64, 16, 2, 4], [32, 32, 8, 2, 4]],
-        _ => [[128, 128, 16, 8, 8], [64, 64, 16, 4, 4], [32, 64, 16, 4, 4], [32, 32, 8, 2, 4]],
+        2 => [[128, 64, 16, 8, 4], [64, 64, 16, 4, 4], [64, 64, 8, 4, 4], [32, 64, 16, 2, 4], [32, 32, 8, 2, 4]],
+        _ => [[128, 128, 16, 8, 8], [64, 64, 16, 4, 4], [64, 64, 8, 4, 4], [32, 64, 16, 4, 4], [32, 32, 8, 2, 4]],
     };
     let weights = if linears == 2 { 2 } else { 1 };
     let fits = |[bm, bn, bk, tm, tn]: &[usize; 5]| {
