@@ -78,7 +78,7 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
 // MMA: <"mma", tile = [32, 64, 32, 16, 32]>
 // LEAST-LABEL: @prompt
 // LEAST: <"gemm", tile = [64, 64, 8, 4, 4]>
-// LEAST: <"gemm", tile = [32, 64, 16, 4, 4]>
+// LEAST: <"gemm", tile = [64, 64, 8, 4, 4]>
 func.func @prompt(%x: tensor<?x256xf32>, %w: !transformer.quant<q4_k, 4096x256>, %v: tensor<1024x256xf32>)
     -> (tensor<?x4096xf32>, tensor<?x1024xf32>) {
   %0 = transformer.linear %x, %w : tensor<?x256xf32>, !transformer.quant<q4_k, 4096x256> -> tensor<?x4096xf32>
