@@ -7,6 +7,17 @@
 // RUN: kforge-run generate --model random:tiny --target gpu --prompt-ids 1,2,3 --max-tokens 4 2>&1 \
 // RUN:   | FileCheck %s --check-prefix=GENERATE
 
+// RUN: kforge-run bench suite --target gpu --quick --filter norm/1x576 --output %t.json | FileCheck %s --check-prefix=SUITE
+// RUN: kforge-run bench suite --from %t.json --baseline %t.json | FileCheck %s --check-prefix=SAME
+// RUN: kforge-run bench matmul --target gpu --m 5 --n 33 --k 64 -r 1 --weight q4_1 | FileCheck %s --check-prefix=MATMUL
+// RUN: kforge-run roofline --target gpu --bytes 1000000 | FileCheck %s --check-prefix=ROOF
+
+// SUITE: | norm/1x576 |
+// SUITE: f32 peak {{[0-9]+}} GFLOP/s (fma){{$}}
+// SAME: no row is slower beyond the noise
+// MATMUL: | reference | cpu {{.*}}| f32 x q4_1 |
+// MATMUL: | gpu {{.*}}| f32 x q4_1 |
+// ROOF: f32 {{[0-9]+}} GFLOP/s; copies of {{[0-9.]+}} MB at {{[0-9.]+}} GB/s, read and written
 // CHECK: sizes = [5, 3]
 // CHECK: result 0: max abs {{.*}} over 15 elements
 // CHECK-NOT: outside

@@ -42,6 +42,9 @@ func.func @main(%a: {a}) -> {c} {{
     }
 }
 
+/// What a product of two factors that are rounded to f16 is off by, of itself: half a unit in the last place of either.
+pub const HALF_FACTORS: f64 = 1.0 / 1024.0;
+
 /// Multiply-adds in f64 that a check may take: a tenth of a second.
 const WORK: usize = 100_000_000;
 
@@ -118,6 +121,14 @@ impl Product {
     /// # Errors
     /// If an element is off by more, or C is no float matrix of that shape.
     pub fn check(&self, c: &Tensor) -> Result<f64> {
+        self.check_of(c, 0.0)
+    }
+
+    /// The same of products that may each be off by `rounding` of themselves.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_of(&self, c: &Tensor, rounding: f64) -> Result<f64> {
         let Shape { n, k, .. } = self.shape;
         // Half a unit in the last place, relative, and in the subnormal range.
         let (relative, least) = match c.element() {
@@ -128,7 +139,7 @@ impl Product {
         };
         let mut largest = 0f64;
         for Checked { index, actual, exact, magnitude } in self.checked(c)? {
-            let chain = LAMBDA * (k as f64).sqrt() * 2f64.powi(-24) * magnitude;
+            let chain = (LAMBDA * (k as f64).sqrt() * 2f64.powi(-24) + rounding) * magnitude;
             let bound = chain + relative * (exact.abs() + chain) + least;
             let error = (actual - exact).abs();
             if error.is_nan() || error > bound {

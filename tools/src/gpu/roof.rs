@@ -35,7 +35,23 @@ pub struct Roof {
 /// # Errors
 /// If the GPU fails.
 pub fn measure(gpu: &gpu::Gpu, bytes: u64) -> Result<Roof> {
-    let chains = rate(gpu, CHAINS, &[])?;
+    let (copy_gb_s, copy_bytes) = copies(gpu, bytes)?;
+    Ok(Roof { adapter: gpu.adapter.name().to_owned(), f32_gflops: f32_gflops(gpu)?, copy_gb_s, copy_bytes })
+}
+
+/// 1e9 multiply-adds of f32 a second, each two operations.
+///
+/// # Errors
+/// If the GPU fails.
+pub fn f32_gflops(gpu: &gpu::Gpu) -> Result<f64> {
+    Ok(2.0 * MULTIPLY_ADDS * rate(gpu, CHAINS, &[])? / 1e9)
+}
+
+/// 1e9 bytes a second of copies of about `bytes`, read and written, and how many they are.
+///
+/// # Errors
+/// If the GPU fails.
+pub fn copies(gpu: &gpu::Gpu, bytes: u64) -> Result<(f64, u64)> {
     // No more than one binding holds, which is what a weight can have.
     let most = gpu.adapter.limits().max_storage_buffer_binding_size.min(1 << 31) / WORKGROUP;
     let workgroups = (bytes / 2).div_ceil(WORKGROUP).clamp(1, most);
@@ -44,12 +60,7 @@ pub fn measure(gpu: &gpu::Gpu, bytes: u64) -> Result<Roof> {
     let dims = [workgroups as usize, WORKGROUP as usize / 4];
     let input = View { dims: &dims, element: Element::F32, bytes: &zeros };
     let copies = rate(gpu, &COPIES.replace("WORKGROUPS", &workgroups.to_string()), &[input])?;
-    Ok(Roof {
-        adapter: gpu.adapter.name().to_owned(),
-        f32_gflops: 2.0 * MULTIPLY_ADDS * chains / 1e9,
-        copy_gb_s: copy_bytes as f64 * copies / 1e9,
-        copy_bytes,
-    })
+    Ok((copy_bytes as f64 * copies / 1e9, copy_bytes))
 }
 
 /// Calls a second of a launch program's `main`, at best.

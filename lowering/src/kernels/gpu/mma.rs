@@ -9,8 +9,8 @@
 //! w  [BN][BK / 4 + 2] vector<4xf16>, of each weight, likewise: factors that meet are neighbours in both
 //! y  [subgroups][16][4] vector<4xf32>, of each weight: sums on their way to bias, epilogue and store
 //! ```
-//! An f16 has eleven bits: of factors in f32, each is off by 2^-12 of itself at most (dequantised weights too), and so is
-//! every product by 2^-11; the sums are as exact as elsewhere. Factors of f16 are taken as they are.
+//! An f16 has eleven bits: of factors in f32, each is off by 2^-11 of itself at most (dequantised weights too), and so is
+//! every product by 2^-10; the sums are as exact as elsewhere. Factors of f16 are taken as they are.
 
 use super::{
     Target,

@@ -5,7 +5,7 @@
 //! alone are timed, many to a submission, as what lies in its memory stays there. Before any figure is printed, each answer
 //! is compared with sums in f64.
 
-use crate::{Common, Target, bench::median, compile};
+use crate::{Common, Numerics, Target, bench::median, compile};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
@@ -15,7 +15,7 @@ use kforge_quant::BlockFormat;
 use kforge_reference::{Tensor, linear, random};
 use kforge_runtime::{Execute, Executor, memory};
 use kforge_tools::{
-    product::{Product, Shape},
+    product::{HALF_FACTORS, Product, Shape},
     tensors::{self, Inputs, set_weight},
 };
 use serde::Serialize;
@@ -138,7 +138,8 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
             Kernel::Gpu => {
                 let mut executor = compile::executor(common, &source)?;
                 backend = executor.machine();
-                (1, launched(options, &product, &a, &b, &mut *executor)?)
+                let rounding = if common.numerics == Numerics::Fast { HALF_FACTORS } else { 0.0 };
+                (1, launched(options, (&product, rounding), &a, &b, &mut *executor)?)
             }
             Kernel::Tuned => {
                 let compiled = compile::compile_as(common, &source, tuned)?;
@@ -269,14 +270,15 @@ fn executed(
 /// The same of the launches on a GPU.
 fn launched(
     options: &Options,
-    product: &Product,
+    (product, rounding): (&Product, f64),
     a: &Tensor,
     b: &Tensor,
     executor: &mut dyn Execute,
 ) -> Result<(f64, Vec<f64>)> {
     set_weight(executor, "b", b)?;
     let c = tensors::call(executor, "main", [a])?.pop().context("the function has no result")?;
-    let error = product.check(&c).with_context(|| format!("the compiled kernel on {}", executor.machine()))?;
+    let error =
+        product.check_of(&c, rounding).with_context(|| format!("the compiled kernel on {}", executor.machine()))?;
     let time = |executor: &mut dyn Execute, calls: u64| -> Result<f64> {
         let begin = Instant::now();
         executor.rerun("main", calls)?;

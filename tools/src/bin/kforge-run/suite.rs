@@ -4,6 +4,7 @@
 //! A case is a function of one op, compiled as every other. It is called once, its answer is compared with the
 //! reference, and then its launches are run again and again on the operands that the call left in place: the time is
 //! what a decoder spends in them, without the copying of a caller's tensors. All cases have a turn, then all again.
+//! A GPU gets the launches of a sample in one submission, and its roofs are chains of multiply-adds and copies.
 //! Over each row is a roof, measured in the same run before and after each turn: its operations at the peak of
 //! multiply-adds, or its bytes at the rate at which threads read as many bytes over and over, whichever takes longer.
 
@@ -19,8 +20,10 @@ use clap::Args;
 use kforge_runtime::{
     Execute, Roofline,
     cache::write_whole,
+    gpu,
     roofline::{ComputeRoof, compute_roof},
 };
+use kforge_tools::gpu::{features, roof};
 use peers::Peer;
 use report::{Limit, Machine, Report, Roof, Roofs, Row, Time, VERSION, Versions};
 use std::{
@@ -81,6 +84,8 @@ const ROUNDS: usize = 3;
 
 /// A sample is the mean of as many calls as take this long: reading the clock and the first miss are then nothing.
 const SAMPLE: Duration = Duration::from_millis(1);
+/// The same of a GPU, to which they must be sent.
+const SUBMISSION: Duration = Duration::from_millis(10);
 
 /// How often a roof that a row went through is measured again.
 const AGAIN: usize = 10;
@@ -90,8 +95,11 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         print!("{}", report::schema()?);
         return Ok(ExitCode::SUCCESS);
     }
-    if common.target != Target::Cpu {
-        bail!("bench suite measures the CPU; leave --target out");
+    if !matches!(common.target, Target::Cpu | Target::Gpu) {
+        bail!("bench suite measures a CPU or a GPU; give --target cpu or gpu");
+    }
+    if common.target == Target::Gpu && options.peers.is_some() {
+        bail!("--peers times libraries of the CPU; leave it out, or run scripts/gpu_peers.py for cuBLAS");
     }
     if !(options.tolerance.is_finite() && options.tolerance >= 0.0) {
         bail!("--tolerance {} is no percentage", options.tolerance);
@@ -154,7 +162,7 @@ fn against(baseline: &Report, report: &Report, options: &Options) -> ExitCode {
 
 fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Report> {
     let filter = options.filter.as_deref().unwrap_or_default();
-    let cases: Vec<Case> = cases::all().into_iter().filter(|c| c.name.contains(filter)).collect();
+    let cases: Vec<Case> = cases::all(large(common)?).into_iter().filter(|c| c.name.contains(filter)).collect();
     if cases.is_empty() {
         bail!("--filter {filter} leaves no case; try matmul, linear/q4_1, attention or norm");
     }
@@ -167,8 +175,7 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
         None => vec![],
     };
     let budget = if options.quick { QUICK } else { FULL };
-    let mut limits =
-        Limits { threads, pattern: budget.pattern, compute: compute_roof(threads)?, reads: HashMap::new() };
+    let mut limits = Limits::new(common, budget)?;
     let mut report = Report {
         schema_version: VERSION,
         versions: versions(),
@@ -212,47 +219,100 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
     Ok(report)
 }
 
+/// Whether the machine is a GPU, and no software, that large cases are made for.
+fn large(common: &Common) -> Result<bool> {
+    Ok(common.target == Target::Gpu && !gpu::Adapter::choose(common.adapter.as_deref())?.is_software())
+}
+
+/// What is measured.
+enum On {
+    Cpu {
+        threads: usize,
+        /// For each access pattern of a read roof.
+        pattern: Duration,
+    },
+    Gpu(Box<gpu::Gpu>),
+}
+
 /// What the machine can do, the best seen in the run.
 struct Limits {
-    threads: usize,
-    /// For each access pattern of a read roof.
-    pattern: Duration,
-    compute: ComputeRoof,
+    on: On,
+    compute: Roofs,
     /// GB/s by footprint.
     reads: HashMap<u64, f64>,
 }
 
 impl Limits {
+    fn new(common: &Common, budget: Budget) -> Result<Limits> {
+        let on = match common.target {
+            Target::Gpu => On::Gpu(Box::new(gpu::Adapter::choose(common.adapter.as_deref())?.open()?)),
+            _ => On::Cpu { threads: common.thread_count(), pattern: budget.pattern },
+        };
+        Ok(Limits { compute: on.compute()?, on, reads: HashMap::new() })
+    }
+
     fn raise_compute(&mut self) -> Result<()> {
-        let again = compute_roof(self.threads)?;
+        let again = self.on.compute()?;
         self.compute.f32_gflops = self.compute.f32_gflops.max(again.f32_gflops);
-        self.compute.int8_gops = self.compute.int8_gops.max(again.int8_gops);
+        self.compute.int8_gops = self.compute.int8_gops.zip(again.int8_gops).map(|(best, again)| best.max(again));
         Ok(())
     }
 
-    /// GB/s at which the bytes of a case are read over and over, measured once more.
-    fn raise_read(&mut self, case: &Case, footprint: &Roofline) -> Result<()> {
-        let read = footprint.read_gb_s(self.threads, self.pattern)?;
-        let most = self.reads.entry(case.work.bytes()).or_insert(read);
+    /// Memory of as many bytes as a case reads; a GPU's is made when it is measured.
+    fn footprint(&self, case: &Case) -> Result<Option<Roofline>> {
+        match self.on {
+            On::Cpu { .. } => Ok(Some(Roofline::new(usize::try_from(case.work.bytes())?)?)),
+            On::Gpu(_) => Ok(None),
+        }
+    }
+
+    /// GB/s at which the bytes of a case are read over and over, or copied by a GPU, measured once more.
+    fn raise_read(&mut self, case: &Case, footprint: Option<&Roofline>) -> Result<()> {
+        let bytes = case.work.bytes();
+        let read = match (&self.on, footprint) {
+            (On::Cpu { threads, pattern }, Some(footprint)) => footprint.read_gb_s(*threads, *pattern)?,
+            (On::Cpu { .. }, None) => bail!("a CPU's read roof is measured over memory"),
+            // Once is enough: nobody else is on it.
+            (On::Gpu(_), _) if self.reads.contains_key(&bytes) => return Ok(()),
+            (On::Gpu(gpu), _) => roof::copies(gpu, bytes)?.0,
+        };
+        let most = self.reads.entry(bytes).or_insert(read);
         *most = most.max(read);
         Ok(())
     }
 
     fn roofs(&self) -> Roofs {
-        let ComputeRoof { f32_gflops, f32_instruction, int8_gops, int8_instruction } = self.compute.clone();
-        Roofs { f32_gflops, f32_instruction, int8_gops, int8_instruction }
+        self.compute.clone()
     }
 
     /// The roof over a case whose bytes have been read.
     fn over(&self, case: &Case) -> Roof {
-        let (by, peak) = match case.work.is_int8(case.numerics) {
-            true => (Limit::Int8, self.compute.int8_gops),
-            false => (Limit::F32, self.compute.f32_gflops),
+        let (by, peak) = match self.compute.int8_gops {
+            Some(int8) if case.work.is_int8(case.numerics) => (Limit::Int8, int8),
+            _ => (Limit::F32, self.compute.f32_gflops),
         };
         let read_gb_s = self.reads[&case.work.bytes()];
         let computing = case.work.operations() as f64 / peak / 1e3;
         let reading = case.work.bytes() as f64 / read_gb_s / 1e3;
         Roof { by: if computing > reading { by } else { Limit::Reading }, us: computing.max(reading), read_gb_s }
+    }
+}
+
+impl On {
+    fn compute(&self) -> Result<Roofs> {
+        Ok(match self {
+            On::Cpu { threads, .. } => {
+                let ComputeRoof { f32_gflops, f32_instruction, int8_gops, int8_instruction } = compute_roof(*threads)?;
+                let (int8_gops, int8_instruction) = (Some(int8_gops), Some(int8_instruction));
+                Roofs { f32_gflops, f32_instruction, int8_gops, int8_instruction }
+            }
+            On::Gpu(gpu) => Roofs {
+                f32_gflops: roof::f32_gflops(gpu)?,
+                f32_instruction: "fma".into(),
+                int8_gops: None,
+                int8_instruction: None,
+            },
+        })
     }
 }
 
@@ -271,8 +331,8 @@ struct Run<'c> {
 impl Run<'_> {
     /// Once more, and each library after it.
     fn turn(&mut self, budget: Budget, limits: &mut Limits, peers: &mut [Peer]) -> Result<()> {
-        let footprint = Roofline::new(usize::try_from(self.case.work.bytes())?)?;
-        limits.raise_read(self.case, &footprint)?;
+        let footprint = limits.footprint(self.case)?;
+        limits.raise_read(self.case, footprint.as_ref())?;
         self.calls = warm_up(&mut *self.loaded.executor)?;
         self.samples.extend(sample(&mut *self.loaded.executor, self.calls, budget)?);
         if let Some(shape) = self.case.work.f32_product() {
@@ -283,7 +343,7 @@ impl Run<'_> {
                 *error = answer.relative_error;
             }
         }
-        limits.raise_read(self.case, &footprint)?;
+        limits.raise_read(self.case, footprint.as_ref())?;
         let median_us = median(&self.samples);
         for _ in 0..AGAIN {
             if limits.over(self.case).us <= median_us {
@@ -291,7 +351,7 @@ impl Run<'_> {
             }
             // The machine was held up while its limit was measured.
             limits.raise_compute()?;
-            limits.raise_read(self.case, &footprint)?;
+            limits.raise_read(self.case, footprint.as_ref())?;
         }
         Ok(())
     }
@@ -331,12 +391,13 @@ impl Run<'_> {
 fn warm_up(executor: &mut dyn Execute) -> Result<u64> {
     let begin = Instant::now();
     let mut calls = 0;
+    let sample = if executor.is_gpu() { SUBMISSION } else { SAMPLE };
     while calls < 2 || begin.elapsed() < 10 * SAMPLE {
         executor.rerun("main", 1)?;
         calls += 1;
     }
     let one = begin.elapsed().as_secs_f64() / calls as f64;
-    Ok((SAMPLE.as_secs_f64() / one).ceil() as u64)
+    Ok((sample.as_secs_f64() / one).ceil() as u64)
 }
 
 /// Microseconds of a call, sample by sample.
@@ -367,17 +428,21 @@ fn time(samples: &[f64], calls: u64) -> Time {
 fn summary(report: &Report) -> String {
     let Report { versions, machine, roofs, .. } = report;
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
+    // A GPU has neither.
+    let (threads, int8) = match (roofs.int8_gops, &roofs.int8_instruction) {
+        (Some(gops), Some(instruction)) => (
+            format!("{} of {} cores, ", machine.threads, machine.cores),
+            format!(", int8 peak {gops:.0} GOP/s ({instruction})"),
+        ),
+        _ => Default::default(),
+    };
     let mut text = format!(
-        "{}, {} of {} cores, {}; f32 peak {:.0} GFLOP/s ({}), int8 peak {:.0} GOP/s ({})\n\
+        "{}, {threads}{}; f32 peak {:.0} GFLOP/s ({}){int8}\n\
          kernelforge {} (commit {}), LLVM {}, {}",
         machine.cpu,
-        machine.threads,
-        machine.cores,
         machine.isa,
         roofs.f32_gflops,
         roofs.f32_instruction,
-        roofs.int8_gops,
-        roofs.int8_instruction,
         versions.kernelforge,
         or_unknown(&versions.commit),
         versions.llvm,
@@ -397,6 +462,17 @@ fn summary(report: &Report) -> String {
 }
 
 fn machine(common: &Common) -> Result<Machine> {
+    if common.target == Target::Gpu {
+        let adapter = gpu::Adapter::choose(common.adapter.as_deref())?;
+        return Ok(Machine {
+            cpu: adapter.name().to_owned(),
+            target_cpu: adapter.identity(),
+            os: env::consts::OS.into(),
+            cores: 1,
+            threads: 1,
+            isa: features(&adapter).to_string(),
+        });
+    }
     let target = compile::target(common)?;
     Ok(Machine {
         cpu: cpu_name().unwrap_or_else(|| target.cpu.clone()),

@@ -10,7 +10,7 @@ use kforge_reference::{
 };
 use kforge_runtime::Execute;
 use kforge_tools::{
-    product::{Errors, Product, Shape},
+    product::{Errors, HALF_FACTORS, Product, Shape},
     tensors::{self, program_element, set_weight},
 };
 
@@ -66,9 +66,20 @@ pub enum Work {
     Norm { rows: usize, width: usize },
 }
 
-/// Every case, those of one weight together.
-pub fn all() -> Vec<Case> {
+/// For a GPU: rows and a square weight.
+const LARGE: [(usize, usize); 2] = [(4096, 4096), (1, 16384)];
+
+/// Every case, those of one weight together; `large` adds those of a GPU.
+pub fn all(large: bool) -> Vec<Case> {
     let mut cases = vec![];
+    for (m, n) in if large { &LARGE[..] } else { &[] } {
+        let shape = Shape { m: *m, n: *n, k: *n };
+        let formats = [BlockFormat::Q4_1, BlockFormat::Q4_K].map(ReferenceElement::Quant);
+        for weight in [ReferenceElement::F32, ReferenceElement::F16].into_iter().chain(formats) {
+            let name = format!("linear/{weight}/{m}x{n}x{n}/exact");
+            cases.push(Case { name, numerics: Numerics::Exact, work: Work::Linear { shape, weight } });
+        }
+    }
     for [m, n, k] in MATMULS {
         let work = Work::Linear { shape: Shape { m, n, k }, weight: ReferenceElement::F32 };
         cases.push(Case { name: format!("matmul/{m}x{n}x{k}"), numerics: Numerics::Exact, work });
@@ -115,6 +126,7 @@ impl Work {
             Work::Linear { shape: Shape { m, n, k }, weight } => {
                 let weight = match weight {
                     ReferenceElement::Quant(format) => format.bytes(n, k).unwrap_or(0),
+                    ReferenceElement::F16 => 2 * n * k,
                     _ => 4 * n * k,
                 };
                 4 * m * k + weight
@@ -221,11 +233,11 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
             set_weight(&mut *executor, "b", b)?;
             let c = call(&mut *executor, "main", [&a])?;
             let product = Product::new(shape, &a, b)?;
-            if case.work.is_int8(case.numerics) {
-                Product::new(shape, &quantize(&a)?, b)?.check(&c)?;
-            } else {
-                product.check(&c)?;
-            }
+            match case.work.is_int8(case.numerics) {
+                true if executor.is_gpu() => product.check_of(&c, HALF_FACTORS)?,
+                true => Product::new(shape, &quantize(&a)?, b)?.check(&c)?,
+                false => product.check(&c)?,
+            };
             product.errors(&c)?
         }
         Work::Attention { rows, context } => {

@@ -43,16 +43,16 @@ pub struct Versions {
 /// Where they were measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
-    /// As the processor calls itself.
+    /// As the processor calls itself, or a GPU's driver calls it.
     pub cpu: String,
-    /// As LLVM calls what code was generated for.
+    /// As LLVM calls what code was generated for; of a GPU its backend, numbers and driver.
     pub target_cpu: String,
     pub os: String,
     /// Cores that the program may use.
     pub cores: u64,
     /// Threads that the kernels ran on.
     pub threads: u64,
-    /// The instruction set that the kernels were generated for.
+    /// The instruction set that the kernels were generated for, or what they may use of a GPU.
     pub isa: String,
 }
 
@@ -62,9 +62,9 @@ pub struct Roofs {
     pub f32_gflops: f64,
     /// The instruction that gave it.
     pub f32_instruction: String,
-    /// Of 8-bit integers summed in 32 bits.
-    pub int8_gops: f64,
-    pub int8_instruction: String,
+    /// Of 8-bit integers summed in 32 bits; null of a GPU, whose kernels multiply none.
+    pub int8_gops: Option<f64>,
+    pub int8_instruction: Option<String>,
 }
 
 /// One case.
@@ -276,8 +276,8 @@ pub mod tests {
             roofs: Roofs {
                 f32_gflops: 200.0,
                 f32_instruction: "vfmadd".into(),
-                int8_gops: 400.0,
-                int8_instruction: "vpmaddubsw".into(),
+                int8_gops: Some(400.0),
+                int8_instruction: Some("vpmaddubsw".into()),
             },
             rows: rows.iter().map(row).collect(),
         }
