@@ -4,7 +4,7 @@
 //! tokens and computes the logits of each. `@ d4096` is after 4096 tokens that are in the
 //! cache already. No sampling; one untimed round comes first.
 
-use crate::{Common, Numerics, matmul, model, profile, suite, trace};
+use crate::{Common, Numerics, compile, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
@@ -12,7 +12,6 @@ use kforge_checkpoint::Checkpoint;
 use kforge_runtime::{
     Decoder, Roofline,
     decoder::{DECODE, PREFILL},
-    gpu,
 };
 use profile::{Call, Work};
 use serde::Serialize;
@@ -231,7 +230,7 @@ fn measure(
 fn roof(common: &Common, decoder: &Decoder) -> Result<profile::Roof> {
     let bytes = profile::weights(decoder.executor().program())?;
     if decoder.executor().is_gpu() {
-        let gpu = gpu::Adapter::choose(common.adapter.as_deref())?.open()?;
+        let gpu = compile::gpu(common)?;
         return Ok(kforge_tools::gpu::roof::measure(&gpu, bytes as u64)?.into());
     }
     Ok(Roofline::new(bytes)?.measure(decoder.executor().threads())?.into())

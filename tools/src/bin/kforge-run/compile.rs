@@ -15,7 +15,7 @@ use kforge_runtime::{
     gpu,
 };
 use kforge_tools::gpu::features;
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::OnceLock, time::Duration};
 
 /// The instruction set that the options name.
 pub fn isa(common: &Common) -> Result<Option<Isa>> {
@@ -116,6 +116,16 @@ pub fn compile_gpu(common: &Common, source: &str, adapter: &gpu::Adapter) -> Res
     Ok(compiled)
 }
 
+/// The GPU that the options name, opened once: a driver gives a process only so many devices.
+pub fn gpu(common: &Common) -> Result<gpu::Gpu> {
+    static OPEN: OnceLock<gpu::Gpu> = OnceLock::new();
+    if let Some(gpu) = OPEN.get() {
+        return Ok(gpu.clone());
+    }
+    let gpu = gpu::Adapter::choose(common.adapter.as_deref())?.open()?;
+    Ok(OPEN.get_or_init(|| gpu).clone())
+}
+
 /// Compiles `source` for what the options name, and loads it.
 pub fn executor(common: &Common, source: &str) -> Result<Box<dyn Execute>> {
     match common.target {
@@ -124,9 +134,9 @@ pub fn executor(common: &Common, source: &str) -> Result<Box<dyn Execute>> {
             Ok(Box::new(Executor::new(compiled.program, &compiled.object, common.thread_count())?))
         }
         Place::Gpu => {
-            let adapter = gpu::Adapter::choose(common.adapter.as_deref())?;
-            let compiled = compile_gpu(common, source, &adapter)?;
-            Ok(Box::new(gpu::Executor::new(adapter.open()?, compiled.program, &compiled.shaders)?))
+            let gpu = gpu(common)?;
+            let compiled = compile_gpu(common, source, &gpu.adapter)?;
+            Ok(Box::new(gpu::Executor::new(gpu, compiled.program, &compiled.shaders)?))
         }
         Place::Auto => on_target(common, |common| executor(common, source)),
         Place::Reference => bail!("--target reference compiles nothing; it is for single functions"),

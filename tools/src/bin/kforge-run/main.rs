@@ -154,6 +154,7 @@ enum Command {
 
 fn main() -> ExitCode {
     restore_pipe_signal();
+    quiet_device_selection();
     kforge_tools::tuner::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -198,6 +199,14 @@ fn restore_pipe_signal() {
     // SAFETY: sets a signal's disposition before any thread is started.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
+/// A layer of Mesa's that sorts GPUs asks a Wayland display about them, and complains where there is none.
+fn quiet_device_selection() {
+    if std::env::var_os("NODEVICE_SELECT").is_none() {
+        // SAFETY: no thread has been started that could read the environment meanwhile.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 

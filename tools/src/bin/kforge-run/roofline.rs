@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_runtime::{
-    gpu, memory,
+    memory,
     roofline::{self, Roofline},
 };
 use kforge_tools::gpu::roof::Roof;
@@ -64,7 +64,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
 }
 
 fn on_gpu(common: &Common, options: &Options) -> Result<ExitCode> {
-    let gpu = gpu::Adapter::choose(common.adapter.as_deref())?.open()?;
+    let gpu = compile::gpu(common)?;
     let roof = kforge_tools::gpu::roof::measure(&gpu, options.bytes as u64)?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&roof)?);

@@ -245,7 +245,7 @@ struct Limits {
 impl Limits {
     fn new(common: &Common, budget: Budget) -> Result<Limits> {
         let on = match common.target {
-            Target::Gpu => On::Gpu(Box::new(gpu::Adapter::choose(common.adapter.as_deref())?.open()?)),
+            Target::Gpu => On::Gpu(Box::new(compile::gpu(common)?)),
             _ => On::Cpu { threads: common.thread_count(), pattern: budget.pattern },
         };
         Ok(Limits { compute: on.compute()?, on, reads: HashMap::new() })
