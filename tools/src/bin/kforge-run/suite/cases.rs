@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn names_differ_and_say_what_is_measured() {
-        let cases = all();
+        let cases = all(true);
         let names: BTreeSet<&str> = cases.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names.len(), cases.len());
         for name in ["matmul/64x64x128", "linear/q8_0/128x49152x576/fast", "attention/decode/4096", "norm/1x576"] {
