@@ -9,16 +9,18 @@ use super::Gpu;
 use crate::{
     Error, Execute, KernelTime, Result, View,
     bind::{self, layout_bytes, pack},
+    cache::Cache,
     check::check_values,
 };
 use kforge_program::{Buffer, Function, Layout, Program, Shader};
-use std::{sync::mpsc, thread, time::Duration};
+use std::{io, sync::mpsc, thread, time::Duration};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
     BindingType, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandBuffer, CommandEncoder,
     CommandEncoderDescriptor, ComputePassDescriptor, ComputePassTimestampWrites, ComputePipeline,
-    ComputePipelineDescriptor, Features, MapMode, PipelineCompilationOptions, PipelineLayoutDescriptor, QuerySet,
-    QuerySetDescriptor, QueryType, ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages,
+    ComputePipelineDescriptor, Features, MapMode, PipelineCache, PipelineCacheDescriptor, PipelineCompilationOptions,
+    PipelineLayoutDescriptor, QuerySet, QuerySetDescriptor, QueryType, ShaderModuleDescriptor, ShaderRuntimeChecks,
+    ShaderSource, ShaderStages,
 };
 
 /// Most workgroups along an axis.
@@ -81,6 +83,39 @@ impl Executor {
     /// If the program does not verify, or a shader is not one of its kernels', needs what the adapter lacks, or does not
     /// compile.
     pub fn new(gpu: Gpu, program: Program, shaders: &[Shader]) -> Result<Executor> {
+        Self::build(gpu, program, shaders, None)
+    }
+
+    /// The same with what an earlier process compiled, where the backend can keep it; what this one compiled is kept, or the
+    /// second result says why not.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_cache(
+        gpu: Gpu,
+        program: Program,
+        shaders: &[Shader],
+        cache: &Cache,
+    ) -> Result<(Executor, io::Result<()>)> {
+        if !gpu.device.features().contains(Features::PIPELINE_CACHE) {
+            return Ok((Self::new(gpu, program, shaders)?, Ok(())));
+        }
+        let identity = gpu.adapter.identity();
+        let texts = shaders.iter().map(|shader| shader.text.as_str());
+        let key = Cache::key(&["pipelines", &identity].into_iter().chain(texts).collect::<Vec<_>>());
+        let kept = cache.get::<()>(&key).map(|((), data)| data);
+        let descriptor = PipelineCacheDescriptor { label: None, data: kept.as_deref(), fallback: true };
+        // SAFETY: the bytes are whole, by their hash, and this driver gave them for this adapter, by the key.
+        let pipelines = unsafe { gpu.device.create_pipeline_cache(&descriptor) };
+        let executor = Self::build(gpu, program, shaders, Some(&pipelines))?;
+        let outcome = match pipelines.get_data().filter(|_| kept.is_none()) {
+            Some(data) => cache.put(&key, &(), &data),
+            None => Ok(()),
+        };
+        Ok((executor, outcome))
+    }
+
+    fn build(gpu: Gpu, program: Program, shaders: &[Shader], pipelines: Option<&PipelineCache>) -> Result<Executor> {
         program.verify().map_err(Error::Program)?;
         if program.kernels.len() != shaders.len() {
             return Err(Error::Program("there must be a shader for each kernel".into()));
@@ -96,7 +131,8 @@ impl Executor {
             check_needs(&gpu, shader)?;
         }
         let compiled: Vec<Kernel> = thread::scope(|scope| {
-            let threads: Vec<_> = shaders.iter().map(|shader| scope.spawn(|| Kernel::new(&gpu, shader))).collect();
+            let threads: Vec<_> =
+                shaders.iter().map(|shader| scope.spawn(|| Kernel::new(&gpu, shader, pipelines))).collect();
             threads.into_iter().map(|thread| thread.join().expect("wgpu reports errors and does not panic")).collect()
         });
         gpu.check()?;
@@ -445,7 +481,7 @@ fn check_needs(gpu: &Gpu, shader: &Shader) -> Result<()> {
 }
 
 impl Kernel {
-    fn new(gpu: &Gpu, shader: &Shader) -> Kernel {
+    fn new(gpu: &Gpu, shader: &Shader, pipelines: Option<&PipelineCache>) -> Kernel {
         let entry = |(binding, ty): (usize, BufferBindingType)| BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: ShaderStages::COMPUTE,
@@ -475,7 +511,7 @@ impl Kernel {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: pipelines,
         });
         Kernel { pipeline, layout }
     }

@@ -136,7 +136,14 @@ pub fn executor(common: &Common, source: &str) -> Result<Box<dyn Execute>> {
         Place::Gpu => {
             let gpu = gpu(common)?;
             let compiled = compile_gpu(common, source, &gpu.adapter)?;
-            Ok(Box::new(gpu::Executor::new(gpu, compiled.program, &compiled.shaders)?))
+            let Some(cache) = objects(common) else {
+                return Ok(Box::new(gpu::Executor::new(gpu, compiled.program, &compiled.shaders)?));
+            };
+            let (executor, kept) = gpu::Executor::with_cache(gpu, compiled.program, &compiled.shaders, &cache)?;
+            if let Err(error) = kept {
+                eprintln!("kforge-run: warning: the driver's pipelines are not kept: {error}");
+            }
+            Ok(Box::new(executor))
         }
         Place::Auto => on_target(common, |common| executor(common, source)),
         Place::Reference => bail!("--target reference compiles nothing; it is for single functions"),

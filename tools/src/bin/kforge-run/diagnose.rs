@@ -149,7 +149,10 @@ impl Report {
                     "pipeline cache",
                     adapter.has_pipeline_cache(),
                     None,
-                    ["not used: the driver compiles each shader at each start, unless it has a cache of its own"; 2],
+                    [
+                        "what the driver makes of shaders is kept beside the compiled programs",
+                        "the driver compiles each shader at each start, unless it has a cache of its own",
+                    ],
                 ),
             ],
         }
