@@ -287,9 +287,11 @@ impl Limits {
 
     /// The roof over a case whose bytes have been read.
     fn over(&self, case: &Case) -> Roof {
-        let (by, peak) = match self.compute.int8_gops {
-            Some(int8) if case.work.is_int8(case.numerics) => (Limit::Int8, int8),
-            _ => (Limit::F32, self.compute.f32_gflops),
+        let (by, peak) = match (case.work.is_int8(case.numerics), self.compute.int8_gops) {
+            (true, Some(int8)) => (Limit::Int8, int8),
+            // Of a GPU's matrix units no peak is measured: reading is a limit all the same.
+            (true, None) => (Limit::Reading, f64::INFINITY),
+            (false, _) => (Limit::F32, self.compute.f32_gflops),
         };
         let read_gb_s = self.reads[&case.work.bytes()];
         let computing = case.work.operations() as f64 / peak / 1e3;
