@@ -67,7 +67,7 @@
 // PEERS: "ratio": {{[0-9]}}
 
 // FILTER: kforge-run: --filter everything leaves no case; try matmul, linear/q4_1, attention or norm
-// TARGET: kforge-run: bench suite measures the CPU; leave --target out
+// TARGET: kforge-run: bench suite measures a CPU or a GPU; give --target cpu or gpu
 // TOLERANCE: error: the following required arguments were not provided:
 // TOLERANCE: --baseline <FILE.json>
 // NONE: kforge-run: {{.*}}none.json cannot be read
