@@ -298,13 +298,19 @@ pub fn compile(source: &str, target: &Target, options: Options) -> Result<Compil
 /// Diagnostics of the parser, the passes or LLVM.
 pub fn compile_with(source: &str, target: &Target, pipeline: &str) -> Result<Compiled> {
     let context = context();
-    let mut module = info_span!("parse").in_scope(|| parse(&context, source, "module"))?;
-    info_span!("passes").in_scope(|| run_pipeline(&context, &mut module, pipeline))?;
+    let (mut module, program) = launches(&context, source, pipeline)?;
+    let object = emit(&context, &mut module, target, Output::Object)?;
+    Ok(Compiled { program, object })
+}
+
+/// Lowers the text of a module to launches with memory planned, and reads the launch program off them.
+fn launches<'c>(context: &'c Context, source: &str, pipeline: &str) -> Result<(Module<'c>, Program)> {
+    let mut module = info_span!("parse").in_scope(|| parse(context, source, "module"))?;
+    info_span!("passes").in_scope(|| run_pipeline(context, &mut module, pipeline))?;
     let program = info_span!("launch program")
         .in_scope(|| crate::extract::program(module.as_operation()))
         .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
-    let object = emit(&context, &mut module, target, Output::Object)?;
-    Ok(Compiled { program, object })
+    Ok((module, program))
 }
 
 /// A module compiled for a GPU: the launch program and a shader for each of its kernels, in their order.
@@ -337,11 +343,7 @@ pub fn compile_gpu_with(source: &str, pipeline: &str) -> Result<GpuCompiled> {
 /// As [`compile_gpu_with`].
 pub fn translate_gpu(source: &str, pipeline: &str) -> Result<(Program, Vec<to_wgsl::Shader>)> {
     let context = context();
-    let mut module = info_span!("parse").in_scope(|| parse(&context, source, "module"))?;
-    info_span!("passes").in_scope(|| run_pipeline(&context, &mut module, pipeline))?;
-    let program = info_span!("launch program")
-        .in_scope(|| crate::extract::program(module.as_operation()))
-        .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
+    let (module, program) = launches(&context, source, pipeline)?;
     let translated = info_span!("WGSL").in_scope(|| to_wgsl::translate(module.as_operation()));
     let translated = translated.map_err(|e| CompileError(e.to_string()))?;
     let shader = |kernel: &kforge_program::Kernel| {

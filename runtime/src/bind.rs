@@ -1,7 +1,27 @@
 //! From the tensors of a call to sizes, the same for every executor.
 
-use crate::View;
+use crate::{Error, View};
 use kforge_program::{DimSource, Element, Expr, Function, Layout, Program, layout};
+
+/// The number of a global.
+///
+/// # Errors
+/// If there is none of this name.
+pub fn global(program: &Program, name: &str) -> crate::Result<usize> {
+    let missing = || Error::Weight { name: name.into(), message: "the program has no such global".into() };
+    program.globals.iter().position(|g| g.name == name).ok_or_else(missing)
+}
+
+/// The number of a function.
+///
+/// # Errors
+/// If there is none of this name; it says which there are.
+pub fn function(program: &Program, name: &str) -> crate::Result<usize> {
+    program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
+        let known: Vec<&str> = program.functions.iter().map(|f| f.name.as_str()).collect();
+        Error::NoFunction { name: name.into(), known: known.join(", ") }
+    })
+}
 
 /// Values of the function's symbols, every input's shape checked against them; `global` gives the extents of a global
 /// that has a value.
@@ -120,4 +140,32 @@ pub fn static_dims(dims: &[Expr]) -> Option<Vec<usize>> {
 pub fn show(dims: &[usize], element: Element) -> String {
     let dims: String = dims.iter().map(|d| format!("{d}x")).collect();
     format!("tensor<{dims}{element}>")
+}
+
+/// An error of a call, or one of its causes.
+pub enum CallError {
+    Message(String),
+    Other(Error),
+}
+
+impl From<String> for CallError {
+    fn from(message: String) -> Self {
+        CallError::Message(message)
+    }
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        CallError::Other(error)
+    }
+}
+
+impl CallError {
+    /// The error of a call of `function`.
+    pub fn of(self, function: &str) -> Error {
+        match self {
+            CallError::Message(message) => Error::Call { function: function.into(), message },
+            CallError::Other(error) => error,
+        }
+    }
 }

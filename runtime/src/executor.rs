@@ -6,7 +6,7 @@
 
 use crate::{
     Error, Execute, Result, View,
-    bind::{self, layout_bytes, pack},
+    bind::{self, CallError, layout_bytes, pack},
     check::check_values,
     execute::Outputs,
     memory::Memory,
@@ -186,7 +186,7 @@ impl Executor {
     /// # Errors
     /// If there is no such global, or the weight has another size or type.
     pub fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
-        let index = self.global(name)?;
+        let index = bind::global(&self.program, name)?;
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let (dims, bytes) = bind::weight_bytes(global, &weight).map_err(&fail)?;
@@ -201,7 +201,7 @@ impl Executor {
     /// # Errors
     /// If there is no such global, or its type does not admit the shape.
     pub fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
-        let index = self.global(name)?;
+        let index = bind::global(&self.program, name)?;
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let bytes = bind::state_bytes(global, dims).map_err(fail)?;
@@ -224,18 +224,6 @@ impl Executor {
         }
     }
 
-    fn global(&self, name: &str) -> Result<usize> {
-        let missing = || Error::Weight { name: name.into(), message: "the program has no such global".into() };
-        self.program.globals.iter().position(|g| g.name == name).ok_or_else(missing)
-    }
-
-    fn function(&self, name: &str) -> Result<usize> {
-        self.program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.program.functions.iter().map(|f| f.name.as_str()).collect();
-            Error::NoFunction { name: name.into(), known: known.join(", ") }
-        })
-    }
-
     /// Calls a function; the result borrows its outputs.
     ///
     /// # Errors
@@ -246,11 +234,8 @@ impl Executor {
     }
 
     fn run(&mut self, name: &str, inputs: &[View]) -> Result<usize> {
-        let index = self.function(name)?;
-        self.prepare(index, inputs).map_err(|error| match error {
-            CallError::Message(message) => Error::Call { function: name.into(), message },
-            CallError::Other(error) => error,
-        })?;
+        let index = bind::function(&self.program, name)?;
+        self.prepare(index, inputs).map_err(|error| error.of(name))?;
         let bound = &self.functions[index];
         if let Some(profile) = &mut self.profile {
             for (launch, bound) in self.program.functions[index].launches.iter().zip(&bound.launches) {
@@ -274,7 +259,7 @@ impl Executor {
     /// # Errors
     /// If there is no such function, it has not been called, or what it uses has been made anew since.
     pub fn rerun(&mut self, name: &str) -> Result<()> {
-        let index = self.function(name)?;
+        let index = bind::function(&self.program, name)?;
         let bound = &self.functions[index];
         if bound.symbols.is_none() || bound.addresses != self.addresses() {
             let message = "must be called before it is run again".into();
@@ -376,24 +361,6 @@ impl Execute for Executor {
     }
     fn threads(&self) -> usize {
         self.pool.threads()
-    }
-}
-
-/// An error of a call, or one of its causes.
-enum CallError {
-    Message(String),
-    Other(Error),
-}
-
-impl From<String> for CallError {
-    fn from(message: String) -> Self {
-        CallError::Message(message)
-    }
-}
-
-impl From<Error> for CallError {
-    fn from(error: Error) -> Self {
-        CallError::Other(error)
     }
 }
 

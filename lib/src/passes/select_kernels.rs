@@ -226,10 +226,8 @@ fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>
 /// Whether every product of a group has factors that are f16 already: its result is rounded to that anyway.
 fn has_half_factors<'c>(pass: &PassRun<'c, '_>, fused: OperationRef<'c, '_>) -> bool {
     let inner = body(&fused).map(ops).unwrap_or_default();
-    let linears = inner.iter().filter(|op| op_name(*op) == "transformer.linear");
-    linears
-        .clone()
-        .all(|op| (0..2).all(|i| op.operand(i).is_ok_and(|v| element(v.r#type()) == Type::float16(pass.context))))
+    let mut linears = inner.iter().filter(|op| op_name(*op) == "transformer.linear");
+    linears.all(|op| (0..2).all(|i| op.operand(i).is_ok_and(|v| element(v.r#type()) == Type::float16(pass.context))))
 }
 
 /// Whether a value is made by a `quantize` and read by linear layers of quantised weights alone: then it is kept as the

@@ -70,7 +70,7 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa, adapter: Adapter) -
     }
 }
 
-/// Tiles of a GPU's kernels, within what every adapter has.
+/// Tiles of a GPU's kernels, within what the adapter has.
 fn gpu(inner: &[OperationRef<'_, '_>], family: &str, adapter: Adapter) -> Vec<usize> {
     match family {
         "gemm" => gpu_gemm(inner, adapter),

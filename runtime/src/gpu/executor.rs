@@ -8,7 +8,7 @@
 use super::Gpu;
 use crate::{
     Error, Execute, KernelTime, Result, View,
-    bind::{self, layout_bytes, pack},
+    bind::{self, CallError, layout_bytes, pack},
     cache::Cache,
     check::check_values,
 };
@@ -139,18 +139,6 @@ impl Executor {
         let globals = program.globals.iter().map(|_| None).collect();
         let functions = program.functions.iter().map(|_| Bound::default()).collect();
         Ok(Executor { gpu, program, kernels: compiled, globals, functions, profile: None })
-    }
-
-    fn global(&self, name: &str) -> Result<usize> {
-        let missing = || Error::Weight { name: name.into(), message: "the program has no such global".into() };
-        self.program.globals.iter().position(|g| g.name == name).ok_or_else(missing)
-    }
-
-    fn function(&self, name: &str) -> Result<usize> {
-        self.program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.program.functions.iter().map(|f| f.name.as_str()).collect();
-            Error::NoFunction { name: name.into(), known: known.join(", ") }
-        })
     }
 
     /// Memory of so many bytes, whole fours of words, zeroed.
@@ -523,7 +511,7 @@ impl Execute for Executor {
     }
 
     fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
-        let index = self.global(name)?;
+        let index = bind::global(&self.program, name)?;
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let (dims, bytes) = bind::weight_bytes(global, &weight).map_err(fail)?;
@@ -544,7 +532,7 @@ impl Execute for Executor {
     }
 
     fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
-        let index = self.global(name)?;
+        let index = bind::global(&self.program, name)?;
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let bytes = bind::state_bytes(&self.program.globals[index], dims).map_err(fail)?;
         let buffer = self.buffer(name, bytes)?;
@@ -565,11 +553,8 @@ impl Execute for Executor {
     }
 
     fn run(&mut self, name: &str, inputs: &[View]) -> Result<usize> {
-        let index = self.function(name)?;
-        self.prepare(index, inputs).map_err(|error| match error {
-            CallError::Message(message) => Error::Call { function: name.into(), message },
-            CallError::Other(error) => error,
-        })?;
+        let index = bind::function(&self.program, name)?;
+        self.prepare(index, inputs).map_err(|error| error.of(name))?;
         let profiled = self.profile.is_some();
         if profiled {
             self.run_profiled(index)?;
@@ -594,7 +579,7 @@ impl Execute for Executor {
     }
 
     fn rerun(&mut self, name: &str, times: u64) -> Result<()> {
-        let index = self.function(name)?;
+        let index = bind::function(&self.program, name)?;
         let bound = &self.functions[index];
         if bound.symbols.is_none() {
             let message = "must be called before it is run again".into();
@@ -628,23 +613,5 @@ impl Execute for Executor {
 
     fn threads(&self) -> usize {
         1
-    }
-}
-
-/// An error of a call, or one of its causes.
-enum CallError {
-    Message(String),
-    Other(Error),
-}
-
-impl From<String> for CallError {
-    fn from(message: String) -> Self {
-        CallError::Message(message)
-    }
-}
-
-impl From<Error> for CallError {
-    fn from(error: Error) -> Self {
-        CallError::Other(error)
     }
 }

@@ -9,24 +9,24 @@
 //! w  [BK][BN / 4] vector<4xf32>
 //! ```
 //! twice over: while the products of one part of the depth are summed, the next is on its way from memory, in registers,
-//! and then stored into the other half. A step of four columns of the depth takes TM vectors of x and TN of w for 4 TM TN multiply-adds. Rows past the last
-//! are computed on the last and not stored; columns of the depth past the last are zero in x.
+//! and then stored into the other half. A step of four columns of the depth takes TM vectors of x and TN of w for 4 TM TN
+//! multiply-adds. Rows past the last are computed on the last and not stored; columns of the depth past the last are zero
+//! in x.
 
 use super::{
     Target,
     bring::{Bring, Part, Place},
     buffer::Buffer,
-    linear::{Kinds, each_section, epilogue, parameters},
+    linear::{Kinds, by_fours, each_section, epilogue_four, parameters},
     weights::Weight,
     workgroup::{Declaration, Workgroup},
 };
 use crate::{
     emit::{Cmp, Emitter, V},
-    group::{Result, Signature, Size, dims},
+    group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
 use kforge_program::{Access, layout::LANES};
-use melior::ir::{Value, ValueLike};
 
 /// BM, BN, BK, TM, TN.
 #[derive(Clone, Copy)]
@@ -125,11 +125,6 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     })
 }
 
-/// Whether rows of a tensor are whole vectors of four.
-fn by_fours(value: Value<'_, '_>) -> bool {
-    dims(value.r#type()).last().copied().flatten().is_some_and(|columns| columns.is_multiple_of(4))
-}
-
 /// The kernel under construction.
 struct Gemm<'k, 'c, 'a> {
     of: Target<'k, 'c, 'a>,
@@ -201,39 +196,14 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
                     let column = e.add(column, e.mul_c(e.add_c(right, j * across), 4));
                     let sums: Vec<V> =
                         (0..weights.len()).map(|root| sums[(root * tile.height + i) * fours + j]).collect();
-                    self.finish(e, section, row, column, &sums)
+                    let mut outcome = Ok(());
+                    e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
+                        outcome = epilogue_four(e, &self.of, self.buffers, section, &sums, row, column);
+                    });
+                    outcome
                 });
             });
             outcome?;
-        }
-        Ok(())
-    }
-
-    /// Stores four columns of a row.
-    fn finish(
-        &self,
-        e: &Emitter<'c, 'a>,
-        section: &Section<'c, 'a>,
-        row: V<'c, 'a>,
-        column: V<'c, 'a>,
-        sums: &[V<'c, 'a>],
-    ) -> Result<'c, 'a, ()> {
-        let at = e.add(e.mul_c(row, section.columns), column);
-        let mut outcome = Ok(());
-        if section.columns.is_multiple_of(4) {
-            let e = e.with_lanes(4);
-            e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
-                outcome = epilogue(e, &self.of, self.buffers, section, sums, column, at);
-            });
-            return outcome;
-        }
-        for lane in 0..4 {
-            let column = e.add_c(column, lane);
-            e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
-                let sums: Vec<V> = sums.iter().map(|sum| e.extract(*sum, lane)).collect();
-                outcome = epilogue(e, &self.of, self.buffers, section, &sums, column, e.add_c(at, lane));
-            });
-            std::mem::replace(&mut outcome, Ok(()))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     emit::{Cmp, Emitter, V},
-    group::{Result, Signature, Size, element},
+    group::{Result, Signature, Size, dims, element},
     kernels::{
         elementwise::evaluate,
         linear::{Linear, Section},
@@ -412,6 +412,38 @@ pub fn epilogue<'c, 'a>(
     let value = evaluate(group, e, group.yields[section.output], &leaf)?;
     buffers[group.arguments.len() + section.output].store(e, value, by_lanes(at));
     Ok(())
+}
+
+/// Stores four columns of row `row` from `column` on, which is one of the section's: [`epilogue`] of whole vectors, or of
+/// one column after the other where rows are none.
+pub fn epilogue_four<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    of: &Target<'_, 'c, 'a>,
+    buffers: &[Buffer<'c, 'a>],
+    section: &Section<'c, 'a>,
+    sums: &[V<'c, 'a>],
+    row: V<'c, 'a>,
+    column: V<'c, 'a>,
+) -> Result<'c, 'a, ()> {
+    let at = e.add(e.mul_c(row, section.columns), column);
+    if section.columns.is_multiple_of(4) {
+        return epilogue(&e.with_lanes(4), of, buffers, section, sums, column, at);
+    }
+    let mut outcome = Ok(());
+    for lane in 0..4 {
+        let column = e.add_c(column, lane);
+        e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
+            let sums: Vec<V> = sums.iter().map(|sum| e.extract(*sum, lane)).collect();
+            outcome = epilogue(e, of, buffers, section, &sums, column, e.add_c(at, lane));
+        });
+        std::mem::replace(&mut outcome, Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Whether rows of a tensor are whole vectors of four.
+pub fn by_fours(value: Value<'_, '_>) -> bool {
+    dims(value.r#type()).last().copied().flatten().is_some_and(|columns| columns.is_multiple_of(4))
 }
 
 /// A norm whose result is never stored: what its rows are shifted and scaled by.

@@ -16,17 +16,17 @@ use super::{
     Target,
     bring::{Bring, Part, Place},
     buffer::Buffer,
-    linear::{Kinds, each_section, epilogue, parameters},
+    linear::{Kinds, by_fours, each_section, epilogue_four, parameters},
     weights::{Kind, Weight},
     workgroup::{Declaration, Workgroup},
 };
 use crate::{
     emit::{Cmp, Emitter, V},
-    group::{Result, Signature, Size, dims},
+    group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
 use kforge_program::Access;
-use melior::ir::{Attribute, Type, Value, ValueLike, attribute::IntegerAttribute};
+use melior::ir::{Attribute, Type, ValueLike, attribute::IntegerAttribute};
 
 /// Rows and columns of a cooperative matrix.
 const SIDE: usize = 16;
@@ -132,11 +132,6 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     })
 }
 
-/// Whether rows of a tensor are whole vectors of four.
-fn by_fours(value: Value<'_, '_>) -> bool {
-    dims(value.r#type()).last().copied().flatten().is_some_and(|columns| columns.is_multiple_of(4))
-}
-
 /// The kernel under construction.
 struct Mma<'k, 'c, 'a> {
     of: Target<'k, 'c, 'a>,
@@ -234,37 +229,12 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
             let inside = e.same("arith.andi", &[is_row, e.cmp(Cmp::Slt, column, e.ci(section.columns))]);
             e.if_(inside, |e| {
                 let sums: Vec<V> = scratch[..sums.len()].iter().map(|m| e.load(*m, &[e.add(first, item)])).collect();
-                outcome = self.store(e, section, row, column, &sums);
+                outcome = epilogue_four(e, &self.of, self.buffers, section, &sums, row, column);
             });
             std::mem::replace(&mut outcome, Ok(()))?;
         }
         // The memory is written again at once.
         e.barrier();
-        Ok(())
-    }
-
-    /// Stores four columns of a row, the first of which is one of the section's.
-    fn store(
-        &self,
-        e: &Emitter<'c, 'a>,
-        section: &Section<'c, 'a>,
-        row: V<'c, 'a>,
-        column: V<'c, 'a>,
-        sums: &[V<'c, 'a>],
-    ) -> Result<'c, 'a, ()> {
-        let at = e.add(e.mul_c(row, section.columns), column);
-        if section.columns.is_multiple_of(4) {
-            return epilogue(&e.with_lanes(4), &self.of, self.buffers, section, sums, column, at);
-        }
-        let mut outcome = Ok(());
-        for lane in 0..4 {
-            let column = e.add_c(column, lane);
-            e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
-                let sums: Vec<V> = sums.iter().map(|sum| e.extract(*sum, lane)).collect();
-                outcome = epilogue(e, &self.of, self.buffers, section, &sums, column, e.add_c(at, lane));
-            });
-            std::mem::replace(&mut outcome, Ok(()))?;
-        }
         Ok(())
     }
 
