@@ -23,6 +23,18 @@ impl Default for Adapter {
     }
 }
 
+impl Adapter {
+    /// Whether kernels that use no more than `other` run on this.
+    pub fn covers(self, other: Adapter) -> bool {
+        self.f16 >= other.f16
+            && self.subgroups >= other.subgroups
+            // Those are of subgroups of that very size.
+            && (!other.matrices || self.matrices && self.subgroups == other.subgroups)
+            && self.threads >= other.threads
+            && self.workgroup_bytes >= other.workgroup_bytes
+    }
+}
+
 impl fmt::Display for Adapter {
     /// `f16+subgroups32+256x16384`, where the last are threads and bytes.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -79,6 +91,15 @@ impl FromStr for Adapter {
 #[cfg(test)]
 mod tests {
     use super::Adapter;
+
+    #[test]
+    fn an_adapter_covers_what_has_less() {
+        let [all, less, none] = ["f16+subgroups32+matrices+1024x49152", "f16+subgroups16+1024x32768", ""]
+            .map(|text| text.parse::<Adapter>().unwrap());
+        assert!(all.covers(all) && all.covers(less) && all.covers(none) && less.covers(none));
+        assert!(!less.covers(all) && !none.covers(less));
+        assert!(!all.covers(Adapter { subgroups: 16, ..all }), "matrices are of one size of subgroups");
+    }
 
     #[test]
     fn text_is_read_back() {

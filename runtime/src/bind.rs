@@ -3,6 +3,20 @@
 use crate::{Error, View};
 use kforge_program::{DimSource, Element, Expr, Function, Layout, Program, layout};
 
+/// Whether kernels of one program may take the place of another's.
+///
+/// # Errors
+/// If their globals, or a function's inputs or results, are not the same.
+pub fn check_exchange(a: &Program, b: &Program) -> crate::Result<()> {
+    let ports = |program: &Program| -> Vec<_> {
+        program.functions.iter().map(|f| (f.name.clone(), f.inputs.clone(), f.outputs.clone())).collect()
+    };
+    if a.globals == b.globals && ports(a) == ports(b) {
+        return Ok(());
+    }
+    Err(Error::Program("other kernels must have the same globals, inputs and results".into()))
+}
+
 /// The number of a global.
 ///
 /// # Errors

@@ -144,12 +144,7 @@ impl Executor {
     /// # Errors
     /// If their globals, or a function's inputs or results, are not the same.
     pub fn exchange(&mut self, other: &mut Kernels) -> Result<()> {
-        let ports = |program: &Program| -> Vec<_> {
-            program.functions.iter().map(|f| (f.name.clone(), f.inputs.clone(), f.outputs.clone())).collect()
-        };
-        if self.program.globals != other.program.globals || ports(&self.program) != ports(&other.program) {
-            return Err(Error::Program("other kernels must have the same globals, inputs and results".into()));
-        }
+        bind::check_exchange(&self.program, &other.program)?;
         std::mem::swap(&mut self.program, &mut other.program);
         std::mem::swap(&mut self.kernels, &mut other.kernels);
         std::mem::swap(&mut self.functions, &mut other.functions);

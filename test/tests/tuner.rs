@@ -1,9 +1,13 @@
 //! The tuner under attack: whatever becomes of its database, answers stay right and nothing is lost but the row in
 //! flight.
 
+#[path = "tuner/gpu.rs"]
+mod gpu;
 mod tools;
 
-use kforge_passes::tuner::{Database, Environment, Family, Line, Roofs, Row, Search, Tried, database, search, space};
+use kforge_passes::tuner::{
+    Database, Environment, Family, Line, Roofs, Row, Search, Tried, database, environment, search, space,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -127,6 +131,13 @@ fn forged(lines: &[Line], tile: &[usize]) -> Line {
     Line { row, ..line.clone() }
 }
 
+fn cpu(line: &mut Line) -> &mut environment::Cpu {
+    match &mut line.machine {
+        Environment::Cpu(cpu) => cpu,
+        Environment::Gpu(gpu) => panic!("measured on {}", gpu.gpu),
+    }
+}
+
 #[test]
 fn a_measured_tile_is_chosen_and_explained() {
     let place = Place::tuned();
@@ -213,15 +224,15 @@ fn rows_of_another_machine_version_or_predicate_are_not_used() {
     let (mine, _) = foreign(&|_| {});
     assert!(mine.contains("tile = [16, 16, 2]"), "{mine}");
     for change in [
-        &(|line: &mut Line| line.machine.cpu = "another".into()) as &dyn Fn(&mut Line),
-        &|line| line.machine.generator = "another".into(),
-        &|line| line.machine.llvm = "1.0".into(),
-        &|line| line.machine.threads = 64,
-        &|line| {
-            line.machine.caches.insert("L2".into(), 1);
+        &(|cpu: &mut environment::Cpu| cpu.cpu = "another".into()) as &dyn Fn(&mut environment::Cpu),
+        &|cpu| cpu.generator = "another".into(),
+        &|cpu| cpu.llvm = "1.0".into(),
+        &|cpu| cpu.threads = 64,
+        &|cpu| {
+            cpu.caches.insert("L2".into(), 1);
         },
     ] {
-        let (op, said) = foreign(change);
+        let (op, said) = foreign(&|line| change(cpu(line)));
         assert!(!op.contains("transformer.tuned"), "{op}");
         assert_eq!(warnings(&said), Vec::<&str>::new());
     }
@@ -362,7 +373,7 @@ fn a_tenth_of_the_space_finds_what_a_sweep_finds() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let sweep: Sweep = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let problem = kforge_tools::tuner::parse(&sweep.problem, sweep.machine.isa.parse().unwrap()).unwrap();
+        let problem = kforge_tools::tuner::parse(&sweep.problem, &sweep.machine).unwrap();
         let search = Search::new(&problem.product, &sweep.machine, &sweep.roofs);
         let name = path.display();
         let least = if problem.product.family == Family::Gemm { 100 } else { 50 };
@@ -491,7 +502,7 @@ fn exports_are_checked_line_by_line() {
     assert_eq!(import(&good).0, Some(0));
     for (change, why) in [
         (&(|line: &mut Line| line.problem += " ") as &dyn Fn(&mut Line), "the key is not that of the problem"),
-        (&|line| line.machine.threads += 1, "the environment is not that of the machine"),
+        (&|line| cpu(line).threads += 1, "the environment is not that of the machine"),
         (&|line| line.row.samples[0] = -1.0, "its samples are no positive numbers"),
         (&|line| line.row.ratio = None, "its ratio is no positive number"),
     ] {
@@ -516,7 +527,8 @@ fn exports_are_checked_line_by_line() {
     let difference = other.run(&["tune", "--diff", &file(&place), &file(&other), "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&difference.stdout).unwrap();
     assert!(report["results"][0]["a"].is_array() && report["results"][0]["a"] == report["results"][0]["b"], "{report}");
-    assert_eq!(lines[0].row.predicate, space::PREDICATE);
+    let problem = kforge_tools::tuner::parse(&lines[0].problem, &lines[0].machine).unwrap();
+    assert_eq!(lines[0].row.predicate, space::predicate(&problem.product));
     assert!(other.run(&["tune", "--clear", "all"]).status.success());
     assert!(other.lines().is_empty());
 }

@@ -17,6 +17,7 @@
 // SAME: no row is slower beyond the noise
 // MATMUL: | reference | cpu {{.*}}| f32 x q4_1 |
 // MATMUL: | gpu {{.*}}| f32 x q4_1 |
+// MATMUL: | tuned {{.*}}| f32 x q4_1 |
 // ROOF: f32 {{[0-9]+}} GFLOP/s; copies of {{[0-9.]+}} MB at {{[0-9.]+}} GB/s, read and written
 // CHECK: sizes = [5, 3]
 // CHECK: result 0: max abs {{.*}} over 15 elements

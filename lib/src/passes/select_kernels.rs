@@ -128,7 +128,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         }
         pass.count("packed", 1);
     }
-    let mut session = session(pass, isa)?;
+    let mut session = session(pass, isa, adapter)?;
     let layout = |value: Value<'c, '_>| {
         if is_blocks8(value) {
             return "blocks8";
@@ -158,8 +158,8 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             let kernel = KernelAttribute { name: name.to_owned(), tile: vec![] };
             set_attribute(*op, "kernel", kernel.to_attribute(pass.context));
             pass.count("selected", 1);
-            if let Some(session) = &mut session {
-                tune(pass, session, *op, kernel);
+            if let (Some(session), Some(problem)) = (&mut session, Problem::of(pass.context, *op, isa, adapter)) {
+                tune(pass, session, &problem, *op, kernel);
             }
         }
     }
@@ -167,14 +167,11 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 }
 
 /// The tuner of this run, unless it is off.
-fn session<'c>(pass: &PassRun<'c, '_>, isa: Isa) -> Result<Option<tuner::Session>, PassError<'c>> {
+fn session<'c>(pass: &PassRun<'c, '_>, isa: Isa, adapter: Adapter) -> Result<Option<tuner::Session>, PassError<'c>> {
     let fail = |message: String| PassError::at(&pass.op, message);
     let mode: Mode = pass.text("mode").parse().map_err(fail)?;
-    if mode == Mode::Off || isa == Isa::Gpu && mode == Mode::CachedOnly {
+    if mode == Mode::Off {
         return Ok(None);
-    }
-    if isa == Isa::Gpu {
-        return Err(fail("the tuner does not measure a GPU's kernels yet; use mode=off".into()));
     }
     let threads = match usize::try_from(pass.integer("threads")) {
         Ok(0) => std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -182,13 +179,18 @@ fn session<'c>(pass: &PassRun<'c, '_>, isa: Isa) -> Result<Option<tuner::Session
         Err(_) => return Err(fail("threads must not be negative".into())),
     };
     let budget = u64::try_from(pass.integer("budget")).map_err(|_| fail("budget must not be negative".into()))?;
-    tuner::Session::open(mode, isa, threads, Duration::from_millis(budget)).map(Some).map_err(fail)
+    tuner::Session::open(mode, isa, adapter, threads, Duration::from_millis(budget)).map(Some).map_err(fail)
 }
 
 /// Writes the tile that the tuner has for a group, and the key under which `kforge-run tune --explain` tells why.
-fn tune<'c>(pass: &PassRun<'c, '_>, session: &mut tuner::Session, op: OperationRef<'c, '_>, kernel: KernelAttribute) {
-    let problem = Problem::of(pass.context, op, session.isa());
-    let Some(choice) = problem.and_then(|problem| session.choose(&problem)) else { return };
+fn tune<'c>(
+    pass: &PassRun<'c, '_>,
+    session: &mut tuner::Session,
+    problem: &Problem,
+    op: OperationRef<'c, '_>,
+    kernel: KernelAttribute,
+) {
+    let Some(choice) = session.choose(problem) else { return };
     let kernel = KernelAttribute { tile: choice.tile, ..kernel };
     set_attribute(op, "kernel", kernel.to_attribute(pass.context));
     set_attribute(op, "transformer.tuned", StringAttribute::new(pass.context, &choice.key).into());

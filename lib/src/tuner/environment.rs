@@ -1,11 +1,20 @@
 //! The machine and the compiler that a measurement holds for.
 
+use crate::{adapter::Adapter, isa::Isa};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Everything outside the problem that a time depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Environment {
+#[serde(untagged)]
+pub enum Environment {
+    Cpu(Cpu),
+    Gpu(Gpu),
+}
+
+/// A CPU, as LLVM compiles for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cpu {
     /// As LLVM calls it: `znver3`.
     pub cpu: String,
     /// LLVM's feature string.
@@ -20,6 +29,33 @@ pub struct Environment {
     pub generator: String,
 }
 
+impl Cpu {
+    pub fn cache(&self, level: &str) -> usize {
+        self.caches.get(level).copied().unwrap_or(0)
+    }
+}
+
+/// A GPU, as wgpu reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// As its driver calls it.
+    pub gpu: String,
+    /// Numbers of vendor and device: `10de:2330`.
+    pub device: String,
+    /// Name and version.
+    pub driver: String,
+    /// What the driver is reached by: `Vulkan`.
+    pub backend: String,
+    /// What kernels are generated for: the text of an [`Adapter`].
+    pub adapter: String,
+    /// Its limits, by name.
+    pub limits: BTreeMap<String, u64>,
+    /// Versions of what turns WGSL into the driver's language.
+    pub wgpu: String,
+    /// Hash of the code generator's sources.
+    pub generator: String,
+}
+
 impl Environment {
     /// A short hash of all of it.
     pub fn id(&self) -> String {
@@ -27,8 +63,23 @@ impl Environment {
         blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
     }
 
-    pub fn cache(&self, level: &str) -> usize {
-        self.caches.get(level).copied().unwrap_or(0)
+    /// Instruction set and adapter that kernels are generated for.
+    ///
+    /// # Errors
+    /// If there are none of these names.
+    pub fn target(&self) -> Result<(Isa, Adapter), String> {
+        match self {
+            Environment::Cpu(cpu) => Ok((cpu.isa.parse()?, Adapter::default())),
+            Environment::Gpu(gpu) => Ok((Isa::Gpu, gpu.adapter.parse()?)),
+        }
+    }
+
+    /// For people: `znver3 avx2 x2`, or the name of a GPU.
+    pub fn describe(&self) -> String {
+        match self {
+            Environment::Cpu(cpu) => format!("{} {} x{}", cpu.cpu, cpu.isa, cpu.threads),
+            Environment::Gpu(gpu) => gpu.gpu.clone(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 
 pub mod database;
 pub mod environment;
+pub mod gpu;
 pub mod model;
 pub mod problem;
 pub mod product;
@@ -27,7 +28,7 @@ pub use problem::Problem;
 pub use product::{Family, Product};
 pub use search::{Search, Tried};
 
-use crate::isa::Isa;
+use crate::{adapter::Adapter, isa::Isa};
 use std::{
     collections::HashSet,
     fmt,
@@ -87,8 +88,8 @@ impl FromStr for Mode {
 pub struct Host {
     /// Where the database is; `None` where the system has no place for it.
     pub directory: Option<PathBuf>,
-    /// This machine with an instruction set and a number of threads.
-    pub environment: fn(Isa, usize) -> Result<Environment, String>,
+    /// This machine with an instruction set, what kernels may use of its GPU, and a number of threads.
+    pub environment: fn(Isa, Adapter, usize) -> Result<Environment, String>,
     /// Measures candidates of a problem until its search is over or the time has come, and adds rows to the database.
     pub measure: fn(&Problem, &Environment, &mut Database, Option<Instant>) -> Result<(), String>,
 }
@@ -129,7 +130,6 @@ pub struct Choice {
 pub struct Session {
     mode: Mode,
     environment: Environment,
-    isa: Isa,
     database: Option<Database>,
     deadline: Option<Instant>,
     host: &'static Host,
@@ -139,10 +139,10 @@ impl Session {
     /// Opens the database; one that cannot be used is as good as none, with a warning.
     ///
     /// # Errors
-    /// If the program has no host, or this machine has not that instruction set.
-    pub fn open(mode: Mode, isa: Isa, threads: usize, budget: Duration) -> Result<Session, String> {
+    /// If the program has no host, or this machine has not that instruction set or adapter.
+    pub fn open(mode: Mode, isa: Isa, adapter: Adapter, threads: usize, budget: Duration) -> Result<Session, String> {
         let host = host()?;
-        let environment = (host.environment)(isa, threads)?;
+        let environment = (host.environment)(isa, adapter, threads)?;
         let database = match &host.directory {
             // What is only read need not be made.
             Some(directory) if mode.measures() || directory.join(database::FILE).exists() => {
@@ -155,11 +155,7 @@ impl Session {
             }
         };
         let deadline = (mode == Mode::Incremental).then(|| Instant::now() + budget);
-        Ok(Session { mode, environment, isa, database, deadline, host })
-    }
-
-    pub fn isa(&self) -> Isa {
-        self.isa
+        Ok(Session { mode, environment, database, deadline, host })
     }
 
     /// The tile of a problem; `None` leaves it to the rules.
@@ -198,7 +194,7 @@ pub fn admitted(product: &Product, rows: &[Row]) -> (Vec<Tried>, Vec<(Vec<usize>
     for row in rows {
         let checked = row.check().and_then(|()| match &row.failure {
             Some(_) => Ok(()),
-            None if row.predicate != space::PREDICATE => Err(format!("it was admitted by {}", row.predicate)),
+            None if row.predicate != space::predicate(product) => Err(format!("it was admitted by {}", row.predicate)),
             None => space::legal(product, &row.tile),
         });
         match checked {
@@ -214,11 +210,11 @@ pub fn admitted(product: &Product, rows: &[Row]) -> (Vec<Tried>, Vec<(Vec<usize>
 }
 
 /// A hash of all that decides choices, for caches of what was compiled with them; empty where nothing was measured.
-pub fn fingerprint(isa: Isa, threads: usize) -> String {
+pub fn fingerprint(isa: Isa, adapter: Adapter, threads: usize) -> String {
     let Some(host) = HOST.get() else { return String::new() };
     let Some(directory) = host.directory.as_ref().filter(|d| d.join(database::FILE).exists()) else {
         return String::new();
     };
-    let Ok(environment) = (host.environment)(isa, threads) else { return String::new() };
+    let Ok(environment) = (host.environment)(isa, adapter, threads) else { return String::new() };
     Database::open(directory).and_then(|database| database.fingerprint(&environment.id())).unwrap_or_default()
 }

@@ -5,7 +5,8 @@
 //! leave a thread without work; for a GEMV, bytes against the read roof. It ranks; it predicts no time well.
 
 use super::{
-    environment::Environment,
+    environment::{Cpu, Environment},
+    gpu,
     product::{BLOCK, Family, LANES, Product},
 };
 use serde::{Deserialize, Serialize};
@@ -15,28 +16,35 @@ use serde::{Deserialize, Serialize};
 pub struct Roofs {
     /// 1e9 operations a second, f32.
     pub f32_gflops: f64,
-    /// The same of 8-bit integers.
+    /// The same of 8-bit integers; 0 of a GPU, whose kernels have no such products.
     pub int8_gops: f64,
-    /// 1e9 bytes a second, read from memory.
+    /// 1e9 bytes a second, read from memory; of a GPU read and written.
     pub read_gb_s: f64,
 }
 
 impl Roofs {
-    /// The least seconds that a product can take: its operations at the peak, or its weights at the read roof.
+    /// The least seconds that a product can take: its operations at the peak, or its weights at the read roof. The peak of
+    /// matrix units is not known.
     pub fn seconds(&self, product: &Product) -> f64 {
         let peak = if product.int8 { self.int8_gops } else { self.f32_gflops };
-        let reads = match product.family {
-            // A decoder's weights are in no cache when their turn comes.
-            Family::Gemv => product.weight_bytes as f64 / self.read_gb_s / 1e9,
-            Family::Gemm => 0.0,
-        };
-        (product.operations() / peak / 1e9).max(reads)
+        let products = product.operations() / peak / 1e9;
+        // A decoder's weights are in no cache when their turn comes.
+        let reads = product.weight_bytes as f64 / self.read_gb_s / 1e9;
+        match product.family {
+            Family::Gemv => products.max(reads),
+            Family::Gemm => products,
+            Family::Mma => reads,
+        }
     }
 }
 
-/// Expected seconds of a legal tile.
+/// What a legal tile is expected to cost: seconds of a CPU.
 pub fn cost(product: &Product, tile: &[usize], environment: &Environment, roofs: &Roofs) -> f64 {
-    let threads = environment.threads.max(1) as f64;
+    let cpu = match environment {
+        Environment::Cpu(cpu) => cpu,
+        Environment::Gpu(_) => return gpu::cost(product, tile),
+    };
+    let threads = cpu.threads.max(1) as f64;
     match (product.family, tile) {
         (Family::Gemv, [width, rest @ ..]) => {
             let registers = rest.first().copied().unwrap_or(*width);
@@ -45,7 +53,7 @@ pub fn cost(product: &Product, tile: &[usize], environment: &Environment, roofs:
         }
         (Family::Gemm, [block, height, width, rest @ ..]) => {
             let depth = rest.first().copied().unwrap_or(product.depth).min(product.depth);
-            gemm(product, [*block, *height, *width, depth], environment, threads, roofs)
+            gemm(product, [*block, *height, *width, depth], cpu, threads, roofs)
         }
         _ => f64::INFINITY,
     }
@@ -87,7 +95,7 @@ fn gemv(product: &Product, width: usize, registers: usize, ahead: usize, threads
     reads + tasks / threads * (0.1e-6 + norm)
 }
 
-fn gemm(product: &Product, tile: [usize; 4], environment: &Environment, threads: f64, roofs: &Roofs) -> f64 {
+fn gemm(product: &Product, tile: [usize; 4], cpu: &Cpu, threads: f64, roofs: &Roofs) -> f64 {
     let [block, height, width, depth] = tile;
     let rows = product.usual_rows().max(1);
     let block = block.min(rows.next_multiple_of(height));
@@ -112,7 +120,7 @@ fn gemm(product: &Product, tile: [usize; 4], environment: &Environment, threads:
         // One register of columns after the other; weights are unpacked once for all rows.
         slowdown = 1.0 + 1.5 / height as f64 + if height > 8 { 0.15 * (height - 8) as f64 } else { 0.0 };
     }
-    let (l1, l2) = (environment.cache("L1").max(32 << 10), environment.cache("L2").max(256 << 10));
+    let (l1, l2) = (cpu.cache("L1").max(32 << 10), cpu.cache("L2").max(256 << 10));
     if !product.int8 {
         let panel = 4 * depth * width;
         let window = 4 * depth * height;

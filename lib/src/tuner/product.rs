@@ -1,6 +1,6 @@
 //! What a kernel of linear layers has to do: the facts that the choice of its tile depends on.
 
-use crate::isa::Isa;
+use crate::{adapter::Adapter, isa::Isa};
 use kforge_dialect::{
     KernelAttribute, QuantType,
     ir::{body, defining_op, dims, op_name, ops},
@@ -30,13 +30,26 @@ pub const AHEAD: usize = 24;
 /// The same for products of integers.
 pub const AHEAD_INT8: usize = 6;
 
-/// Rows that a GEMM with a dynamic number of them is chosen for.
-pub const USUAL_ROWS: usize = 128;
+/// Rows that a GEMM with a dynamic number of them is chosen for: on a CPU, and on a GPU, which takes a prompt at once.
+const USUAL_ROWS: usize = 128;
+const USUAL_ROWS_OF_GPU: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     Gemv,
     Gemm,
+    /// On a GPU's matrix units.
+    Mma,
+}
+
+impl Family {
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Gemv => "gemv",
+            Family::Gemm => "gemm",
+            Family::Mma => "mma",
+        }
+    }
 }
 
 /// The linear layers behind one output.
@@ -53,6 +66,8 @@ pub struct Section {
 pub struct Product {
     pub family: Family,
     pub isa: Isa,
+    /// What a GPU has.
+    pub adapter: Adapter,
     /// M; `None` where it is known when called only.
     pub rows: Option<usize>,
     /// K.
@@ -75,14 +90,13 @@ pub struct Product {
 }
 
 impl Product {
-    /// The product of a `transformer.fused` with a selected kernel; `None` if that is no GEMV or GEMM.
-    pub fn of(fused: OperationRef, isa: Isa) -> Option<Product> {
+    /// The product of a `transformer.fused` with a selected kernel; `None` if that is none whose tile is chosen, as a GPU's
+    /// GEMV, which has none.
+    pub fn of(fused: OperationRef, isa: Isa, adapter: Adapter) -> Option<Product> {
         let kernel = fused.attribute("kernel").ok().and_then(KernelAttribute::from_attribute)?;
-        let family = match kernel.name.as_str() {
-            "gemv" => Family::Gemv,
-            "gemm" => Family::Gemm,
-            _ => return None,
-        };
+        let families: &[Family] =
+            if isa == Isa::Gpu { &[Family::Gemm, Family::Mma] } else { &[Family::Gemv, Family::Gemm] };
+        let family = *families.iter().find(|family| family.name() == kernel.name)?;
         let block = body(&fused)?;
         let inner = ops(block);
         let linears: Vec<_> = inner.iter().filter(|op| op_name(*op) == "transformer.linear").collect();
@@ -116,6 +130,7 @@ impl Product {
         Some(Product {
             family,
             isa,
+            adapter,
             rows,
             depth,
             sections: sections.collect(),
@@ -131,7 +146,7 @@ impl Product {
 
     /// M, or the number that a dynamic one stands for.
     pub fn usual_rows(&self) -> usize {
-        self.rows.unwrap_or(USUAL_ROWS)
+        self.rows.unwrap_or(if self.isa == Isa::Gpu { USUAL_ROWS_OF_GPU } else { USUAL_ROWS })
     }
 
     /// Blocks between a load and its prefetch in a GEMV whose tile says nothing of it.

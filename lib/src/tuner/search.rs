@@ -5,10 +5,12 @@
 
 use super::{
     environment::Environment,
+    gpu,
     model::{self, Roofs},
     product::{Family, Product},
     space,
 };
+use crate::isa::Isa;
 
 /// Part of the space that is measured.
 const PART: usize = 10;
@@ -38,6 +40,7 @@ pub struct Search {
     /// Numbers of tiles, the cheapest first.
     order: Vec<usize>,
     kinds: Vec<Vec<usize>>,
+    isa: Isa,
     limit: usize,
 }
 
@@ -45,9 +48,9 @@ impl Search {
     pub fn new(product: &Product, environment: &Environment, roofs: &Roofs) -> Search {
         let tiles = space::candidates(product);
         let order = model::rank(product, &tiles, environment, roofs);
-        let kinds = tiles.iter().map(|tile| kind(product.family, tile)).collect();
+        let kinds = tiles.iter().map(|tile| kind(product, tile)).collect();
         let limit = (tiles.len() / PART).max(LEAST).min(tiles.len());
-        Search { tiles, order, kinds, limit }
+        Search { tiles, order, kinds, isa: product.isa, limit }
     }
 
     /// Every candidate, the default first.
@@ -103,6 +106,9 @@ impl Search {
 
     /// Whether two tiles differ in one number, or in two that change together (rows of a task follow those in registers).
     fn neighbours(&self, a: &[usize], b: &[usize]) -> bool {
+        if self.isa == Isa::Gpu {
+            return gpu::neighbours(a, b);
+        }
         if a.len() != b.len() {
             return a.len().abs_diff(b.len()) == 1 && a.iter().zip(b).all(|(a, b)| a == b);
         }
@@ -112,8 +118,9 @@ impl Search {
 }
 
 /// Candidates of one kind differ in the size of a task alone, which the model judges well.
-fn kind(family: Family, tile: &[usize]) -> Vec<usize> {
-    match family {
+fn kind(product: &Product, tile: &[usize]) -> Vec<usize> {
+    match product.family {
+        _ if product.isa == Isa::Gpu => gpu::kind(tile),
         Family::Gemv if tile.len() == 1 => tile.to_vec(),
         _ => tile[1..].to_vec(),
     }

@@ -4,16 +4,28 @@
 //! candidates give the same bits. What is legal is a predicate of product and tile alone, so that a tile out of a
 //! database is checked as one written by hand.
 
-use super::product::{BLOCK, Family, GEMV_ROWS, LANES, PANEL_BYTES, Product};
+use super::{
+    gpu,
+    product::{BLOCK, Family, GEMV_ROWS, LANES, PANEL_BYTES, Product},
+};
+use crate::isa::Isa;
 
 /// Names the rules below; stored with what they admitted.
-pub const PREDICATE: &str = "linear-tiles-1";
+const PREDICATE: &str = "linear-tiles-1";
 
 /// Sixteen-lane sums in the body of a loop: more than any register file, few enough to compile.
 const SUMS: usize = 64;
 
+/// The rules that admit tiles of a product.
+pub fn predicate(product: &Product) -> &'static str {
+    if product.isa == Isa::Gpu { gpu::PREDICATE } else { PREDICATE }
+}
+
 /// The default tile, which needs no measurement.
 pub fn rule(product: &Product) -> Vec<usize> {
+    if product.isa == Isa::Gpu {
+        return gpu::rule(product);
+    }
     match product.family {
         Family::Gemv => {
             // Two row groups hide the latency of the FMA chains; a wide output takes four, for fewer tasks.
@@ -26,7 +38,7 @@ pub fn rule(product: &Product) -> Vec<usize> {
         }
         // The weights are multiplied as they lie, one register of columns after the other: eight sums fit any set.
         Family::Gemm if product.int8 => vec![128, 8, LANES],
-        Family::Gemm => gemm_rule(product),
+        _ => gemm_rule(product),
     }
 }
 
@@ -59,6 +71,9 @@ fn gemm_rule(product: &Product) -> Vec<usize> {
 /// # Errors
 /// The rule that the tile breaks.
 pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
+    if product.isa == Isa::Gpu {
+        return gpu::legal(product, tile);
+    }
     let lanes = |name: &str, value: usize| {
         if value == 0 || !value.is_multiple_of(LANES) || value > 1 << 16 {
             return Err(format!("{name} = {value} is no multiple of {LANES} from {LANES} to 65536"));
@@ -112,7 +127,7 @@ pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
             Ok(())
         }
         (Family::Gemv, _) => Err("a gemv's tile is [NT], [NT, NR] or [NT, NR, AHEAD]".into()),
-        (Family::Gemm, _) => Err("a gemm's tile is [MB, MR, NR] or [MB, MR, NR, KC]".into()),
+        _ => Err("a gemm's tile is [MB, MR, NR] or [MB, MR, NR, KC]".into()),
     }
 }
 
@@ -120,8 +135,9 @@ pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
 pub fn candidates(product: &Product) -> Vec<Vec<usize>> {
     let mut tiles = vec![rule(product)];
     match product.family {
+        _ if product.isa == Isa::Gpu => gpu::candidates(product, &mut tiles),
         Family::Gemv => gemv_candidates(product, &mut tiles),
-        Family::Gemm => gemm_candidates(product, &mut tiles),
+        _ => gemm_candidates(product, &mut tiles),
     }
     let mut seen = std::collections::HashSet::new();
     tiles.retain(|tile| legal(product, tile).is_ok() && seen.insert(spelled_out(product, tile)));

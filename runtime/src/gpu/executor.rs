@@ -39,6 +39,13 @@ pub struct Executor {
     profile: Option<Vec<KernelTime>>,
 }
 
+/// Other kernels for an executor: a program with the same globals, inputs and results, and its shaders.
+pub struct Kernels {
+    program: Program,
+    kernels: Vec<Kernel>,
+    functions: Vec<Bound>,
+}
+
 struct Kernel {
     pipeline: ComputePipeline,
     layout: BindGroupLayout,
@@ -116,29 +123,31 @@ impl Executor {
     }
 
     fn build(gpu: Gpu, program: Program, shaders: &[Shader], pipelines: Option<&PipelineCache>) -> Result<Executor> {
-        program.verify().map_err(Error::Program)?;
-        if program.kernels.len() != shaders.len() {
-            return Err(Error::Program("there must be a shader for each kernel".into()));
-        }
-        for (kernel, shader) in program.kernels.iter().zip(shaders) {
-            let fits = kernel.name == shader.kernel
-                && kernel.params.len() == shader.writable.len()
-                && kernel.scalars == shader.scalars
-                && kernel.params.iter().zip(&shader.writable).all(|(access, writable)| access.writes() || !writable);
-            if !fits {
-                return Err(Error::Program(format!("the shader '{}' is not of '{}'", shader.kernel, kernel.name)));
-            }
-            check_needs(&gpu, shader)?;
-        }
-        let compiled: Vec<Kernel> = thread::scope(|scope| {
-            let threads: Vec<_> =
-                shaders.iter().map(|shader| scope.spawn(|| Kernel::new(&gpu, shader, pipelines))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("wgpu reports errors and does not panic")).collect()
-        });
-        gpu.check()?;
+        let Kernels { program, kernels, functions } = Kernels::build(&gpu, program, shaders, pipelines)?;
         let globals = program.globals.iter().map(|_| None).collect();
-        let functions = program.functions.iter().map(|_| Bound::default()).collect();
-        Ok(Executor { gpu, program, kernels: compiled, globals, functions, profile: None })
+        Ok(Executor { gpu, program, kernels, globals, functions, profile: None })
+    }
+
+    /// Compiles the shaders of another program, to be [exchanged](Self::exchange) for this one's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn load(&self, program: Program, shaders: &[Shader]) -> Result<Kernels> {
+        Kernels::build(&self.gpu, program, shaders, None)
+    }
+
+    /// Puts other kernels in the place of these, which come out in their stead. Weights and state stay; they are set before
+    /// kernels that have been called come out.
+    ///
+    /// # Errors
+    /// If their globals, or a function's inputs or results, are not the same.
+    pub fn exchange(&mut self, other: &mut Kernels) -> Result<()> {
+        bind::check_exchange(&self.program, &other.program)?;
+        std::mem::swap(&mut self.program, &mut other.program);
+        std::mem::swap(&mut self.kernels, &mut other.kernels);
+        std::mem::swap(&mut self.functions, &mut other.functions);
+        self.profile = None;
+        Ok(())
     }
 
     /// Memory of so many bytes, whole fours of words, zeroed.
@@ -398,6 +407,33 @@ impl Executor {
             times.into_iter().for_each(|(kernel, time)| profile[kernel].add(time));
         }
         Ok(())
+    }
+}
+
+impl Kernels {
+    fn build(gpu: &Gpu, program: Program, shaders: &[Shader], pipelines: Option<&PipelineCache>) -> Result<Kernels> {
+        program.verify().map_err(Error::Program)?;
+        if program.kernels.len() != shaders.len() {
+            return Err(Error::Program("there must be a shader for each kernel".into()));
+        }
+        for (kernel, shader) in program.kernels.iter().zip(shaders) {
+            let fits = kernel.name == shader.kernel
+                && kernel.params.len() == shader.writable.len()
+                && kernel.scalars == shader.scalars
+                && kernel.params.iter().zip(&shader.writable).all(|(access, writable)| access.writes() || !writable);
+            if !fits {
+                return Err(Error::Program(format!("the shader '{}' is not of '{}'", shader.kernel, kernel.name)));
+            }
+            check_needs(gpu, shader)?;
+        }
+        let kernels: Vec<Kernel> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                shaders.iter().map(|shader| scope.spawn(|| Kernel::new(gpu, shader, pipelines))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("wgpu reports errors and does not panic")).collect()
+        });
+        gpu.check()?;
+        let functions = program.functions.iter().map(|_| Bound::default()).collect();
+        Ok(Kernels { program, kernels, functions })
     }
 }
 

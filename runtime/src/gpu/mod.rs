@@ -4,4 +4,4 @@ mod device;
 mod executor;
 
 pub use device::{Adapter, Gpu, adapters};
-pub use executor::Executor;
+pub use executor::{Executor, Kernels};

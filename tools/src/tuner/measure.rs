@@ -1,56 +1,62 @@
 //! Compiles candidates of a problem, checks their answers and measures them against each other.
 
-use super::now;
-use crate::tensors::{Inputs, program_element, reference_element};
+use super::{
+    now,
+    runner::{Code, Compiler, FOOTPRINT, Kernels, Runner},
+};
+use crate::{
+    product::HALF_FACTORS,
+    tensors::{self, Inputs, reference_element, set_weight},
+};
 use anyhow::{Context as _, Result, anyhow, bail};
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Compiled, Target};
-use kforge_passes::{
-    isa::Isa,
-    tuner::{Environment, Family, Problem, Roofs, Row, problem::ENTRY, product::USUAL_ROWS, space},
-};
+use kforge_lowering::compile;
+use kforge_passes::tuner::{Environment, Family, Problem, Product, Roofs, Row, problem::ENTRY, space};
 use kforge_program::{Buffer, Program};
-use kforge_reference::{Tensor, Tolerance, compare, random};
-use kforge_runtime::{Executor, KernelTime, View, executor::Kernels};
-use std::{thread, time::Duration};
+use kforge_reference::{Element, Tensor, Tolerance, compare, random};
+use std::thread;
 
-/// Bytes of weights that a GEMV goes through before it sees the same ones again, as in a decoder.
-pub const FOOTPRINT: usize = 64 << 20;
-
-/// Copies of a problem at most, for one of a few rows.
+/// Copies of a problem's weights at most.
 const COPIES: usize = 256;
+
+/// Seconds that a GPU's copies may take together.
+const SWEEP: f64 = 0.02;
 
 /// Rounds of a candidate that is not given up; in each, it and the default take turns.
 const ROUNDS: usize = 11;
 
-/// A round is at least this long.
-const ROUND: Duration = Duration::from_millis(6);
-
 /// After so many rounds, a candidate this much slower than the best is given up.
 const STOPS: [(usize, f64); 2] = [(3, 1.15), (6, 1.04)];
 
+/// Operations that the reference is asked for at most, where fewer rows will do: some seconds.
+const REFERENCE: f64 = 4e9;
+
 /// How far sums in f32 may be from sums in f64, and where they become elements of 16 bits, one unit in the last place of
-/// those more. All candidates have the same bits, so one comparison speaks for all.
-fn tolerance(element: kforge_reference::Element) -> Tolerance {
-    let rounding = match element {
-        kforge_reference::Element::BF16 => 2f64.powi(-7),
-        kforge_reference::Element::F16 => 2f64.powi(-10),
+/// those more; where factors are rounded to f16, twice what such a product is off by of the largest result. All candidates
+/// have the same bits, so one comparison speaks for all.
+fn tolerance(product: &Product, expected: &Tensor) -> Tolerance {
+    let rounding = match expected.element() {
+        Element::BF16 => 2f64.powi(-7),
+        Element::F16 => 2f64.powi(-10),
         _ => 0.0,
     };
-    Tolerance { abs: 1e-3, rel: 1e-3 + rounding }
+    let largest = || expected.to_f32().iter().fold(0f32, |most, x| most.max(x.abs()));
+    let rounds = product.family == Family::Mma && !product.half;
+    let factors = if rounds { 2.0 * HALF_FACTORS * f64::from(largest()) } else { 0.0 };
+    Tolerance { abs: 1e-3 + factors, rel: 1e-3 + rounding }
 }
 
 /// A candidate with its code, or why it has none.
 pub struct Candidate {
     pub tile: Vec<usize>,
-    compiled: Result<Compiled, String>,
+    code: Result<Code, String>,
 }
 
 /// A problem in an executor, with the answer that every candidate must give.
 pub struct Bench<'p> {
     problem: &'p Problem,
-    target: Target,
-    executor: Executor,
+    compiler: Compiler,
+    runner: Runner,
     inputs: Vec<Tensor>,
     /// How often the launches are repeated, each time with weights of their own.
     copies: usize,
@@ -66,45 +72,45 @@ pub struct Bench<'p> {
 }
 
 impl<'p> Bench<'p> {
-    /// Compiles the default and compares its answer with the reference semantics.
+    /// Compiles the default and compares its answer with the reference semantics. With roofs it is for measuring: a kernel
+    /// then goes through copies of its weights, as a decoder does.
     ///
     /// # Errors
     /// If it does not compile, its answer is wrong, or there is no memory.
-    pub fn new(problem: &'p Problem, machine: &Environment) -> Result<Bench<'p>> {
-        let isa: Isa = machine.isa.parse().map_err(anyhow::Error::msg)?;
-        let target = Target::host(Some(isa))?;
-        let tile = space::rule(&problem.product);
-        let compiled = compile_tile(problem, &tile, &target)?;
-        let copies = match problem.product.family {
-            Family::Gemv => FOOTPRINT.div_ceil(problem.product.weight_bytes.max(1)).min(COPIES),
-            Family::Gemm => 1,
-        };
-        let program = repeat(compiled.program, copies)?;
-        let mut executor = Executor::new(program, &compiled.object, machine.threads)?;
+    pub fn new(problem: &'p Problem, machine: &Environment, roofs: Option<&Roofs>) -> Result<Bench<'p>> {
+        let compiler = Compiler::new(machine)?;
+        let product = &problem.product;
+        let tile = space::rule(product);
+        let mut code = compiler.compile(problem, &tile)?;
+        let copies = roofs.map_or(1, |roofs| copies(problem, machine, roofs));
+        code.program = repeat(code.program, copies)?;
+        let mut runner = compiler.load(code)?;
         let context = compile::context();
         let module = compile::parse(&context, &problem.text, "problem")?;
         let mut interpreter = Interpreter::new(&module)?;
         for (seed, global) in interpreter.globals().into_iter().enumerate() {
-            let dims = global.dims.iter().map(|d| d.unwrap_or(USUAL_ROWS)).collect::<Vec<_>>();
+            let dims =
+                global.dims.iter().map(|d| d.context("a weight's shape is not known")).collect::<Result<Vec<_>>>()?;
             let weight = random::uniform(seed as u64 + 1, &dims, global.element)?;
-            let (element, bytes) = (program_element(global.element)?, weight.to_bytes());
             for copy in 0..copies {
-                executor.set_weight(&copied(&global.name, copy), View { dims: &dims, element, bytes: &bytes })?;
+                set_weight(runner.execute(), &copied(&global.name, copy), &weight)?;
             }
             interpreter.set_global(&global.name, weight)?;
         }
         let functions = interpreter.functions();
         let function = functions.iter().find(|f| f.name == ENTRY).context("the problem has no function")?;
+        let rows = product.usual_rows();
         let inputs = function.inputs.iter().enumerate().map(|(i, (dims, element))| {
-            let dims: Vec<usize> = dims.iter().map(|d| d.unwrap_or(USUAL_ROWS)).collect();
+            let dims: Vec<usize> = dims.iter().map(|d| d.unwrap_or(rows)).collect();
             Ok(random::uniform(100 + i as u64, &dims, *element)?)
         });
         let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
-        let expected = interpreter.call(ENTRY, inputs.clone())?;
+        let checked = function.inputs.iter().zip(&inputs).map(|((dims, _), input)| first_rows(product, dims, input));
+        let expected = interpreter.call(ENTRY, checked.collect::<Result<_>>()?)?;
         let mut bench = Bench {
             problem,
-            target,
-            executor,
+            compiler,
+            runner,
             inputs,
             copies,
             answer: vec![],
@@ -115,8 +121,10 @@ impl<'p> Bench<'p> {
         };
         bench.answer = bench.call()?;
         for (bytes, expected) in bench.answer.iter().zip(&expected) {
+            // Where the reference has computed the first rows alone, they are what comes first.
+            let bytes = bytes.get(..expected.to_bytes().len()).context("the default kernel's result is too short")?;
             let actual = Tensor::from_bytes(expected.shape(), expected.element(), bytes)?;
-            let comparison = compare(&actual, expected, tolerance(expected.element()))?;
+            let comparison = compare(&actual, expected, tolerance(product, expected))?;
             if !comparison.within_tolerance() {
                 bail!("the default kernel is wrong: {comparison}");
             }
@@ -127,13 +135,13 @@ impl<'p> Bench<'p> {
 
     /// Compiles several candidates at once, each on a thread of its own.
     pub fn compile(&self, tiles: &[Vec<usize>]) -> Vec<Candidate> {
-        let (problem, target) = (self.problem, &self.target);
+        let (problem, compiler) = (self.problem, &self.compiler);
         thread::scope(|scope| {
-            let compile = |tile| move || compile_tile(problem, tile, target).map_err(|e| format!("{e:#}"));
+            let compile = |tile| move || compiler.compile(problem, tile).map_err(|e| format!("{e:#}"));
             let threads: Vec<_> = tiles.iter().map(|tile| (tile, scope.spawn(compile(tile)))).collect();
             let candidates = threads.into_iter().map(|(tile, thread)| {
-                let compiled = thread.join().unwrap_or_else(|_| Err("the compiler panicked".into()));
-                Candidate { tile: tile.clone(), compiled }
+                let code = thread.join().unwrap_or_else(|_| Err("the compiler panicked".into()));
+                Candidate { tile: tile.clone(), code }
             });
             candidates.collect()
         })
@@ -143,7 +151,7 @@ impl<'p> Bench<'p> {
     /// `best` of the default's time.
     ///
     /// # Errors
-    /// If the executor fails; a candidate that does is a row with a failure.
+    /// If the default fails; a candidate that does is a row with a failure.
     pub fn measure(
         &mut self,
         candidate: Candidate,
@@ -160,13 +168,13 @@ impl<'p> Bench<'p> {
             samples: vec![],
             ratio: None,
             failure: None,
-            predicate: space::PREDICATE.to_owned(),
+            predicate: space::predicate(&self.problem.product).to_owned(),
             error: self.error,
             share: 0.0,
             recorded: now(),
         };
-        let compiled = match candidate.compiled {
-            Ok(compiled) => compiled,
+        let code = match candidate.code {
+            Ok(code) => code,
             Err(message) => {
                 row.failure = Some(format!("illegal: {message}"));
                 return Ok(row);
@@ -175,13 +183,20 @@ impl<'p> Bench<'p> {
         // Only what takes turns stays in memory.
         let default = self.default.clone();
         self.others.retain(|(tile, _)| *tile == default);
-        row.code = code_hash(&compiled.object);
-        self.keep(&candidate.tile, compiled)?;
-        self.load(&candidate.tile)?;
-        let answer = self.call()?;
-        if answer != self.answer {
-            row.failure = Some(self.wrong(&answer)?);
-            return Ok(row);
+        row.code = code.hash();
+        match self.answer_of(&candidate.tile, code) {
+            Ok(answer) if answer == self.answer => {}
+            Ok(answer) => {
+                row.failure = Some(self.wrong(&answer)?);
+                return Ok(row);
+            }
+            Err(error) => {
+                // If the default fails too it is the machine, and says nothing of the candidate.
+                self.load(&default)?;
+                self.call()?;
+                row.failure = Some(format!("failed: {error:#}"));
+                return Ok(row);
+            }
         }
         let mut ratios = vec![];
         self.load(&default)?;
@@ -205,26 +220,31 @@ impl<'p> Bench<'p> {
         Ok(row)
     }
 
+    /// What a candidate gives, which is then in the executor.
+    fn answer_of(&mut self, tile: &[usize], code: Code) -> Result<Vec<Vec<u8>>> {
+        self.keep(tile, code)?;
+        self.load(tile)?;
+        self.call()
+    }
+
     /// Whether a tile still becomes the code that was measured, and that gives the right answer.
     ///
     /// # Errors
     /// Why not.
     pub fn check(&mut self, tile: &[usize], code: &str) -> Result<(), String> {
         let said = |e: anyhow::Error| format!("{e:#}");
-        let compiled = compile_tile(self.problem, tile, &self.target).map_err(said)?;
-        let found = code_hash(&compiled.object);
+        let compiled = self.compiler.compile(self.problem, tile).map_err(said)?;
+        let found = compiled.hash();
         if found != code {
             return Err(format!("its code is {found} now, not {code}"));
         }
-        self.keep(tile, compiled).map_err(said)?;
-        self.load(tile).map_err(said)?;
-        let answer = self.call().map_err(said)?;
+        let answer = self.answer_of(tile, compiled).map_err(said)?;
         if answer == self.answer { Ok(()) } else { Err(self.wrong(&answer).map_err(said)?) }
     }
 
     /// How far an answer is from the right one.
     fn wrong(&self, answer: &[Vec<u8>]) -> Result<String> {
-        let function = self.executor.program().function(ENTRY).context("the program has no function")?;
+        let function = self.runner.program().function(ENTRY).context("the program has no function")?;
         let mut most = 0f64;
         for ((bytes, right), output) in answer.iter().zip(&self.answer).zip(&function.outputs) {
             let element = reference_element(output.ty.element);
@@ -241,10 +261,10 @@ impl<'p> Bench<'p> {
     }
 
     /// Loads a candidate's code beside the executor.
-    fn keep(&mut self, tile: &[usize], compiled: Compiled) -> Result<()> {
+    fn keep(&mut self, tile: &[usize], mut code: Code) -> Result<()> {
         if !self.has(tile) {
-            let kernels = Kernels::load(repeat(compiled.program, self.copies)?, &compiled.object)?;
-            self.others.push((tile.to_vec(), kernels));
+            code.program = repeat(code.program, self.copies)?;
+            self.others.push((tile.to_vec(), self.runner.keep(code)?));
         }
         Ok(())
     }
@@ -259,54 +279,50 @@ impl<'p> Bench<'p> {
             .iter_mut()
             .find(|(other, _)| other == tile)
             .ok_or_else(|| anyhow!("the tile {tile:?} has not been compiled"))?;
-        self.executor.exchange(kernels)?;
+        self.runner.exchange(kernels)?;
         std::mem::swap(other, &mut self.loaded);
         Ok(())
     }
 
     /// The bytes of all results.
     fn call(&mut self) -> Result<Vec<Vec<u8>>> {
-        let inputs = Inputs::new(&self.inputs)?;
-        let outputs = self.executor.call(ENTRY, &inputs.views())?;
-        let bytes = |i| outputs.get(i).map(|view| view.bytes.to_vec());
-        (0..outputs.len()).map(|i| bytes(i).context("a result is in a layout of its own")).collect()
+        let results = tensors::call(self.runner.execute(), ENTRY, &self.inputs)?;
+        Ok(results.iter().map(Tensor::to_bytes).collect())
     }
 
-    /// Microseconds of one product, in a round of many: of its kernel, and of what is launched for it.
+    /// Microseconds of one product of what is in the executor.
     fn time(&mut self) -> Result<f64> {
         let inputs = Inputs::new(&self.inputs)?;
-        let views = inputs.views();
-        let kernels = self.executor.program().kernels.iter();
-        let family = |name: &str| ["gemv", "gemm"].iter().any(|family| name.contains(family));
-        let kernels: Vec<usize> = kernels.enumerate().filter(|(_, k)| family(&k.name)).map(|(i, _)| i).collect();
-        if kernels.is_empty() {
-            bail!("the problem has no kernel of linear layers");
-        }
-        self.executor.start_profile();
-        let mut total = KernelTime::default();
-        while total.time < ROUND {
-            self.executor.call(ENTRY, &views)?;
-            let times = self.executor.profile();
-            total = kernels.iter().fold(KernelTime::default(), |total, kernel| KernelTime {
-                launches: total.launches.max(times[*kernel].launches),
-                time: total.time + times[*kernel].time,
-            });
-        }
-        self.executor.end_profile();
-        Ok(total.time.as_secs_f64() * 1e6 / total.launches.max(1) as f64)
+        self.runner.time(&inputs.views())
     }
 }
 
-/// Compiles a problem with a tile.
-pub fn compile_tile(problem: &Problem, tile: &[usize], target: &Target) -> Result<Compiled> {
-    space::legal(&problem.product, tile).map_err(anyhow::Error::msg)?;
-    let pipeline = kforge_lowering::LAUNCHES.replace("{isa}", &format!("{{isa={}}}", target.isa));
-    Ok(compile::compile_with(&problem.with_tile(tile), target, &pipeline)?)
+/// How often the launches are repeated, each time with weights of their own: on a CPU a GEMV reads them from memory, as a
+/// decoder does; on a GPU every kernel, as far as they are read in no time.
+fn copies(problem: &Problem, machine: &Environment, roofs: &Roofs) -> usize {
+    let product = &problem.product;
+    let most = FOOTPRINT.div_ceil(product.weight_bytes.max(1)).min(COPIES);
+    match machine {
+        Environment::Gpu(_) => most.min((SWEEP / roofs.seconds(product)) as usize).max(1),
+        Environment::Cpu(_) if product.family == Family::Gemv => most,
+        Environment::Cpu(_) => 1,
+    }
 }
 
-/// The hash of an object.
-fn code_hash(object: &[u8]) -> String {
-    blake3::hash(object).to_hex()[..16].to_owned()
+/// As many rows of an input as the reference computes: all, or where their number is dynamic the first, so that it takes
+/// some seconds. Rows past them are those of which candidates with other tiles give the same bytes.
+fn first_rows(product: &Product, dims: &[Option<usize>], input: &Tensor) -> Result<Tensor> {
+    let rows = product.usual_rows();
+    let enough = ((REFERENCE / product.operations() * rows as f64) as usize).clamp(1, rows);
+    let Some(axis) = dims.iter().position(Option::is_none) else { return Ok(input.clone()) };
+    let is_outermost = dims[..axis].iter().all(|d| *d == Some(1)) && dims[axis + 1..].iter().all(Option::is_some);
+    if !is_outermost {
+        return Ok(input.clone());
+    }
+    let mut shape = input.shape().to_vec();
+    shape[axis] = enough;
+    let bytes = input.to_bytes();
+    Ok(Tensor::from_bytes(shape, input.element(), &bytes[..bytes.len() / rows * enough])?)
 }
 
 /// The name of a copy of a global.

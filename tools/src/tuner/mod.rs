@@ -1,25 +1,31 @@
 //! The tuner's hands: what passes cannot do, since compiling and running come after them.
 
 pub mod measure;
+pub mod runner;
 
+use crate::gpu;
 use anyhow::{Result, anyhow};
 use kforge_lowering::compile::{self, Target};
 use kforge_passes::{
+    adapter::Adapter,
     isa::Isa,
     tuner::{self, Database, Environment, Line, Problem, Roofs, Row, Search, Tried, admitted, environment},
 };
-use kforge_runtime::{Roofline, cache};
+use kforge_runtime::cache;
 use measure::Bench;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    thread,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
-/// Rounds over the machine's roofs: candidates are ranked by them, no more.
+/// Rounds over a CPU's roofs: candidates are ranked by them, no more.
 const HEATS: usize = 2;
 
 /// Makes this program the passes' host: `select-kernels{mode=tune}` measures here.
 pub fn install() {
     tuner::install(tuner::Host {
         directory: cache::directory(),
-        environment: |isa, threads| machine(isa, threads).map_err(|e| format!("{e:#}")),
+        environment: |isa, adapter, threads| machine(isa, adapter, threads).map_err(|e| format!("{e:#}")),
         measure: |problem, machine, database, deadline| {
             let mut silent = |_: Progress| true;
             tune(problem, machine, database, deadline, &mut silent)
@@ -29,13 +35,17 @@ pub fn install() {
     });
 }
 
-/// This machine, as measurements on it are filed.
+/// This machine, as measurements on it are filed: its CPU with an instruction set and a number of threads, or its GPU with
+/// what kernels may use of it.
 ///
 /// # Errors
-/// If it has not that instruction set.
-pub fn machine(isa: Isa, threads: usize) -> Result<Environment> {
+/// If it has not that.
+pub fn machine(isa: Isa, adapter: Adapter, threads: usize) -> Result<Environment> {
+    if isa == Isa::Gpu {
+        return Ok(Environment::Gpu(gpu::environment(gpu::adapter(None)?, adapter)?));
+    }
     let target = Target::host(Some(isa))?;
-    Ok(Environment {
+    Ok(Environment::Cpu(environment::Cpu {
         cpu: target.cpu,
         features: target.features,
         isa: isa.name().to_owned(),
@@ -43,7 +53,16 @@ pub fn machine(isa: Isa, threads: usize) -> Result<Environment> {
         threads,
         llvm: compile::llvm_version(),
         generator: kforge_lowering::BUILD_ID.to_owned(),
-    })
+    }))
+}
+
+/// Candidates that are compiled at once.
+pub fn batch(machine: &Environment) -> usize {
+    let threads = match machine {
+        Environment::Cpu(cpu) => cpu.threads,
+        Environment::Gpu(_) => thread::available_parallelism().map_or(1, usize::from),
+    };
+    threads.clamp(1, 8)
 }
 
 /// How far the search of one problem is.
@@ -84,13 +103,13 @@ pub fn tune(
     let outcome = |tried: &[Tried], complete| Outcome { space: search.tiles().len(), tried: tried.len(), complete };
     let mut bench: Option<Bench> = None;
     loop {
-        let batch = search.next(&tried, machine.threads.clamp(1, 8));
+        let batch = search.next(&tried, batch(machine));
         if batch.is_empty() {
             return Ok(outcome(&tried, true));
         }
         let bench = match &mut bench {
             Some(bench) => bench,
-            None => bench.insert(Bench::new(problem, machine)?),
+            None => bench.insert(Bench::new(problem, machine, Some(&roofs))?),
         };
         for candidate in bench.compile(&batch) {
             let early = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -117,15 +136,16 @@ pub fn tried(problem: &Problem, rows: &[Row]) -> Vec<Tried> {
 /// # Errors
 /// If they cannot be measured or stored.
 pub fn roofs(machine: &Environment, database: &Database) -> Result<Roofs> {
-    let sensible =
-        |roofs: &Roofs| [roofs.f32_gflops, roofs.int8_gops, roofs.read_gb_s].iter().all(|v| v.is_finite() && *v > 0.0);
+    let sensible = |roofs: &Roofs| {
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        let is_gpu = matches!(machine, Environment::Gpu(_));
+        positive(roofs.f32_gflops) && positive(roofs.read_gb_s) && (is_gpu || positive(roofs.int8_gops))
+    };
     let stored = database.roofs(&machine.id())?.and_then(|text| serde_json::from_str::<Roofs>(&text).ok());
     if let Some(roofs) = stored.filter(sensible) {
         return Ok(roofs);
     }
-    // What a decoder reads again and again is larger than any cache.
-    let roof = Roofline::new(measure::FOOTPRINT)?.measure_in(HEATS, machine.threads)?;
-    let roofs = Roofs { f32_gflops: roof.f32_gflops, int8_gops: roof.int8_gops, read_gb_s: roof.read_gb_s };
+    let roofs = runner::roofs(machine, Some(HEATS))?;
     database.put_roofs(machine, &serde_json::to_string(&roofs)?)?;
     Ok(roofs)
 }
@@ -147,7 +167,7 @@ pub fn raised(
     roofs: &Roofs,
     row: &mut Row,
 ) -> Result<Roofs> {
-    let roof = Roofline::new(measure::FOOTPRINT)?.measure(machine.threads)?;
+    let roof = runner::roofs(machine, None)?;
     let mut roofs = Roofs {
         f32_gflops: roofs.f32_gflops.max(roof.f32_gflops),
         int8_gops: roofs.int8_gops.max(roof.int8_gops),
@@ -171,16 +191,20 @@ pub fn raised(
 ///
 /// # Errors
 /// The diagnostics of the parser or the passes.
-pub fn problems(source: &str, isa: Isa, options: compile::Options) -> Result<Vec<Problem>> {
+pub fn problems(source: &str, machine: &Environment, options: compile::Options) -> Result<Vec<Problem>> {
+    let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
     let context = compile::context();
     let mut module = compile::parse(&context, source, "module")?;
     let options = compile::Options { tuning: compile::Tuning::default(), ..options };
-    let pipeline = compile::cpu_pipeline(isa, options);
+    let pipeline = match machine {
+        Environment::Cpu(_) => compile::cpu_pipeline(isa, options),
+        Environment::Gpu(_) => compile::gpu_pipeline(adapter, options),
+    };
     let (selected, _) =
         pipeline.split_once(",func.func(tile)").ok_or_else(|| anyhow!("the pipeline has no tile pass"))?;
     compile::run_pipeline(&context, &mut module, selected)?;
     let mut problems: Vec<Problem> = vec![];
-    for problem in kforge_passes::tuner::problem::of_module(&context, &module, isa) {
+    for problem in tuner::problem::of_module(&context, &module, isa, adapter) {
         if !problems.contains(&problem) {
             problems.push(problem);
         }
@@ -188,15 +212,16 @@ pub fn problems(source: &str, isa: Isa, options: compile::Options) -> Result<Vec
     Ok(problems)
 }
 
-/// The problem that a database holds as text.
+/// The problem that a database holds as text, of a machine that may be another.
 ///
 /// # Errors
 /// If the text is none.
-pub fn parse(text: &str, isa: Isa) -> Result<Problem> {
+pub fn parse(text: &str, machine: &Environment) -> Result<Problem> {
+    let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
     let context = compile::context();
     let mut module = compile::parse(&context, text, "problem")?;
-    compile::run_pipeline(&context, &mut module, &format!("select-kernels{{isa={isa}}}"))?;
-    let problem = kforge_passes::tuner::problem::of_module(&context, &module, isa).pop();
+    compile::run_pipeline(&context, &mut module, &format!("select-kernels{{isa={isa} adapter={adapter}}}"))?;
+    let problem = tuner::problem::of_module(&context, &module, isa, adapter).pop();
     problem.ok_or_else(|| anyhow!("the text of a problem has no group of linear layers"))
 }
 

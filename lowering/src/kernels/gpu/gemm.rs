@@ -26,46 +26,8 @@ use crate::{
     group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
-use kforge_program::{Access, layout::LANES};
-
-/// BM, BN, BK, TM, TN.
-#[derive(Clone, Copy)]
-struct Tile {
-    rows: usize,
-    columns: usize,
-    depth: usize,
-    height: usize,
-    width: usize,
-}
-
-impl Tile {
-    fn new(tile: &[usize]) -> std::result::Result<Tile, String> {
-        let &[rows, columns, depth, height, width] = tile else {
-            return Err("a GPU's gemm has a tile [BM, BN, BK, TM, TN]".into());
-        };
-        let of = |whole: usize, part: usize| part > 0 && whole > 0 && whole.is_multiple_of(part);
-        if !(of(columns, LANES) && of(depth, 8) && of(width, 4) && of(rows, height) && of(columns, width)) {
-            return Err(format!(
-                "gemm's tile {tile:?} needs BN a multiple of 16, BK of 8, TN of 4, BM of TM, and BN of TN"
-            ));
-        }
-        Ok(Tile { rows, columns, depth, height, width })
-    }
-
-    fn threads(self) -> usize {
-        self.rows / self.height * (self.columns / self.width)
-    }
-
-    /// Vectors of a row of x.
-    fn pitch(self) -> usize {
-        self.depth / 4 + 1
-    }
-
-    /// Vectors in memory: of x, and of one weight.
-    fn vectors(self) -> (usize, usize) {
-        (self.rows * self.pitch(), self.depth * self.columns / 4)
-    }
-}
+use kforge_passes::tuner::{Family, gpu::Tile};
+use kforge_program::Access;
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
@@ -74,20 +36,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     if let Some(norm) = linear.norm {
         return Err(group.unsupported(Some(norm), "a GPU's gemm has no norm in front; use --fuse without norm"));
     }
-    let tile = Tile::new(&group.tile).map_err(|message| group.unsupported(None, message))?;
     let kinds = Kinds::new(&of, &linear)?;
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
+    let tile = Tile::new(Family::Gemm, &group.tile, most, of.adapter);
+    let tile = tile.map_err(|message| group.unsupported(None, message))?;
     let (x, w) = tile.vectors();
-    let (threads, bytes) = (tile.threads(), 2 * 16 * (x + most * w));
-    if threads > of.adapter.threads || bytes > of.adapter.workgroup_bytes {
-        return Err(group.unsupported(
-            None,
-            format!(
-                "gemm's tile {:?} takes {threads} threads and {bytes} bytes of a workgroup; the adapter has {} and {}",
-                group.tile, of.adapter.threads, of.adapter.workgroup_bytes
-            ),
-        ));
-    }
     let four = of.module.vector(4, of.module.f32());
     let mut shared = vec![(2 * x, four)];
     shared.extend(vec![(2 * w, four); most]);
@@ -97,7 +50,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         buffers: parameters(&of, &linear, &kinds, true, by_fours),
         scalars: 1,
         shared,
-        threads,
+        threads: tile.threads(of.adapter),
         subgroups: of.adapter.subgroups,
     };
     declaration.build(of.module, |e, workgroup| {

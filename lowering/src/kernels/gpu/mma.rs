@@ -25,53 +25,12 @@ use crate::{
     group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
+use kforge_passes::tuner::{
+    Family,
+    gpu::{SIDE, Tile},
+};
 use kforge_program::Access;
 use melior::ir::{Attribute, Type, ValueLike, attribute::IntegerAttribute};
-
-/// Rows and columns of a cooperative matrix.
-const SIDE: usize = 16;
-/// Vectors between rows in memory, beside their own.
-const PAD: usize = 2;
-
-/// BM, BN, BK, WM, WN.
-#[derive(Clone, Copy)]
-struct Tile {
-    rows: usize,
-    columns: usize,
-    depth: usize,
-    height: usize,
-    width: usize,
-}
-
-impl Tile {
-    fn new(tile: &[usize]) -> std::result::Result<Tile, String> {
-        let &[rows, columns, depth, height, width] = tile else {
-            return Err("mma has a tile [BM, BN, BK, WM, WN]".into());
-        };
-        let of = |whole: usize, part: usize| part > 0 && whole > 0 && whole.is_multiple_of(part);
-        let fits = of(depth, 32) && of(height, SIDE) && of(width, SIDE) && of(rows, height) && of(columns, width);
-        if !fits {
-            return Err(format!(
-                "mma's tile {tile:?} needs BK a multiple of 32, WM and WN of 16, BM of WM, and BN of WN"
-            ));
-        }
-        Ok(Tile { rows, columns, depth, height, width })
-    }
-
-    fn subgroups(self) -> usize {
-        self.rows / self.height * (self.columns / self.width)
-    }
-
-    /// Vectors of a row of x, or of w.
-    fn pitch(self) -> usize {
-        self.depth / 4 + PAD
-    }
-
-    /// Vectors of one half of the memory: of x, and of a weight.
-    fn vectors(self) -> (usize, usize) {
-        (self.rows * self.pitch(), self.columns * self.pitch())
-    }
-}
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
@@ -80,33 +39,19 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     if let Some(norm) = linear.norm {
         return Err(group.unsupported(Some(norm), "a GPU's mma has no norm in front; use --fuse without norm"));
     }
-    let tile = Tile::new(&group.tile).map_err(|message| group.unsupported(None, message))?;
     let kinds = Kinds::new(&of, &linear)?;
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
+    let tile = Tile::new(Family::Mma, &group.tile, most, of.adapter);
+    let tile = tile.map_err(|message| group.unsupported(None, message))?;
     let (x, w) = tile.vectors();
-    let subgroups = tile.subgroups();
-    let scratch = subgroups * SIDE * SIDE / 4;
-    let (threads, bytes) = (subgroups * of.adapter.subgroups, 2 * 8 * (x + most * w) + 16 * most * scratch);
-    if !(of.adapter.matrices && of.adapter.f16) {
-        return Err(group.unsupported(None, "mma needs an adapter with f16 and matrices; use gemm"));
-    }
-    if threads > of.adapter.threads || bytes > of.adapter.workgroup_bytes {
-        return Err(group.unsupported(
-            None,
-            format!(
-                "mma's tile {:?} takes {threads} threads and {bytes} bytes of a workgroup; the adapter has {} and {}",
-                group.tile, of.adapter.threads, of.adapter.workgroup_bytes
-            ),
-        ));
-    }
     let four = of.module.vector(4, of.module.f16());
     let mut shared = vec![(2 * x, four)];
     shared.extend(vec![(2 * w, four); most]);
-    shared.extend(vec![(scratch, of.module.vector(4, of.module.f32())); most]);
+    shared.extend(vec![(tile.scratch(), of.module.vector(4, of.module.f32())); most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let buffers = parameters(&of, &linear, &kinds, true, by_fours);
-    let declaration =
-        Declaration { name: of.name, buffers, scalars: 1, shared, threads, subgroups: of.adapter.subgroups };
+    let (threads, subgroups) = (tile.threads(of.adapter), of.adapter.subgroups);
+    let declaration = Declaration { name: of.name, buffers, scalars: 1, shared, threads, subgroups };
     declaration.build(of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;

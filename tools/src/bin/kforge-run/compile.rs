@@ -5,8 +5,9 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_lowering::compile::{self, Compiled, GpuCompiled, Target};
 use kforge_passes::{
+    adapter::Adapter,
     isa::Isa,
-    tuner::{self, Mode},
+    tuner::{self, Environment, Mode},
 };
 use kforge_program::Program;
 use kforge_runtime::{
@@ -15,7 +16,7 @@ use kforge_runtime::{
     gpu,
 };
 use kforge_tools::gpu::features;
-use std::{path::Path, sync::OnceLock, time::Duration};
+use std::{path::Path, time::Duration};
 
 /// The instruction set that the options name.
 pub fn isa(common: &Common) -> Result<Option<Isa>> {
@@ -29,11 +30,7 @@ pub fn target(common: &Common) -> Result<Target> {
 
 /// Compiles `source`, or takes what an earlier run compiled.
 pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
-    compile_as(common, source, common.options())
-}
-
-/// The same by other options than the command line's.
-pub fn compile_as(common: &Common, source: &str, options: compile::Options) -> Result<Compiled> {
+    let options = common.options();
     let target = target(common)?;
     if let Some(directory) = &common.dump_ir {
         dump(directory, source, &compile::cpu_pipeline(target.isa, options))?;
@@ -43,10 +40,7 @@ pub fn compile_as(common: &Common, source: &str, options: compile::Options) -> R
     let untuned = compile::Options { tuning: compile::Tuning::default(), ..options };
     let pipeline = compile::cpu_pipeline(target.isa, untuned);
     // Tiles that the tuner chose are part of what is compiled; and where it is to measure, it must get to.
-    let tiles = || match tuning.mode {
-        Mode::Off => String::new(),
-        _ => tuner::fingerprint(target.isa, tuning.threads),
-    };
+    let tiles = || tiles(target.isa, Adapter::default(), tuning);
     let key = |tiles: &str| {
         Cache::key(&[
             source,
@@ -74,6 +68,14 @@ pub fn compile_as(common: &Common, source: &str, options: compile::Options) -> R
     Ok(compiled)
 }
 
+/// What the tuner knows, as a part of a cache's key.
+fn tiles(isa: Isa, adapter: Adapter, tuning: compile::Tuning) -> String {
+    match tuning.mode {
+        Mode::Off => String::new(),
+        _ => tuner::fingerprint(isa, adapter, tuning.threads),
+    }
+}
+
 /// The cache of what is compiled, unless the options say no.
 fn objects(common: &Common) -> Option<Cache> {
     if common.no_cache { None } else { cache::directory().map(|d| Cache::new(d.join("objects"))) }
@@ -94,36 +96,42 @@ pub fn compile_gpu(common: &Common, source: &str, adapter: &gpu::Adapter) -> Res
     if common.cpu_features.is_some() {
         bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
     }
-    if options.tuning.mode.measures() {
-        bail!("the tuner measures no kernels of a GPU; leave --tuning out");
-    }
-    let pipeline = compile::gpu_pipeline(features(adapter), options);
+    let (features, tuning) = (features(adapter), options.tuning);
     if let Some(directory) = &common.dump_ir {
-        dump(directory, source, &pipeline)?;
+        dump(directory, source, &compile::gpu_pipeline(features, options))?;
     }
     let cache = objects(common);
-    let key = Cache::key(&[source, &pipeline, kforge_lowering::BUILD_ID]);
-    if let Some((program, shaders)) = cache.as_ref().and_then(|c| c.get(&key))
+    let untuned = compile::Options { tuning: compile::Tuning::default(), ..options };
+    let pipeline = compile::gpu_pipeline(features, untuned);
+    let tiles = || tiles(Isa::Gpu, features, tuning);
+    let key = |tiles: &str| Cache::key(&[source, &pipeline, tiles, kforge_lowering::BUILD_ID]);
+    let before = tiles();
+    if !tuning.mode.measures()
+        && let Some((program, shaders)) = cache.as_ref().and_then(|c| c.get(&key(&before)))
         && let Ok(shaders) = serde_json::from_slice(&shaders)
     {
         return Ok(GpuCompiled { program, shaders });
     }
     let progress = spinner("compiling kernels");
-    let compiled = compile::compile_gpu(source, features(adapter), options);
+    let compiled = compile::compile_gpu(source, features, options);
     progress.finish_and_clear();
     let compiled = compiled?;
-    keep(cache, &key, &compiled.program, &serde_json::to_vec(&compiled.shaders)?);
+    keep(cache, &key(&tiles()), &compiled.program, &serde_json::to_vec(&compiled.shaders)?);
     Ok(compiled)
 }
 
-/// The GPU that the options name, opened once: a driver gives a process only so many devices.
+/// The GPU that the options name, opened once.
 pub fn gpu(common: &Common) -> Result<gpu::Gpu> {
-    static OPEN: OnceLock<gpu::Gpu> = OnceLock::new();
-    if let Some(gpu) = OPEN.get() {
-        return Ok(gpu.clone());
+    kforge_tools::gpu::open(common.adapter.as_deref())
+}
+
+/// The GPU that the options name, as measurements on it are filed.
+pub fn gpu_environment(common: &Common) -> Result<Environment> {
+    if common.cpu_features.is_some() {
+        bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
     }
-    let gpu = gpu::Adapter::choose(common.adapter.as_deref())?.open()?;
-    Ok(OPEN.get_or_init(|| gpu).clone())
+    let adapter = kforge_tools::gpu::adapter(common.adapter.as_deref())?;
+    kforge_tools::tuner::machine(Isa::Gpu, features(adapter), 1)
 }
 
 /// Compiles `source` for what the options name, and loads it.

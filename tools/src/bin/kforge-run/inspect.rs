@@ -5,7 +5,6 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_program::{Buffer, Function, Program};
-use kforge_runtime::gpu;
 use std::{fs, path::Path, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -23,8 +22,8 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         let program = match common.target {
             Target::Cpu => compile::compile(common, &source)?.program,
             Target::Gpu => {
-                let adapter = gpu::Adapter::choose(common.adapter.as_deref())?;
-                compile::compile_gpu(common, &source, &adapter)?.program
+                let adapter = kforge_tools::gpu::adapter(common.adapter.as_deref())?;
+                compile::compile_gpu(common, &source, adapter)?.program
             }
             _ => bail!("inspect shows a launch program of the CPU or a GPU; give --target cpu or gpu"),
         };

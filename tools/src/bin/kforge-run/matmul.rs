@@ -5,12 +5,11 @@
 //! alone are timed, many to a submission, as what lies in its memory stays there. Before any figure is printed, each answer
 //! is compared with sums in f64.
 
-use crate::{Common, Numerics, Target, bench::median, compile};
+use crate::{Common, Numerics, Target, Tuning, bench::median, compile};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::Compiled;
-use kforge_passes::tuner::Mode;
 use kforge_quant::BlockFormat;
 use kforge_reference::{Tensor, linear, random};
 use kforge_runtime::{Execute, Executor, memory};
@@ -127,30 +126,32 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let b = random::uniform(2, &[shape.n, shape.k], weight)?;
     let product = Product::new(shape, &a, &b)?;
     let source = shape.module(tensors::program_element(element)?, tensors::program_element(weight)?);
-    let by_rule = compile_options(common, Mode::Off);
-    let measured = options.kernel == Some(Kernel::Tuned);
-    let tuned = if measured { compile_options(common, Mode::Tune) } else { common.options() };
+    let on_gpu = common.target == Target::Gpu;
+    let by_rule = Common { tuning: Tuning::Off, ..common.clone() };
+    let tuning = if options.kernel == Some(Kernel::Tuned) { Tuning::Tune } else { common.tuning };
+    let tuned = Common { tuning, ..common.clone() };
     let (mut compiled, mut rows) = (None, vec![]);
     for kernel in kernels {
         let mut backend = "cpu".to_owned();
         let (threads, (max_abs_error, mut samples)) = match kernel {
             Kernel::Reference => (1, reference(options, &product, &a, &b)?),
-            Kernel::Gpu => {
+            Kernel::Gpu | Kernel::Tuned if on_gpu => {
+                let common = if kernel == Kernel::Gpu { &by_rule } else { &tuned };
                 let mut executor = compile::executor(common, &source)?;
                 backend = executor.machine();
                 let rounding = if common.numerics == Numerics::Fast { HALF_FACTORS } else { 0.0 };
                 (1, launched(options, (&product, rounding), &a, &b, &mut *executor)?)
             }
             Kernel::Tuned => {
-                let compiled = compile::compile_as(common, &source, tuned)?;
+                let compiled = compile::compile(&tuned, &source)?;
                 let threads = common.thread_count();
                 (threads, executed(options, &product, &a, &b, &compiled, threads)?)
             }
-            Kernel::Blocked | Kernel::Parallel => {
+            Kernel::Blocked | Kernel::Parallel | Kernel::Gpu => {
                 let threads = if kernel == Kernel::Blocked { 1 } else { common.thread_count() };
                 let compiled = match &compiled {
                     Some(compiled) => compiled,
-                    None => compiled.insert(compile::compile_as(common, &source, by_rule)?),
+                    None => compiled.insert(compile::compile(&by_rule, &source)?),
                 };
                 (threads, executed(options, &product, &a, &b, compiled, threads)?)
             }
@@ -182,13 +183,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command line's options but for what is asked of the tuner.
-fn compile_options(common: &Common, mode: Mode) -> kforge_lowering::compile::Options {
-    let options = common.options();
-    let tuning = kforge_lowering::compile::Tuning { mode, ..options.tuning };
-    kforge_lowering::compile::Options { tuning, ..options }
-}
-
 /// The sizes, if they fit this machine.
 fn shape(options: &Options) -> Result<Shape> {
     let Options { m, n, k, .. } = *options;
@@ -215,12 +209,12 @@ fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kerne
     let gpu_target = common.target == Target::Gpu;
     Ok(match options.kernel {
         Some(Kernel::Gpu) if !gpu_target => bail!("--kernel gpu runs on a GPU; add --target gpu"),
-        Some(kernel @ (Kernel::Blocked | Kernel::Parallel | Kernel::Tuned)) if gpu_target => {
+        Some(kernel @ (Kernel::Blocked | Kernel::Parallel)) if gpu_target => {
             let name = format!("{kernel:?}").to_lowercase();
             bail!("--kernel {name} runs on the CPU; leave --target gpu out, or use --kernel gpu")
         }
-        None if gpu_target && shape.operations() > SLOW => vec![Kernel::Gpu],
-        None if gpu_target => vec![Kernel::Reference, Kernel::Gpu],
+        None if gpu_target && shape.operations() > SLOW => vec![Kernel::Gpu, Kernel::Tuned],
+        None if gpu_target => vec![Kernel::Reference, Kernel::Gpu, Kernel::Tuned],
         Some(kernel @ (Kernel::Blocked | Kernel::Parallel | Kernel::Tuned)) if reference_target => {
             let name = format!("{kernel:?}").to_lowercase();
             bail!("--kernel {name} is compiled code; leave --target reference out, or use --kernel reference")

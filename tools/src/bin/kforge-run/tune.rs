@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_passes::{
+    adapter::Adapter,
     models::{KvType, llama::Phase},
     tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search},
 };
@@ -69,8 +70,10 @@ pub struct Options {
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    if common.target != Target::Cpu {
-        bail!("tune measures kernels of the CPU; leave --target out");
+    match common.target {
+        Target::Cpu | Target::Gpu => {}
+        Target::Auto => return compile::on_target(common, |common| run(common, options)),
+        Target::Reference => bail!("tune measures kernels of the CPU or a GPU; give --target cpu or gpu"),
     }
     if options.exhaustive && options.budget.is_some() {
         bail!("--exhaustive measures everything; leave --budget out");
@@ -118,14 +121,17 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     tune(common, options, &mut database, &source)
 }
 
-/// This machine with the options' instruction set and threads.
+/// This machine with the options' instruction set and threads, or its GPU.
 fn machine(common: &Common) -> Result<Environment> {
-    tuner::machine(compile::target(common)?.isa, common.thread_count())
+    if common.target == Target::Gpu {
+        return compile::gpu_environment(common);
+    }
+    tuner::machine(compile::target(common)?.isa, Adapter::default(), common.thread_count())
 }
 
 fn tune(common: &Common, options: &Options, database: &mut Database, source: &str) -> Result<ExitCode> {
     let machine = machine(common)?;
-    let problems = tuner::problems(source, compile::target(common)?.isa, common.options())?;
+    let problems = tuner::problems(source, &machine, common.options())?;
     if problems.is_empty() {
         bail!("the module has no linear layer whose tile could be chosen");
     }
@@ -187,8 +193,8 @@ fn sweep(
         search.tiles().iter().filter(|tile| !tried.iter().any(|t| t.tile == **tile)).cloned().collect();
     bar.set_length(missing.len() as u64);
     bar.set_position(0);
-    let mut bench = Bench::new(problem, machine)?;
-    for batch in missing.chunks(machine.threads.clamp(1, 8)) {
+    let mut bench = Bench::new(problem, machine, Some(&roofs))?;
+    for batch in missing.chunks(tuner::batch(machine)) {
         for candidate in bench.compile(batch) {
             let mut row = bench.measure(candidate, tuner::best(&tried), &roofs, &key, &id)?;
             if row.share > 1.0 {
@@ -264,7 +270,7 @@ fn describe(problem: &Problem) -> String {
     let p = &problem.product;
     let columns: Vec<String> =
         p.sections.iter().flat_map(|s| std::iter::repeat_n(s.columns.to_string(), s.roots)).collect();
-    let mut text = format!("{:?} ", p.family).to_lowercase();
+    let mut text = format!("{} ", p.family.name());
     text += &p.rows.map_or("?".to_owned(), |rows| rows.to_string());
     text += &format!(" x {} x {}", columns.join("+"), p.depth);
     for (flag, word) in [(p.quantised, " quantised"), (p.int8, " int8"), (p.half, " half"), (p.norm, " norm")] {
@@ -275,8 +281,7 @@ fn describe(problem: &Problem) -> String {
 
 /// The problem of a line, taken out of its text again.
 fn problem_of(line: &Line) -> Result<Problem> {
-    let isa = line.machine.isa.parse().map_err(anyhow::Error::msg)?;
-    tuner::parse(&line.problem, isa)
+    tuner::parse(&line.problem, &line.machine)
 }
 
 /// Lines by environment and problem.
@@ -293,9 +298,7 @@ fn groups(lines: &[Line]) -> BTreeMap<(String, String), Vec<&Line>> {
 struct Listed {
     key: String,
     environment: String,
-    cpu: String,
-    isa: String,
-    threads: usize,
+    machine: Environment,
     problem: String,
     rows: usize,
     tile: Vec<usize>,
@@ -308,13 +311,10 @@ fn listed(lines: &[&Line]) -> Result<Listed> {
     let rows: Vec<Row> = lines.iter().map(|line| line.row.clone()).collect();
     let winner = search::ranking(&problem.product, &admitted(&problem.product, &rows).0).into_iter().next();
     let row = winner.as_ref().and_then(|winner| rows.iter().find(|row| row.tile == winner.tile));
-    let machine = &lines[0].machine;
     Ok(Listed {
         key: rows[0].key.clone(),
         environment: rows[0].environment.clone(),
-        cpu: machine.cpu.clone(),
-        isa: machine.isa.clone(),
-        threads: machine.threads,
+        machine: lines[0].machine.clone(),
         problem: describe(&problem),
         rows: rows.len(),
         tile: winner.map(|w| w.tile).unwrap_or_default(),
@@ -336,7 +336,7 @@ fn list(options: &Options, database: &Database) -> Result<ExitCode> {
     for r in &results {
         table.add_row([
             r.key.clone(),
-            format!("{} {} x{}", r.cpu, r.isa, r.threads),
+            r.machine.describe(),
             r.problem.clone(),
             format!("{:?}", r.tile),
             number(r.median_us, 1, ""),
@@ -532,7 +532,7 @@ fn diff(options: &Options, a: &Path, b: &Path) -> Result<ExitCode> {
         results.push(Difference {
             key: some.key.clone(),
             problem: some.problem.clone(),
-            machine: format!("{} {} x{}", some.cpu, some.isa, some.threads),
+            machine: some.machine.describe(),
             a_us: a.as_ref().map_or(f64::NAN, |l| l.median_us),
             b_us: b.as_ref().map_or(f64::NAN, |l| l.median_us),
             a: a.map(|l| l.tile),
@@ -581,7 +581,7 @@ fn verify(common: &Common, database: &mut Database) -> Result<ExitCode> {
             bad += 1;
         }
         let Some(winner) = search::ranking(&problem.product, &tried).into_iter().next() else { continue };
-        let mut bench = Bench::new(&problem, &machine)?;
+        let mut bench = Bench::new(&problem, &machine, None)?;
         let code = rows.iter().find(|row| row.tile == winner.tile).map(|row| row.code.clone()).unwrap_or_default();
         match bench.check(&winner.tile, &code) {
             Ok(()) => good += 1,

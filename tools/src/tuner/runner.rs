@@ -1,0 +1,236 @@
+//! What candidates are compiled for and run on: this machine's CPU, or its GPU.
+
+use crate::gpu;
+use anyhow::{Result, bail};
+use kforge_lowering::compile::{self, Target};
+use kforge_passes::{
+    adapter::Adapter,
+    tuner::{Environment, Problem, Roofs, problem::ENTRY, space},
+};
+use kforge_program::{Program, Shader};
+use kforge_runtime::{Execute, Executor, KernelTime, Roofline, View, executor, gpu as device};
+use std::time::{Duration, Instant};
+
+/// Bytes of weights that are gone through before the same ones come again, as in a decoder: more than caches hold.
+pub const FOOTPRINT: usize = 64 << 20;
+
+/// A round is at least this long on a CPU; a GPU is to be sent much at once.
+const ROUND: Duration = Duration::from_millis(6);
+const ROUND_OF_GPU: Duration = Duration::from_millis(15);
+
+/// Most launches of a round: what a GPU is sent lies in memory until it is done.
+const LAUNCHES: u64 = 4096;
+
+/// Compiles for a machine.
+#[derive(Clone, Debug)]
+pub enum Compiler {
+    Cpu { target: Target, threads: usize },
+    Gpu(Adapter),
+}
+
+/// What a candidate became.
+pub struct Code {
+    pub program: Program,
+    kernels: Made,
+}
+
+enum Made {
+    Object(Vec<u8>),
+    Shaders(Vec<Shader>),
+}
+
+impl Code {
+    /// A hash of the object, or of the text of the shaders.
+    pub fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        match &self.kernels {
+            Made::Object(object) => hasher.update(object),
+            Made::Shaders(shaders) => shaders.iter().fold(&mut hasher, |h, shader| h.update(shader.text.as_bytes())),
+        };
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+}
+
+impl Compiler {
+    /// For this machine, as an environment describes it.
+    ///
+    /// # Errors
+    /// If the environment is none of this machine's.
+    pub fn new(machine: &Environment) -> Result<Compiler> {
+        let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
+        Ok(match machine {
+            Environment::Cpu(cpu) => Compiler::Cpu { target: Target::host(Some(isa))?, threads: cpu.threads },
+            Environment::Gpu(_) => Compiler::Gpu(adapter),
+        })
+    }
+
+    /// Compiles a problem with a tile.
+    ///
+    /// # Errors
+    /// If the tile is not legal or the problem does not compile.
+    pub fn compile(&self, problem: &Problem, tile: &[usize]) -> Result<Code> {
+        space::legal(&problem.product, tile).map_err(anyhow::Error::msg)?;
+        let text = problem.with_tile(tile);
+        let pipeline = |isa: String| kforge_lowering::LAUNCHES.replace("{isa}", &isa);
+        Ok(match self {
+            Compiler::Cpu { target, .. } => {
+                let compiled = compile::compile_with(&text, target, &pipeline(format!("{{isa={}}}", target.isa)))?;
+                Code { program: compiled.program, kernels: Made::Object(compiled.object) }
+            }
+            Compiler::Gpu(adapter) => {
+                let compiled = compile::compile_gpu_with(&text, &pipeline(format!("{{isa=gpu adapter={adapter}}}")))?;
+                Code { program: compiled.program, kernels: Made::Shaders(compiled.shaders) }
+            }
+        })
+    }
+
+    /// Loads what was compiled.
+    ///
+    /// # Errors
+    /// If it does not load, or there is no memory or no GPU.
+    pub fn load(&self, code: Code) -> Result<Runner> {
+        Ok(match (self, code.kernels) {
+            (Compiler::Cpu { threads, .. }, Made::Object(object)) => {
+                Runner::Cpu(Executor::new(code.program, &object, *threads)?)
+            }
+            (Compiler::Gpu(_), Made::Shaders(shaders)) => {
+                let executor = device::Executor::new(gpu::open(None)?, code.program, &shaders)?;
+                Runner::Gpu { executor, calls: 0 }
+            }
+            _ => bail!("what was compiled is for another machine"),
+        })
+    }
+}
+
+/// An executor whose kernels can be exchanged.
+pub enum Runner {
+    Cpu(Executor),
+    Gpu {
+        executor: device::Executor,
+        /// How often the launches are sent in a round; 0 until it is known.
+        calls: u64,
+    },
+}
+
+/// Kernels that are not in the executor now.
+pub enum Kernels {
+    Cpu(executor::Kernels),
+    Gpu(device::Kernels),
+}
+
+impl Runner {
+    pub fn execute(&mut self) -> &mut dyn Execute {
+        match self {
+            Runner::Cpu(executor) => executor,
+            Runner::Gpu { executor, .. } => executor,
+        }
+    }
+
+    pub fn program(&self) -> &Program {
+        match self {
+            Runner::Cpu(executor) => executor.program(),
+            Runner::Gpu { executor, .. } => executor.program(),
+        }
+    }
+
+    /// Loads other kernels beside the executor.
+    ///
+    /// # Errors
+    /// If they do not load.
+    pub fn keep(&self, code: Code) -> Result<Kernels> {
+        Ok(match (self, code.kernels) {
+            (Runner::Cpu(_), Made::Object(object)) => Kernels::Cpu(executor::Kernels::load(code.program, &object)?),
+            (Runner::Gpu { executor, .. }, Made::Shaders(shaders)) => {
+                Kernels::Gpu(executor.load(code.program, &shaders)?)
+            }
+            _ => bail!("what was compiled is for another machine"),
+        })
+    }
+
+    /// Puts other kernels into the executor, whose own come out.
+    ///
+    /// # Errors
+    /// If they are of another problem.
+    pub fn exchange(&mut self, other: &mut Kernels) -> Result<()> {
+        match (self, other) {
+            (Runner::Cpu(executor), Kernels::Cpu(kernels)) => executor.exchange(kernels)?,
+            (Runner::Gpu { executor, .. }, Kernels::Gpu(kernels)) => executor.exchange(kernels)?,
+            _ => bail!("what was compiled is for another machine"),
+        }
+        Ok(())
+    }
+
+    /// Microseconds of one product, in a round of many: of its kernel, and of what is launched for it. The program was called
+    /// before.
+    ///
+    /// # Errors
+    /// If the machine fails.
+    pub fn time(&mut self, inputs: &[View]) -> Result<f64> {
+        match self {
+            Runner::Cpu(executor) => profiled(executor, inputs),
+            Runner::Gpu { executor, calls } => sent(executor, calls),
+        }
+    }
+}
+
+/// By a clock around each launch.
+fn profiled(executor: &mut Executor, inputs: &[View]) -> Result<f64> {
+    let kernels = executor.program().kernels.iter();
+    let family = |name: &str| ["gemv", "gemm"].iter().any(|family| name.contains(family));
+    let kernels: Vec<usize> = kernels.enumerate().filter(|(_, k)| family(&k.name)).map(|(i, _)| i).collect();
+    if kernels.is_empty() {
+        bail!("the problem has no kernel of linear layers");
+    }
+    executor.start_profile();
+    let mut total = KernelTime::default();
+    while total.time < ROUND {
+        executor.call(ENTRY, inputs)?;
+        let times = executor.profile();
+        total = kernels.iter().fold(KernelTime::default(), |total, kernel| KernelTime {
+            launches: total.launches.max(times[*kernel].launches),
+            time: total.time + times[*kernel].time,
+        });
+    }
+    executor.end_profile();
+    Ok(total.time.as_secs_f64() * 1e6 / total.launches.max(1) as f64)
+}
+
+/// By a clock around what is sent at once: the launches, on the inputs that the last call left in place.
+fn sent(executor: &mut device::Executor, calls: &mut u64) -> Result<f64> {
+    let launches = executor.program().function(ENTRY).map_or(1, |f| f.launches.len()).max(1) as u64;
+    let mut time = |calls: u64| -> Result<Duration> {
+        let begin = Instant::now();
+        executor.rerun(ENTRY, calls)?;
+        Ok(begin.elapsed())
+    };
+    if *calls == 0 {
+        // The first launches of a pipeline are slow.
+        time(1)?;
+        *calls = 1;
+        while time(*calls)? < ROUND_OF_GPU / 2 && 2 * *calls * launches <= LAUNCHES {
+            *calls *= 2;
+        }
+    }
+    Ok(time(*calls)?.as_secs_f64() * 1e6 / (*calls * launches) as f64)
+}
+
+/// Measures this machine's roofs, for so many rounds, or at length.
+///
+/// # Errors
+/// If the machine fails.
+pub fn roofs(machine: &Environment, rounds: Option<usize>) -> Result<Roofs> {
+    Ok(match machine {
+        Environment::Cpu(cpu) => {
+            let roofline = Roofline::new(FOOTPRINT)?;
+            let roof = match rounds {
+                Some(rounds) => roofline.measure_in(rounds, cpu.threads)?,
+                None => roofline.measure(cpu.threads)?,
+            };
+            Roofs { f32_gflops: roof.f32_gflops, int8_gops: roof.int8_gops, read_gb_s: roof.read_gb_s }
+        }
+        Environment::Gpu(_) => {
+            let roof = gpu::roof::measure(&gpu::open(None)?, FOOTPRINT as u64)?;
+            Roofs { f32_gflops: roof.f32_gflops, int8_gops: 0.0, read_gb_s: roof.copy_gb_s }
+        }
+    })
+}
