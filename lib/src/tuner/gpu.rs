@@ -158,7 +158,7 @@ pub fn rule(product: &Product) -> Vec<usize> {
     let (rows, columns) = (product.usual_rows(), product.sections.first().map_or(0, |s| s.columns));
     let legal = || tiles.iter().filter(|tile| legal(product, &tile[..]).is_ok());
     let enough = |[bm, bn, ..]: &&[usize; 5]| rows.div_ceil(*bm) * columns.div_ceil(*bn) >= BUSY;
-    legal().find(enough).or_else(|| legal().last()).map(|tile| tile.to_vec()).unwrap_or_default()
+    legal().find(enough).or_else(|| legal().next_back()).map(|tile| tile.to_vec()).unwrap_or_default()
 }
 
 /// Whether the product's kernel can have a tile on its adapter.

@@ -21,6 +21,9 @@ const ROUND_OF_GPU: Duration = Duration::from_millis(15);
 /// Most launches of a round: what a GPU is sent lies in memory until it is done.
 const LAUNCHES: u64 = 4096;
 
+/// Bytes of the copies that are a GPU's read roof: more than its caches hold, read and written.
+const COPIED: u64 = 4 * FOOTPRINT as u64;
+
 /// Compiles for a machine.
 #[derive(Clone, Debug)]
 pub enum Compiler {
@@ -229,7 +232,7 @@ pub fn roofs(machine: &Environment, rounds: Option<usize>) -> Result<Roofs> {
             Roofs { f32_gflops: roof.f32_gflops, int8_gops: roof.int8_gops, read_gb_s: roof.read_gb_s }
         }
         Environment::Gpu(_) => {
-            let roof = gpu::roof::measure(&gpu::open(None)?, FOOTPRINT as u64)?;
+            let roof = gpu::roof::measure(&gpu::open(None)?, COPIED)?;
             Roofs { f32_gflops: roof.f32_gflops, int8_gops: 0.0, read_gb_s: roof.copy_gb_s }
         }
     })

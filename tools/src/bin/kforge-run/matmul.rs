@@ -70,7 +70,7 @@ enum Kernel {
     Blocked,
     /// The compiled kernel on all threads
     Parallel,
-    /// The compiled kernel on a GPU
+    /// The compiled kernel on a GPU, its tile by rule
     Gpu,
     /// The compiled kernel with the tuner's tile: measured now if this kernel alone is asked for, else as --tuning says
     Tuned,
