@@ -1,4 +1,4 @@
-//===- norm.cpp - norms, softmax, activations -----------------------------===//
+//===- norm.cpp - norms, softmax, top_k, activations ----------------------===//
 #include "Transformer.h"
 
 using namespace mlir;
@@ -36,6 +36,27 @@ LogicalResult QuantizeOp::verify() {
   auto input = cast<RankedTensorType>(getInput().getType());
   if (input.getRank() < 1 || input.isDynamicDim(input.getRank() - 1) || input.getShape().back() % 32 != 0)
     return emitOpError("input's last dimension must be static and a multiple of 32, but the input is ") << input;
+  return success();
+}
+
+LogicalResult TopKOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  auto values = cast<RankedTensorType>(getValues().getType()), indices = cast<RankedTensorType>(getIndices().getType());
+  if (input.getRank() < 1)
+    return emitOpError("input must have at least one dimension");
+  for (auto [name, result] : {std::pair("values", values), std::pair("indices", indices)}) {
+    auto fits = [](auto pair) { return compatible(std::get<0>(pair), std::get<1>(pair)); };
+    if (result.getRank() != input.getRank() ||
+        !llvm::all_of(llvm::zip(result.getShape().drop_back(), input.getShape().drop_back()), fits))
+      return emitOpError() << name << " must have the shape of the input, " << input << ", but for the last dimension, but is " << result;
+  }
+  if (values.getElementType() != input.getElementType())
+    return emitOpError("values' element type must be the input's, ") << input.getElementType();
+  int64_t k = values.getShape().back(), length = input.getShape().back();
+  if (ShapedType::isDynamic(k) || indices.getShape().back() != k)
+    return emitOpError("values and indices must have one static last dimension, but are ") << values << " and " << indices;
+  if (k < 1 || (!ShapedType::isDynamic(length) && k > length))
+    return emitOpError("takes the greatest ") << k << " elements of each row of " << input << "; take at least one and at most all";
   return success();
 }
 

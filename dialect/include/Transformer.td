@@ -77,7 +77,7 @@ def Transformer_KernelAttr : AttrDef<Transformer_Dialect, "Kernel"> {
     | gemm | [rows of a task, rows in registers, columns of a task, depth of a block] |
     | matmul | [rows in registers, columns of a task] |
     | attention | [query rows of a task, heads of a task, tasks that share the keys of a row] |
-    | rowwise, elementwise, rope, embedding | [] |
+    | rowwise, top_k, elementwise, rope, embedding | [] |
 
     The last of a gemm and the last two of a gemv may be left out.
 
@@ -214,6 +214,23 @@ def Transformer_QuantizeOp : Transformer_Op<"quantize", [Pure, SameOperandsAndRe
   let arguments = (ins Transformer_FloatTensor:$input);
   let results = (outs Transformer_FloatTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasVerifier = 1;
+}
+
+def Transformer_TopKOp : Transformer_Op<"top_k", [Pure]> {
+  let summary = "the greatest elements of the last axis, and where they are";
+  let description = [{
+    `values[..., j]` is the j-th greatest of `input[..., :]` and `indices[..., j]` its index there. Of equal elements the
+    first comes first, -0 being 0, and a NaN comes after all numbers. How many are wanted is the results' last
+    dimension: one is argmax, the token that greedy decoding chooses.
+
+    ```mlir
+    %v, %i = transformer.top_k %logits : tensor<1x?x49152xf32> -> tensor<1x?x8xf32>, tensor<1x?x8xi32>
+    ```
+  }];
+  let arguments = (ins Transformer_FloatTensor:$input);
+  let results = (outs Transformer_FloatTensor:$values, Transformer_IdTensor:$indices);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($values) `,` type($indices)";
   let hasVerifier = 1;
 }
 

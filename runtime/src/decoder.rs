@@ -6,9 +6,10 @@
 //! prefill(ids: tensor<1xSxi32>, positions: tensor<1xi32>, rows: tensor<Rxi32>) -> logits tensor<RxVxf32>
 //! decode (ids: tensor<1x1xi32>, positions: tensor<1xi32>)                      -> logits tensor<1x1xVxf32>
 //! ```
-//! `rows` picks the positions whose logits are wanted; their caches are written for all.
+//! `rows` picks the positions whose logits are wanted; their caches are written for all. In place of logits both may give the
+//! k greatest of each row and their tokens: `tensor<1x1xkxf32>, tensor<1x1xkxi32>`.
 
-use crate::{Error, Execute, Result, View};
+use crate::{Error, Execute, Logits, Outputs, Result, View};
 use kforge_program::Element;
 
 /// Names of the program's functions.
@@ -72,11 +73,11 @@ impl Decoder {
         self.position = self.position.min(position);
     }
 
-    /// Appends tokens and returns the logits of the last, [V] f32 little-endian.
+    /// Appends tokens and returns the logits of the last.
     ///
     /// # Errors
     /// If there are none, one is outside the vocabulary, or the context is full.
-    pub fn prefill(&mut self, ids: &[u32]) -> Result<&[f32]> {
+    pub fn prefill(&mut self, ids: &[u32]) -> Result<Logits<'_>> {
         if ids.is_empty() {
             return Err(Error::Context("there are no tokens to start from: the prompt is empty".into()));
         }
@@ -89,13 +90,16 @@ impl Decoder {
     /// Appends tokens and returns the logits of all, [S, V].
     ///
     /// # Errors
-    /// As [`Decoder::prefill`].
+    /// As [`Decoder::prefill`], or if the model gives the greatest alone.
     pub fn score(&mut self, ids: &[u32]) -> Result<&[f32]> {
         let rows: Vec<usize> = (0..ids.len()).collect();
-        self.prefill_rows(ids, &rows)
+        match self.prefill_rows(ids, &rows)? {
+            Logits { values, ids: None } => Ok(values),
+            _ => Err(Error::Program("a model is scored by all its logits, but this one gives the greatest".into())),
+        }
     }
 
-    fn prefill_rows(&mut self, ids: &[u32], rows: &[usize]) -> Result<&[f32]> {
+    fn prefill_rows(&mut self, ids: &[u32], rows: &[usize]) -> Result<Logits<'_>> {
         self.room(ids.len())?;
         let position = words(&[self.position as u32]);
         let rows_bytes = words(&rows.iter().map(|r| *r as u32).collect::<Vec<_>>());
@@ -104,20 +108,20 @@ impl Decoder {
         let inputs = [i32_view(&ids_dims, &ids_bytes), i32_view(&[1], &position), i32_view(&rows_dims, &rows_bytes)];
         let outputs = self.executor.call(PREFILL, &inputs)?;
         self.position += ids.len();
-        logits(outputs.get(0))
+        logits(&outputs)
     }
 
-    /// Appends one token and returns its logits, [V].
+    /// Appends one token and returns its logits.
     ///
     /// # Errors
     /// If it is outside the vocabulary, or the context is full.
-    pub fn decode(&mut self, id: u32) -> Result<&[f32]> {
+    pub fn decode(&mut self, id: u32) -> Result<Logits<'_>> {
         self.room(1)?;
         let (id, position) = (words(&[id]), words(&[self.position as u32]));
         let inputs = [i32_view(&[1, 1], &id), i32_view(&[1], &position)];
         let outputs = self.executor.call(DECODE, &inputs)?;
         self.position += 1;
-        logits(outputs.get(0))
+        logits(&outputs)
     }
 
     fn room(&self, tokens: usize) -> Result<()> {
@@ -139,7 +143,12 @@ fn i32_view<'a>(dims: &'a [usize], bytes: &'a [u8]) -> View<'a> {
     View { dims, element: Element::I32, bytes }
 }
 
-fn logits(view: Option<View<'_>>) -> Result<&[f32]> {
-    view.and_then(|view| view.as_f32())
-        .ok_or_else(|| Error::Program("the model's first result is no f32 tensor".into()))
+fn logits<'e>(outputs: &Outputs<'e>) -> Result<Logits<'e>> {
+    let wrong = || Error::Program("the model gives neither logits nor the greatest and their tokens".into());
+    let values = outputs.get(0).and_then(|view| view.as_f32()).ok_or_else(wrong)?;
+    let ids = match outputs.len() {
+        1 => None,
+        _ => Some(outputs.get(1).and_then(|view| view.as_i32()).ok_or_else(wrong)?),
+    };
+    Ok(Logits { values, ids })
 }

@@ -12,13 +12,26 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The elements of an aligned f32 tensor in place, which every output is; `None` of any other.
+    /// The elements of an aligned f32 tensor in place, which every output of f32 is; `None` of any other.
     pub fn as_f32(&self) -> Option<&'a [f32]> {
-        if self.element != Element::F32 || cfg!(target_endian = "big") {
+        // SAFETY: every bit pattern is an f32.
+        (self.element == Element::F32).then(|| unsafe { self.aligned() }).flatten()
+    }
+
+    /// The same of an i32 tensor.
+    pub fn as_i32(&self) -> Option<&'a [i32]> {
+        // SAFETY: every bit pattern is an i32.
+        (self.element == Element::I32).then(|| unsafe { self.aligned() }).flatten()
+    }
+
+    /// # Safety
+    /// Every bit pattern must be a `T`.
+    unsafe fn aligned<T>(&self) -> Option<&'a [T]> {
+        if cfg!(target_endian = "big") {
             return None;
         }
-        // SAFETY: every bit pattern is an f32, and only whole, aligned ones are taken.
-        let (head, elements, tail) = unsafe { self.bytes.align_to::<f32>() };
+        // SAFETY: only whole, aligned elements are taken, and the caller says that any bits are one.
+        let (head, elements, tail) = unsafe { self.bytes.align_to::<T>() };
         (head.is_empty() && tail.is_empty()).then_some(elements)
     }
 }

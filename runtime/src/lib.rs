@@ -20,6 +20,7 @@ pub use executor::{Executor, KernelTime};
 pub use object::Object;
 pub use pool::Pool;
 pub use roofline::Roofline;
+pub use sample::Logits;
 
 /// What can go wrong while a program is loaded or run.
 #[derive(Debug, thiserror::Error)]

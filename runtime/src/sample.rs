@@ -24,6 +24,32 @@ impl Default for Sampling {
     }
 }
 
+/// The logits of a token to come.
+#[derive(Clone, Copy, Debug)]
+pub struct Logits<'a> {
+    /// Of the whole vocabulary, or the k greatest in falling order, the lowest id first among equals.
+    pub values: &'a [f32],
+    /// Whose the k greatest are.
+    pub ids: Option<&'a [i32]>,
+}
+
+impl<'a> Logits<'a> {
+    /// Of the whole vocabulary.
+    pub fn all(values: &'a [f32]) -> Self {
+        Logits { values, ids: None }
+    }
+
+    fn id(&self, place: usize) -> Option<u32> {
+        match self.ids {
+            None => u32::try_from(place).ok(),
+            Some(ids) => ids.get(place).and_then(|id| u32::try_from(*id).ok()),
+        }
+    }
+}
+
+/// Most candidates that are chosen among where not all logits are there.
+const CANDIDATES: usize = 128;
+
 /// A sampler with its random state and the tokens that a penalty applies to.
 #[derive(Clone, Debug)]
 pub struct Sampler {
@@ -54,27 +80,44 @@ impl Sampler {
         }
     }
 
+    /// How many of the greatest logits are enough to choose the token that all logits would; `None` if all are needed.
+    pub fn candidates(&self) -> Option<usize> {
+        match self.options {
+            // A penalty may put any token in front.
+            Sampling { repeat_penalty, .. } if repeat_penalty != 1.0 => None,
+            Sampling { temperature: 0.0, .. } => Some(1),
+            // Everything else, the sum of probabilities too, is of the top k.
+            Sampling { top_k: k @ 1..=CANDIDATES, .. } => Some(k),
+            _ => None,
+        }
+    }
+
     /// Chooses a token; `None` if there are no logits. A NaN is never chosen.
-    pub fn sample(&mut self, logits: &[f32]) -> Option<u32> {
+    pub fn sample(&mut self, logits: Logits) -> Option<u32> {
         let penalised: Vec<f32>;
-        let logits = if self.seen.is_empty() {
-            logits
+        let values = if self.seen.is_empty() {
+            logits.values
         } else {
             penalised = self.penalise(logits);
             &penalised
         };
-        if self.options.temperature == 0.0 { greedy(logits) } else { self.draw(logits) }
+        let place = if self.options.temperature == 0.0 { greedy(values) } else { self.draw(values) };
+        logits.id(place? as usize)
     }
 
-    fn penalise(&self, logits: &[f32]) -> Vec<f32> {
-        let mut logits = logits.to_vec();
+    fn penalise(&self, logits: Logits) -> Vec<f32> {
+        let mut values = logits.values.to_vec();
         let penalty = self.options.repeat_penalty;
         for id in &self.seen {
-            if let Some(logit) = logits.get_mut(*id as usize) {
+            let place = match logits.ids {
+                None => Some(*id as usize),
+                Some(ids) => ids.iter().position(|other| u32::try_from(*other) == Ok(*id)),
+            };
+            if let Some(logit) = place.and_then(|place| values.get_mut(place)) {
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }
         }
-        logits
+        values
     }
 
     fn draw(&mut self, logits: &[f32]) -> Option<u32> {
@@ -143,9 +186,9 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_greatest() {
         let mut s = sampler(Sampling::default());
-        assert_eq!(s.sample(&[1.0, 3.0, 3.0, f32::NAN]), Some(1));
-        assert_eq!(s.sample(&[]), None);
-        assert_eq!(s.sample(&[f32::NAN]), None);
+        assert_eq!(s.sample(Logits::all(&[1.0, 3.0, 3.0, f32::NAN])), Some(1));
+        assert_eq!(s.sample(Logits::all(&[])), None);
+        assert_eq!(s.sample(Logits::all(&[f32::NAN])), None);
     }
 
     #[test]
@@ -166,7 +209,7 @@ mod tests {
         let logits = [0.0f32, 1.0, 2.0];
         let mut s = sampler(Sampling { temperature: 1.0, seed: 5, ..Sampling::default() });
         let mut counts = [0usize; 3];
-        (0..20_000).for_each(|_| counts[s.sample(&logits).unwrap() as usize] += 1);
+        (0..20_000).for_each(|_| counts[s.sample(Logits::all(&logits)).unwrap() as usize] += 1);
         let total: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
         for (logit, count) in logits.iter().zip(counts) {
             let expected = f64::from(*logit).exp() / total;
@@ -183,7 +226,43 @@ mod tests {
             Sampling { min_p: 0.5, ..Sampling::default() },
         ] {
             let mut s = sampler(Sampling { temperature: 1.0, ..options });
-            assert!((0..500).all(|_| matches!(s.sample(&logits), Some(1 | 2))));
+            assert!((0..500).all(|_| matches!(s.sample(Logits::all(&logits)), Some(1 | 2))));
+        }
+    }
+
+    /// The k greatest of a vocabulary, as a model gives them.
+    fn best(logits: &[f32], k: usize) -> (Vec<f32>, Vec<i32>) {
+        let mut order: Vec<i32> = (0..logits.len() as i32).collect();
+        order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
+        order.truncate(k);
+        (order.iter().map(|i| logits[*i as usize]).collect(), order)
+    }
+
+    #[test]
+    fn the_best_are_enough() {
+        let drawn = Sampling { temperature: 0.7, top_k: 8, ..Sampling::default() };
+        for options in [
+            Sampling::default(),
+            drawn.clone(),
+            Sampling { top_p: 0.8, ..drawn.clone() },
+            Sampling { top_p: 0.9, min_p: 0.2, seed: 3, ..drawn.clone() },
+        ] {
+            let (mut all, mut few) = (sampler(options.clone()), sampler(options.clone()));
+            let k = all.candidates().unwrap();
+            for step in 0..200 {
+                // Whole quarters: many are equal.
+                let logits: Vec<f32> = (0..60).map(|i| ((i * 37 + step * 11) % 29) as f32 / 4.0).collect();
+                let (values, ids) = best(&logits, k);
+                let expected = all.sample(Logits::all(&logits));
+                assert_eq!(few.sample(Logits { values: &values, ids: Some(&ids) }), expected, "{options:?}");
+            }
+        }
+        for needs_all in [
+            Sampling { top_k: 0, ..drawn.clone() },
+            Sampling { top_k: 129, ..drawn.clone() },
+            Sampling { repeat_penalty: 1.1, ..Sampling::default() },
+        ] {
+            assert_eq!(sampler(needs_all).candidates(), None);
         }
     }
 
@@ -191,7 +270,7 @@ mod tests {
     fn a_seed_repeats() {
         let draw = |seed| {
             let mut s = sampler(Sampling { temperature: 2.0, seed, ..Sampling::default() });
-            (0..32).map(|_| s.sample(&[0.0; 50]).unwrap()).collect::<Vec<_>>()
+            (0..32).map(|_| s.sample(Logits::all(&[0.0; 50])).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
@@ -200,8 +279,8 @@ mod tests {
     #[test]
     fn repeated_tokens_are_penalised() {
         let mut s = sampler(Sampling { repeat_penalty: 2.0, ..Sampling::default() });
-        assert_eq!(s.sample(&[3.0, 2.0]), Some(0));
+        assert_eq!(s.sample(Logits::all(&[3.0, 2.0])), Some(0));
         s.see(0);
-        assert_eq!(s.sample(&[3.0, 2.0]), Some(1));
+        assert_eq!(s.sample(Logits::all(&[3.0, 2.0])), Some(1));
     }
 }

@@ -77,3 +77,67 @@ func.func @f(%x: tensor<f32>) {
   %y = transformer.quantize %x : tensor<f32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<f32>) {
+  // expected-error @below {{'transformer.top_k' op input must have at least one dimension}}
+  %v, %i = transformer.top_k %x : tensor<f32> -> tensor<1xf32>, tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>) {
+  // expected-error @below {{'transformer.top_k' op values must have the shape of the input, 'tensor<4x64xf32>', but for the last dimension, but is 'tensor<5x8xf32>'}}
+  %v, %i = transformer.top_k %x : tensor<4x64xf32> -> tensor<5x8xf32>, tensor<4x8xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>) {
+  // expected-error @below {{'transformer.top_k' op indices must have the shape of the input, 'tensor<4x64xf32>', but for the last dimension, but is 'tensor<8xi32>'}}
+  %v, %i = transformer.top_k %x : tensor<4x64xf32> -> tensor<4x8xf32>, tensor<8xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>) {
+  // expected-error @below {{'transformer.top_k' op values' element type must be the input's, 'f32'}}
+  %v, %i = transformer.top_k %x : tensor<4x64xf32> -> tensor<4x8xf16>, tensor<4x8xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>) {
+  // expected-error @below {{'transformer.top_k' op values and indices must have one static last dimension, but are 'tensor<4x8xf32>' and 'tensor<4x9xi32>'}}
+  %v, %i = transformer.top_k %x : tensor<4x64xf32> -> tensor<4x8xf32>, tensor<4x9xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>) {
+  // expected-error @below {{'transformer.top_k' op values and indices must have one static last dimension, but are 'tensor<4x?xf32>' and 'tensor<4x?xi32>'}}
+  %v, %i = transformer.top_k %x : tensor<4x64xf32> -> tensor<4x?xf32>, tensor<4x?xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>) {
+  // expected-error @below {{'transformer.top_k' op takes the greatest 65 elements of each row of 'tensor<4x64xf32>'; take at least one and at most all}}
+  %v, %i = transformer.top_k %x : tensor<4x64xf32> -> tensor<4x65xf32>, tensor<4x65xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x?xf32>) {
+  // expected-error @below {{'transformer.top_k' op takes the greatest 0 elements of each row of 'tensor<4x?xf32>'; take at least one and at most all}}
+  %v, %i = transformer.top_k %x : tensor<4x?xf32> -> tensor<4x0xf32>, tensor<4x0xi32>
+  return
+}

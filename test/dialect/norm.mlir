@@ -32,3 +32,12 @@ func.func @quantize(%x: tensor<4x?x64xf32>) -> tensor<4x?x64xf32> {
   %0 = transformer.quantize %x : tensor<4x?x64xf32>
   return %0 : tensor<4x?x64xf32>
 }
+
+// CHECK-LABEL: @top_k
+// CHECK: %{{.*}}, %{{.*}} = transformer.top_k %{{.*}} : tensor<1x?x64xf16> -> tensor<1x?x8xf16>, tensor<1x?x8xi32>
+// CHECK: %{{.*}}, %{{.*}} = transformer.top_k %{{.*}} : tensor<?xf32> -> tensor<1xf32>, tensor<1xi32>
+func.func @top_k(%x: tensor<1x?x64xf16>, %y: tensor<?xf32>) -> (tensor<1x?x8xi32>, tensor<1xi32>) {
+  %0, %1 = transformer.top_k %x : tensor<1x?x64xf16> -> tensor<1x?x8xf16>, tensor<1x?x8xi32>
+  %2, %3 = transformer.top_k %y : tensor<?xf32> -> tensor<1xf32>, tensor<1xi32>
+  return %1, %3 : tensor<1x?x8xi32>, tensor<1xi32>
+}

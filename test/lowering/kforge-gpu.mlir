@@ -19,6 +19,17 @@
 // CHECK-LABEL: func.func @widen
 // CHECK: transformer.launch @[[WIDEN]] tasks(
 
+// Parts of a row each give their best, which a second launch ranks; where one part is a row, it is done.
+// CHECK-LABEL: func.func @choose
+// CHECK-SAME: %[[X:[a-z0-9]+]]: memref<?x5000xf32>
+// CHECK: %[[BEST:.*]] = memref.alloc(%{{.*}}) : memref<?x8xf32>
+// CHECK: transformer.launch @[[PART:top_k_[0-9]+]] tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 1] {summary = "top 4"}
+// CHECK: transformer.launch @[[PART]]_fold tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 0] {summary = "top 4 of parts"}
+// CHECK-NEXT: return
+// CHECK-LABEL: func.func @argmax
+// CHECK: transformer.launch @top_k_{{[0-9]+}} tasks(%{{.*}}) buffers(%{{.*}}, %{{.*}} : memref<2x512xf32>, memref<2x1xi32>) access [0, 1] {summary = "argmax"}
+// CHECK-NEXT: return
+
 // BLOCK: gpu.module @kernels {
 // BLOCK: gpu.func @[[NORM:rowwise_[0-9]+]](
 // BLOCK: gpu.func @[[QKV:gemm_[0-9]+]](
@@ -55,4 +66,14 @@ func.func @linear(%x: tensor<1x64xf32>, %w: tensor<32x64xf32>) -> tensor<1x32xf3
 func.func @widen(%x: tensor<?x6xf16>) -> tensor<?x6xf32> {
   %0 = arith.extf %x : tensor<?x6xf16> to tensor<?x6xf32>
   return %0 : tensor<?x6xf32>
+}
+
+func.func @choose(%x: tensor<?x5000xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
+  %0, %1 = transformer.top_k %x : tensor<?x5000xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+  return %0, %1 : tensor<?x4xf32>, tensor<?x4xi32>
+}
+
+func.func @argmax(%x: tensor<2x512xf32>) -> tensor<2x1xi32> {
+  %0, %1 = transformer.top_k %x : tensor<2x512xf32> -> tensor<2x1xf32>, tensor<2x1xi32>
+  return %1 : tensor<2x1xi32>
 }

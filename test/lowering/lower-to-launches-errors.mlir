@@ -12,7 +12,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: there is no kernel family 'conv'; use gemv, gemm, matmul, attention, rope, embedding, rowwise or elementwise}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: there is no kernel family 'conv'; use gemv, gemm, matmul, attention, rope, embedding, rowwise, top_k or elementwise}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"conv"> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>
@@ -499,4 +499,26 @@ func.func @f(%q: tensor<1x1x4x32xf32>, %c: tensor<1x16x2x32xf32>, %at: tensor<1x
     transformer.yield %1 : tensor<1x1x4x32xf32>
   }
   return %0 : tensor<1x1x4x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<2x?xf32>) -> tensor<2x4xi32> {
+  %0 = transformer.fused(%A = %x : tensor<2x?xf32>) -> tensor<2x4xi32> kernel #transformer.kernel<"top_k"> {
+    // expected-error @below {{'transformer.top_k' op cannot be compiled: the last dimension must be static to be compiled}}
+    %1, %2 = transformer.top_k %A : tensor<2x?xf32> -> tensor<2x4xf32>, tensor<2x4xi32>
+    transformer.yield %2 : tensor<2x4xi32>
+  }
+  return %0 : tensor<2x4xi32>
+}
+
+// -----
+
+func.func @f(%x: tensor<2x500xf32>) -> tensor<2x257xi32> {
+  %0 = transformer.fused(%A = %x : tensor<2x500xf32>) -> tensor<2x257xi32> kernel #transformer.kernel<"top_k"> {
+    // expected-error @below {{'transformer.top_k' op cannot be compiled: takes the greatest 257 elements, of which no kernel finds more than 256}}
+    %1, %2 = transformer.top_k %A : tensor<2x500xf32> -> tensor<2x257xf32>, tensor<2x257xi32>
+    transformer.yield %2 : tensor<2x257xi32>
+  }
+  return %0 : tensor<2x257xi32>
 }

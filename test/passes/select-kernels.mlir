@@ -3,7 +3,7 @@
 // RUN: kforge-opt %s --outline-groups --select-kernels=isa=neon | FileCheck %s --check-prefix=NEON
 
 // STATS: select-kernels
-// STATS-NEXT: (S) 22 selected
+// STATS-NEXT: (S) 23 selected
 // STATS-NEXT: (S) 0 tuned
 // STATS-NEXT: (S) 11 packed
 
@@ -59,12 +59,14 @@ func.func @caches(%q: tensor<1x1x4x16xf32>, %u: tensor<1x1x2x16xf32>, %at: tenso
 // CHECK: kernel #transformer.kernel<"rowwise">
 // CHECK: kernel #transformer.kernel<"elementwise">
 // CHECK: kernel #transformer.kernel<"rope">
-func.func @families(%a: tensor<4x4xf32>, %x: tensor<1x1x1x4xf32>, %at: tensor<1xi32>) -> (tensor<4x4xf32>, tensor<1x1x1x4xf32>) {
+// CHECK: kernel #transformer.kernel<"top_k">
+func.func @families(%a: tensor<4x4xf32>, %x: tensor<1x1x1x4xf32>, %at: tensor<1xi32>) -> (tensor<4x4xf32>, tensor<1x1x1x4xf32>, tensor<4x2xi32>) {
   %0 = transformer.matmul %a, %a : tensor<4x4xf32>, tensor<4x4xf32> -> tensor<4x4xf32>
   %1 = transformer.softmax %0 : tensor<4x4xf32>
   %2 = arith.negf %1 : tensor<4x4xf32>
   %3 = transformer.rope %x at %at {mode = "half", base = 1.0e4 : f32} : tensor<1x1x1x4xf32>, tensor<1xi32>
-  return %2, %3 : tensor<4x4xf32>, tensor<1x1x1x4xf32>
+  %4, %5 = transformer.top_k %2 : tensor<4x4xf32> -> tensor<4x2xf32>, tensor<4x2xi32>
+  return %2, %3, %5 : tensor<4x4xf32>, tensor<1x1x1x4xf32>, tensor<4x2xi32>
 }
 
 // A kernel written by hand stays, with its tile.

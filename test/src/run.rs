@@ -262,7 +262,15 @@ impl Suite {
     /// # Panics
     /// If a result is outside its tolerance, or depends on the number of threads.
     pub fn check(&self) {
-        self.check_each(|_, _, _, _| String::new());
+        self.check_on(&self.inputs());
+    }
+
+    /// The same, of inputs of the caller's.
+    ///
+    /// # Panics
+    /// As [`Suite::check`].
+    pub fn check_on(&self, inputs: &[Vec<Vec<Tensor>>]) {
+        self.check_each(inputs, |_, _, _| String::new());
     }
 
     /// The same, and the ops as kernels of their own must give the same bits: fusing leaves the order of every sum.
@@ -270,8 +278,9 @@ impl Suite {
     /// # Panics
     /// As [`Suite::check`], or if fusing changes a bit.
     pub fn check_fusion(&self) {
-        self.check_each(|isa, inputs, _, fused| {
-            let unfused = self.run(&self.compile(isa, Fusions::NONE), 2, inputs);
+        let inputs = self.inputs();
+        self.check_each(&inputs, |isa, _, fused| {
+            let unfused = self.run(&self.compile(isa, Fusions::NONE), 2, &inputs);
             self.each_case(isa, |i| {
                 same_bytes(&fused[i], &unfused[i])
                     .then_some(())
@@ -285,33 +294,33 @@ impl Suite {
     /// # Panics
     /// As [`Suite::check`], for either.
     pub fn check_fusion_within_tolerance(&self) {
-        self.check_each(|isa, inputs, expected, _| {
-            let unfused = self.run(&self.compile(isa, Fusions::NONE), 2, inputs);
+        let inputs = self.inputs();
+        self.check_each(&inputs, |isa, expected, _| {
+            let unfused = self.run(&self.compile(isa, Fusions::NONE), 2, &inputs);
             let agree = |i| agree(&self.cases[i], &unfused[i], &expected[i]);
             self.each_case(isa, |i| agree(i).map_err(|message| format!("unfused: {message}")))
         });
     }
 
-    /// Checks fused kernels, and what else `more` says of an instruction set, the inputs, and what is expected and given.
-    fn check_each(&self, more: impl Fn(Isa, &[Vec<Vec<Tensor>>], &[Outcome], &[Outcome]) -> String) {
-        let inputs = self.inputs();
-        let expected = self.reference(&inputs);
+    /// Checks fused kernels, and what else `more` says of an instruction set and what is expected and given.
+    fn check_each(&self, inputs: &[Vec<Vec<Tensor>>], more: impl Fn(Isa, &[Outcome], &[Outcome]) -> String) {
+        let expected = self.reference(inputs);
         let mut failures = String::new();
         for isa in isas() {
             let compiled = self.compile(isa, Fusions::ALL);
-            let [one, rest @ ..] = THREADS.map(|threads| self.run(&compiled, threads, &inputs));
+            let [one, rest @ ..] = THREADS.map(|threads| self.run(&compiled, threads, inputs));
             failures += &self.each_case(isa, |i| agree(&self.cases[i], &one[i], &expected[i]));
             failures += &self.each_case(isa, |i| {
                 let same = rest.iter().all(|other| same_bytes(&one[i], &other[i]));
                 same.then_some(()).ok_or("the result depends on the number of threads".to_owned())
             });
-            failures += &more(isa, &inputs, &expected, &one);
+            failures += &more(isa, &expected, &one);
         }
         for (i, adapter) in adapters().into_iter().enumerate() {
             // Ops as kernels of their own once, on what has most.
             let fusions = if i == 0 { [Fusions::ALL, Fusions::NONE].as_slice() } else { &[Fusions::ALL] };
             for fuse in fusions {
-                failures += &self.check_gpu(adapter, *fuse, &inputs, &expected);
+                failures += &self.check_gpu(adapter, *fuse, inputs, &expected);
             }
         }
         assert!(failures.is_empty(), "compiled code is wrong\n{failures}");

@@ -23,3 +23,5 @@ mod random;
 mod spread;
 #[path = "compiled/text.rs"]
 mod text;
+#[path = "compiled/top_k.rs"]
+mod top_k;

@@ -17,8 +17,8 @@
 // CHECK-NEXT: | random:tiny |{{.*}}| cpu{{.*}}| 2{{.*}}| 2{{.*}}| f32{{.*}}| exact{{.*}}| pp5{{.*}}|
 // CHECK-NEXT: | random:tiny |{{.*}}| cpu{{.*}}| 2{{.*}}| 8{{.*}}| f32{{.*}}| exact{{.*}}| pp5{{.*}}|
 // CHECK-NEXT: | random:tiny |{{.*}}| cpu{{.*}}| 2{{.*}}| 2{{.*}}| f32{{.*}}| exact{{.*}}| tg2{{.*}}|
-// CHECK-NEXT: pp appends a prompt in batches and computes the logits of each batch's last position; no sampling
-// CHECK-NEXT: tg appends one token after another and computes the logits of each; no sampling
+// CHECK-NEXT: pp appends a prompt in batches and computes the logits of each batch's last position and the greatest
+// CHECK-NEXT: tg appends one token after another and computes the logits of each and the greatest
 
 // CSV: model,size,params,backend,threads,n_batch,type_kv,numerics,test,t/s,stddev,median
 // CSV-NEXT: "random:tiny",{{[0-9]+,[0-9]+}},cpu,{{[0-9]+}},2048,f32,exact,pp4,{{[0-9.]+,[0-9.]+,[0-9.]+}}

@@ -4,7 +4,7 @@ use anyhow::Result;
 use kforge_checkpoint::{Checkpoint, Config};
 use kforge_passes::models::{
     KvType, Llama, RopeMode,
-    llama::{self, Phase},
+    llama::{self, Phase, Returns},
 };
 use kforge_program::Element;
 use kforge_runtime::{Execute, View};
@@ -29,7 +29,7 @@ pub fn weight_type(dims: &[usize], element: Element) -> String {
 }
 
 /// The sizes that the module is emitted from.
-pub fn llama(config: &Config, kv_type: KvType) -> Llama {
+pub fn llama(config: &Config, kv_type: KvType, returns: Returns) -> Llama {
     Llama {
         layers: config.layers,
         hidden: config.hidden,
@@ -46,11 +46,12 @@ pub fn llama(config: &Config, kv_type: KvType) -> Llama {
         rope_divisors: config.rope_divisors.clone(),
         window: config.window,
         kv_type,
+        returns,
     }
 }
 
 /// The module of a checkpoint.
-pub fn module(checkpoint: &Checkpoint, kv_type: KvType, phases: &[Phase]) -> Result<String> {
+pub fn module(checkpoint: &Checkpoint, kv_type: KvType, returns: Returns, phases: &[Phase]) -> Result<String> {
     let types = checkpoint
         .names()
         .into_iter()
@@ -60,7 +61,7 @@ pub fn module(checkpoint: &Checkpoint, kv_type: KvType, phases: &[Phase]) -> Res
             Ok((name, ty))
         })
         .collect::<Result<Vec<_>>>()?;
-    llama::module(&llama(checkpoint.config(), kv_type), &types, phases).map_err(anyhow::Error::msg)
+    llama::module(&llama(checkpoint.config(), kv_type, returns), &types, phases).map_err(anyhow::Error::msg)
 }
 
 /// Packs every weight into the layout that the program asks for and lets go of the file's pages; `done` hears each name.

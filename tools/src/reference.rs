@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, bail};
 use kforge_checkpoint::Tokenizer;
 use kforge_runtime::{
-    Decoder,
+    Decoder, Logits,
     sample::{Sampler, Sampling},
 };
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ pub fn check(limits: &Limits, tokenizer: &Tokenizer, decoder: &mut Decoder, row:
     let nll = negative_log_likelihood(scores, vocabulary, &row.ids)?;
 
     decoder.rewind(0);
-    let mut logits = decoder.prefill(&row.ids)?.to_vec();
+    let mut logits = decoder.prefill(&row.ids)?.values.to_vec();
     let sampled: Vec<f32> = logits.iter().copied().step_by(row.logit_stride).collect();
     if sampled.len() != row.logits.len() {
         bail!("the reference has {} sampled logits, the model {}: another vocabulary", row.logits.len(), sampled.len());
@@ -98,12 +98,12 @@ pub fn check(limits: &Limits, tokenizer: &Tokenizer, decoder: &mut Decoder, row:
     let mut sampler = Sampler::new(Sampling::default()).map_err(anyhow::Error::msg)?;
     let mut greedy_equal = 0;
     for (step, expected) in row.greedy.iter().enumerate() {
-        if sampler.sample(&logits) != Some(*expected) {
+        if sampler.sample(Logits::all(&logits)) != Some(*expected) {
             break;
         }
         greedy_equal += 1;
         if step + 1 < row.greedy.len() {
-            logits.copy_from_slice(decoder.decode(*expected)?);
+            logits.copy_from_slice(decoder.decode(*expected)?.values);
         }
     }
     let greedy_required = row.gap.iter().position(|gap| *gap < limits.gap).unwrap_or(row.greedy.len());

@@ -28,6 +28,6 @@ pub use compare::{Comparison, Tolerance, compare};
 pub use error::{Error, Result};
 pub use kv_update::kv_update;
 pub use linear::{embedding, linear, matmul};
-pub use norm::{layer_norm, quantize, rms_norm, softmax};
+pub use norm::{layer_norm, quantize, rms_norm, softmax, top_k};
 pub use rope::{RopeAttributes, RopeMode, rope};
 pub use tensor::{Data, Element, Tensor};

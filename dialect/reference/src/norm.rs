@@ -1,8 +1,9 @@
-//! `rms_norm`, `layer_norm`, `softmax`, `quantize`: each over the last axis.
+//! `rms_norm`, `layer_norm`, `softmax`, `quantize`, `top_k`: each over the last axis.
 
 use crate::check::Op;
 use crate::{Result, Tensor};
 use kforge_quant::ACTIVATIONS;
+use std::cmp::Ordering;
 
 /// `x / sqrt(mean(x^2) + eps) * weight` (Zhang and Sennrich, 2019).
 pub fn rms_norm(input: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
@@ -68,6 +69,31 @@ pub fn quantize(input: &Tensor) -> Result<Tensor> {
     Tensor::from_f32(input.shape(), input.element(), values)
 }
 
+/// The `k` greatest elements of each row, falling, and their indices. Of equals the first comes first, and a NaN after all
+/// numbers.
+pub fn top_k(input: &Tensor, k: usize) -> Result<(Tensor, Tensor)> {
+    let op = Op("top_k");
+    let (rows, width) = op.rows("input", input)?;
+    if !(1..=width).contains(&k) {
+        return Err(op.attribute("k", format!("between 1 and the length of a row, {width}"), k));
+    }
+    let all = op.floats("input", input)?;
+    let (mut values, mut indices) = (Vec::with_capacity(rows * k), Vec::with_capacity(rows * k));
+    for row in all.chunks(width) {
+        let mut order: Vec<usize> = (0..width).collect();
+        let falling = |a: &usize, b: &usize| {
+            let numbers = row[*b].partial_cmp(&row[*a]).unwrap_or(Ordering::Equal);
+            row[*a].is_nan().cmp(&row[*b].is_nan()).then(numbers)
+        };
+        // Stable: equals stay in order.
+        order.sort_by(falling);
+        values.extend(order[..k].iter().map(|i| row[*i]));
+        indices.extend(order[..k].iter().map(|i| *i as i32));
+    }
+    let shape = [&input.shape()[..input.rank() - 1], &[k]].concat();
+    Ok((Tensor::from_f32(shape.clone(), input.element(), values)?, Tensor::i32(shape, indices)?))
+}
+
 fn each_row(op: Op<'_>, input: &Tensor, f: impl Fn(&mut [f64])) -> Result<Tensor> {
     let (_, width) = op.rows("input", input)?;
     let mut values: Vec<f64> = op.floats("input", input)?.into_iter().map(f64::from).collect();
@@ -105,6 +131,23 @@ mod tests {
 
     fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
         Tensor::f32(shape, values).unwrap()
+    }
+
+    #[test]
+    fn top_k_by_hand() {
+        let (nan, infinity) = (f32::NAN, f32::INFINITY);
+        let x = f32s(&[3, 5], &[1., 3., 2., 3., -1., nan, -infinity, nan, -0., 0., 0., -0., 5., infinity, nan]);
+        let (values, indices) = top_k(&x, 4).unwrap();
+        let indices = indices.to_i64().unwrap();
+        assert_eq!(indices, [1, 3, 2, 0, 3, 4, 1, 0, 3, 2, 0, 1]);
+        let values = values.to_f32();
+        assert_eq!(values[..7], [3., 3., 2., 1., 0., 0., -infinity]);
+        assert!(values[7].is_nan() && values[4].is_sign_negative());
+        assert_eq!(values[8..], [infinity, 5., 0., 0.]);
+        let error = top_k(&x, 6).unwrap_err().to_string();
+        assert_eq!(error, "top_k: k must be between 1 and the length of a row, 5, but is 6");
+        assert!(top_k(&x, 0).is_err() && top_k(&f32s(&[], &[0.0]), 1).is_err());
+        assert_eq!(top_k(&f32s(&[0, 3], &[]), 2).unwrap().0.shape(), [0, 2]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::ir;
 use kforge_reference::{
     Approximate, AttentionAttributes, DecoderBlock, DecoderBlockAttributes, RopeAttributes, Sequences, Tensor,
     attention, decoder_block, embedding, gelu, kv_update, layer_norm, linear, matmul, mlp, quantize, rms_norm, rope,
-    silu, softmax, swiglu,
+    silu, softmax, swiglu, top_k,
 };
 use melior::ir::operation::{OperationLike, OperationRef};
 
@@ -22,6 +22,11 @@ pub(super) fn evaluate(op: OperationRef<'_, '_>, name: &str, x: &Operands) -> Re
         "transformer.layer_norm" => layer_norm(x.get(0)?, x.get(1)?, x.last(2), float(op, "eps")?)?,
         "transformer.softmax" => softmax(x.get(0)?)?,
         "transformer.quantize" => quantize(x.get(0)?)?,
+        "transformer.top_k" => {
+            let k = result_type(op, 0)?.dims.last().copied().flatten();
+            let (values, indices) = top_k(x.get(0)?, k.ok_or("has values of no static last dimension")?)?;
+            return Ok(vec![values, indices]);
+        }
         "transformer.gelu" => {
             let approximate = ir::string_attribute(&op, "approximate");
             gelu(x.get(0)?, approximate.map_or(Ok(Approximate::None), |name| name.parse())?)?

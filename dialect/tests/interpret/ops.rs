@@ -81,6 +81,21 @@ fn softmax_by_hand() {
 }
 
 #[test]
+fn top_k_gives_values_and_indices() {
+    let x = f32s(&[2, 3], &[1.0, 3.0, 2.0, 5.0, 4.0, 5.0]);
+    let (values, indices) = (f32s(&[2, 2], &[3.0, 2.0, 5.0, 5.0]), i32s(&[2, 2], &[1, 2, 0, 2]));
+    for (result, ty, expected) in [("%v", "tensor<?x2xf32>", values), ("%i", "tensor<?x2xi32>", indices)] {
+        let text = format!(
+            "func.func @main(%x: tensor<?x3xf32>) -> {ty} {{
+              %v, %i = transformer.top_k %x : tensor<?x3xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+              return {result} : {ty}
+            }}"
+        );
+        assert_eq!(run(&text, &[&x]).unwrap(), [expected]);
+    }
+}
+
+#[test]
 fn rope_with_all_arguments() {
     let (x, positions, lengths) = (uniform(1, &[2, 3, 1, 4], Element::F32), i32s(&[2], &[5, 0]), i32s(&[2], &[2, 3]));
     let attributes = |mode, freq_divisors| RopeAttributes { mode, base: 100.0, freq_divisors };

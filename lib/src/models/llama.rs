@@ -6,7 +6,8 @@
 //! func.func @prefill(%ids: tensor<1x?xi32>, %positions: tensor<1xi32>, %rows: tensor<?xi32>) -> tensor<?x49152xf32>
 //! func.func @decode(%ids: tensor<1x1xi32>, %positions: tensor<1xi32>) -> tensor<1x1x49152xf32>
 //! ```
-//! `prefill` appends any number of tokens and gives the logits of the rows asked for; `decode` appends one. Weights have
+//! `prefill` appends any number of tokens and gives the logits of the rows asked for; `decode` appends one. Where the k
+//! greatest logits are enough, both give those and their tokens: `(tensor<1x1x8xf32>, tensor<1x1x8xi32>)`. Weights have
 //! GGUF's names and the checkpoint's types; a model without `output.weight` ties it to the embedding.
 
 use std::fmt::{self, Write};
@@ -53,6 +54,15 @@ impl KvType {
 /// Elements of a head that share a scale in a cache of 8 bits.
 const Q8_BLOCK: usize = 32;
 
+/// What the functions give of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Returns {
+    #[default]
+    Logits,
+    /// So many of the greatest logits, falling, and their tokens.
+    Best(usize),
+}
+
 /// Sizes and constants of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Llama {
@@ -69,6 +79,7 @@ pub struct Llama {
     pub rope_divisors: Option<Vec<f32>>,
     pub window: Option<usize>,
     pub kv_type: KvType,
+    pub returns: Returns,
 }
 
 impl Llama {
@@ -110,12 +121,21 @@ pub enum Phase {
 /// The text of the module. `types` has the MLIR type of every weight by name, in the order of the globals.
 ///
 /// # Errors
-/// Names the weight that is missing; or says that the cache's type does not fit the size of the heads.
+/// Names the weight that is missing; or says that the cache's type does not fit the size of the heads, or that more tokens are
+/// wanted than there are.
 pub fn module(model: &Llama, types: &[(String, String)], phases: &[Phase]) -> Result<String, String> {
     if model.kv_type == KvType::Q8 && !model.head_dim.is_multiple_of(Q8_BLOCK) {
         return Err(format!(
             "a KV cache of type q8 needs heads of a multiple of {Q8_BLOCK} elements, but this model's have {}; use f32 or f16",
             model.head_dim
+        ));
+    }
+    if let Returns::Best(k) = model.returns
+        && !(1..=model.vocab).contains(&k)
+    {
+        return Err(format!(
+            "the best {k} of {} tokens were asked for; ask for at least one and at most all",
+            model.vocab
         ));
     }
     let mut text = String::new();
@@ -173,10 +193,16 @@ impl Emit<'_> {
     }
 
     fn function(&self, out: &mut String, phase: Phase) -> fmt::Result {
-        let Llama { layers, hidden, vocab, .. } = *self.model;
-        let (name, rows, extra, result) = match phase {
-            Phase::Prefill => ("prefill", "?", ", %rows: tensor<?xi32>", format!("tensor<?x{vocab}xf32>")),
-            Phase::Decode => ("decode", "1", "", format!("tensor<1x1x{vocab}xf32>")),
+        let Llama { layers, hidden, vocab, returns, .. } = *self.model;
+        let (name, rows, extra, leading) = match phase {
+            Phase::Prefill => ("prefill", "?", ", %rows: tensor<?xi32>", "?"),
+            Phase::Decode => ("decode", "1", "", "1x1"),
+        };
+        let logits = format!("tensor<{leading}x{vocab}xf32>");
+        let best = |k: usize| ["f32", "i32"].map(|element| format!("tensor<{leading}x{k}x{element}>")).join(", ");
+        let result = match returns {
+            Returns::Logits => logits.clone(),
+            Returns::Best(k) => format!("({})", best(k)),
         };
         let x = format!("tensor<1x{rows}x{hidden}xf32>");
         writeln!(
@@ -210,8 +236,11 @@ impl Emit<'_> {
             "  %n = transformer.rms_norm %{last}, %output_norm {{eps = {}}} : {ty}, {norm}",
             float(self.model.norm_eps)
         )?;
-        writeln!(out, "  %logits = transformer.linear %n, %{output} : {ty}, {output_type} -> {result}")?;
-        writeln!(out, "  return %logits : {result}\n}}")
+        writeln!(out, "  %logits = transformer.linear %n, %{output} : {ty}, {output_type} -> {logits}")?;
+        let Returns::Best(k) = returns else { return writeln!(out, "  return %logits : {logits}\n}}") };
+        let best = best(k);
+        writeln!(out, "  %best, %tokens = transformer.top_k %logits : {logits} -> {best}")?;
+        writeln!(out, "  return %best, %tokens : {best}\n}}")
     }
 
     fn load(&self, out: &mut String, value: &str, name: &str) -> fmt::Result {

@@ -217,6 +217,7 @@ fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>
         ("transformer.layer_norm", "rowwise"),
         ("transformer.softmax", "rowwise"),
         ("transformer.quantize", "rowwise"),
+        ("transformer.top_k", "top_k"),
     ] {
         if has(op).is_some() {
             return Ok(family);

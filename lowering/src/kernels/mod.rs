@@ -12,6 +12,7 @@ pub mod matmul;
 pub mod norm;
 pub mod rope;
 pub mod shared;
+pub mod top_k;
 
 use crate::{
     emit::Emitter,
@@ -30,11 +31,12 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         "rope" => rope::generate(group, module, name),
         "embedding" => embedding::generate(group, module, name),
         "rowwise" => norm::generate(group, module, name),
+        "top_k" => top_k::generate(group, module, name),
         "elementwise" => elementwise::generate(group, module, name),
         other => Err(group.unsupported(
             None,
             format!(
-                "there is no kernel family '{other}'; use gemv, gemm, matmul, attention, rope, embedding, rowwise or elementwise"
+                "there is no kernel family '{other}'; use gemv, gemm, matmul, attention, rope, embedding, rowwise, top_k or elementwise"
             ),
         )),
     }

@@ -124,12 +124,15 @@ impl<'c, 'a> Kernels<'c, 'a> {
     }
 }
 
-/// A text that is equal for groups of equal kernels: ops, attributes and types, with operands by position.
+/// A text that is equal for groups of equal kernels: ops, attributes and types, with operands and results by position.
 fn identity(group: &Group<'_, '_>) -> String {
     let mut text = format!("{}{:?}{:?}{:?}", group.kernel, group.tile, group.layouts, group.result_layouts);
     let place = |v: Value| match group.definition(v) {
         Some(Definition::Argument(i)) => format!("a{i}:{}", v.r#type()),
-        Some(Definition::Op(i)) => format!("o{i}"),
+        Some(Definition::Op(i)) => {
+            let result = group.body[i].results().position(|result| Value::from(result) == v);
+            format!("o{i}.{}", result.unwrap_or_default())
+        }
         None => String::new(),
     };
     for op in &group.body {
@@ -573,7 +576,7 @@ fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec
     let operand = |i| op.operand(i).ok().and_then(|v| value_dims(group, v));
     let last = stated.last().copied().flatten().map(Size::Const);
     match op_name(&op).as_str() {
-        "transformer.linear" => {
+        "transformer.linear" | "transformer.top_k" => {
             let mut sizes = operand(0)?;
             sizes.pop();
             sizes.push(last?);

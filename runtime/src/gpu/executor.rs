@@ -13,7 +13,7 @@ use crate::{
     check::check_values,
 };
 use kforge_program::{Buffer, Function, Layout, Program, Shader};
-use std::{io, sync::mpsc, thread, time::Duration};
+use std::{io, ops::Range, sync::mpsc, thread, time::Duration};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
     BindingType, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandBuffer, CommandEncoder,
@@ -65,8 +65,9 @@ struct Bound {
     inputs: Vec<wgpu::Buffer>,
     shapes: Vec<Vec<usize>>,
     dispatches: Vec<Dispatch>,
-    /// For each result that is read back, where it is on the device, where it is mapped, and its bytes.
-    reads: Vec<Option<Read>>,
+    /// Of each result that is read back, its bytes among those that are.
+    results: Vec<Option<Range<usize>>>,
+    read: Option<Read>,
     /// The commands of the next call, if it has the same sizes.
     ready: Option<CommandBuffer>,
 }
@@ -77,8 +78,9 @@ struct Dispatch {
     grid: [u32; 2],
 }
 
+/// Beginnings of buffers, each from a whole word on, and the mapped memory that they are read back through at once.
 struct Read {
-    source: wgpu::Buffer,
+    sources: Vec<(wgpu::Buffer, usize)>,
     staging: wgpu::Buffer,
     bytes: Vec<u8>,
 }
@@ -285,7 +287,7 @@ impl Executor {
             let group = self.gpu.device.create_bind_group(&descriptor);
             dispatches.push(Dispatch { kernel: launch.kernel, group, grid });
         }
-        let mut reads = vec![];
+        let (mut results, mut sources, mut end) = (vec![], vec![], 0);
         for (output, dims) in function.outputs.iter().zip(&shapes) {
             let layout = match output.buffer {
                 Buffer::Output(_) => Layout::RowMajor,
@@ -294,13 +296,14 @@ impl Executor {
                 Buffer::Local(_) => return Err(CallError::Message("a result is no intermediate".into())),
             };
             let bytes = output.ty.element.tensor_bytes(dims).filter(|_| layout == Layout::RowMajor);
-            reads.push(match bytes {
-                Some(bytes) => Some(self.read(place(output.buffer)?, bytes)?),
-                None => None,
-            });
+            results.push(bytes.map(|bytes| end..end + bytes));
+            if let Some(bytes) = bytes {
+                sources.push((place(output.buffer)?.clone(), bytes));
+                end += bytes.next_multiple_of(4);
+            }
         }
-        self.gpu.check()?;
-        Ok(Bound { symbols: Some(symbols), inputs, shapes, dispatches, reads, ready: None })
+        let read = Some(self.read(sources)?);
+        Ok(Bound { symbols: Some(symbols), inputs, shapes, dispatches, results, read, ready: None })
     }
 
     /// Buffers of the intermediates: one that no launch needs any more is given to the next that fits.
@@ -330,16 +333,17 @@ impl Executor {
         Ok(places.into_iter().flatten().collect())
     }
 
-    /// Memory that a buffer is read back through.
-    fn read(&self, source: &wgpu::Buffer, bytes: usize) -> Result<Read> {
+    /// Memory that so many bytes of each buffer are read back through.
+    fn read(&self, sources: Vec<(wgpu::Buffer, usize)>) -> Result<Read> {
+        let bytes: usize = sources.iter().map(|(_, bytes)| bytes.next_multiple_of(4)).sum();
         let staging = self.gpu.device.create_buffer(&BufferDescriptor {
             label: Some("read back"),
-            size: (bytes.max(4) as u64).next_multiple_of(4),
+            size: bytes.max(4) as u64,
             usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         self.gpu.check()?;
-        Ok(Read { source: source.clone(), staging, bytes: vec![0; bytes] })
+        Ok(Read { sources, staging, bytes: vec![0; bytes] })
     }
 
     /// All launches of a function, one after another, `times` times.
@@ -359,8 +363,8 @@ impl Executor {
         if launches {
             self.encode(bound, 1, &mut encoder);
         }
-        for read in bound.reads.iter().flatten() {
-            encoder.copy_buffer_to_buffer(&read.source, 0, &read.staging, 0, read.staging.size());
+        if let Some(read) = &bound.read {
+            read.copy(&mut encoder);
         }
         encoder.finish()
     }
@@ -391,11 +395,11 @@ impl Executor {
                 usage: BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC,
                 mapped_at_creation: false,
             });
-            let mut read = self.read(&resolved, bytes as usize)?;
+            let mut read = self.read(vec![(resolved.clone(), bytes as usize)])?;
             encoder.resolve_query_set(&set, 0..count, &resolved, 0);
-            encoder.copy_buffer_to_buffer(&resolved, 0, &read.staging, 0, bytes);
+            read.copy(&mut encoder);
             self.gpu.queue.submit([encoder.finish()]);
-            fetch(&self.gpu, &mut [&mut read])?;
+            read.fetch(&self.gpu)?;
             let period = f64::from(self.gpu.queue.get_timestamp_period());
             let stamps: Vec<u64> = read.bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect();
             for (dispatch, stamps) in dispatches.iter().zip(stamps.as_chunks::<2>().0) {
@@ -449,29 +453,33 @@ fn timed(set: &QuerySet, first: u32) -> ComputePassDescriptor<'_> {
     }
 }
 
-/// Waits for what was submitted and copies what was read back.
-fn fetch(gpu: &Gpu, reads: &mut [&mut Read]) -> Result<()> {
-    let (sender, receiver) = mpsc::channel();
-    for read in reads.iter() {
-        let sender = sender.clone();
-        read.staging.map_async(MapMode::Read, .., move |outcome| {
+impl Read {
+    fn copy(&self, encoder: &mut CommandEncoder) {
+        let mut at = 0;
+        for (source, bytes) in &self.sources {
+            let size = bytes.next_multiple_of(4) as u64;
+            encoder.copy_buffer_to_buffer(source, 0, &self.staging, at, size);
+            at += size;
+        }
+    }
+
+    /// Waits for what was submitted and takes what was copied.
+    fn fetch(&mut self, gpu: &Gpu) -> Result<()> {
+        let (sender, receiver) = mpsc::channel();
+        self.staging.map_async(MapMode::Read, .., move |outcome| {
             // The receiver outlives the call unless waiting has failed, which is reported there.
             let _ = sender.send(outcome);
         });
-    }
-    gpu.wait()?;
-    for _ in reads.iter() {
+        gpu.wait()?;
         let outcome = receiver.recv().map_err(|_| Error::Gpu("it did not answer".into()))?;
-        outcome.map_err(|e| Error::Gpu(format!("a result cannot be read back: {e}")))?;
-    }
-    for read in reads {
-        let length = read.bytes.len();
-        let view = read.staging.get_mapped_range(..).map_err(|e| Error::Gpu(format!("a result is not mapped: {e}")))?;
-        read.bytes.copy_from_slice(&view[..length]);
+        outcome.map_err(|e| Error::Gpu(format!("results cannot be read back: {e}")))?;
+        let view = self.staging.get_mapped_range(..).map_err(|e| Error::Gpu(format!("results are not mapped: {e}")))?;
+        let length = self.bytes.len();
+        self.bytes.copy_from_slice(&view[..length]);
         drop(view);
-        read.staging.unmap();
+        self.staging.unmap();
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether the adapter has what a shader needs.
@@ -580,11 +588,12 @@ impl Execute for Executor {
     fn read_state(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let index = self.program.globals.iter().position(|g| g.name == name && g.mutable);
         let Some(global) = index.and_then(|index| self.globals[index].as_ref()) else { return Ok(None) };
-        let mut read = self.read(&global.buffer, global.bytes)?;
+        let mut read = self.read(vec![(global.buffer.clone(), global.bytes)])?;
         let mut encoder = self.encoder();
-        encoder.copy_buffer_to_buffer(&read.source, 0, &read.staging, 0, read.staging.size());
+        read.copy(&mut encoder);
         self.gpu.queue.submit([encoder.finish()]);
-        fetch(&self.gpu, &mut [&mut read])?;
+        read.fetch(&self.gpu)?;
+        read.bytes.truncate(global.bytes);
         Ok(Some(read.bytes))
     }
 
@@ -602,16 +611,17 @@ impl Execute for Executor {
             // While the GPU is at it: the next call is likely to be the same.
             self.functions[index].ready = Some(self.commands(index, true));
         }
-        let mut reads: Vec<&mut Read> = self.functions[index].reads.iter_mut().flatten().collect();
-        fetch(&self.gpu, &mut reads)?;
+        if let Some(read) = &mut self.functions[index].read {
+            read.fetch(&self.gpu)?;
+        }
         Ok(index)
     }
 
     fn result(&self, function: usize, index: usize) -> Option<View<'_>> {
         let bound = self.functions.get(function)?;
-        let read = bound.reads.get(index)?.as_ref()?;
+        let range = bound.results.get(index)?.clone()?;
         let element = self.program.functions[function].outputs.get(index)?.ty.element;
-        Some(View { dims: bound.shapes.get(index)?, element, bytes: &read.bytes })
+        Some(View { dims: bound.shapes.get(index)?, element, bytes: &bound.read.as_ref()?.bytes[range] })
     }
 
     fn rerun(&mut self, name: &str, times: u64) -> Result<()> {

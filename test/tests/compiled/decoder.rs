@@ -5,10 +5,16 @@ use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Compiled, Numerics, Options, Target};
 use kforge_passes::{
     isa::Isa,
-    models::{KvType, llama::Phase},
+    models::{
+        KvType,
+        llama::{Phase, Returns},
+    },
 };
 use kforge_reference::Tensor;
-use kforge_runtime::{Decoder, Execute, Executor, cache, gpu};
+use kforge_runtime::{
+    Decoder, Execute, Executor, cache, gpu,
+    sample::{Sampler, Sampling},
+};
 use kforge_test::run::{self, THREADS, isas, near, reference_element, skip};
 use kforge_tools::{
     model::{element, module, set_weights},
@@ -28,7 +34,12 @@ struct Model {
 
 impl Model {
     fn new(checkpoint: Checkpoint, kv_type: KvType) -> Model {
-        let source = module(&checkpoint, kv_type, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+        Model::returning(checkpoint, kv_type, Returns::Logits)
+    }
+
+    fn returning(checkpoint: Checkpoint, kv_type: KvType, returns: Returns) -> Model {
+        let source =
+            module(&checkpoint, kv_type, returns, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
         Model { checkpoint, source }
     }
 
@@ -117,7 +128,7 @@ fn a_tiny_model_on_a_gpu_token_by_token() {
             let (mut step, mut whole) = (decoder(), decoder());
             let rows: Vec<&[f32]> = expected.chunks_exact(expected.len() / ids.len()).collect();
             for n in 1..=ids.len() {
-                let logits = step.decode(ids[n - 1]).expect("one token").to_vec();
+                let logits = step.decode(ids[n - 1]).expect("one token").values.to_vec();
                 whole.rewind(0);
                 let all = whole.score(&ids[..n]).expect("a pass over all");
                 close(&logits, &all[all.len() - logits.len()..], &format!("length {n}, token by token and at once"));
@@ -126,7 +137,7 @@ fn a_tiny_model_on_a_gpu_token_by_token() {
             }
             // A prompt in two parts, and again after a rewind.
             whole.rewind(20);
-            close(whole.prefill(&ids[20..]).expect("the rest of the prompt"), rows[63], "in two parts");
+            close(whole.prefill(&ids[20..]).expect("the rest of the prompt").values, rows[63], "in two parts");
         }
     }
 }
@@ -148,7 +159,7 @@ fn long_contexts_and_narrow_caches_token_by_token() {
             let expected = whole.score(&ids).expect("a pass over all").to_vec();
             for (id, expected) in ids.iter().zip(expected.chunks_exact(expected.len() / count)) {
                 let what = format!("{isa}, position {}", step.position());
-                same_logits(step.decode(*id).expect("one token"), expected, &what);
+                same_logits(step.decode(*id).expect("one token").values, expected, &what);
             }
             scores.push(expected);
         }
@@ -169,7 +180,7 @@ fn a_tiny_model_token_by_token() {
             let (mut step, mut whole) = (model.decoder(compiled, threads, 64), model.decoder(compiled, threads, 64));
             let mut all = vec![];
             for n in 1..=ids.len() {
-                let logits = step.decode(ids[n - 1]).expect("one token").to_vec();
+                let logits = step.decode(ids[n - 1]).expect("one token").values.to_vec();
                 whole.rewind(0);
                 let rows = whole.score(&ids[..n]).expect("a pass over all");
                 let last = &rows[rows.len() - logits.len()..];
@@ -178,13 +189,68 @@ fn a_tiny_model_token_by_token() {
             }
             // A prompt in two parts, and again after a rewind.
             whole.rewind(20);
-            let last = whole.prefill(&ids[20..]).expect("the rest of the prompt");
+            let last = whole.prefill(&ids[20..]).expect("the rest of the prompt").values;
             same_logits(last, &all[all.len() - last.len()..], &format!("{isa}, {threads} threads, in two parts"));
             by_threads.push(all);
         }
         let bits: Vec<Vec<u32>> = by_threads.iter().map(|l| l.iter().map(|x| x.to_bits()).collect()).collect();
         assert!(bits.iter().all(|b| *b == bits[0]), "{isa}: the logits depend on the number of threads");
     }
+}
+
+/// Tokens that follow a prompt.
+fn generated(mut decoder: Decoder, options: &Sampling, count: usize) -> Vec<u32> {
+    let mut sampler = Sampler::new(options.clone()).expect("options in range");
+    let mut ids = vec![];
+    let mut choice = sampler.sample(decoder.prefill(&[3, 141, 59]).expect("a prompt"));
+    while ids.len() < count {
+        let id = choice.expect("a number among the logits");
+        ids.push(id);
+        choice = sampler.sample(decoder.decode(id).expect("a token"));
+    }
+    ids
+}
+
+#[test]
+fn the_best_logits_choose_the_tokens_that_all_do() {
+    let tiny = |returns| Model::returning(Checkpoint::random("tiny", 1).expect("random weights"), KvType::F32, returns);
+    let drawn = Sampling { temperature: 1.5, top_k: 40, seed: 7, ..Sampling::default() };
+    for options in [Sampling::default(), drawn.clone(), Sampling { top_k: 128, top_p: 0.9, min_p: 0.01, ..drawn }] {
+        let k = Sampler::new(options.clone()).expect("options in range").candidates().expect("a number");
+        let models = [Returns::Logits, Returns::Best(k)].map(tiny);
+        let on_cpu = |model: &Model| generated(model.decoder(&model.compile(Isa::host()), 2, 64), &options, 40);
+        let [all, best] = models.each_ref().map(on_cpu);
+        assert_eq!((all.len(), &best), (40, &all), "{options:?}");
+        for adapter in run::adapters() {
+            let on_gpu = |model: &Model| {
+                let compiled = compile::compile_gpu(&model.source, adapter, Options::default());
+                let compiled = compiled.expect("the model compiles");
+                let executor = gpu::Executor::new(run::gpu(), compiled.program, &compiled.shaders);
+                generated(model.decoder_on(Box::new(executor.expect("the shaders compile")), 64), &options, 40)
+            };
+            let [all, best] = models.each_ref().map(on_gpu);
+            assert_eq!((all.len(), &best), (40, &all), "{adapter}, {options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_model_gives_as_many_of_the_best_as_it_is_asked_for() {
+    let checkpoint = || Checkpoint::random("tiny", 1).expect("random weights");
+    let vocabulary = checkpoint().config().vocab;
+    for k in [0, vocabulary + 1] {
+        let error =
+            module(&checkpoint(), KvType::F32, Returns::Best(k), &[Phase::Decode]).expect_err("too many or none");
+        let expected =
+            format!("the best {k} of {vocabulary} tokens were asked for; ask for at least one and at most all");
+        assert_eq!(error.to_string(), expected);
+    }
+    let model = Model::returning(checkpoint(), KvType::F32, Returns::Best(3));
+    let mut decoder = model.decoder(&model.compile(Isa::host()), 1, 16);
+    let logits = decoder.decode(5).expect("a token");
+    assert_eq!((logits.values.len(), logits.ids.map(<[i32]>::len)), (3, Some(3)));
+    let error = decoder.score(&[1, 2]).expect_err("no logits").to_string();
+    assert_eq!(error, "the program is not valid: a model is scored by all its logits, but this one gives the greatest");
 }
 
 #[test]
@@ -213,7 +279,7 @@ fn caches_of_8_bits_are_as_the_reference_says() {
 #[test]
 fn caches_of_8_bits_need_heads_of_whole_blocks() {
     let tiny = Checkpoint::random("tiny", 1).expect("random weights");
-    let error = module(&tiny, KvType::Q8, &[Phase::Decode]).expect_err("heads of 16").to_string();
+    let error = module(&tiny, KvType::Q8, Returns::Logits, &[Phase::Decode]).expect_err("heads of 16").to_string();
     let expected =
         "a KV cache of type q8 needs heads of a multiple of 32 elements, but this model's have 16; use f32 or f16";
     assert_eq!(error, expected);
@@ -250,7 +316,7 @@ fn as_the_reference_says(model: &Model, compiled: &[(Isa, Compiled)], slack: f64
         let mut decoder = model.decoder(compiled, 2, 16);
         let mut actual = decoder.score(&ids[..10]).expect("prefill").to_vec();
         for id in &ids[10..] {
-            actual.extend(decoder.decode(*id).expect("decode"));
+            actual.extend(decoder.decode(*id).expect("decode").values);
         }
         let actual = Tensor::f32([length], actual).expect("logits");
         near(&actual, &expected, slack).unwrap_or_else(|e| panic!("{isa}: {e}"));
@@ -348,7 +414,7 @@ fn the_same_weights_from_gguf_and_from_safetensors() {
     let ids = tokens(20, model.checkpoint.config().vocab);
     let logits = |mut decoder: Decoder| {
         let mut logits = decoder.score(&ids[..17]).expect("prefill").to_vec();
-        ids[17..].iter().for_each(|id| logits.extend(decoder.decode(*id).expect("decode")));
+        ids[17..].iter().for_each(|id| logits.extend(decoder.decode(*id).expect("decode").values));
         Tensor::f32([logits.len()], logits).expect("logits")
     };
     let expected = logits(model.decoder(compiled, 2, 32));
@@ -361,7 +427,9 @@ fn tokens_and_positions_are_checked() {
     let (model, compiled) = tiny();
     let vocabulary = model.checkpoint.config().vocab as u32;
     let mut decoder = model.decoder(&compiled[0].1, 1, 5);
-    let error = |result: kforge_runtime::Result<&[f32]>| result.err().map(|e| e.to_string()).unwrap_or_default();
+    fn error<T>(result: kforge_runtime::Result<T>) -> String {
+        result.err().map(|e| e.to_string()).unwrap_or_default()
+    }
     assert_eq!(error(decoder.prefill(&[])), "there are no tokens to start from: the prompt is empty");
     let outside = |function: &str, at| {
         format!("{function}: input 0 has {vocabulary} at element {at}, but must be in 0..{vocabulary}")
@@ -375,12 +443,12 @@ fn tokens_and_positions_are_checked() {
         format!("the context of 5 tokens is full: {held} are in it and {more} more were asked for; raise --ctx")
     };
     assert_eq!(error(decoder.score(&[1; 6])), full(0, 6));
-    let four = decoder.prefill(&[1, 2, 3, 4]).expect("four of five").to_vec();
+    let four = decoder.prefill(&[1, 2, 3, 4]).expect("four of five").values.to_vec();
     assert_eq!(error(decoder.prefill(&[5, 6])), full(4, 2));
     decoder.decode(5).expect("the fifth");
     assert_eq!(error(decoder.decode(6)), full(5, 1));
     decoder.rewind(0);
-    same_logits(decoder.prefill(&[1, 2, 3, 4]).expect("again"), &four, "after errors");
+    same_logits(decoder.prefill(&[1, 2, 3, 4]).expect("again").values, &four, "after errors");
 }
 
 #[test]
@@ -390,13 +458,13 @@ fn the_default_model_token_by_token() {
     let (mut one, mut four) = (model.decoder(compiled, 1, 32), model.decoder(compiled, 4, 32));
     let mut stepped: Vec<Vec<f32>> = vec![];
     for id in &ids {
-        let logits = one.decode(*id).expect("one token").to_vec();
-        same_logits(four.decode(*id).expect("one token"), &logits, "4 threads");
+        let logits = one.decode(*id).expect("one token").values.to_vec();
+        same_logits(four.decode(*id).expect("one token").values, &logits, "4 threads");
         stepped.push(logits);
     }
     for n in [2, 7, 20] {
         four.rewind(0);
-        let last = four.prefill(&ids[..n]).expect("a pass over all");
+        let last = four.prefill(&ids[..n]).expect("a pass over all").values;
         same_logits(last, &stepped[n - 1], &format!("length {n}"));
     }
 }
@@ -430,7 +498,8 @@ fn the_default_model_on_a_gpu_is_as_the_reference_says() {
         kinds.push((KvType::F16, half, 3));
     }
     for (kv_type, limits, count) in kinds {
-        let source = module(&f32.checkpoint, kv_type, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+        let source = module(&f32.checkpoint, kv_type, Returns::Logits, &[Phase::Prefill, Phase::Decode])
+            .expect("all weights are there");
         let compiled = compile::compile_gpu(&source, adapter, Options::default()).expect("the model compiles");
         let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
         let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
@@ -449,7 +518,8 @@ fn the_default_model_on_a_gpu_is_as_the_reference_says() {
 #[test]
 fn the_default_model_with_caches_of_8_bits() {
     let Some((f32, _)) = default_model() else { return };
-    let source = module(&f32.checkpoint, KvType::Q8, &[Phase::Prefill, Phase::Decode]).expect("heads of 64");
+    let source =
+        module(&f32.checkpoint, KvType::Q8, Returns::Logits, &[Phase::Prefill, Phase::Decode]).expect("heads of 64");
     let target = Target::host(None).expect("this machine");
     let compiled = compile::compile(&source, &target, Options::default()).expect("the model compiles");
     let limits = Limits { logit_tolerance: 0.5, nll_tolerance: 0.05, gap: 0.5 };
@@ -479,8 +549,8 @@ fn rounds_within(model: &Model, compiled: &Compiled, limits: &Limits, what: &str
     }
     let ids = tokens(7, model.checkpoint.config().vocab);
     decoder.rewind(0);
-    let whole = decoder.prefill(&ids).expect("a prompt").to_vec();
+    let whole = decoder.prefill(&ids).expect("a prompt").values.to_vec();
     decoder.rewind(0);
-    let steps: Vec<Vec<f32>> = ids.iter().map(|id| decoder.decode(*id).expect("a token").to_vec()).collect();
+    let steps: Vec<Vec<f32>> = ids.iter().map(|id| decoder.decode(*id).expect("a token").values.to_vec()).collect();
     same_logits(&steps[6], &whole, &format!("{what}, token by token"));
 }

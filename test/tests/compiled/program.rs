@@ -10,7 +10,7 @@ use kforge_passes::{
     isa::Isa,
     models::{
         KvType, Llama, RopeMode,
-        llama::{self, Phase},
+        llama::{self, Phase, Returns},
     },
 };
 use kforge_program::{DimSource, Element, Function, Program, layout};
@@ -36,6 +36,7 @@ fn default_shapes(layers: usize) -> String {
         rope_divisors: None,
         window: None,
         kv_type: KvType::F32,
+        returns: Returns::Logits,
     };
     let types: Vec<(String, String)> = model
         .weights(inner)

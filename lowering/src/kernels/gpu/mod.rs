@@ -15,6 +15,7 @@ mod matmul;
 mod mma;
 mod rope;
 mod rowwise;
+mod top_k;
 mod weights;
 mod workgroup;
 
@@ -52,11 +53,12 @@ pub fn generate<'c, 'a>(
         "rope" => rope::generate(of),
         "embedding" => embedding::generate(of),
         "rowwise" => rowwise::generate(of),
+        "top_k" => top_k::generate(of),
         "elementwise" => elementwise::generate(of),
         other => Err(group.unsupported(
             None,
             format!(
-                "there is no kernel family '{other}'; use gemv, gemm, mma, matmul, attention, rope, embedding, rowwise or elementwise"
+                "there is no kernel family '{other}'; use gemv, gemm, mma, matmul, attention, rope, embedding, rowwise, top_k or elementwise"
             ),
         )),
     }

@@ -7,7 +7,7 @@ use kforge_lowering::{
     compile::Target,
     listing::{self, Level},
 };
-use kforge_passes::models::llama::Phase;
+use kforge_passes::models::llama::{Phase, Returns};
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -51,7 +51,12 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
             let checkpoint = model::open(name)?;
             (
                 name.clone(),
-                kforge_tools::model::module(&checkpoint, options.cache.kv_type(), &[Phase::Prefill, Phase::Decode])?,
+                kforge_tools::model::module(
+                    &checkpoint,
+                    options.cache.kv_type(),
+                    Returns::Logits,
+                    &[Phase::Prefill, Phase::Decode],
+                )?,
             )
         }
         (None, Some(file)) => (file.display().to_string(), read_source(file)?),

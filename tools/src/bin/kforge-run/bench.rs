@@ -1,14 +1,15 @@
 //! `kforge-run bench model`: prefill and decode speed, in llama-bench's columns.
 //!
-//! `pp` appends a prompt, batch by batch, and computes the logits of each batch's last position; `tg` appends single
-//! tokens and computes the logits of each. `@ d4096` is after 4096 tokens that are in the
-//! cache already. No sampling; one untimed round comes first.
+//! `pp` appends a prompt, batch by batch, and computes the logits of each batch's last position and the greatest of them; `tg`
+//! appends single tokens and does so for each, as greedy decoding does. `@ d4096` is after 4096 tokens that are in the cache
+//! already. One untimed round comes first.
 
 use crate::{Common, Numerics, compile, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_checkpoint::Checkpoint;
+use kforge_passes::models::llama::Returns;
 use kforge_runtime::{
     Decoder, Roofline,
     decoder::{DECODE, PREFILL},
@@ -106,8 +107,8 @@ struct Computes {
 }
 
 const COMPUTES: Computes = Computes {
-    pp: "appends a prompt in batches and computes the logits of each batch's last position; no sampling",
-    tg: "appends one token after another and computes the logits of each; no sampling",
+    pp: "appends a prompt in batches and computes the logits of each batch's last position and the greatest",
+    tg: "appends one token after another and computes the logits of each and the greatest",
 };
 
 /// Tokens that are in the cache when a test begins, as of llama-bench.
@@ -166,7 +167,7 @@ fn measure(
 ) -> Result<()> {
     let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(0);
     let longest = longest + options.depth.iter().copied().max().unwrap_or(0).max(FIRST);
-    let (mut decoder, _) = model::decoder(common, checkpoint, options.cache, longest)?;
+    let (mut decoder, _) = model::decoder(common, checkpoint, options.cache, Returns::Best(1), longest)?;
     let threads = decoder.executor().threads();
     let vocabulary = checkpoint.config().vocab as u32;
     for test in tests(options) {

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use kforge_passes::models::{
     Llama, RopeMode,
-    llama::{self, Phase},
+    llama::{self, Phase, Returns},
 };
 use kforge_program::Element;
 use kforge_tools::model::{module, weight_type};
@@ -18,6 +18,9 @@ pub struct Options {
     model: Option<String>,
     #[command(flatten)]
     cache: model::Cache,
+    /// Give the K greatest logits and their tokens instead of all logits
+    #[arg(long, value_name = "K")]
+    best: Option<usize>,
     /// One function instead of both
     #[arg(long, value_enum)]
     phase: Option<PhaseName>,
@@ -43,6 +46,12 @@ enum PhaseName {
     Decode,
 }
 
+impl Options {
+    fn returns(&self) -> Returns {
+        self.best.map_or(Returns::Logits, Returns::Best)
+    }
+}
+
 pub fn run(options: &Options) -> Result<ExitCode> {
     let phases: &[Phase] = match options.phase {
         Some(PhaseName::Prefill) => &[Phase::Prefill],
@@ -50,7 +59,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         None => &[Phase::Prefill, Phase::Decode],
     };
     let text = match &options.model {
-        Some(name) => module(&model::open(name)?, options.cache.kv_type(), phases)?,
+        Some(name) => module(&model::open(name)?, options.cache.kv_type(), options.returns(), phases)?,
         None => from_sizes(options, phases)?,
     };
     print!("{text}");
@@ -81,6 +90,7 @@ fn from_sizes(options: &Options, phases: &[Phase]) -> Result<String> {
         rope_divisors: None,
         window: None,
         kv_type: options.cache.kv_type(),
+        returns: options.returns(),
     };
     let types: Vec<(String, String)> =
         model.weights(ffn).into_iter().map(|(name, shape)| (name, weight_type(&shape, Element::F32))).collect();

@@ -4,9 +4,10 @@ use crate::{Common, model, npy};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use kforge_checkpoint::{Message, Tokenizer};
+use kforge_passes::models::llama::Returns;
 use kforge_program::Element;
 use kforge_runtime::{
-    Decoder,
+    Decoder, Logits,
     sample::{Sampler, Sampling},
 };
 use serde::Serialize;
@@ -106,7 +107,11 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     }
     let longest = checkpoint.config().context;
     let context = options.ctx.unwrap_or_else(|| (prompt_ids.len() + options.max_tokens).min(longest));
-    let (mut decoder, ready) = model::decoder(common, &checkpoint, options.cache, context)?;
+    let returns = match sampler.candidates() {
+        Some(k) if options.dump_logits.is_none() => Returns::Best(k.min(checkpoint.config().vocab)),
+        _ => Returns::Logits,
+    };
+    let (mut decoder, ready) = model::decoder(common, &checkpoint, options.cache, returns, context)?;
 
     prompt_ids.iter().for_each(|id| sampler.see(*id));
     let mut stream = tokenizer.stream();
@@ -120,22 +125,26 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         out.write_all(piece.as_bytes())?;
         out.flush()
     };
+    let mut choose = |logits: Logits| {
+        if options.dump_logits.is_some() {
+            dumped.extend_from_slice(logits.values);
+        }
+        let id = sampler.sample(logits).context("the model gave no usable logits: all are NaN")?;
+        sampler.see(id);
+        anyhow::Ok(id)
+    };
     let prefill_begin = Instant::now();
-    let mut logits = decoder.prefill(&prompt_ids)?.to_vec();
+    let mut logits = decoder.prefill(&prompt_ids)?;
     let prefill = prefill_begin.elapsed();
     let mut first_token = begin.elapsed();
     let mut decode = Duration::ZERO;
     let mut full = false;
     while ids.len() < options.max_tokens {
-        if options.dump_logits.is_some() {
-            dumped.extend_from_slice(&logits);
-        }
-        let id = sampler.sample(&logits).context("the model gave no usable logits: all are NaN")?;
+        let id = choose(logits)?;
         if ids.is_empty() {
             first_token = begin.elapsed();
         }
         ids.push(id);
-        sampler.see(id);
         if tokenizer.is_end(id) {
             break;
         }
@@ -150,7 +159,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
             break;
         }
         let step = Instant::now();
-        logits.copy_from_slice(decoder.decode(id)?);
+        logits = decoder.decode(id)?;
         decode += step.elapsed();
     }
     show(&stream.finish())?;

@@ -5,7 +5,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_checkpoint::Checkpoint;
-use kforge_passes::models::{KvType, llama::Phase};
+use kforge_passes::models::{
+    KvType,
+    llama::{Phase, Returns},
+};
 use kforge_runtime::{Decoder, cache};
 use kforge_tools::model::{module, set_weights};
 use std::{
@@ -94,20 +97,32 @@ pub struct Timings {
 }
 
 /// A decoder of a checkpoint, for `context` tokens.
-pub fn decoder(common: &Common, checkpoint: &Checkpoint, cache: Cache, context: usize) -> Result<(Decoder, Timings)> {
+pub fn decoder(
+    common: &Common,
+    checkpoint: &Checkpoint,
+    cache: Cache,
+    returns: Returns,
+    context: usize,
+) -> Result<(Decoder, Timings)> {
     if common.target == Target::Reference {
         bail!("decoding runs on compiled kernels; --target reference is for single functions");
     }
-    compile::on_target(common, |common| load(common, checkpoint, cache, context))
+    compile::on_target(common, |common| load(common, checkpoint, cache, returns, context))
 }
 
-fn load(common: &Common, checkpoint: &Checkpoint, cache: Cache, context: usize) -> Result<(Decoder, Timings)> {
+fn load(
+    common: &Common,
+    checkpoint: &Checkpoint,
+    cache: Cache,
+    returns: Returns,
+    context: usize,
+) -> Result<(Decoder, Timings)> {
     let longest = checkpoint.config().context;
     if context > longest {
         bail!("--ctx {context} is more than the {longest} tokens that the model was made for");
     }
     let begin = Instant::now();
-    let source = module(checkpoint, cache.kv_type(), &[Phase::Prefill, Phase::Decode])?;
+    let source = module(checkpoint, cache.kv_type(), returns, &[Phase::Prefill, Phase::Decode])?;
     let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(common, &source))?;
     let compiled = begin.elapsed();
     let progress = bar(checkpoint.names().len() as u64, "packing weights");

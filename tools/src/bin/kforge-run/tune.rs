@@ -7,7 +7,10 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_passes::{
     adapter::Adapter,
-    models::{KvType, llama::Phase},
+    models::{
+        KvType,
+        llama::{Phase, Returns},
+    },
     tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search},
 };
 use kforge_runtime::cache::{self, write_whole};
@@ -115,7 +118,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
     let source = match (&options.file, &options.model) {
         (Some(file), _) => read_source(file)?,
-        (None, Some(name)) => module(&model::open(name)?, KvType::F32, &[Phase::Prefill, Phase::Decode])?,
+        (None, Some(name)) => {
+            module(&model::open(name)?, KvType::F32, Returns::Logits, &[Phase::Prefill, Phase::Decode])?
+        }
         (None, None) => bail!("give a module, or --model"),
     };
     tune(common, options, &mut database, &source)

@@ -4,6 +4,7 @@ use crate::{Common, model};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use kforge_passes::models::llama::Returns;
 use kforge_tools::reference::{self, Limits, Outcome, check};
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -31,7 +32,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let checkpoint = model::open(&options.model)?;
     let tokenizer = checkpoint.tokenizer()?;
     let context = reference::context(&rows);
-    let (mut decoder, _) = model::decoder(common, &checkpoint, options.cache, context)?;
+    let (mut decoder, _) = model::decoder(common, &checkpoint, options.cache, Returns::Logits, context)?;
     let outcomes =
         rows.iter().map(|row| check(&options.limits, &tokenizer, &mut decoder, row)).collect::<Result<Vec<_>>>()?;
     let pass = outcomes.iter().all(|o| o.pass);

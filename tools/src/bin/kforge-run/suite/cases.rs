@@ -6,7 +6,7 @@ use kforge_program::Element;
 use kforge_quant::BlockFormat;
 use kforge_reference::{
     AttentionAttributes, Element as ReferenceElement, Sequences, Tensor, Tolerance, attention, compare, quantize,
-    random, rms_norm,
+    random, rms_norm, top_k,
 };
 use kforge_runtime::Execute;
 use kforge_tools::{
@@ -45,6 +45,9 @@ const KV_HEADS: usize = 3;
 const DEPTH: usize = 64;
 const CONTEXTS: [usize; 3] = [128, 1024, 4096];
 
+/// Vocabularies, and how many tokens are candidates for the next.
+const CHOICES: [(usize, usize); 3] = [(49152, 1), (49152, 64), (128_256, 1)];
+
 const EPS: f32 = 1e-5;
 
 /// What a kernel may be off by where no better bound is known, absolute and relative.
@@ -64,6 +67,8 @@ pub enum Work {
     Attention { rows: usize, context: usize },
     /// RMS norm of each row.
     Norm { rows: usize, width: usize },
+    /// The k greatest of a row.
+    TopK { width: usize, k: usize },
 }
 
 /// For a GPU: rows and a square weight.
@@ -103,11 +108,14 @@ pub fn all(large: bool) -> Vec<Case> {
     for rows in ROWS {
         exact(format!("norm/{rows}x576"), Work::Norm { rows, width: 576 });
     }
+    for (width, k) in CHOICES {
+        exact(format!("top_k/{k}of{width}"), Work::TopK { width, k });
+    }
     cases
 }
 
 impl Work {
-    /// Operations of a call, a multiply-add being two; a norm's are not what takes its time.
+    /// Operations of a call, a multiply-add being two; those of a norm or of comparisons are not what takes its time.
     pub fn operations(self) -> u64 {
         match self {
             Work::Linear { shape, .. } => shape.operations() as u64,
@@ -116,7 +124,7 @@ impl Work {
                 let visible: usize = (context - rows + 1..=context).sum();
                 (4 * HEADS * DEPTH * visible) as u64
             }
-            Work::Norm { .. } => 0,
+            Work::Norm { .. } | Work::TopK { .. } => 0,
         }
     }
 
@@ -133,6 +141,7 @@ impl Work {
             }
             Work::Attention { rows, context } => 4 * DEPTH * (HEADS * rows + 2 * KV_HEADS * context),
             Work::Norm { rows, width } => 4 * width * (rows + 1),
+            Work::TopK { width, .. } => 4 * width,
         };
         bytes as u64
     }
@@ -188,6 +197,17 @@ func.func @main(%x: {x}) -> {x} {{
   %w = ml_program.global_load_const @w : {w}
   %y = transformer.rms_norm %x, %w {{eps = 1.0e-5 : f32}} : {x}, {w}
   return %y : {x}
+}}
+"
+                )
+            }
+            Work::TopK { width, k } => {
+                let (x, v, i) =
+                    (format!("tensor<{width}xf32>"), format!("tensor<{k}xf32>"), format!("tensor<{k}xi32>"));
+                format!(
+                    "func.func @main(%x: {x}) -> ({v}, {i}) {{
+  %v, %i = transformer.top_k %x : {x} -> {v}, {i}
+  return %v, %i : {v}, {i}
 }}
 "
                 )
@@ -260,6 +280,10 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
             set_weight(&mut *executor, "w", &w)?;
             within(&call(&mut *executor, "main", [&x])?, &rms_norm(&x, &w, EPS)?)?
         }
+        Work::TopK { width, k } => {
+            let x = random::uniform(1, &[width], ReferenceElement::F32)?;
+            within(&call(&mut *executor, "main", [&x])?, &top_k(&x, k)?.0)?
+        }
     };
     let program = executor.program();
     let launches = program.function("main").map(|f| f.launches.as_slice()).unwrap_or_default();
@@ -314,5 +338,7 @@ mod tests {
         assert_eq!(Work::Attention { rows: 3, context: 10 }.operations(), 4 * 9 * 64 * 27);
         let norm = Work::Norm { rows: 2, width: 5 };
         assert_eq!((norm.operations(), norm.bytes()), (0, 60));
+        let choice = Work::TopK { width: 9, k: 2 };
+        assert_eq!((choice.operations(), choice.bytes()), (0, 36));
     }
 }

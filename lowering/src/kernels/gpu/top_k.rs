@@ -1,0 +1,252 @@
+//! The k greatest elements of each row, by rank: how many elements come before one is where it goes.
+//!
+//! A workgroup takes a part of a row, and each thread four of its elements, or of sixteen the greatest where one is all that
+//! is wanted. Their keys meet in the workgroup's memory, where each is set against all others; those of rank below k are the
+//! part's best. A second launch ranks them among those of all parts, which are in order:
+//!
+//! ```text
+//! rank = place in its own part + sum over other parts of how many come before it, by bisection
+//! ```
+//! Several threads share the parts. Integers are compared, so that the order is exact, NaN and infinities among it, whatever
+//! the device does with floats; it depends on no order of execution. A row of one part is done by the first launch.
+
+use super::{
+    Target,
+    buffer::Buffer,
+    workgroup::{Declaration, Workgroup},
+};
+use crate::{
+    emit::{Cmp, Emitter, V},
+    group::{Partner, Result, Signature, Size},
+    kernels::top_k::{NONE, TopK, key},
+};
+
+/// Threads of a workgroup that ranks elements of a part.
+const THREADS: usize = 128;
+/// Threads of a workgroup that ranks those of all parts, and how many share one.
+const MERGERS: usize = 256;
+const SHARE: usize = 16;
+/// Threads whose keys are compared with in a step of the loop.
+const UNROLL: usize = 4;
+
+struct Ranking<'t, 'c, 'a> {
+    of: Target<'t, 'c, 'a>,
+    op: TopK,
+    /// Elements that a thread looks at, and of those it ranks.
+    taken: usize,
+    kept: usize,
+    parts: usize,
+}
+
+pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
+    of.check_results()?;
+    let op = TopK::new(of.group)?;
+    let (taken, kept) = if op.k == 1 { (16, 1) } else { (4, 4) };
+    let parts = op.length.div_ceil(THREADS * taken);
+    let mut signature = op.signature(of.group);
+    let ranking = Ranking { of, op, taken, kept, parts };
+    ranking.build(of.name, THREADS, THREADS * kept, |e, workgroup| ranking.rank_part(e, workgroup));
+    if parts == 1 {
+        return Ok(signature);
+    }
+    let TopK { k, rows, .. } = &ranking.op;
+    let name = format!("{}_fold", of.name);
+    ranking.build(&name, MERGERS, MERGERS, |e, workgroup| ranking.rank_among_parts(e, workgroup));
+    signature.tasks = rows.clone().times(Size::Const(parts));
+    signature.partner = Some(Partner {
+        name,
+        before: false,
+        elements: signature.tasks.clone(),
+        width: 2 * k,
+        tasks: rows.clone().times(Size::Const(ranking.groups())),
+        summary: format!("{} of parts", signature.summary),
+    });
+    Ok(signature)
+}
+
+impl<'c, 'a> Ranking<'_, 'c, 'a> {
+    /// Elements of a part.
+    fn span(&self) -> usize {
+        THREADS * self.taken
+    }
+
+    /// Workgroups that rank the best of a row's parts.
+    fn groups(&self) -> usize {
+        (self.parts * self.op.k).div_ceil(MERGERS / SHARE)
+    }
+
+    /// A kernel with `words` words of workgroup memory. Between the two, the last buffer has k keys and k indices of each
+    /// part.
+    fn build(&self, name: &str, threads: usize, words: usize, body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>)) {
+        let Target { group, module, adapter, .. } = self.of;
+        let mut buffers = self.of.scalars();
+        buffers[self.op.input].0 = self.of.memref(group.arguments[self.op.input], self.lanes() == 4);
+        if self.parts > 1 {
+            buffers.push((module.memref(&[None], module.int(32)), "best".into()));
+        }
+        let shared = vec![(words, module.int(32))];
+        Declaration { name, buffers, scalars: 0, shared, threads, subgroups: adapter.subgroups }
+            .build(module, |e, workgroup| {
+                body(e, workgroup);
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .unwrap_or_else(|never| match never {});
+    }
+
+    /// Elements that are loaded at once.
+    fn lanes(&self) -> usize {
+        if self.op.length.is_multiple_of(4) { 4 } else { 1 }
+    }
+
+    fn rank_part(&self, e: &Emitter<'c, 'a>, workgroup: &Workgroup<'c, 'a>) {
+        let (thread, shared) = (workgroup.thread, workgroup.shared[0]);
+        let (row, part) = e.div_rem_c(workgroup.task, self.parts);
+        let first = e.add(e.mul_c(part, self.span()), e.mul_c(thread, self.taken));
+        let mut own: Vec<(V, V)> = self.keys(e, workgroup, row, first);
+        if self.kept == 1 {
+            let greater = |(key, index): (V<'c, 'a>, V<'c, 'a>), (other, at)| {
+                let is = e.cmp(Cmp::Sgt, other, key);
+                (e.select(is, other, key), e.select(is, at, index))
+            };
+            own = own.into_iter().reduce(greater).into_iter().collect();
+        }
+        for (i, (key, _)) in own.iter().enumerate() {
+            e.store(*key, shared, &[e.add_c(e.mul_c(thread, self.kept), i)]);
+        }
+        e.barrier();
+        let one = e.cint(32, 1);
+        let zeros = vec![e.cint(32, 0); self.kept];
+        let ranks = e.for_(e.ci(0), e.ci(THREADS), UNROLL, &zeros, |e, group, ranks| {
+            let mut ranks = ranks.to_vec();
+            for other in (0..UNROLL).map(|i| e.add_c(group, i)) {
+                // Of equals, those of the threads before come first.
+                let before = e.cmp(Cmp::Slt, other, thread);
+                let bounds: Vec<V> = own.iter().map(|(key, _)| e.select(before, e.sub(*key, one), *key)).collect();
+                for i in 0..self.kept {
+                    let other = e.load(shared, &[e.add_c(e.mul_c(other, self.kept), i)]);
+                    for (rank, bound) in ranks.iter_mut().zip(&bounds) {
+                        *rank = count(e, *rank, e.cmp(Cmp::Sgt, other, *bound));
+                    }
+                }
+            }
+            ranks
+        });
+        for (i, (key, index)) in own.iter().enumerate() {
+            // And of its own those before.
+            let equal = own[..i].iter().map(|(other, _)| e.cmp(Cmp::Eq, *other, *key));
+            let rank = equal.fold(ranks[i], |rank, is| count(e, rank, is));
+            let rank = e.cast("arith.index_cast", rank, e.index());
+            e.if_(e.cmp(Cmp::Slt, rank, e.ci(self.op.k)), |e| {
+                if self.parts == 1 {
+                    return self.finish(e, workgroup, row, rank, *index);
+                }
+                let best = workgroup.buffers[workgroup.buffers.len() - 1];
+                let at = e.add(e.mul_c(workgroup.task, 2 * self.op.k), rank);
+                e.store(*key, best, &[at]);
+                e.store(e.cast("arith.index_cast", *index, e.int(32)), best, &[e.add_c(at, self.op.k)]);
+            });
+        }
+    }
+
+    /// Keys and indices of a thread's elements from `first` on; past the row's end there are none.
+    fn keys(
+        &self,
+        e: &Emitter<'c, 'a>,
+        workgroup: &Workgroup<'c, 'a>,
+        row: V<'c, 'a>,
+        first: V<'c, 'a>,
+    ) -> Vec<(V<'c, 'a>, V<'c, 'a>)> {
+        let (x, lanes) = (self.input(e, workgroup), self.lanes());
+        let units = self.op.length / lanes;
+        let (start, begin) = (e.div_rem_c(first, lanes).0, e.mul_c(row, units));
+        let mut keys = vec![];
+        for i in 0..self.taken / lanes {
+            let unit = e.add_c(start, i);
+            let inside = e.cmp(Cmp::Slt, unit, e.ci(units));
+            let at = e.add(begin, e.min(unit, e.ci(units - 1)));
+            let values = match lanes {
+                4 => {
+                    let four = x.load_four(e, at);
+                    (0..4).map(|lane| e.extract(four, lane)).collect()
+                }
+                _ => vec![x.load(e, at)],
+            };
+            for (lane, value) in values.into_iter().enumerate() {
+                let key = e.select(inside, key(e, value), e.cint(32, NONE));
+                keys.push((key, e.add_c(first, i * lanes + lane)));
+            }
+        }
+        keys
+    }
+
+    fn rank_among_parts(&self, e: &Emitter<'c, 'a>, workgroup: &Workgroup<'c, 'a>) {
+        let (k, shared) = (self.op.k, workgroup.shared[0]);
+        let best = workgroup.buffers[workgroup.buffers.len() - 1];
+        let (row, group) = e.div_rem_c(workgroup.task, self.groups());
+        let (local, share) = e.div_rem_c(workgroup.thread, SHARE);
+        let number = e.add(e.mul_c(group, MERGERS / SHARE), local);
+        let candidates = e.ci(self.parts * k);
+        let inside = e.cmp(Cmp::Slt, number, candidates);
+        let (part, place) = e.div_rem_c(e.min(number, e.sub(candidates, e.ci(1))), k);
+        let list = |e: &Emitter<'c, 'a>, part| e.mul_c(e.add(e.mul_c(row, self.parts), part), 2 * k);
+        let at = e.add(list(e, part), place);
+        let key = e.load(best, &[at]);
+        let before = e.for_(share, e.ci(self.parts), SHARE, &[e.ci(0)], |e, other, before| {
+            // Of equals, those of the parts before come first.
+            let is_before = e.cmp(Cmp::Slt, other, part);
+            let bound = e.select(is_before, e.sub(key, e.cint(32, 1)), key);
+            let list = list(e, other);
+            let mut found = e.ci(0);
+            for step in (0..=k.ilog2()).rev().map(|bit| 1 << bit) {
+                let next = e.add_c(found, step);
+                let last = e.sub(e.min(next, e.ci(k)), e.ci(1));
+                let is_more = e.cmp(Cmp::Sgt, e.load(best, &[e.add(list, last)]), bound);
+                let is_more = e.same("arith.andi", &[is_more, e.cmp(Cmp::Sle, next, e.ci(k))]);
+                found = e.select(is_more, next, found);
+            }
+            let found = e.select(e.cmp(Cmp::Eq, other, part), place, found);
+            vec![e.add(before[0], found)]
+        })[0];
+        e.store(e.cast("arith.index_cast", before, e.int(32)), shared, &[workgroup.thread]);
+        e.barrier();
+        let is_first = e.cmp(Cmp::Eq, share, e.ci(0));
+        e.if_(e.same("arith.andi", &[inside, is_first]), |e| {
+            let counts = (0..SHARE).map(|i| e.load(shared, &[e.add_c(workgroup.thread, i)]));
+            let rank = counts.reduce(|sum, count| e.add(sum, count)).expect("as many as share it");
+            let rank = e.cast("arith.index_cast", rank, e.index());
+            e.if_(e.cmp(Cmp::Slt, rank, e.ci(k)), |e| {
+                let index = e.cast("arith.index_cast", e.load(best, &[e.add_c(at, k)]), e.index());
+                self.finish(e, workgroup, row, rank, index);
+            });
+        });
+    }
+
+    fn input(&self, e: &Emitter<'c, 'a>, workgroup: &Workgroup<'c, 'a>) -> Buffer<'c, 'a> {
+        self.of.buffers(e, &workgroup.buffers)[self.op.input]
+    }
+
+    /// Stores an element of a row and its index where they go.
+    fn finish(
+        &self,
+        e: &Emitter<'c, 'a>,
+        workgroup: &Workgroup<'c, 'a>,
+        row: V<'c, 'a>,
+        rank: V<'c, 'a>,
+        index: V<'c, 'a>,
+    ) {
+        let results = &self.of.buffers(e, &workgroup.buffers)[self.of.group.arguments.len()..];
+        let at = e.add(e.mul_c(row, self.op.k), rank);
+        if let Some(values) = self.op.values {
+            let value = self.input(e, workgroup).load(e, e.add(e.mul_c(row, self.op.length), index));
+            results[values].store(e, value, at);
+        }
+        if let Some(indices) = self.op.indices {
+            e.store(e.cast("arith.index_cast", index, e.int(32)), results[indices].memref, &[at]);
+        }
+    }
+}
+
+/// One more where a condition holds.
+fn count<'c, 'a>(e: &Emitter<'c, 'a>, so_far: V<'c, 'a>, condition: V<'c, 'a>) -> V<'c, 'a> {
+    e.add(so_far, e.cast("arith.extui", condition, e.int(32)))
+}

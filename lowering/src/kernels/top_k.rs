@@ -1,0 +1,136 @@
+//! The k greatest elements of each row: a task is a row.
+//!
+//! An element is compared by a key, an integer that has its order: the bits of the f32, those of a negative turned over,
+//! zeros of both signs being equal and a NaN below all. Sixteen at a time are set against the least of the k best so far,
+//! which few pass; those bubble up a list of keys over the complements of indices, no two of which are equal.
+
+use crate::{
+    emit::{Cmp, Emitter, LANES, V},
+    group::{Group, Result, Signature, Size, dims, element, op_name},
+    kernels::shared::{each_lanes, load_lanes},
+};
+use kforge_program::Access;
+use melior::ir::{ValueLike, operation::OperationLike};
+
+/// Most elements that a kernel chooses.
+const MOST: usize = 256;
+/// The key of a NaN; that of the lowest number is far above.
+const NAN: i64 = i32::MIN as i64 + 2;
+/// A key below those of all elements, by more than one.
+pub const NONE: i64 = NAN - 1;
+
+/// The op of a group.
+pub struct TopK {
+    /// Operand [..., V].
+    pub input: usize,
+    /// V and k.
+    pub length: usize,
+    pub k: usize,
+    /// Rows of the input.
+    pub rows: Size,
+    /// Which of the group's results they are, where something uses them.
+    pub values: Option<usize>,
+    pub indices: Option<usize>,
+}
+
+impl TopK {
+    pub fn new<'c, 'a>(group: &Group<'c, 'a>) -> Result<'c, 'a, TopK> {
+        let [op] = group.body[..] else {
+            return Err(group.unsupported(None, "the top_k kernel takes one top_k"));
+        };
+        if op_name(&op) != "transformer.top_k" {
+            return Err(group.unsupported(Some(op), "the top_k kernel takes one top_k"));
+        }
+        let input = op.operand(0).ok().and_then(|v| group.argument(v));
+        let input = input.ok_or_else(|| group.unsupported(Some(op), "its input must be an operand of the group"))?;
+        let shape = dims(group.arguments[input].r#type());
+        let last = |i: usize| dims(op.result(i).ok()?.r#type()).pop().flatten();
+        let (Some(length), Some(k)) = (shape.last().copied().flatten(), last(0)) else {
+            return Err(group.unsupported(Some(op), "the last dimension must be static to be compiled"));
+        };
+        if k > MOST {
+            let message = format!("takes the greatest {k} elements, of which no kernel finds more than {MOST}");
+            return Err(group.unsupported(Some(op), message));
+        }
+        let place = |i| group.yields.iter().position(|v| op.result(i).is_ok_and(|r| *v == r.into()));
+        let rows = group.size(input, 0..shape.len() - 1);
+        Ok(TopK { input, length, k, rows, values: place(0), indices: place(1) })
+    }
+
+    /// How a kernel of this op is launched, but for its tasks.
+    pub fn signature(&self, group: &Group<'_, '_>) -> Signature {
+        let reads = group.arguments.iter().map(|_| Access::Read);
+        Signature {
+            access: reads.chain(group.yields.iter().map(|_| Access::Write)).collect(),
+            in_place: vec![None; group.yields.len()],
+            scalars: vec![],
+            tasks: self.rows.clone(),
+            summary: if self.k == 1 { "argmax".into() } else { format!("top {}", self.k) },
+            partner: None,
+        }
+    }
+}
+
+/// The key of an f32, or of lanes of such.
+pub fn key<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>) -> V<'c, 'a> {
+    let ty = e.retyped(value.r#type(), e.int(32));
+    let c = |value: i64| e.ci_like(value, ty);
+    let bits = e.bitcast(value, ty);
+    let magnitude = e.same("arith.andi", &[bits, c(i64::from(i32::MAX))]);
+    let turned = e.same("arith.xori", &[bits, c(i64::from(i32::MAX))]);
+    let ordered = e.select(e.cmp(Cmp::Slt, bits, c(0)), turned, bits);
+    let number = e.select(e.cmp(Cmp::Eq, magnitude, c(0)), c(0), ordered);
+    e.select(e.cmp(Cmp::Sgt, magnitude, c(i64::from(f32::INFINITY.to_bits()))), c(NAN), number)
+}
+
+pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
+    let op = TopK::new(group)?;
+    let TopK { input, length, k, .. } = op;
+    let values = group.arguments.iter().chain(&group.yields);
+    let rows = |v: &V<'c, 'a>| module.memref(&[None, dims(v.r#type()).pop().flatten()], element(v.r#type()));
+    let parameters: Vec<_> = std::iter::once(module.index()).chain(values.map(rows)).collect();
+    let (e, parameters) = module.func(name, &parameters);
+    let (task, buffers) = (parameters[0], &parameters[1..]);
+    let (x, results) = (buffers[input], &buffers[group.arguments.len()..]);
+    let e = &e;
+    // Falling.
+    let best = e.alloca(&[k], e.int(64));
+    let lanes = e.alloca(&[LANES], e.int(32));
+    e.loop_(e.ci(0), e.ci(k), 1, |e, at| e.store(e.cint(64, i64::MIN), best, &[at]));
+    let low = |e: &Emitter<'c, 'a>| e.cint(64, i64::from(u32::MAX));
+    each_lanes(e, length, |e, start, mask| {
+        let keys = key(e, load_lanes(e, x, &[task, start], mask));
+        let keys = mask.map_or(keys, |mask| e.select(mask, keys, e.ci_like(NONE, e.vi32())));
+        let least = e.same("arith.shrsi", &[e.load(best, &[e.ci(k - 1)]), e.cint(64, 32)]);
+        let least = e.splat(e.cast("arith.trunci", least, e.int(32)));
+        e.if_(e.reduce("or", e.cmp(Cmp::Sgt, keys, least)), |e| {
+            e.vstore(keys, lanes, &[e.ci(0)]);
+            e.loop_(e.ci(0), e.ci(LANES), 1, |e, lane| {
+                let key = e.cast("arith.extsi", e.load(lanes, &[lane]), e.int(64));
+                let index = e.cast("arith.index_cast", e.add(start, lane), e.int(64));
+                let key = e.same("arith.shli", &[key, e.cint(64, 32)]);
+                let own = e.same("arith.ori", &[key, e.sub(low(e), index)]);
+                e.if_(e.cmp(Cmp::Sgt, own, e.load(best, &[e.ci(k - 1)])), |e| {
+                    e.for_(e.ci(0), e.ci(k), 1, &[own], |e, at, carried| {
+                        let held = e.load(best, &[at]);
+                        e.store(e.max(held, carried[0]), best, &[at]);
+                        vec![e.min(held, carried[0])]
+                    });
+                });
+            });
+        });
+    });
+    e.loop_(e.ci(0), e.ci(k), 1, |e, at| {
+        let index = e.same("arith.andi", &[e.load(best, &[at]), low(e)]);
+        let index = e.sub(low(e), index);
+        if let Some(values) = op.values {
+            let value = e.load(x, &[task, e.cast("arith.index_cast", index, e.index())]);
+            e.store(value, results[values], &[task, at]);
+        }
+        if let Some(indices) = op.indices {
+            e.store(e.cast("arith.trunci", index, e.int(32)), results[indices], &[task, at]);
+        }
+    });
+    e.ret();
+    Ok(op.signature(group))
+}
