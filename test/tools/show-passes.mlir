@@ -11,6 +11,7 @@
 // CHECK-NEXT: --fuse-norm
 // CHECK-NEXT: --fuse-epilogue
 // CHECK-NEXT: --fuse-rope-kv
+// CHECK-NEXT: --fuse-rope-attention
 // CHECK-NEXT: --outline-groups
 // CHECK-NEXT: --select-kernels
 // CHECK-NEXT: --tile
