@@ -1,9 +1,12 @@
 //! Which fusions a pipeline has.
 
+use crate::isa::Isa;
 use std::{fmt, str::FromStr};
 
 /// The fusion passes in the order of the pipeline, `fuse-` left out.
-const NAMES: [&str; 5] = ["qkv", "gate-up", "norm", "epilogue", "rope-kv"];
+const NAMES: [&str; 6] = ["qkv", "gate-up", "norm", "epilogue", "rope-kv", OF_GPUS];
+/// The one whose groups only a GPU has a kernel for; the pipeline of a CPU goes without.
+const OF_GPUS: &str = "rope-attention";
 
 /// A set of fusion passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +30,10 @@ impl Fusions {
         NAMES.into_iter().zip(self.0).filter_map(|(name, is_in)| is_in.then_some(name))
     }
 
-    /// The passes that annotate and outline groups, comma-separated.
-    pub fn passes(&self) -> String {
-        let fusions: String = self.names().map(|name| format!("fuse-{name},")).collect();
+    /// The passes that annotate and outline groups for a CPU or a GPU, comma-separated.
+    pub fn passes(&self, isa: Isa) -> String {
+        let names = self.names().filter(|name| isa == Isa::Gpu || *name != OF_GPUS);
+        let fusions: String = names.map(|name| format!("fuse-{name},")).collect();
         fusions + "outline-groups"
     }
 }
@@ -67,11 +71,10 @@ mod tests {
 
     #[test]
     fn names_and_passes() {
-        let set: Fusions = "norm,qkv".parse().unwrap();
-        assert_eq!(
-            (set.to_string().as_str(), set.passes().as_str()),
-            ("qkv,norm", "fuse-qkv,fuse-norm,outline-groups")
-        );
+        let set: Fusions = "rope-attention,norm,qkv".parse().unwrap();
+        assert_eq!(set.to_string(), "qkv,norm,rope-attention");
+        assert_eq!(set.passes(Isa::Gpu), "fuse-qkv,fuse-norm,fuse-rope-attention,outline-groups");
+        assert_eq!(set.passes(Isa::Avx2), "fuse-qkv,fuse-norm,outline-groups");
         for set in Fusions::singles().chain([Fusions::ALL, Fusions::NONE]) {
             assert_eq!(set.to_string().parse(), Ok(set));
         }

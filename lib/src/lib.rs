@@ -23,6 +23,7 @@ pub static PASSES: &[&PassInfo] = &[
     &passes::fuse_norm::INFO,
     &passes::fuse_epilogue::INFO,
     &passes::fuse_rope_kv::INFO,
+    &passes::fuse_rope_attention::INFO,
     &passes::outline_groups::INFO,
     &passes::select_kernels::INFO,
     &passes::tile::INFO,
@@ -31,9 +32,9 @@ pub static PASSES: &[&PassInfo] = &[
 /// Ops that other ops say, spelled out.
 pub const DECOMPOSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse";
 
-/// The passes of the pipeline `kforge-fuse`, comma-separated.
-pub fn kforge_fuse() -> String {
-    format!("{DECOMPOSE},{}", Fusions::ALL.passes())
+/// The passes that the pipeline of a CPU or a GPU begins with, comma-separated.
+pub fn kforge_fuse(isa: isa::Isa) -> String {
+    format!("{DECOMPOSE},{}", Fusions::ALL.passes(isa))
 }
 
 /// Registers the passes and the pipeline `kforge-fuse`, once.
@@ -41,7 +42,7 @@ pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         PASSES.iter().for_each(|info| pass::register(info));
-        let fuse = format!("func.func({})", kforge_fuse());
+        let fuse = format!("func.func({})", kforge_fuse(isa::Isa::host()));
         pass::register_pipeline("kforge-fuse", "Decompose, annotate fusions and outline the groups", &fuse);
     });
 }

@@ -227,7 +227,7 @@ fn pipeline(isa: Isa, more: &str, options: Options) -> String {
         // After the layers have been spelled out, before they are grouped.
         passes.push(kforge_passes::passes::quantize_activations::INFO.name);
     }
-    let fusions = options.fuse.passes();
+    let fusions = options.fuse.passes(isa);
     passes.push(&fusions);
     let passes = passes.join(",");
     let Tuning { mode, threads, budget } = options.tuning;

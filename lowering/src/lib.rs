@@ -13,6 +13,7 @@ pub mod to_wgsl;
 pub mod weights;
 
 use kforge_dialect::pass::{self, PassInfo};
+use kforge_passes::isa::Isa;
 use std::sync::Once;
 
 /// The passes of this crate.
@@ -37,8 +38,10 @@ pub fn register() {
     ONCE.call_once(|| {
         kforge_passes::register();
         PASSES.iter().for_each(|info| pass::register(info));
-        let fuse = kforge_passes::kforge_fuse();
-        for (name, machine, options) in [("kforge-cpu", "CPU", "{isa}"), ("kforge-gpu", "GPU", "{adapter}")] {
+        for (name, machine, isa, options) in
+            [("kforge-cpu", "CPU", Isa::host(), "{isa}"), ("kforge-gpu", "GPU", Isa::Gpu, "{adapter}")]
+        {
+            let fuse = kforge_passes::kforge_fuse(isa);
             let summary = format!("Fuse, select, tile, and lower to kernels and launches for a {machine}");
             pass::register_pipeline(
                 name,

@@ -4,6 +4,7 @@
 // RUN: kforge-opt %s --kforge-cpu=isa=avx2 --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 // RUN: kforge-opt %s --pass-pipeline='builtin.module(func.func(decompose-decoder-block,decompose-mlp,canonicalize,cse,outline-groups),select-kernels{isa=avx2},func.func(tile),lower-to-launches)' \
 // RUN:   --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=UNFUSED
+// RUN: kforge-opt %s --kforge-gpu=adapter=subgroups32+1024x49152 | FileCheck %s --check-prefix=GPU
 
 // STATS: lower-to-launches
 // STATS-NEXT: (S) 7 kernels
@@ -24,6 +25,20 @@
 // CHECK: transformer.launch @gemv_5 {{.*}} {summary = "linear+addf"}
 // CHECK-NOT: transformer.launch
 // CHECK: return
+
+// On a GPU it is five: rotations and updates are in the attention, whose caches are read and written.
+// GPU: ml_program.global private mutable @k_cache {transformer.layout = "keys16"}
+// GPU: ml_program.global private mutable @v_cache {transformer.layout = "head_major"}
+// GPU-LABEL: func.func @main
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "norm+linear x3"}
+// GPU-NEXT: transformer.check "position"
+// GPU-NEXT: memref.alloc
+// GPU-NEXT: transformer.launch @attention_{{[0-9]+}} {{.*}} access [{{.*}}2{{.*}}2{{.*}}] {summary = "rope x2+kv_update x2+attention"}
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "linear+addf"}
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "norm+linear x2+swiglu"}
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "linear+addf"}
+// GPU-NOT: transformer.launch
+// GPU: return
 
 ml_program.global private @attn_norm(#ml_program.extern<tensor<576xf32>>) : tensor<576xf32>
 ml_program.global private @attn_q(#ml_program.extern<!transformer.quant<q4_1, 576x576>>) : !transformer.quant<q4_1, 576x576>

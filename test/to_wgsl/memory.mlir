@@ -90,4 +90,20 @@ gpu.module @m {
     memref.store %0, %a[%c0] : memref<?xi32>
     gpu.return
   }
+
+  // Unless the barrier says which memory it orders.
+  // CHECK-LABEL: fn one(
+  gpu.func @one(%a: memref<?xi32>) workgroup(%t: memref<8xi32, #gpu.address_space<workgroup>>) kernel
+      attributes {known_block_size = array<i32: 8, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %0 = memref.load %a[%c0] : memref<?xi32>
+    memref.store %0, %t[%c0] : memref<8xi32, #gpu.address_space<workgroup>>
+    // CHECK-NOT: storageBarrier
+    // CHECK: workgroupBarrier();
+    // CHECK-NOT: storageBarrier
+    gpu.barrier {address_spaces = [#gpu.address_space<workgroup>]}
+    %1 = memref.load %t[%c0] : memref<8xi32, #gpu.address_space<workgroup>>
+    memref.store %1, %a[%c0] : memref<?xi32>
+    gpu.return
+  }
 }

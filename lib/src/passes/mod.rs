@@ -6,6 +6,7 @@ pub mod fuse_epilogue;
 pub mod fuse_gate_up;
 pub mod fuse_norm;
 pub mod fuse_qkv;
+pub mod fuse_rope_attention;
 pub mod fuse_rope_kv;
 pub mod outline_groups;
 pub mod quantize_activations;

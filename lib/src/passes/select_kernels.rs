@@ -347,6 +347,11 @@ fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Option
         "transformer.linear" if is(1) => Some("rows16"),
         // A table of activations (rows picked from the hidden states) is computed, so it has no origin to pack.
         "transformer.embedding" if is(1) => Some("rows16"),
+        // A cache that an attention of the same region reads after its update.
+        "transformer.kv_update" if is(0) => {
+            let updated: Value = user.result(0).ok()?.into();
+            users(updated).into_iter().find_map(|reader| wanted(reader, updated))
+        }
         "transformer.attention" if segments(&user).get(3) == Some(&1) => {
             if is(1) && !is(2) {
                 Some("keys16")

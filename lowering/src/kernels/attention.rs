@@ -39,7 +39,10 @@ use crate::{
 use kforge_dialect::ir::{float_attribute, integer_attribute, optional_operand};
 use kforge_passes::isa::Isa;
 use kforge_program::Access;
-use melior::ir::{Value, ValueLike, operation::OperationLike};
+use melior::ir::{
+    Value, ValueLike,
+    operation::{OperationLike, OperationRef},
+};
 
 /// Keys of a block.
 const BLOCK: usize = 64;
@@ -57,6 +60,7 @@ const MAX_PARTS: usize = 1024;
 /// The op and how it is tiled.
 pub struct Attention<'g, 'c, 'a> {
     group: &'g Group<'c, 'a>,
+    pub op: OperationRef<'c, 'a>,
     /// Operand [B, S, Hq, D].
     pub query: usize,
     pub key: CacheOperand,
@@ -82,6 +86,9 @@ pub struct Attention<'g, 'c, 'a> {
 /// Generates the kernel of one attention, or the two where tasks share its ranges.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     let mut scalars = Scalars::default();
+    if group.body.len() != 1 {
+        return Err(group.unsupported(None, "the attention kernel takes one attention"));
+    }
     let attention = Attention::new(group, &mut scalars)?;
     let split = attention.parts > 1;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
@@ -127,13 +134,12 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
 }
 
 impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
+    /// The one attention of a group, over the rows and caches that rotations and updates of the group take.
     pub fn new(group: &'g Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Self> {
-        let [op] = group.body[..] else {
+        let mut ops = group.body.iter().copied().filter(|op| op_name(op) == "transformer.attention");
+        let (Some(op), None) = (ops.next(), ops.next()) else {
             return Err(group.unsupported(None, "the attention kernel takes one attention"));
         };
-        if op_name(&op) != "transformer.attention" {
-            return Err(group.unsupported(Some(op), "the attention kernel takes one attention"));
-        }
         let [height @ 1..=MAX_ROWS, width @ 1..=MAX_ROWS, parts @ 1..=MAX_PARTS] = group.tile[..] else {
             return Err(group.unsupported(
                 None,
@@ -149,7 +155,12 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
             return Err(group.unsupported(None, "tasks share the keys of one row: where P is more than 1, TQ is 1"));
         }
         let required = |i| {
-            let value = op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"))?;
+            let mut value = op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"))?;
+            while let Some(def) = group.defining_op(value)
+                && matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update")
+            {
+                value = def.operand(0).map_err(|_| group.unsupported(Some(def), "misses an operand"))?;
+            }
             operand(group, op, value)
         };
         let optional = |i| optional_operand(&op, i).map(|value| operand(group, op, value)).transpose();
@@ -176,6 +187,7 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         };
         Ok(Self {
             group,
+            op,
             query,
             sequences,
             heads,

@@ -305,7 +305,7 @@ fn within<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>, end: V<'c, 'a>) -> V<'c
 }
 
 /// Operand numbers of the tensors that say where the new rows of each sequence go.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sequences {
     pub positions: usize,
     /// Absent where every row is real.

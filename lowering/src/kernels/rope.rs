@@ -165,7 +165,7 @@ fn source<'c, 'a>(group: &Group<'c, 'a>, update: OperationRef<'c, 'a>) -> Result
 }
 
 /// The results of the group that are `value`.
-fn results<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> impl Iterator<Item = usize> {
+pub fn results<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> impl Iterator<Item = usize> {
     group.yields.iter().enumerate().filter(move |(_, v)| **v == value).map(|(result, _)| result)
 }
 
@@ -306,7 +306,7 @@ impl<'c, 'a> Piece<'c, 'a> {
 }
 
 impl Rotation {
-    fn new<'c, 'a>(
+    pub fn new<'c, 'a>(
         group: &Group<'c, 'a>,
         op: OperationRef<'c, 'a>,
         depth: usize,

@@ -5,7 +5,7 @@ use super::{
     function::{Builtin, Expr, Function},
     types::Literal,
 };
-use melior::ir::operation::OperationRef;
+use melior::ir::operation::{OperationLike, OperationRef};
 
 impl Function {
     pub(super) fn gpu(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
@@ -20,9 +20,12 @@ impl Function {
             "subgroup_size" => self.of_subgroup(op, Builtin::SubgroupSize),
             "num_subgroups" => self.of_subgroup(op, Builtin::NumSubgroups),
             "barrier" => {
-                for line in self.barrier {
-                    self.line(line);
-                }
+                let lines = match op.attribute("address_spaces") {
+                    Ok(spaces) if spaces.to_string() == "[#gpu.address_space<workgroup>]" => &["workgroupBarrier();"],
+                    Ok(_) => return self.unsupported(op, "it orders [#gpu.address_space<workgroup>], or all memory"),
+                    Err(_) => self.barrier,
+                };
+                lines.iter().for_each(|line| self.line(line));
                 Ok(())
             }
             _ => self.unsupported(op, "docs/gpu.md lists what has"),

@@ -293,6 +293,62 @@ fn attention_over_long_caches() {
     Suite::new(cases).check();
 }
 
+/// A step of decoding, which on a GPU is one launch: rotations, updates and attention, at short and long contexts, with heads
+/// that do not divide, caches of halves, rows that are no more than filling.
+#[test]
+fn attention_with_its_rotations_and_updates() {
+    let mut cases = vec![];
+    for (heads, kv_heads, depth, element, rope, attributes, lengths) in [
+        (9, 3, 64, "f32", "mode = \"interleaved\", base = 1.0e5 : f32", "causal", false),
+        (4, 2, 16, "f32", "mode = \"half\", base = 1.0e4 : f32", "causal, window = 70 : i64", true),
+        (6, 2, 20, "f16", "mode = \"half\", base = 1.0e4 : f32", "softcap = 3.0 : f32", false),
+        (3, 1, 96, "f32", "mode = \"interleaved\", base = 1.0e4 : f32", "causal, scale = 0.3 : f32", true),
+        (2, 2, 2, "f32", "mode = \"half\", base = 5.0e5 : f32, freq_divisors = array<f32: 4.0>", "causal", true),
+        (2, 1, 600, "f32", "mode = \"half\", base = 1.0e4 : f32", "causal", false),
+    ] {
+        let [q, row, rows] = [(1, heads), (1, kv_heads), (0, kv_heads)].map(|(count, heads)| {
+            let count = if count == 0 { "?".to_owned() } else { count.to_string() };
+            format!("tensor<2x{count}x{heads}x{depth}xf32>")
+        });
+        let (cache, at) = (format!("tensor<2x?x{kv_heads}x{depth}x{element}>"), "tensor<2xi32>");
+        let (parameter, operand, ty) =
+            if lengths { (", %l: tensor<2xi32>", " lengths %l", ", tensor<2xi32>") } else { Default::default() };
+        // The keys before come in by an update of their own.
+        let function = format!(
+            "(%q: {q}, %k: {row}, %v: {row}, %kb: {rows}, %vb: {rows}, %z: {at}, %p: {at}{parameter}) -> {q} {{
+              %kc = ml_program.global_load @keys$ : {cache}
+              %vc = ml_program.global_load @values$ : {cache}
+              %k0 = transformer.kv_update %kc, %kb at %z : {cache}, {rows}, {at}
+              %v0 = transformer.kv_update %vc, %vb at %z : {cache}, {rows}, {at}
+              %qr = transformer.rope %q at %p{operand} {{{rope}}} : {q}, {at}{ty}
+              %kr = transformer.rope %k at %p{operand} {{{rope}}} : {row}, {at}{ty}
+              %kn = transformer.kv_update %k0, %kr at %p{operand} : {cache}, {row}, {at}{ty}
+              %vn = transformer.kv_update %v0, %v at %p{operand} : {cache}, {row}, {at}{ty}
+              ml_program.global_store @keys$ = %kn : {cache}
+              ml_program.global_store @values$ = %vn : {cache}
+              %y = transformer.attention %qr, %kn, %vn at %p{operand} {{{attributes}}} : {q}, {cache}, {cache}, {at}{ty}
+              return %y : {q}
+            }}"
+        );
+        let name = format!("step, {heads}/{kv_heads} of {depth} {element} {rope} {attributes} lengths {lengths}");
+        let capacity = [2, 1100, kv_heads, depth];
+        let mut case = Case::new(name, function).state("keys", &cache, &capacity).state("values", &cache, &capacity);
+        for (before, positions, real) in [
+            (0, [0, 0], [1, 1]),
+            (0, [1, 1], [1, 0]),
+            (1050, [2, 1], [1, 1]),
+            (0, [63, 128], [0, 1]),
+            (0, [129, 600], [1, 1]),
+            (0, [1050, 1099], [1, 1]),
+        ] {
+            let integers: [&[i32]; 3] = [&[0, 0], &positions, &real];
+            case = case.call(&[before, before], &integers[..2 + usize::from(lengths)]);
+        }
+        cases.push(case);
+    }
+    Suite::new(cases).check();
+}
+
 /// Integers times their scales are what a cache of floats holds: the layout changes no bit of a result. Rows that the
 /// function also returns are rounded by a kernel of their own, and their caches keep floats.
 #[test]

@@ -7,11 +7,12 @@ use kforge_dialect::{
     pass::{OptionValue, PassInfo, statistics_report},
     tool_main,
 };
+use kforge_passes::isa::Isa;
 
 /// Name, anchor, option, passes.
 fn pipelines() -> [(&'static str, &'static str, String); 4] {
     [
-        ("kforge-fuse", "", kforge_passes::kforge_fuse()),
+        ("kforge-fuse", "", kforge_passes::kforge_fuse(Isa::host())),
         ("kforge-cpu", "`isa` (host)", kforge_lowering::LAUNCHES.to_owned()),
         ("kforge-gpu", "`adapter` ()", kforge_lowering::LAUNCHES.replace("{isa}", "{isa=gpu adapter}")),
         ("kforge-llvm", "", kforge_lowering::LLVM.to_owned()),
@@ -65,7 +66,8 @@ fn markdown() -> String {
             statistics.join("; ")
         );
     }
-    text += "\n# Pipelines\n\n`kforge-cpu` and `kforge-gpu` begin with the passes of `kforge-fuse`; their options are those of `select-kernels`.\n\n\
+    text += "\n# Pipelines\n\n`kforge-cpu` and `kforge-gpu` begin with the passes of `kforge-fuse`, the latter with `fuse-rope-attention` before the last; \
+             their options are those of `select-kernels`.\n\n\
              | pipeline | option (default) | passes |\n|---|---|---|\n";
     for (name, options, passes) in pipelines() {
         text += &format!("| `{name}` | {options} | `{passes}` |\n");

@@ -1,30 +1,46 @@
 //! Attention with a streaming softmax: a workgroup is a query row of one head.
 //!
-//! `#transformer.kernel<"attention", tile = [1, 1, 1]>`. The threads take as many keys at once as they are, one each, and
-//! keep of all keys so far the greatest score m, the sum of exponentials l, each of its own keys, and the weighted sum of
-//! values, each of its own elements:
+//! `#transformer.kernel<"attention", tile = [1, 1, 1]>`. The last key that the row sees comes first: its score is the
+//! greatest so far, m, its weight the sum of weights, l = 1, and its value the weighted sum of values, acc. The keys before
+//! it follow in blocks:
 //!
 //! ```text
-//! s = mask(softcap(scale * q k^T))    m' = max(m, s of all threads)
+//! s = softcap(scale * q k^T)    m' = max(m, s of the block)
 //! p = exp(s - m')    c = exp(m - m')  l = c l + p    acc = c acc + p v
 //! ```
-//! Where the head has fewer elements than there are threads, several share an element and take every so many-th key.
+//! A few neighbouring threads share a key, each with every so many-th element of it; of the values a thread has an element
+//! of every so many-th key. Where a step of decoding has one row, keys and values of a block are on their way while those
+//! before are worked on, and the new rows may be of the group:
+//!
+//! ```mlir
+//! %qr = transformer.rope %q at %pos
+//! %kr = transformer.rope %k at %pos
+//! %kn = transformer.kv_update %k_cache, %kr at %pos
+//! %vn = transformer.kv_update %v_cache, %v at %pos
+//! %y = transformer.attention %qr, %kn, %vn at %pos
+//! ```
+//! A workgroup then makes the new key and value for itself, rounded as the cache would, and begins with them. The first of
+//! the heads that share them writes them to the caches, where this launch reads the rows before alone: no workgroup waits
+//! for another.
 
 use super::{
     Target,
-    workgroup::{Declaration, Fold},
+    buffer::Buffer,
+    rope::{pair_of, table, turned},
+    workgroup::{Declaration, Fold, Workgroup},
 };
 use crate::{
     emit::{Cmp, Emitter, V},
-    group::{Result, Signature},
-    kernels::{attention::Attention, shared::Scalars},
+    group::{Group, Result, Signature, dims, element, op_name},
+    kernels::{
+        attention::{Attention, Span},
+        cache::{Cache, CacheOperand, Sequences, operand},
+        rope::{Rotation, results, summary},
+        shared::Scalars,
+    },
 };
-use kforge_program::Access;
-
-/// Threads of a workgroup, and keys of a block.
-const THREADS: usize = 128;
-/// Loads that are on their way at once.
-const UNROLL: usize = 8;
+use kforge_dialect::ir::optional_operand;
+use melior::ir::{Value, ValueLike, operation::OperationLike};
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
@@ -34,151 +50,539 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     }
     let mut scalars = Scalars::default();
     let attention = Attention::new(group, &mut scalars)?;
-    let depth = attention.depth();
-    let threads = THREADS.min(of.adapter.threads);
+    let query = Rows::new(&of, &attention, 0)?;
+    let (key, value) = (Update::new(&of, &attention, 1)?, Update::new(&of, &attention, 2)?);
+    let in_place = in_place(group, &attention, [&key, &value])?;
+    let plan = Plan::new(group, &attention, &of);
     let f32 = of.module.f32();
-    let shared = vec![(depth.max(1), f32), (threads, f32), (threads, f32)];
+    let shared = [plan.padded, plan.padded, plan.depth, plan.keys, plan.threads, plan.threads];
     Declaration {
         name: of.name,
-        buffers: of.scalars(),
+        buffers: of.separate(&in_place),
         scalars: scalars.sizes().len(),
-        shared,
-        threads,
+        shared: shared.map(|count| (count.max(1), f32)).to_vec(),
+        threads: plan.threads,
         subgroups: of.adapter.subgroups,
     }
     .build(of.module, |e, workgroup| {
-        let buffers = of.buffers(e, &workgroup.buffers);
-        let memrefs = &workgroup.buffers;
-        let (thread, output) = (workgroup.thread, buffers[group.arguments.len()]);
-        let [query, weights, scratch] = workgroup.shared[..] else { unreachable!("three were declared") };
-        let rows = attention.rows.value(e, &workgroup.scalars);
-        let (rest, head) = e.div_rem_c(workgroup.task, attention.heads);
-        let (sequence, row) = e.div_rem(rest, rows);
-        let shared_head = e.div_rem_c(head, attention.shared).0;
-        let (key, value) = attention.caches(e, &workgroup.scalars, memrefs);
-        let seen = attention.visible(e, memrefs, sequence, rows, row, 1, key.capacity(e))[0];
-        let base = e.mul_c(workgroup.task, depth);
-        e.loop_(thread, e.ci(depth), threads, |e, d| {
-            let q = buffers[attention.query].load(e, e.add(base, d));
-            e.store(e.mulf(q, e.cf(attention.scale)), query, &[d]);
-        });
-        e.barrier();
-        // Threads of an element, or elements of a thread.
-        let parts = (threads / depth.max(1)).max(1);
-        let elements = depth.div_ceil(threads).max(1);
-        let (part, own) = if parts > 1 { e.div_rem_c(thread, depth) } else { (e.ci(0), thread) };
-        let element = |i: usize| e.add_c(own, i * threads);
-        // No sum of exponentials may be of a difference of infinities.
-        let lowest = e.cf(f32::MIN / 2.0);
-        let mut inits = vec![lowest, e.cf(0.0)];
-        inits.extend(vec![e.cf(0.0); elements]);
-        let totals = e.for_(seen.start, seen.end, threads, &inits, |e, block, carried| {
-            let (max, sum) = (carried[0], carried[1]);
-            let position = e.add(block, thread);
-            let inside = e.cmp(Cmp::Slt, position, seen.end);
-            let score = e.if_else(
-                inside,
-                &[e.f32()],
-                |e| {
-                    let row = key.row(e, sequence, position, shared_head);
-                    let whole = depth.is_multiple_of(UNROLL);
-                    let score = unrolled(e, e.ci(0), e.ci(depth), 1, whole, e.cf(0.0), &|e, d| {
-                        (e.load(query, &[d]), key.element(e, row, d))
-                    });
-                    vec![match attention.softcap {
-                        Some(cap) => e.mulf(e.tanh(e.mulf(score, e.cf(1.0 / cap))), e.cf(cap)),
-                        None => score,
-                    }]
-                },
-                |_| vec![lowest],
-            )[0];
-            let greatest = workgroup.reduce(e, scratch, score, Fold::Greatest);
-            let now = e.maxf(max, greatest);
-            let factor = e.exp(e.subf(max, now));
-            let weight = e.select(inside, e.exp(e.subf(score, now)), e.cf(0.0));
-            e.store(weight, weights, &[thread]);
-            e.barrier();
-            let count = e.min(e.sub(seen.end, block), e.ci(threads));
-            let mut next = vec![now, e.fma(sum, factor, weight)];
-            for (i, acc) in carried[2..].iter().enumerate() {
-                let d = element(i);
-                let is_element = match parts {
-                    1 => e.cmp(Cmp::Slt, d, e.ci(depth)),
-                    _ => e.cmp(Cmp::Slt, part, e.ci(parts)),
-                };
-                let acc = e.mulf(*acc, factor);
-                let total = e.if_else(
-                    is_element,
-                    &[e.f32()],
-                    |e| {
-                        vec![unrolled(e, part, count, parts, false, acc, &|e, j| {
-                            let row = value.row(e, sequence, e.add(block, j), shared_head);
-                            (e.load(weights, &[j]), value.element(e, row, d))
-                        })]
-                    },
-                    |_| vec![acc],
-                );
-                next.push(total[0]);
-            }
-            next
-        });
-        let sum = workgroup.reduce(e, scratch, totals[1], Fold::Sum);
-        let any = e.cmp(Cmp::Slt, seen.start, seen.end);
-        let finish = |e: &Emitter<'c, 'a>, value: V<'c, 'a>, d: V<'c, 'a>| {
-            let mean = e.select(any, e.divf(value, sum), e.cf(0.0));
-            output.store(e, mean, e.add(base, d));
-        };
-        if parts == 1 {
-            for (i, acc) in totals[2..].iter().enumerate() {
-                let d = element(i);
-                e.if_(e.cmp(Cmp::Slt, d, e.ci(depth)), |e| finish(e, *acc, d));
-            }
-            return Ok(());
-        }
-        e.store(totals[2], scratch, &[thread]);
-        e.barrier();
-        e.if_(e.cmp(Cmp::Slt, thread, e.ci(depth)), |e| {
-            let other = |i: usize| e.load(scratch, &[e.add_c(thread, i * depth)]);
-            let acc = (1..parts).fold(other(0), |sum, i| e.addf(sum, other(i)));
-            finish(e, acc, thread);
-        });
+        let memrefs = of.shared(&in_place, &workgroup.buffers);
+        let buffers = of.buffers(e, &memrefs);
+        let task = Task::new(e, group, &attention, plan, workgroup, &memrefs, &buffers);
+        task.emit(e, &query, [key.as_ref(), value.as_ref()]);
         Ok(())
     })?;
-    let mut access = vec![Access::Read; group.arguments.len()];
-    access.push(Access::Write);
     Ok(Signature {
-        access,
-        in_place: vec![None],
+        access: of.access(&in_place),
+        in_place,
         tasks: group.size(attention.query, 0..3),
         scalars: scalars.into_sizes(),
-        summary: "attention".into(),
+        summary: match summary(group).as_str() {
+            "" => "attention".into(),
+            rows => format!("{rows}+attention"),
+        },
         partner: None,
     })
 }
 
-/// `sum` and the products of the pairs from `from` to `to`, each `step` after the last, several of them on their way at
-/// once. `whole` tells that there are whole sets of them.
-fn unrolled<'c, 'a>(
-    e: &Emitter<'c, 'a>,
-    from: V<'c, 'a>,
-    to: V<'c, 'a>,
-    step: usize,
-    whole: bool,
-    sum: V<'c, 'a>,
-    pair: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>),
-) -> V<'c, 'a> {
-    let bound = e.sub(to, e.ci((UNROLL - 1) * step));
-    let sum = e.for_(from, bound, UNROLL * step, &[sum], |e, i, sum| {
-        let pairs: Vec<_> = (0..UNROLL).map(|n| pair(e, e.add_c(i, n * step))).collect();
-        vec![pairs.iter().fold(sum[0], |sum, (a, b)| e.fma(*a, *b, sum))]
-    })[0];
-    if whole {
-        return sum;
+/// Rows of a tensor, turned or not.
+struct Rows {
+    /// Operand [B, S, H, D].
+    input: usize,
+    heads: usize,
+    /// With its table.
+    rotation: Option<(Rotation, String)>,
+}
+
+impl Rows {
+    /// The rows that operand `i` of the attention is, or is updated with.
+    fn new<'c, 'a>(of: &Target<'_, 'c, 'a>, attention: &Attention<'_, 'c, 'a>, i: usize) -> Result<'c, 'a, Self> {
+        let group = of.group;
+        let missing = || group.unsupported(Some(attention.op), "misses an operand");
+        let mut value = attention.op.operand(i).map_err(|_| missing())?;
+        if let Some(update) = group.defining_op(value).filter(|op| op_name(op) == "transformer.kv_update") {
+            value = update.operand(1).map_err(|_| missing())?;
+        }
+        let Some(rope) = group.defining_op(value) else {
+            return Ok(Self { input: operand(group, attention.op, value)?, heads: heads(value), rotation: None });
+        };
+        if op_name(&rope) != "transformer.rope" {
+            return Err(group.unsupported(Some(rope), "is no part of an attention's kernel; take it out of the group"));
+        }
+        let (rows, positions) = (rope.operand(0).map_err(|_| missing())?, rope.operand(1).map_err(|_| missing())?);
+        let sequences = Sequences::new(group, rope, positions, kforge_dialect::ir::operand(&rope, 2))?;
+        let rotation = Rotation::new(group, rope, attention.depth(), sequences)?;
+        let table = table(of, i, &rotation);
+        Ok(Self { input: operand(group, rope, rows)?, heads: heads(rows), rotation: Some((rotation, table)) })
     }
-    let sets = e.ceil_div_c(e.max(e.sub(bound, from), e.ci(0)), UNROLL * step);
-    let rest = e.add(from, e.mul_c(sets, UNROLL * step));
-    e.for_(rest, to, step, &[sum], |e, i, sum| {
-        let (a, b) = pair(e, i);
-        vec![e.fma(a, b, sum[0])]
-    })[0]
+}
+
+fn heads(rows: Value<'_, '_>) -> usize {
+    dims(rows.r#type()).get(2).copied().flatten().unwrap_or(1)
+}
+
+/// A cache update of the group.
+struct Update {
+    rows: Rows,
+    sequences: Sequences,
+    /// The result that is the cache, if anything else reads it.
+    result: Option<usize>,
+}
+
+impl Update {
+    /// The update that operand `i` of the attention is, if it is one.
+    fn new<'c, 'a>(
+        of: &Target<'_, 'c, 'a>,
+        attention: &Attention<'_, 'c, 'a>,
+        i: usize,
+    ) -> Result<'c, 'a, Option<Self>> {
+        let group = of.group;
+        let Some((cache, op)) = attention.op.operand(i).ok().and_then(|v| Some((v, group.defining_op(v)?))) else {
+            return Ok(None);
+        };
+        let positions = optional_operand(&op, 2).filter(|_| op_name(&op) == "transformer.kv_update");
+        let sequences = positions.map(|at| Sequences::new(group, op, at, optional_operand(&op, 3))).transpose()?;
+        let is_one = op.operand(1).is_ok_and(|rows| dims(rows.r#type()).get(1) == Some(&Some(1)));
+        match sequences.filter(|s| is_one && attention.sequences == Some(*s) && optional_operand(&op, 4).is_none()) {
+            Some(sequences) => {
+                Ok(Some(Self { rows: Rows::new(of, attention, i)?, sequences, result: results(group, cache).next() }))
+            }
+            None => Err(group.unsupported(
+                Some(op),
+                "is in the group of its attention, so it must append one row a sequence at the attention's positions, \
+                 without a block table; take it out of the group",
+            )),
+        }
+    }
+}
+
+/// For each result the cache in whose buffer it lies.
+fn in_place<'c, 'a>(
+    group: &Group<'c, 'a>,
+    attention: &Attention<'_, 'c, 'a>,
+    [key, value]: [&Option<Update>; 2],
+) -> Result<'c, 'a, Vec<Option<usize>>> {
+    let is = |update: &Option<Update>, result| update.as_ref().is_some_and(|update| update.result == Some(result));
+    let place = |(result, yielded): (usize, &Value<'c, 'a>)| match group.defining_op(*yielded) {
+        Some(op) if op == attention.op => Ok(None),
+        _ if is(key, result) => Ok(Some(attention.key.operand)),
+        _ if is(value, result) => Ok(Some(attention.value.operand)),
+        op => Err(group.unsupported(op, "is read by other groups too; take it out of the group of its attention")),
+    };
+    group.yields.iter().enumerate().map(place).collect()
+}
+
+/// How threads share the work.
+#[derive(Clone, Copy)]
+struct Plan {
+    threads: usize,
+    depth: usize,
+    /// Keys of a block.
+    keys: usize,
+    /// Threads of a key, and elements that each has of it.
+    sharers: usize,
+    share: usize,
+    /// Threads of an element of values, or elements of a thread; and keys of a block that a thread has.
+    groups: usize,
+    elements: usize,
+    rounds: usize,
+    /// Whether all loads of a block are on their way at once; if not, so many of keys and of values.
+    ahead: bool,
+    unroll: [usize; 2],
+    /// Lanes that make a sum of a row each, and elements of a row in memory, filled up with zeros.
+    width: usize,
+    padded: usize,
+}
+
+impl Plan {
+    fn new(group: &Group, attention: &Attention, of: &Target) -> Self {
+        let is_step = dims(group.arguments[attention.query].r#type())[1] == Some(1);
+        // One row is few workgroups, which take all that a multiprocessor can have on its way; of many rows there are
+        // several workgroups on each.
+        let (threads, loads) = if is_step { (512, 16) } else { (128, 64) };
+        let unroll = if is_step { loads } else { 8 };
+        let threads = of.adapter.threads.min(threads);
+        let depth = attention.depth();
+        let groups = (threads / depth.max(1)).max(1);
+        let keys = (loads * groups).min(threads) / groups * groups;
+        let rounds = keys / groups;
+        let sharers = 1 << (threads / keys).ilog2();
+        let share = depth.div_ceil(sharers);
+        let divisor = |count: usize| (1..=unroll).rev().find(|u| count.is_multiple_of(*u)).unwrap_or(1);
+        let is_subgroup = of.adapter.subgroups > 1 && threads.is_multiple_of(of.adapter.subgroups);
+        let width = if is_subgroup { of.adapter.subgroups } else { threads };
+        Self {
+            threads,
+            depth,
+            keys,
+            sharers,
+            share,
+            groups,
+            elements: depth.div_ceil(threads),
+            rounds,
+            // What two blocks take of a thread's registers.
+            ahead: is_step && share + rounds * depth.div_ceil(threads) <= 48,
+            unroll: [divisor(share), divisor(rounds)],
+            width,
+            padded: (sharers * share).max(depth.next_multiple_of(width)),
+        }
+    }
+}
+
+/// The kernel under construction.
+struct Task<'t, 'c, 'a> {
+    group: &'t Group<'c, 'a>,
+    attention: &'t Attention<'t, 'c, 'a>,
+    plan: Plan,
+    workgroup: &'t Workgroup<'c, 'a>,
+    memrefs: &'t [V<'c, 'a>],
+    buffers: &'t [Buffer<'c, 'a>],
+    key: Cache<'c, 'a>,
+    value: Cache<'c, 'a>,
+    sequence: V<'c, 'a>,
+    /// S, and the row of these.
+    rows: V<'c, 'a>,
+    row: V<'c, 'a>,
+    head: V<'c, 'a>,
+    /// Of keys and values, and whether this is the first of the heads that share it.
+    shared_head: V<'c, 'a>,
+    is_first: V<'c, 'a>,
+    /// What the row sees, and the last of it.
+    seen: Span<'c, 'a>,
+    last: V<'c, 'a>,
+    /// Key of a block, and which of its threads; key of a round, and element.
+    own_key: V<'c, 'a>,
+    sharer: V<'c, 'a>,
+    round_key: V<'c, 'a>,
+    own_element: V<'c, 'a>,
+}
+
+impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
+    fn new(
+        e: &Emitter<'c, 'a>,
+        group: &'t Group<'c, 'a>,
+        attention: &'t Attention<'t, 'c, 'a>,
+        plan: Plan,
+        workgroup: &'t Workgroup<'c, 'a>,
+        memrefs: &'t [V<'c, 'a>],
+        buffers: &'t [Buffer<'c, 'a>],
+    ) -> Self {
+        let rows = attention.rows.value(e, &workgroup.scalars);
+        let (rest, head) = e.div_rem_c(workgroup.task, attention.heads);
+        let (sequence, row) = e.div_rem(rest, rows);
+        let (shared_head, of_shared) = e.div_rem_c(head, attention.shared);
+        let (key, value) = attention.caches(e, &workgroup.scalars, memrefs);
+        let seen = attention.visible(e, memrefs, sequence, rows, row, 1, key.capacity(e))[0];
+        let (own_key, sharer) = e.div_rem_c(workgroup.thread, plan.sharers);
+        let (round_key, own_element) = match plan.groups {
+            1 => (e.ci(0), workgroup.thread),
+            _ => e.div_rem_c(workgroup.thread, plan.depth.max(1)),
+        };
+        Self {
+            group,
+            attention,
+            plan,
+            workgroup,
+            memrefs,
+            buffers,
+            key,
+            value,
+            sequence,
+            rows,
+            row,
+            head,
+            shared_head,
+            is_first: e.cmp(Cmp::Eq, of_shared, e.ci(0)),
+            seen,
+            last: e.sub(seen.end, e.ci(1)),
+            own_key,
+            sharer,
+            round_key,
+            own_element,
+        }
+    }
+
+    fn emit(&self, e: &Emitter<'c, 'a>, query: &Rows, [key, value]: [Option<&Update>; 2]) {
+        let Self { attention, plan, workgroup, .. } = *self;
+        let [query_row, key_row, value_row, weights, scratch, sums] = workgroup.shared[..] else {
+            unreachable!("six were declared")
+        };
+        let count = if plan.ahead { plan.share + plan.rounds * plan.elements } else { 0 };
+        let ahead = |e: &Emitter<'c, 'a>, block: V<'c, 'a>| {
+            let more = e.cmp(Cmp::Slt, block, self.last);
+            e.if_else(more, &vec![e.f32(); count], |e| self.block(e, block), |e| vec![e.cf(0.0); count])
+        };
+        let first = if plan.ahead { ahead(e, self.seen.start) } else { vec![] };
+        self.each_pair(e, query, self.head, 0, |e, places, values| {
+            for (at, value) in places.into_iter().zip(values) {
+                e.store(e.mulf(value, e.cf(attention.scale)), query_row, &[at]);
+            }
+        });
+        self.newest(e, key, &attention.key, &self.key, key_row, plan.threads / 4);
+        self.newest(e, value, &attention.value, &self.value, value_row, plan.threads / 2);
+        if plan.padded > plan.depth {
+            e.loop_(e.add_c(workgroup.thread, plan.depth), e.ci(plan.padded), plan.threads, |e, d| {
+                [query_row, key_row].iter().for_each(|row| e.store(e.cf(0.0), *row, &[d]));
+            });
+        }
+        e.barrier();
+
+        let any = e.cmp(Cmp::Slt, self.seen.start, self.seen.end);
+        // No sum of exponentials may be of a difference of infinities.
+        let lowest = e.cf(f32::MIN / 2.0);
+        let score = self.capped(e, self.newest_score(e, query_row, key_row, scratch));
+        let begins = e.same("arith.andi", &[any, e.cmp(Cmp::Eq, self.round_key, e.ci(0))]);
+        let mut inits = vec![e.select(any, score, lowest), e.select(begins, e.cf(1.0), e.cf(0.0))];
+        for i in 0..plan.elements {
+            let value = e.load(value_row, &[self.element(e, i)]);
+            inits.push(e.select(begins, value, e.cf(0.0)));
+        }
+        inits.extend(first);
+        let totals = e.for_(self.seen.start, self.last, plan.keys, &inits, |e, block, carried| {
+            let (state, loaded) = carried.split_at(2 + plan.elements);
+            let next = if plan.ahead { ahead(e, e.add_c(block, plan.keys)) } else { vec![] };
+            let (keys, values) = loaded.split_at(if plan.ahead { plan.share } else { 0 });
+            let part = self.dot(e, block, query_row, keys);
+            let score = self.capped(e, workgroup.sum_of_neighbours(e, scratch, part, plan.sharers));
+            let inside = e.cmp(Cmp::Slt, e.add(block, self.own_key), self.last);
+            let inside = match plan.keys * plan.sharers < plan.threads {
+                true => e.same("arith.andi", &[inside, e.cmp(Cmp::Slt, self.own_key, e.ci(plan.keys))]),
+                false => inside,
+            };
+            let score = e.select(inside, score, lowest);
+            // Another barrier comes before this memory is written again.
+            let now = e.maxf(state[0], workgroup.reduce_once(e, scratch, score, Fold::Greatest));
+            let factor = e.exp(e.subf(state[0], now));
+            let weight = e.select(inside, e.exp(e.subf(score, now)), e.cf(0.0));
+            let stores = e.same(
+                "arith.andi",
+                &[e.cmp(Cmp::Eq, self.sharer, e.ci(0)), e.cmp(Cmp::Slt, self.own_key, e.ci(plan.keys))],
+            );
+            e.if_(stores, |e| e.store(weight, weights, &[self.own_key]));
+            e.barrier();
+            let scaled: Vec<V> = state[1..].iter().map(|total| e.mulf(*total, factor)).collect();
+            let mut state = vec![now];
+            state.extend(self.accumulate(e, block, weights, values, scaled));
+            state.extend(next);
+            state
+        });
+        self.finish(e, any, scratch, sums, &totals[1..2 + plan.elements]);
+    }
+
+    /// Divides the weighted sum of values by the sum of weights and stores it; a row that sees no key is zero.
+    fn finish(&self, e: &Emitter<'c, 'a>, any: V<'c, 'a>, scratch: V<'c, 'a>, sums: V<'c, 'a>, totals: &[V<'c, 'a>]) {
+        let Plan { depth, groups, .. } = self.plan;
+        let thread = self.workgroup.thread;
+        let result = self.group.yields.iter().position(|v| self.group.defining_op(*v) == Some(self.attention.op));
+        let output = self.buffers[self.group.arguments.len() + result.unwrap_or(0)];
+        let base = e.mul_c(self.workgroup.task, depth);
+        let store = |e: &Emitter<'c, 'a>, value: V<'c, 'a>, sum: V<'c, 'a>, d: V<'c, 'a>| {
+            output.store(e, e.select(any, e.divf(value, sum), e.cf(0.0)), e.add(base, d));
+        };
+        if groups == 1 {
+            for (i, value) in totals[1..].iter().enumerate() {
+                let d = e.add_c(thread, i * self.plan.threads);
+                e.if_(e.cmp(Cmp::Slt, d, e.ci(depth)), |e| store(e, *value, totals[0], d));
+            }
+            return;
+        }
+        // Without elements there are none to store.
+        let [sum, value] = *totals else { return };
+        e.store(value, scratch, &[thread]);
+        e.store(sum, sums, &[thread]);
+        e.barrier();
+        e.if_(e.cmp(Cmp::Slt, thread, e.ci(depth)), |e| {
+            let of = |memory: V<'c, 'a>| {
+                let part = |i: usize| e.load(memory, &[e.add_c(thread, i * depth)]);
+                (1..groups).fold(part(0), |sum, i| e.addf(sum, part(i)))
+            };
+            store(e, of(scratch), of(sums), thread);
+        });
+    }
+
+    fn capped(&self, e: &Emitter<'c, 'a>, score: V<'c, 'a>) -> V<'c, 'a> {
+        match self.attention.softcap {
+            Some(cap) => e.mulf(e.tanh(e.mulf(score, e.cf(1.0 / cap))), e.cf(cap)),
+            None => score,
+        }
+    }
+
+    /// Emits `body` with the places and values of each pair of elements of this row of a tensor, in threads from `from` on.
+    fn each_pair(
+        &self,
+        e: &Emitter<'c, 'a>,
+        rows: &Rows,
+        head: V<'c, 'a>,
+        from: usize,
+        body: impl FnOnce(&Emitter<'c, 'a>, [V<'c, 'a>; 2], [V<'c, 'a>; 2]),
+    ) {
+        let depth = self.plan.depth;
+        let index = e.add(e.mul(self.sequence, self.rows), self.row);
+        let base = e.mul_c(e.add(e.mul_c(index, rows.heads), head), depth);
+        e.loop_(self.thread_from(e, from), e.ci(depth.div_ceil(2)), self.plan.threads, |e, pair| {
+            let places = pair_of(e, rows.rotation.as_ref().map(|(rotation, _)| rotation), depth, pair);
+            let mut values = places.map(|at| self.buffers[rows.input].load(e, e.add(base, at)));
+            if let Some((rotation, table)) = &rows.rotation {
+                let sequences = &rotation.sequences;
+                let position = e.add(sequences.position(e, self.memrefs, self.sequence), self.row);
+                let length = sequences.length(e, self.memrefs, self.sequence, self.rows);
+                let real = e.cmp(Cmp::Slt, self.row, length);
+                // The tensor between would have been rounded.
+                let source = element(self.group.arguments[rows.input].r#type());
+                values = turned(e, rotation, table, pair, position, values)
+                    .map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
+            }
+            body(e, places, values);
+        });
+    }
+
+    /// This thread's number counted from another.
+    fn thread_from(&self, e: &Emitter<'c, 'a>, from: usize) -> V<'c, 'a> {
+        let (thread, threads) = (self.workgroup.thread, self.plan.threads);
+        if from == 0 { thread } else { e.div_rem_c(e.add_c(thread, threads - from), threads).1 }
+    }
+
+    /// Puts the last row of a cache that is seen into memory of the workgroup: a new one, which also goes into the cache,
+    /// or one that is there.
+    fn newest(
+        &self,
+        e: &Emitter<'c, 'a>,
+        update: Option<&Update>,
+        operand: &CacheOperand,
+        cache: &Cache<'c, 'a>,
+        memory: V<'c, 'a>,
+        from: usize,
+    ) {
+        let Some(update) = update else {
+            let any = e.cmp(Cmp::Slt, self.seen.start, self.seen.end);
+            e.if_(any, |e| {
+                let row = cache.row(e, self.sequence, self.last, self.shared_head);
+                e.loop_(self.thread_from(e, from), e.ci(self.plan.depth), self.plan.threads, |e, d| {
+                    let at = e.add(row.first, e.mul_c(d, cache.stride()));
+                    e.store(self.buffers[operand.operand].load(e, at), memory, &[d]);
+                });
+            });
+            return;
+        };
+        let stored = element(self.group.arguments[operand.operand].r#type());
+        let position = e.add(update.sequences.position(e, self.memrefs, self.sequence), self.row);
+        let length = update.sequences.length(e, self.memrefs, self.sequence, self.rows);
+        let writes = e.same("arith.andi", &[self.is_first, e.cmp(Cmp::Slt, self.row, length)]);
+        self.each_pair(e, &update.rows, self.shared_head, from, |e, places, values| {
+            let values = values.map(|value| e.rounded(value, stored));
+            places.iter().zip(values).for_each(|(at, value)| e.store(value, memory, &[*at]));
+            if update.result.is_none() {
+                return;
+            }
+            e.if_(writes, |e| {
+                cache.if_row(e, self.sequence, position, self.shared_head, |e, row| {
+                    for (at, value) in places.into_iter().zip(values) {
+                        let at = e.add(row.first, e.mul_c(at, cache.stride()));
+                        self.buffers[operand.operand].store(e, value, at);
+                    }
+                });
+            });
+        });
+    }
+
+    /// The product of two rows in memory.
+    fn newest_score(&self, e: &Emitter<'c, 'a>, query: V<'c, 'a>, key: V<'c, 'a>, scratch: V<'c, 'a>) -> V<'c, 'a> {
+        let width = self.plan.width;
+        let lane = e.div_rem_c(self.workgroup.thread, width).1;
+        let part = (0..self.plan.depth.div_ceil(width)).fold(e.cf(0.0), |sum, i| {
+            let d = e.add_c(lane, i * width);
+            e.fma(e.load(query, &[d]), e.load(key, &[d]), sum)
+        });
+        match self.workgroup.subgroups {
+            0 => self.workgroup.reduce(e, scratch, part, Fold::Sum),
+            _ => self.workgroup.across(e, part, 1, Fold::Sum),
+        }
+    }
+
+    /// All that this thread reads of a block: elements of a key, then of values.
+    fn block(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>) -> Vec<V<'c, 'a>> {
+        let row = self.key_row(e, block);
+        let mut all: Vec<V> = (0..self.plan.share).map(|i| self.key_element(e, row, e.ci(i))).collect();
+        all.extend((0..self.plan.rounds).flat_map(|i| self.values(e, block, e.ci(i * self.plan.groups))));
+        all
+    }
+
+    /// A position of the keys in blocks, at most the last.
+    fn position(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, key: V<'c, 'a>) -> V<'c, 'a> {
+        e.min(e.add(block, key), e.sub(self.last, e.ci(1)))
+    }
+
+    /// Where this thread's key begins.
+    fn key_row(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>) -> V<'c, 'a> {
+        self.key.row(e, self.sequence, self.position(e, block, self.own_key), self.shared_head).first
+    }
+
+    /// Element `i` of this thread's share, whose query is zero past the head.
+    fn key_element(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, i: V<'c, 'a>) -> V<'c, 'a> {
+        let Plan { depth, sharers, share, .. } = self.plan;
+        let d = e.add(e.mul_c(i, sharers), self.sharer);
+        let d = if sharers * share > depth { e.min(d, e.ci(depth - 1)) } else { d };
+        self.buffers[self.attention.key.operand].load(e, e.add(row, e.mul_c(d, self.key.stride())))
+    }
+
+    /// Element `i` of this thread, or the last of the head.
+    fn element(&self, e: &Emitter<'c, 'a>, i: usize) -> V<'c, 'a> {
+        let Plan { depth, threads, groups, elements, .. } = self.plan;
+        let d = e.add_c(self.own_element, i * threads);
+        if groups == 1 && elements * threads > depth { e.min(d, e.ci(depth - 1)) } else { d }
+    }
+
+    /// This thread's elements of the value of key `key` of a block and so many after it as its round says.
+    fn values(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, key: V<'c, 'a>) -> Vec<V<'c, 'a>> {
+        let position = self.position(e, block, e.add(key, self.round_key));
+        let row = self.value.row(e, self.sequence, position, self.shared_head).first;
+        let load = |i| self.buffers[self.attention.value.operand].load(e, e.add(row, self.element(e, i)));
+        (0..self.plan.elements).map(load).collect()
+    }
+
+    /// This thread's part of a score; `keys` are there already, or none.
+    fn dot(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, query: V<'c, 'a>, keys: &[V<'c, 'a>]) -> V<'c, 'a> {
+        let Plan { sharers, share, unroll: [unroll, _], .. } = self.plan;
+        let query = |e: &Emitter<'c, 'a>, i| e.load(query, &[e.add(e.mul_c(i, sharers), self.sharer)]);
+        if self.plan.ahead {
+            return keys.iter().enumerate().fold(e.cf(0.0), |sum, (i, key)| e.fma(query(e, e.ci(i)), *key, sum));
+        }
+        let row = self.key_row(e, block);
+        e.for_(e.ci(0), e.ci(share), unroll, &[e.cf(0.0)], |e, i, sum| {
+            let places: Vec<V> = (0..unroll).map(|n| e.add_c(i, n)).collect();
+            let keys: Vec<V> = places.iter().map(|i| self.key_element(e, row, *i)).collect();
+            vec![places.iter().zip(keys).fold(sum[0], |sum, (i, key)| e.fma(query(e, *i), key, sum))]
+        })[0]
+    }
+
+    /// `totals`, a sum of weights and one for each element of weighted values, with a block's added; `values` are there
+    /// already, or none.
+    fn accumulate(
+        &self,
+        e: &Emitter<'c, 'a>,
+        block: V<'c, 'a>,
+        weights: V<'c, 'a>,
+        values: &[V<'c, 'a>],
+        totals: Vec<V<'c, 'a>>,
+    ) -> Vec<V<'c, 'a>> {
+        let Plan { keys, groups, elements, rounds, unroll: [_, unroll], .. } = self.plan;
+        let add = |e: &Emitter<'c, 'a>, key: V<'c, 'a>, values: &[V<'c, 'a>], totals: Vec<V<'c, 'a>>| {
+            // A thread without keys has a sum of its own, which nothing reads.
+            let place = e.add(key, self.round_key);
+            let place = if groups * self.plan.depth < self.plan.threads { e.min(place, e.ci(keys - 1)) } else { place };
+            let weight = e.load(weights, &[place]);
+            let mut next = vec![e.addf(totals[0], weight)];
+            next.extend(values.iter().zip(&totals[1..]).map(|(value, total)| e.fma(weight, *value, *total)));
+            next
+        };
+        if self.plan.ahead {
+            let chunk = |i: usize| &values[i * elements..(i + 1) * elements];
+            return (0..rounds).fold(totals, |totals, i| add(e, e.ci(i * groups), chunk(i), totals));
+        }
+        let count = e.min(e.sub(self.last, block), e.ci(keys));
+        e.for_(e.ci(0), count, unroll * groups, &totals, |e, key, totals| {
+            let places: Vec<V> = (0..unroll).map(|n| e.add_c(key, n * groups)).collect();
+            let values: Vec<Vec<V>> = places.iter().map(|key| self.values(e, block, *key)).collect();
+            places.iter().zip(&values).fold(totals.to_vec(), |totals, (key, values)| add(e, *key, values, totals))
+        })
+    }
 }

@@ -19,11 +19,12 @@ mod weights;
 mod workgroup;
 
 use crate::{
-    emit::Emitter,
+    emit::{Emitter, V},
     group::{Group, Result, Signature, element},
 };
 use buffer::{Buffer, buffer_type};
 use kforge_passes::adapter::Adapter;
+use kforge_program::Access;
 use melior::ir::{Type, Value, ValueLike};
 
 /// Appends the kernel of `group` to a `gpu.module`'s body as `name`.
@@ -84,8 +85,45 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
         operands.chain(results).collect()
     }
 
+    /// The same without results that lie in an operand's buffer, each of which `in_place` names: a shader that had a buffer
+    /// twice could not write to it.
+    fn separate(&self, in_place: &[Option<usize>]) -> Vec<(Type<'c>, String)> {
+        let operands = self.group.arguments.len();
+        let is_own = |i: usize| i < operands || in_place[i - operands].is_none();
+        self.scalars().into_iter().enumerate().filter(|(i, _)| is_own(*i)).map(|(_, buffer)| buffer).collect()
+    }
+
+    /// A memref for each operand and result, of the buffers that [`separate`](Self::separate) declares.
+    fn shared(&self, in_place: &[Option<usize>], buffers: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
+        let (operands, mut own) = buffers.split_at(self.group.arguments.len());
+        let mut memrefs = operands.to_vec();
+        for cache in in_place {
+            memrefs.push(match (cache, own) {
+                (Some(cache), _) => operands[*cache],
+                (None, [first, rest @ ..]) => {
+                    own = rest;
+                    *first
+                }
+                (None, []) => unreachable!("a result that is not in place has a buffer"),
+            });
+        }
+        memrefs
+    }
+
+    /// How a kernel that reads its operands and writes its results accesses those buffers.
+    fn access(&self, in_place: &[Option<usize>]) -> Vec<Access> {
+        let mut access = vec![Access::Read; self.group.arguments.len()];
+        for cache in in_place {
+            match cache {
+                Some(cache) => access[*cache] = Access::ReadWrite,
+                None => access.push(Access::Write),
+            }
+        }
+        access
+    }
+
     /// The buffers of operands and results.
-    fn buffers(&self, e: &Emitter<'c, 'a>, memrefs: &[crate::emit::V<'c, 'a>]) -> Vec<Buffer<'c, 'a>> {
+    fn buffers(&self, e: &Emitter<'c, 'a>, memrefs: &[V<'c, 'a>]) -> Vec<Buffer<'c, 'a>> {
         let values = self.group.arguments.iter().chain(&self.group.yields);
         values.zip(memrefs).map(|(v, memref)| Buffer::new(e, self.adapter, element(v.r#type()), *memref)).collect()
     }

@@ -13,7 +13,6 @@ use crate::{
         shared::Scalars,
     },
 };
-use kforge_program::Access;
 use melior::ir::ValueLike;
 use std::f64::consts::TAU;
 
@@ -31,10 +30,6 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         return Err(group.unsupported(Some(op), "rounds to 8 bits, which no kernel of a GPU does; use f32 or f16"));
     }
     let in_place: Vec<Option<usize>> = (0..group.yields.len()).map(|result| overwritten(&sections, result)).collect();
-    let kept = |i: &usize| *i < group.arguments.len() || in_place[i - group.arguments.len()].is_none();
-    let all = of.scalars();
-    let places: Vec<usize> = (0..all.len()).filter(kept).collect();
-    let buffers = places.iter().map(|i| all[*i].clone()).collect();
     let threads = THREADS.min(of.adapter.threads);
     let tables: Vec<Option<String>> = sections
         .iter()
@@ -43,22 +38,14 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         .collect();
     Declaration {
         name: of.name,
-        buffers,
+        buffers: of.separate(&in_place),
         scalars: scalars.sizes().len(),
         shared: vec![],
         threads,
         subgroups: of.adapter.subgroups,
     }
     .build(of.module, |e, workgroup| {
-        // A result in place is its operand's buffer.
-        let memref = |i: usize| match places.iter().position(|place| *place == i) {
-            Some(at) => workgroup.buffers[at],
-            None => {
-                let cache = in_place[i - group.arguments.len()].expect("what is not kept is in place");
-                workgroup.buffers[cache]
-            }
-        };
-        let memrefs: Vec<V> = (0..all.len()).map(memref).collect();
+        let memrefs = of.shared(&in_place, &workgroup.buffers);
         let buffers = of.buffers(e, &memrefs);
         let mut first = e.ci(0);
         for (section, table) in sections.iter().zip(&tables) {
@@ -78,13 +65,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         }
         Ok(())
     })?;
-    let mut access = vec![Access::Read; group.arguments.len()];
-    for cache in &in_place {
-        match cache {
-            Some(cache) => access[*cache] = Access::ReadWrite,
-            None => access.push(Access::Write),
-        }
-    }
+    let access = of.access(&in_place);
     let tasks = sections.iter().fold(Size::Const(0), |sum, section| {
         let items = group.size(section.input, 0..2).times(Size::Const(section.heads * section.depth.div_ceil(2)));
         sum.plus(items.ceil_div(threads))
@@ -92,8 +73,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), partner: None })
 }
 
-/// Declares the frequencies of a section: for each pair the upper 32 bits, then the lower.
-fn table(of: &Target<'_, '_, '_>, index: usize, rotation: &Rotation) -> String {
+/// Declares the frequencies of a rotation: for each pair the upper 32 bits, then the lower.
+pub fn table(of: &Target<'_, '_, '_>, index: usize, rotation: &Rotation) -> String {
     let fixed = |turns: &f64| ((turns - turns.floor()) * 2f64.powi(32 + LOW_BITS as i32)).round() as u64;
     let high = rotation.frequencies.iter().map(|turns| (fixed(turns) >> LOW_BITS) as u32 as i32);
     let low = rotation.frequencies.iter().map(|turns| (fixed(turns) & ((1 << LOW_BITS) - 1)) as i32);
@@ -126,15 +107,7 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
         let rows = section.rows.value(e, self.sizes);
         let (sequence, row) = e.div_rem(self.index, rows);
         let base = e.mul_c(e.add(e.mul_c(self.index, section.heads), self.head), depth);
-        let half = section.rotation.as_ref().is_some_and(|rotation| !rotation.interleaved);
-        let (first, second) = match half {
-            true => (self.pair, e.add_c(self.pair, depth / 2)),
-            false => {
-                let first = e.mul_c(self.pair, 2);
-                // An odd row that is not turned ends in half a pair, which is stored twice.
-                (first, e.min(e.add_c(first, 1), e.ci(depth - 1)))
-            }
-        };
+        let [first, second] = pair_of(e, section.rotation.as_ref(), depth, self.pair);
         let source = element(group.arguments[section.input].r#type());
         let load = |at| buffers[section.input].load(e, e.add(base, at));
         let mut pair = [load(first), load(second)];
@@ -143,12 +116,10 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
         };
         if let (Some(rotation), Some(table)) = (&section.rotation, table) {
             let position = e.add(rotation.sequences.position(e, operands, sequence), row);
-            let (sin, cos) = self.angle(e, table, rotation.frequencies.len(), position);
-            let [x, y] = pair;
             let real = length(&rotation.sequences);
-            let turned = [e.fma(x, cos, e.negf(e.mulf(y, sin))), e.fma(x, sin, e.mulf(y, cos))];
             // The tensor between rope and update would have been rounded.
-            pair = turned.map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
+            pair = turned(e, rotation, table, self.pair, position, pair)
+                .map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
         }
         for target in &section.targets {
             let place = group.arguments.len() + target.result;
@@ -169,15 +140,39 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
             });
         }
     }
+}
 
-    /// Sine and cosine of this thread's pair.
-    fn angle(&self, e: &Emitter<'c, 'a>, table: &str, pairs: usize, position: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
-        let table = e.get_table(table, 2 * pairs);
-        let position = e.cast("arith.index_cast", position, e.int(32));
-        let (high, low) = (e.load(table, &[self.pair]), e.load(table, &[e.add_c(self.pair, pairs)]));
-        let carried = e.same("arith.shrui", &[e.mul(position, low), e.cint(32, i64::from(LOW_BITS))]);
-        let turns = e.add(e.mul(position, high), carried);
-        let turns = e.cast("arith.sitofp", turns, e.f32());
-        e.sin_cos(e.mulf(turns, e.cf((TAU / 2f64.powi(32)) as f32)))
+/// The elements of a row that are pair `pair`.
+pub fn pair_of<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    rotation: Option<&Rotation>,
+    depth: usize,
+    pair: V<'c, 'a>,
+) -> [V<'c, 'a>; 2] {
+    if rotation.is_some_and(|rotation| !rotation.interleaved) {
+        return [pair, e.add_c(pair, depth / 2)];
     }
+    let first = e.mul_c(pair, 2);
+    // An odd row that is not turned ends in half a pair, which is stored twice.
+    [first, e.min(e.add_c(first, 1), e.ci(depth.saturating_sub(1)))]
+}
+
+/// Pair `pair` turned as far as `position` asks; `table` has the frequencies.
+pub fn turned<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    rotation: &Rotation,
+    table: &str,
+    pair: V<'c, 'a>,
+    position: V<'c, 'a>,
+    [x, y]: [V<'c, 'a>; 2],
+) -> [V<'c, 'a>; 2] {
+    let pairs = rotation.frequencies.len();
+    let table = e.get_table(table, 2 * pairs);
+    let position = e.cast("arith.index_cast", position, e.int(32));
+    let (high, low) = (e.load(table, &[pair]), e.load(table, &[e.add_c(pair, pairs)]));
+    let carried = e.same("arith.shrui", &[e.mul(position, low), e.cint(32, i64::from(LOW_BITS))]);
+    let turns = e.add(e.mul(position, high), carried);
+    let turns = e.cast("arith.sitofp", turns, e.f32());
+    let (sin, cos) = e.sin_cos(e.mulf(turns, e.cf((TAU / 2f64.powi(32)) as f32)));
+    [e.fma(x, cos, e.negf(e.mulf(y, sin))), e.fma(x, sin, e.mulf(y, cos))]
 }

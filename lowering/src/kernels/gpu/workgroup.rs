@@ -115,6 +115,14 @@ impl<'c, 'a> Workgroup<'c, 'a> {
     /// Every thread's `value` folded into one, in the same order each time; all threads get it. `shared` has an element
     /// for each thread, and all threads must come here.
     pub fn reduce(&self, e: &Emitter<'c, 'a>, shared: V<'c, 'a>, value: V<'c, 'a>, fold: Fold) -> V<'c, 'a> {
+        let result = self.reduce_once(e, shared, value, fold);
+        // The memory may be written again at once.
+        e.barrier();
+        result
+    }
+
+    /// The same where another barrier comes before the memory is written again.
+    pub fn reduce_once(&self, e: &Emitter<'c, 'a>, shared: V<'c, 'a>, value: V<'c, 'a>, fold: Fold) -> V<'c, 'a> {
         if self.subgroups == 0 {
             return self.reduce_in_memory(e, shared, value, fold);
         }
@@ -124,17 +132,40 @@ impl<'c, 'a> Workgroup<'c, 'a> {
         e.if_(e.cmp(Cmp::Eq, lane, e.ci(0)), |e| e.store(value, shared, &[number]));
         e.barrier();
         let part = |i| e.load(shared, &[e.ci(i)]);
-        let result = (1..self.threads / self.subgroups).fold(part(0), |sum, i| fold.of(e, sum, part(i)));
-        // The memory may be written again at once.
+        (1..self.threads / self.subgroups).fold(part(0), |sum, i| fold.of(e, sum, part(i)))
+    }
+
+    /// The values of `count` neighbouring threads, a power of two, summed; all of them get it. `shared` and who must come
+    /// here are as in [`reduce`](Self::reduce).
+    pub fn sum_of_neighbours(
+        &self,
+        e: &Emitter<'c, 'a>,
+        shared: V<'c, 'a>,
+        value: V<'c, 'a>,
+        count: usize,
+    ) -> V<'c, 'a> {
+        if count <= self.subgroups.max(1) {
+            return self.across_some(e, value, 1, count, Fold::Sum);
+        }
+        e.store(value, shared, &[self.thread]);
         e.barrier();
-        result
+        let first = e.mul_c(e.div_rem_c(self.thread, count).0, count);
+        let part = |i| e.load(shared, &[e.min(e.add_c(first, i), e.ci(self.threads - 1))]);
+        let sum = (1..count).fold(part(0), |sum, i| e.addf(sum, part(i)));
+        e.barrier();
+        sum
     }
 
     /// A value, or vector, of the lanes that are a multiple of `step` apart in a subgroup, folded into one; all get it.
     pub fn across(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, step: usize, fold: Fold) -> V<'c, 'a> {
+        self.across_some(e, value, step, self.subgroups, fold)
+    }
+
+    /// The same among so many neighbours, at most a subgroup.
+    fn across_some(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, step: usize, count: usize, fold: Fold) -> V<'c, 'a> {
         let mut value = value;
         let mut distance = step;
-        while distance < self.subgroups {
+        while distance < count {
             value = fold.of(e, value, e.shuffle_xor(value, distance, self.subgroups));
             distance *= 2;
         }
@@ -154,10 +185,7 @@ impl<'c, 'a> Workgroup<'c, 'a> {
             width = half;
         }
         e.barrier();
-        let result = e.load(shared, &[e.ci(0)]);
-        // The memory may be written again at once.
-        e.barrier();
-        result
+        e.load(shared, &[e.ci(0)])
     }
 }
 
@@ -195,7 +223,10 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.from_elements(&exchanged)
     }
 
+    /// Orders the memory of the workgroup. Buffers it does not: no task reads what another thread has written there.
     pub fn barrier(&self) {
-        self.op("gpu.barrier", &[], &[], &[]);
+        let spaces =
+            Attribute::parse(self.context, "[#gpu.address_space<workgroup>]").expect("the gpu dialect is loaded");
+        self.op("gpu.barrier", &[], &[], &[("address_spaces", spaces)]);
     }
 }

@@ -61,7 +61,7 @@ struct Common {
     /// What matrix products do to their activations
     #[arg(long, global = true, value_enum, default_value_t = Numerics::Exact)]
     numerics: Numerics,
-    /// Which ops share a kernel: all, none, or some of qkv,gate-up,norm,epilogue,rope-kv
+    /// Which ops share a kernel: all, none, or some of qkv,gate-up,norm,epilogue,rope-kv, and rope-attention for a GPU
     #[arg(long, global = true, value_name = "all|none|LIST", default_value_t = Fusions::ALL)]
     fuse: Fusions,
     /// What is asked of the tuner where a kernel's tile is chosen

@@ -1,0 +1,78 @@
+//! Puts the attention of a decode step into the group of the rotations and cache updates before it.
+//!
+//! ```mlir
+//! %qr = transformer.rope %q at %pos {transformer.group = 0 : i64}
+//! %kr = transformer.rope %k at %pos {transformer.group = 0 : i64}
+//! %kc = transformer.kv_update %k_cache, %kr at %pos {transformer.group = 0 : i64}
+//! %vc = transformer.kv_update %v_cache, %v at %pos {transformer.group = 0 : i64}
+//! %y = transformer.attention %qr, %kc, %vc at %pos {transformer.group = 0 : i64}
+//! ```
+//! Only a GPU has a kernel for that, so its pipeline alone has this pass: there a launch costs more than a rotation that
+//! every head makes for itself. Fires where each sequence has one row, and keys and values are updates at the positions of
+//! the attention. Does not with a block table, by which a sequence may read what another one writes, and where rows are
+//! rounded to 8 bits.
+
+use crate::fusion::{group, join, members};
+use kforge_dialect::{
+    ir::{body, defining_op, dims, op_name, operand, ops, optional_operand, users},
+    pass::{PassError, PassInfo, PassRun, StatisticInfo},
+};
+use melior::ir::{BlockRef, Value, ValueLike, operation::OperationRef};
+
+pub static INFO: PassInfo = PassInfo {
+    name: "fuse-rope-attention",
+    summary: "Group the attention of a decode step with the rotations and cache updates before it, for a GPU",
+    anchor: "func.func",
+    options: &[],
+    statistics: &[StatisticInfo { name: "fused", summary: "attentions grouped with what comes before them" }],
+    run,
+};
+
+fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
+    let Some(block) = body(&pass.op) else { return Ok(()) };
+    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.attention") {
+        if let Some(joined) = before(op).filter(|joined| is_whole(block, joined)) {
+            join(pass.context, block, &joined);
+            pass.count("fused", 1);
+        }
+    }
+    Ok(())
+}
+
+/// An attention with its updates, and with the rotations that nothing else reads.
+fn before<'c, 'a>(attention: OperationRef<'c, 'a>) -> Option<Vec<OperationRef<'c, 'a>>> {
+    let [query, key, value] = [0, 1, 2].map(|i| operand(&attention, i));
+    let sequences = |op: &OperationRef<'c, 'a>, first: usize| [0, 1, 2].map(|i| optional_operand(op, first + i));
+    let wanted = sequences(&attention, 3);
+    if dims(query?.r#type()).get(1) != Some(&Some(1)) || wanted[0].is_none() || wanted[2].is_some() {
+        return None;
+    }
+    let mut joined: Vec<OperationRef> = rotation(query?).into_iter().collect();
+    for cache in [key?, value?] {
+        let update = defining_op(cache).filter(|def| op_name(def) == "transformer.kv_update")?;
+        let rows = operand(&update, 1)?;
+        let is_rounded = defining_op(rows).is_some_and(|def| op_name(&def) == "transformer.quantize");
+        if sequences(&update, 2) != wanted || is_rounded || joined.contains(&update) {
+            return None;
+        }
+        joined.extend(rotation(rows));
+        joined.push(update);
+    }
+    joined.push(attention);
+    // What an update overwrites comes from outside.
+    let overwrites =
+        |op: &OperationRef<'c, 'a>| operand(op, 0).and_then(defining_op).is_some_and(|d| joined.contains(&d));
+    let chained = joined.iter().any(|op| op_name(op) == "transformer.kv_update" && overwrites(op));
+    (!chained).then_some(joined)
+}
+
+/// The rotation that makes `rows`, if they have no other use.
+fn rotation<'c, 'a>(rows: Value<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+    defining_op(rows).filter(|def| op_name(def) == "transformer.rope" && users(rows).len() == 1)
+}
+
+/// Whether the groups of `joined` hold nothing else.
+fn is_whole(block: BlockRef<'_, '_>, joined: &[OperationRef<'_, '_>]) -> bool {
+    let mut groups = joined.iter().filter_map(group);
+    groups.all(|number| members(block, number).iter().all(|op| joined.contains(op)))
+}
