@@ -7,12 +7,14 @@ use super::product::{Family, LANES, Product};
 use crate::adapter::Adapter;
 
 /// Names the rules below; stored with what they admitted.
-pub const PREDICATE: &str = "gpu-tiles-1";
+pub const PREDICATE: &str = "gpu-tiles-2";
 
 /// Rows and columns of a cooperative matrix.
 pub const SIDE: usize = 16;
-/// Vectors between rows of an mma's memory, beside their own: so they begin at different banks.
-const PAD: usize = 2;
+/// Elements between rows in memory, beside their own, so that rows begin at different banks: vectors of four halves of an
+/// mma, floats of a gemm's activations.
+const MMA_PAD: usize = 2;
+const GEMM_PAD: usize = 4;
 /// The largest number of a tile.
 const MOST: usize = 1024;
 /// Sums of a gemm's thread: more than it has registers.
@@ -105,18 +107,21 @@ impl Tile {
         self.parts() * if self.family == Family::Mma { adapter.subgroups } else { 1 }
     }
 
-    /// Vectors of a row of the activations in memory, and of an mma's weights.
+    /// Elements of a row of the activations in memory: vectors of four of an mma, floats of a gemm, whose rows are columns
+    /// of the depth.
     pub fn pitch(self) -> usize {
-        self.depth / 4 + if self.family == Family::Mma { PAD } else { 1 }
+        if self.family == Family::Mma { self.depth / 4 + MMA_PAD } else { self.rows + GEMM_PAD }
     }
 
-    /// Vectors of one half of the memory: of the activations, and of one weight.
-    pub fn vectors(self) -> (usize, usize) {
-        let weight = match self.family {
-            Family::Mma => self.columns * self.pitch(),
-            _ => self.depth * self.columns / 4,
-        };
-        (self.rows * self.pitch(), weight)
+    /// Vectors of four of a row of a weight in memory.
+    pub fn weight_pitch(self) -> usize {
+        self.columns / 4 + if self.family == Family::Mma { MMA_PAD } else { 0 }
+    }
+
+    /// Elements in memory: of the activations as in [`pitch`](Self::pitch), and vectors of one weight.
+    pub fn memory(self) -> (usize, usize) {
+        let rows = if self.family == Family::Mma { self.rows } else { self.depth };
+        (rows * self.pitch(), self.depth * self.weight_pitch())
     }
 
     /// Vectors of f32, for each weight, through which an mma's sums leave.
@@ -126,10 +131,10 @@ impl Tile {
 
     /// Bytes of a workgroup's memory.
     pub fn bytes(self, weights: usize) -> usize {
-        let (x, w) = self.vectors();
+        let (x, w) = self.memory();
         // An mma's factors are f16.
-        let vector = if self.family == Family::Mma { 8 } else { 16 };
-        2 * vector * (x + weights * w) + 16 * weights * self.scratch()
+        let (element, vector) = if self.family == Family::Mma { (8, 8) } else { (4, 16) };
+        element * x + vector * weights * w + 16 * weights * self.scratch()
     }
 
     /// 32-bit registers of a thread, about: sums, the next part of the depth on its way, and operands.
@@ -152,8 +157,8 @@ pub fn rule(product: &Product) -> Vec<usize> {
     let tiles: &[[usize; 5]] = match (product.family, product.together()) {
         (Family::Mma, 2) => &[[128, 64, 32, 64, 32], [64, 64, 32, 32, 32], [32, 32, 32, 16, 16]],
         (Family::Mma, _) => &[[128, 128, 32, 64, 64], [64, 128, 32, 32, 64], [32, 64, 32, 16, 32]],
-        (_, 2) => &[[128, 64, 16, 8, 4], [64, 64, 16, 4, 4], [64, 64, 8, 4, 4], [32, 64, 16, 2, 4], [32, 32, 8, 2, 4]],
-        _ => &[[128, 128, 16, 8, 8], [64, 64, 16, 4, 4], [64, 64, 8, 4, 4], [32, 64, 16, 4, 4], [32, 32, 8, 2, 4]],
+        (_, 2) => &[[64, 64, 16, 8, 4], [64, 64, 16, 4, 4], [32, 64, 16, 2, 4], [32, 32, 8, 2, 4]],
+        _ => &[[64, 128, 16, 8, 8], [64, 64, 16, 8, 4], [32, 64, 16, 4, 4], [32, 32, 8, 2, 4]],
     };
     let (rows, columns) = (product.usual_rows(), product.sections.first().map_or(0, |s| s.columns));
     let legal = || tiles.iter().filter(|tile| legal(product, &tile[..]).is_ok());
@@ -206,8 +211,7 @@ pub fn candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {
 /// What a legal tile is expected to cost, in no unit: multiply-adds with the edges, times what each waits for, times the
 /// part of a large GPU that too few threads leave idle.
 ///
-/// On an H100 a gemm of 8 by 8 a thread reaches 39.2 TFLOP/s, of 4 by 8 35.8, with a depth of 8 instead of 16 35.9; an mma's
-/// time follows the matrices loaded for each product (docs/gpu.md).
+/// On an H200 a gemm of 8 by 8 a thread reaches 42 TFLOP/s, of 8 by 4 36, of 4 by 4 31; docs/gpu.md has more.
 pub fn cost(product: &Product, tile: &[usize]) -> f64 {
     let Ok(tile) = Tile::new(product.family, tile, product.together(), product.adapter) else { return f64::INFINITY };
     let weights = product.together();
@@ -290,8 +294,8 @@ mod tests {
             (Family::Gemm, 1, H100, &[64, 64, 16, 0, 4], "needs BN a multiple of 16"),
             (Family::Gemm, 1, H100, &[usize::MAX, 64, 16, 1, 4], "all up to 1024"),
             (Family::Gemm, 1, H100, &[512, 512, 8, 32, 16], "512 sums of a thread, over 256"),
-            (Family::Gemm, 1, least, &[128, 128, 16, 4, 4], "takes 1024 threads and 36864 bytes"),
-            (Family::Gemm, 2, H100, &[128, 128, 16, 8, 8], "takes 256 threads and 53248 bytes"),
+            (Family::Gemm, 1, least, &[128, 128, 16, 4, 4], "takes 1024 threads and 16640 bytes"),
+            (Family::Gemm, 2, H100, &[256, 128, 32, 16, 8], "takes 256 threads and 66048 bytes"),
             (Family::Mma, 1, least, &[32, 64, 32, 16, 32], "needs an adapter with f16 and matrices"),
             (Family::Mma, 1, H100, &[32, 64, 16, 16, 32], "needs BK a multiple of 32"),
             (Family::Mma, 1, H100, &[128, 128, 32, 128, 128], "64 matrices of a subgroup, over 32"),
@@ -307,8 +311,9 @@ mod tests {
             let product = product(family, 4096, 1, 4096, H100);
             assert!(cost(&product, &a) < cost(&product, &b), "{a:?} {b:?}");
         };
-        cheaper(Family::Gemm, [128, 128, 16, 8, 8], [128, 128, 8, 8, 8]);
-        cheaper(Family::Gemm, [128, 128, 16, 8, 8], [128, 128, 16, 4, 8]);
+        cheaper(Family::Gemm, [64, 128, 16, 8, 8], [64, 128, 8, 8, 8]);
+        cheaper(Family::Gemm, [64, 128, 16, 8, 8], [64, 64, 16, 8, 4]);
+        cheaper(Family::Gemm, [64, 64, 16, 8, 4], [64, 64, 16, 4, 4]);
         cheaper(Family::Mma, [128, 128, 32, 64, 64], [128, 128, 32, 64, 32]);
         cheaper(Family::Mma, [128, 128, 32, 64, 32], [64, 64, 32, 32, 32]);
         cheaper(Family::Mma, [64, 64, 64, 32, 32], [64, 64, 32, 32, 32]);

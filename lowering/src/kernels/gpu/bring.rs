@@ -1,12 +1,15 @@
 //! Parts of a matrix product's operands on their way from memory to a workgroup.
 //!
 //! For a tile of BM rows by BN columns and a part of BK of the depth, a thread has items of either operand: of the
-//! activations four columns of a row, of a weight what [`Weight::fetch`] takes. They are loaded here, while the part before
-//! is multiplied; the kernel keeps them in the workgroup's memory in its own order.
+//! activations four columns of a row, of a weight what [`Weight::fetch`] takes. They wait in registers while the part before
+//! is multiplied; then the kernel keeps them in the workgroup's memory in its own order.
+//!
+//! One part lies in that memory at a time. Two would save a barrier for each, but take twice the bytes, and a driver may let
+//! as many workgroups run on a multiprocessor as fit into 48 KiB: two workgroups that take turns hide more.
 
 use super::{buffer::Buffer, linear::Kinds, weights::Weight, workgroup::Workgroup};
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Cmp, Emitter, V, memref_element},
     group::Result,
     kernels::linear::{Linear, Section},
 };
@@ -23,19 +26,35 @@ pub struct Bring<'k, 'c, 'a> {
     pub rows: usize,
     pub columns: usize,
     pub depth: usize,
-    /// Columns of the depth that an item of a weight has at least.
-    pub run: usize,
+    /// Whether threads side by side take rows four apart, which in memory lie at other banks than neighbours.
+    pub spread: bool,
 }
 
-/// What a thread has loaded of a part: of the activations, and of each weight, item by item and piece by piece.
+/// What a thread has loaded of a part: of the activations, and of each weight, item by item.
 pub struct Part<'c, 'a> {
     x: Vec<V<'c, 'a>>,
-    w: Vec<Vec<Vec<Vec<V<'c, 'a>>>>>,
+    w: Vec<Vec<Vec<V<'c, 'a>>>>,
     /// Where the part begins.
     k: V<'c, 'a>,
 }
 
-/// Where a piece of an item is: packed rows, unit and thread of the weight.
+impl<'c, 'a> Part<'c, 'a> {
+    fn values(&self) -> Vec<V<'c, 'a>> {
+        self.x.iter().chain(self.w.iter().flatten().flatten()).copied().collect()
+    }
+
+    /// A part of the same items with other values, from `k` of the depth on.
+    fn with(&self, values: &[V<'c, 'a>], k: V<'c, 'a>) -> Part<'c, 'a> {
+        let mut values = values.iter().copied();
+        let mut next = |_: &V<'c, 'a>| values.next().expect("as many values as the part has");
+        let x = self.x.iter().map(&mut next).collect();
+        let mut item = |item: &Vec<_>| item.iter().map(&mut next).collect();
+        let w = self.w.iter().map(|weight| weight.iter().map(&mut item).collect()).collect();
+        Part { x, w, k }
+    }
+}
+
+/// Where an item is: packed rows, unit and thread of the weight.
 pub type Place<'c, 'a> = [V<'c, 'a>; 3];
 
 impl<'c, 'a> Bring<'_, 'c, 'a> {
@@ -49,13 +68,37 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         section.roots.iter().map(weight).collect()
     }
 
-    /// Parts of the depth.
-    pub fn parts(&self) -> usize {
-        self.linear.depth.div_ceil(self.depth)
+    /// Sums a tile over its depth: for each part `keep` stores it in the workgroup's memory, and `sum` gives the sums after
+    /// what lies there, while the next part is loaded.
+    pub fn each_part(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weights: &[Weight<'c, 'a>],
+        tile: (V<'c, 'a>, V<'c, 'a>),
+        sums: &[V<'c, 'a>],
+        keep: impl Fn(&Emitter<'c, 'a>, &Part<'c, 'a>),
+        sum: impl Fn(&Emitter<'c, 'a>, &[V<'c, 'a>]) -> Vec<V<'c, 'a>>,
+    ) -> Vec<V<'c, 'a>> {
+        let parts = self.linear.depth.div_ceil(self.depth);
+        let first = self.fetch(e, weights, tile, e.ci(0));
+        let inits = [sums, &first.values()].concat();
+        let mut sums_and_part = e.for_(e.ci(0), e.ci(parts), 1, &inits, |e, number, values| {
+            let (sums, fetched) = values.split_at(sums.len());
+            // All are through with the part before.
+            e.barrier();
+            keep(e, &first.with(fetched, e.mul_c(number, self.depth)));
+            e.barrier();
+            // After the last part comes the last again, which is not used.
+            let next = e.min(e.add_c(number, 1), e.ci(parts.saturating_sub(1)));
+            let next = self.fetch(e, weights, tile, next);
+            [sum(e, sums), next.values()].concat()
+        });
+        sums_and_part.truncate(sums.len());
+        sums_and_part
     }
 
     /// Loads part `number`: columns of the depth past the last are zero in the activations.
-    pub fn fetch(
+    fn fetch(
         &self,
         e: &Emitter<'c, 'a>,
         weights: &[Weight<'c, 'a>],
@@ -75,11 +118,22 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         part: &Part<'c, 'a>,
         keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, V<'c, 'a>),
     ) {
-        let across = self.depth / 4;
-        self.each(e, self.rows * across, &part.x, |e, i, value| {
-            let (local, four) = e.div_rem_c(i, across);
-            keep(e, local, four, *value);
+        self.each(e, self.rows * self.depth / 4, &part.x, |e, i, value| {
+            let (row, four) = self.activation(e, i);
+            keep(e, row, four, *value);
         });
+    }
+
+    /// Row of the tile and four of columns of item `i` of the activations.
+    fn activation(&self, e: &Emitter<'c, 'a>, i: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
+        let (row, four) = e.div_rem_c(i, self.depth / 4);
+        if !(self.spread && self.rows.is_multiple_of(8)) {
+            return (row, four);
+        }
+        // Of eight rows the first, the fifth, the second, the sixth, and so on.
+        let (eight, of_eight) = e.div_rem_c(row, 8);
+        let (half, odd) = e.div_rem_c(of_eight, 2);
+        (e.add(e.add(e.mul_c(eight, 8), e.mul_c(odd, 4)), half), four)
     }
 
     /// Gives `keep` each item of weight `number` of a part with its first column of the depth and its first four of the
@@ -94,20 +148,10 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         values: impl Fn(&Emitter<'c, 'a>, Place<'c, 'a>, &[V<'c, 'a>]) -> Vec<Vec<V<'c, 'a>>>,
         keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, Vec<Vec<V<'c, 'a>>>),
     ) {
-        self.each(e, self.weight_items(weight), &part.w[number], |e, item, pieces| {
-            let mut columns = vec![];
-            for (i, fetched) in pieces.iter().enumerate() {
-                let (place, ..) = self.place(e, weight, column, part.k, item, i);
-                columns.extend(values(e, place, fetched));
-            }
-            let (_, depth, four) = self.place(e, weight, column, part.k, item, 0);
-            keep(e, depth, four, columns);
+        self.each(e, self.weight_items(weight), &part.w[number], |e, item, fetched| {
+            let (place, depth, four) = self.place(e, weight, column, part.k, item);
+            keep(e, depth, four, values(e, place, fetched));
         });
-    }
-
-    /// Steps of a weight that an item takes.
-    fn pieces(&self, weight: &Weight<'c, 'a>) -> usize {
-        self.run.div_ceil(weight.kind.count())
     }
 
     /// Columns `k..k + BK` of rows `row..row + BM` of the activations: what this thread loads of them.
@@ -115,14 +159,17 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         let depth = self.linear.depth;
         let x = self.buffers[self.linear.input];
         let last = e.sub(self.workgroup.scalars[0], e.ci(1));
-        let across = self.depth / 4;
         let value = |i| {
-            let (local, four) = e.div_rem_c(i, across);
+            let (local, four) = self.activation(e, i);
             let row = e.min(e.add(row, local), last);
             let column = e.add(k, e.mul_c(four, 4));
-            let zero = e.cf_like(0.0, e.vector(4, e.f32()));
             if depth.is_multiple_of(4) {
-                let load = |e: &Emitter<'c, 'a>| x.load_four(e, e.div_rem_c(e.add(e.mul_c(row, depth), column), 4).0);
+                let at = e.div_rem_c(e.add(e.mul_c(row, depth), column), 4).0;
+                let load = |e: &Emitter<'c, 'a>| {
+                    // Halves stay halves until the kernel wants them otherwise.
+                    if x.in_fours() { e.load(x.memref, &[at]) } else { x.load_four(e, at) }
+                };
+                let zero = e.cf_like(0.0, if x.in_fours() { memref_element(x.memref) } else { e.vector(4, e.f32()) });
                 if depth.is_multiple_of(self.depth) {
                     return load(e);
                 }
@@ -137,10 +184,10 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
             };
             e.from_elements(&(0..4).map(lane).collect::<Vec<_>>())
         };
-        self.items(e, self.rows * across).into_iter().map(value).collect()
+        self.items(e, self.rows * self.depth / 4).into_iter().map(value).collect()
     }
 
-    /// Where a piece of a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is, then the
+    /// Where a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is, then the
     /// item's first column of the depth and four of weights in the tile.
     fn place(
         &self,
@@ -149,30 +196,28 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         column: V<'c, 'a>,
         k: V<'c, 'a>,
         item: V<'c, 'a>,
-        piece: usize,
     ) -> (Place<'c, 'a>, V<'c, 'a>, V<'c, 'a>) {
-        let (kind, pieces) = (weight.kind, self.pieces(weight));
+        let kind = weight.kind;
         let (count, fours) = (kind.count(), kind.fours());
-        let (threads, steps) = (4 / fours, self.depth / count / pieces);
+        let (threads, steps) = (4 / fours, self.depth / count);
         // Threads of a step that take its columns one after another.
         let along = kind.width() / count;
         let last_step = (self.linear.depth / kind.width()).saturating_sub(1);
         let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
         let (rest, thread) = e.div_rem_c(item, threads);
         let (group, step) = e.div_rem_c(rest, steps);
-        let at = e.add_c(e.add(e.div_rem_c(k, count).0, e.mul_c(step, pieces)), piece);
-        let (unit, place) = e.div_rem_c(at, along);
+        let (unit, place) = e.div_rem_c(e.add(e.div_rem_c(k, count).0, step), along);
         // Past the end anything will do: x is zero there, or the column is not stored.
         let unit = e.min(unit, e.ci(last_step));
         let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
         let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
-        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count * pieces), four)
+        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count), four)
     }
 
     /// Items of a part of a weight.
     fn weight_items(&self, weight: &Weight<'c, 'a>) -> usize {
         let kind = weight.kind;
-        self.columns / LANES * (self.depth / kind.count() / self.pieces(weight)) * (4 / kind.fours())
+        self.columns / LANES * (self.depth / kind.count()) * (4 / kind.fours())
     }
 
     /// What this thread loads of a part of a weight, for each of its items.
@@ -182,13 +227,10 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         weight: &Weight<'c, 'a>,
         column: V<'c, 'a>,
         k: V<'c, 'a>,
-    ) -> Vec<Vec<Vec<V<'c, 'a>>>> {
+    ) -> Vec<Vec<V<'c, 'a>>> {
         let fetch = |item| {
-            let piece = |i| {
-                let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item, i);
-                weight.fetch(e, packed, unit, thread)
-            };
-            (0..self.pieces(weight)).map(piece).collect()
+            let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item);
+            weight.fetch(e, packed, unit, thread)
         };
         self.items(e, self.weight_items(weight)).into_iter().map(fetch).collect()
     }

@@ -2,16 +2,14 @@
 //!
 //! `#transformer.kernel<"gemm", tile = [BM, BN, BK, TM, TN]>`: a workgroup computes BM rows by BN columns, a thread TM by TN
 //! of them in registers. For each BK of the depth the threads bring the activations and the weights, as f32, into memory
-//! of the workgroup:
+//! of the workgroup ([`Bring`]):
 //!
 //! ```text
-//! x  [BM][BK / 4] vector<4xf32>, one more for each row, so that rows begin at different banks
-//! w  [BK][BN / 4] vector<4xf32>
+//! x  [BK][BM + 4] f32, the four so that columns of the depth begin at different banks
+//! w  [BK][BN / 4] vector<4xf32>, of each weight
 //! ```
-//! twice over: while the products of one part of the depth are summed, the next is on its way from memory, in registers,
-//! and then stored into the other half. A step of four columns of the depth takes TM vectors of x and TN of w for 4 TM TN
-//! multiply-adds. Rows past the last are computed on the last and not stored; columns of the depth past the last are zero
-//! in x.
+//! A column of the depth takes TM elements of x, by fours in a row, and TN / 4 vectors of w for TM TN multiply-adds. Rows
+//! past the last are computed on the last and not stored; columns of the depth past the last are zero in x.
 
 use super::{
     Target,
@@ -40,10 +38,9 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
     let tile = Tile::new(Family::Gemm, &group.tile, most, of.adapter);
     let tile = tile.map_err(|message| group.unsupported(None, message))?;
-    let (x, w) = tile.vectors();
-    let four = of.module.vector(4, of.module.f32());
-    let mut shared = vec![(2 * x, four)];
-    shared.extend(vec![(2 * w, four); most]);
+    let (x, w) = tile.memory();
+    let mut shared = vec![(x, of.module.f32())];
+    shared.extend(vec![(w, of.module.vector(4, of.module.f32())); most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let declaration = Declaration {
         name: of.name,
@@ -57,7 +54,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let bring =
-            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, run: 1 };
+            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, spread: false };
         let kernel = Gemm { of, workgroup, buffers: &buffers, bring, tile };
         let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
         let (column, row) = e.div_rem(workgroup.task, row_tiles);
@@ -102,47 +99,32 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         let (down, right) = e.div_rem_c(self.workgroup.thread, across);
         let fours = tile.width / 4;
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
-        let inits = vec![zero; weights.len() * tile.height * fours];
-        let keep = |e: &Emitter<'c, 'a>, half, part: &Part<'c, 'a>| self.keep(e, &weights, half, column, part);
-        let parts = self.bring.parts();
-        keep(e, e.ci(0), &self.bring.fetch(e, &weights, (row, column), e.ci(0)));
-        e.barrier();
-        let (x_half, w_half) = tile.vectors();
-        let sums = e.for_(e.ci(0), e.ci(parts), 1, &inits, |e, part, sums| {
-            // After the last part comes the last again, which is not used.
-            let next = e.min(e.add_c(part, 1), e.ci(parts.saturating_sub(1)));
-            let fetched = self.bring.fetch(e, &weights, (row, column), next);
-            let (_, half) = e.div_rem_c(part, 2);
-            let (x_first, w_first) = (e.mul_c(half, x_half), e.mul_c(half, w_half));
+        let zeros = vec![zero; weights.len() * tile.height * fours];
+        let rows: Vec<V> = (0..tile.height).map(|i| self.row(e, down, i)).collect();
+        let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
+        let sums = self.bring.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
             let mut sums = sums.to_vec();
-            for k in 0..tile.depth / 4 {
-                let x: Vec<Vec<V>> = (0..tile.height)
-                    .map(|i| {
-                        let local = e.add_c(down, i * (tile.rows / tile.height));
-                        let at = e.add_c(e.add(x_first, e.mul_c(local, tile.pitch())), k);
-                        let four = e.load(self.workgroup.shared[0], &[at]);
-                        (0..4).map(|lane| e.splat_to(e.extract(four, lane), 4)).collect()
-                    })
-                    .collect();
-                for (root, _) in weights.iter().enumerate() {
-                    for lane in 0..4 {
-                        for j in 0..fours {
-                            let at = e.add_c(e.add(w_first, right), (4 * k + lane) * tile.columns / 4 + j * across);
-                            let w = e.load(self.workgroup.shared[1 + root], &[at]);
-                            for (i, x) in x.iter().enumerate() {
-                                let sum = &mut sums[(root * tile.height + i) * fours + j];
-                                *sum = e.fma(w, x[lane], *sum);
-                            }
+            for k in 0..tile.depth {
+                let x = |row: &V<'c, 'a>| {
+                    let x = e.load(self.workgroup.shared[0], &[e.add_c(*row, k * tile.pitch())]);
+                    e.splat_to(x, 4)
+                };
+                let x: Vec<V> = rows.iter().map(x).collect();
+                for root in 0..weights.len() {
+                    for j in 0..fours {
+                        let at = e.add_c(right, k * tile.columns / 4 + j * across);
+                        let w = e.load(self.workgroup.shared[1 + root], &[at]);
+                        for (i, x) in x.iter().enumerate() {
+                            let sum = &mut sums[(root * tile.height + i) * fours + j];
+                            *sum = e.fma(w, *x, *sum);
                         }
                     }
                 }
             }
-            keep(e, e.sub(e.ci(1), half), &fetched);
-            e.barrier();
             sums
         });
-        for i in 0..tile.height {
-            let row = e.add(row, e.add_c(down, i * (tile.rows / tile.height)));
+        for (i, local) in rows.into_iter().enumerate() {
+            let row = e.add(row, local);
             let mut outcome = Ok(());
             e.if_(e.cmp(Cmp::Slt, row, self.workgroup.scalars[0]), |e| {
                 outcome = (0..fours).try_for_each(|j| {
@@ -161,30 +143,31 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         Ok(())
     }
 
-    /// Stores a part into a half of the memory.
-    fn keep(
-        &self,
-        e: &Emitter<'c, 'a>,
-        weights: &[Weight<'c, 'a>],
-        half: V<'c, 'a>,
-        column: V<'c, 'a>,
-        part: &Part<'c, 'a>,
-    ) {
+    /// Row `i` of a thread in the tile, `down` threads from the top: a thread has rows by fours if it can, and those of its
+    /// neighbour come next.
+    fn row(&self, e: &Emitter<'c, 'a>, down: V<'c, 'a>, i: usize) -> V<'c, 'a> {
+        let Tile { rows, height, .. } = self.tile;
+        let run = [4, 2].into_iter().find(|run| height.is_multiple_of(*run)).unwrap_or(1);
+        e.add_c(e.mul_c(down, run), i / run * run * (rows / height) + i % run)
+    }
+
+    /// Stores a part into the memory.
+    fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let tile = self.tile;
-        let (x_half, w_half) = tile.vectors();
-        let first = e.mul_c(half, x_half);
         self.bring.each_activation(e, part, |e, row, four, value| {
-            let at = e.add(first, e.add(e.mul_c(row, tile.pitch()), four));
-            e.store(value, self.workgroup.shared[0], &[at]);
+            let (at, value) = (e.add(e.mul_c(four, 4 * tile.pitch()), row), e.widen(value));
+            for lane in 0..4 {
+                let at = e.add_c(at, lane * tile.pitch());
+                e.store(e.extract(value, lane), self.workgroup.shared[0], &[at]);
+            }
         });
-        let first = e.mul_c(half, w_half);
         for (i, weight) in weights.iter().enumerate() {
             let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| {
                 weight.decode(e, group, unit, thread, fetched).weights(e)
             };
             self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, columns| {
                 for (c, fours) in columns.into_iter().enumerate() {
-                    let row = e.add(first, e.mul_c(e.add_c(k, c), tile.columns / 4));
+                    let row = e.mul_c(e.add_c(k, c), tile.columns / 4);
                     for (r, value) in fours.into_iter().enumerate() {
                         e.store(value, self.workgroup.shared[1 + i], &[e.add_c(e.add(row, four), r)]);
                     }

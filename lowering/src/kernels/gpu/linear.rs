@@ -95,6 +95,12 @@ impl Kinds {
         Ok(Kinds(kinds))
     }
 
+    /// The same, of a kernel that takes f16 as it is.
+    pub fn in_halves(self) -> Kinds {
+        let kind = |kind| if kind == (Kind::Half { brain: false }) { Kind::Float } else { kind };
+        Kinds(self.0.into_iter().map(|(operand, of)| (operand, kind(of))).collect())
+    }
+
     pub fn of(&self, operand: usize) -> Option<Kind> {
         self.0.iter().find(|(i, _)| *i == operand).map(|(_, kind)| *kind)
     }

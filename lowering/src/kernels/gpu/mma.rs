@@ -2,11 +2,11 @@
 //!
 //! `#transformer.kernel<"mma", tile = [BM, BN, BK, WM, WN]>`: a workgroup computes BM rows by BN columns, a subgroup WM by WN
 //! of them, in cooperative matrices of 16 x 16. As in `gemm`, parts of BK of the depth go through memory of the workgroup
-//! twice over; here they are rounded to f16 on the way:
+//! ([`Bring`]); here they are rounded to f16 on the way:
 //!
 //! ```text
 //! x  [BM][BK / 4 + 2] vector<4xf16>, the two so that rows begin at different banks
-//! w  [BN][BK / 4 + 2] vector<4xf16>, of each weight, likewise: factors that meet are neighbours in both
+//! w  [BK][BN / 4 + 2] vector<4xf16>, of each weight, likewise
 //! y  [subgroups][16][4] vector<4xf32>, of each weight: sums on their way to bias, epilogue and store
 //! ```
 //! An f16 has eleven bits: of factors in f32, each is off by 2^-11 of itself at most (dequantised weights too), and so is
@@ -39,14 +39,14 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     if let Some(norm) = linear.norm {
         return Err(group.unsupported(Some(norm), "a GPU's mma has no norm in front; use --fuse without norm"));
     }
-    let kinds = Kinds::new(&of, &linear)?;
+    let kinds = Kinds::new(&of, &linear)?.in_halves();
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
     let tile = Tile::new(Family::Mma, &group.tile, most, of.adapter);
     let tile = tile.map_err(|message| group.unsupported(None, message))?;
-    let (x, w) = tile.vectors();
+    let (x, w) = tile.memory();
     let four = of.module.vector(4, of.module.f16());
-    let mut shared = vec![(2 * x, four)];
-    shared.extend(vec![(2 * w, four); most]);
+    let mut shared = vec![(x, four)];
+    shared.extend(vec![(w, four); most]);
     shared.extend(vec![(tile.scratch(), of.module.vector(4, of.module.f32())); most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let buffers = parameters(&of, &linear, &kinds, true, by_fours);
@@ -56,7 +56,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let bring =
-            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, run: 4 };
+            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, spread: true };
         let kernel = Mma { of, workgroup, buffers: &buffers, bring, tile, most };
         let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
         let (column, row) = e.div_rem(workgroup.task, row_tiles);
@@ -101,30 +101,21 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
         let (subgroup, _) = e.div_rem_c(self.workgroup.thread, self.workgroup.subgroups);
         let (down, right) = e.div_rem_c(subgroup, tile.columns / tile.width);
         let (height, width) = (tile.height / SIDE, tile.width / SIDE);
-        let zero = e.matrix_zero();
-        let inits = vec![zero; weights.len() * height * width];
-        let parts = self.bring.parts();
-        self.keep(e, &weights, e.ci(0), column, &self.bring.fetch(e, &weights, (row, column), e.ci(0)));
-        e.barrier();
-        let (x_half, w_half) = tile.vectors();
-        let sums = e.for_(e.ci(0), e.ci(parts), 1, &inits, |e, part, sums| {
-            // After the last part comes the last again, which is not used.
-            let next = e.min(e.add_c(part, 1), e.ci(parts.saturating_sub(1)));
-            let fetched = self.bring.fetch(e, &weights, (row, column), next);
-            let (_, half) = e.div_rem_c(part, 2);
-            let x_first = e.add(e.mul_c(half, x_half), e.mul_c(down, tile.height * tile.pitch()));
-            let w_first = e.add(e.mul_c(half, w_half), e.mul_c(right, tile.width * tile.pitch()));
+        let zeros = vec![e.matrix_zero(); weights.len() * height * width];
+        let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
+        let (x_first, w_first) = (e.mul_c(down, tile.height * tile.pitch()), e.mul_c(right, tile.width / 4));
+        let sums = self.bring.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
             let mut sums = sums.to_vec();
             for k in 0..tile.depth / SIDE {
                 let x = |i: usize| {
                     let at = e.add_c(x_first, i * SIDE * tile.pitch() + k * SIDE / 4);
-                    e.load_matrix(self.workgroup.shared[0], at, tile.pitch(), "AOp", false)
+                    e.load_matrix(self.workgroup.shared[0], at, tile.pitch(), "AOp")
                 };
                 let x: Vec<V> = (0..height).map(x).collect();
                 for root in 0..weights.len() {
                     for j in 0..width {
-                        let at = e.add_c(w_first, j * SIDE * tile.pitch() + k * SIDE / 4);
-                        let w = e.load_matrix(self.workgroup.shared[1 + root], at, tile.pitch(), "BOp", true);
+                        let at = e.add_c(w_first, k * SIDE * tile.weight_pitch() + j * SIDE / 4);
+                        let w = e.load_matrix(self.workgroup.shared[1 + root], at, tile.weight_pitch(), "BOp");
                         for (i, x) in x.iter().enumerate() {
                             let sum = &mut sums[(root * height + i) * width + j];
                             *sum = e.multiply_matrices(*x, w, *sum);
@@ -132,8 +123,6 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
                     }
                 }
             }
-            self.keep(e, &weights, e.sub(e.ci(1), half), column, &fetched);
-            e.barrier();
             sums
         });
         let row = e.add(row, e.mul_c(down, tile.height));
@@ -183,40 +172,29 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
         Ok(())
     }
 
-    /// Stores a part into a half of the memory.
-    fn keep(
-        &self,
-        e: &Emitter<'c, 'a>,
-        weights: &[Weight<'c, 'a>],
-        half: V<'c, 'a>,
-        column: V<'c, 'a>,
-        part: &Part<'c, 'a>,
-    ) {
+    /// Stores a part into the memory.
+    fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let tile = self.tile;
-        let (x_half, w_half) = tile.vectors();
-        let first = e.mul_c(half, x_half);
+        let four = e.vector(4, e.f16());
+        let narrow = |e: &Emitter<'c, 'a>, value: V<'c, 'a>| {
+            if value.r#type() == four { value } else { e.narrow(value, e.f16()) }
+        };
         self.bring.each_activation(e, part, |e, row, four, value| {
-            let at = e.add(first, e.add(e.mul_c(row, tile.pitch()), four));
-            e.store(e.narrow(value, e.f16()), self.workgroup.shared[0], &[at]);
+            e.store(narrow(e, value), self.workgroup.shared[0], &[e.add(e.mul_c(row, tile.pitch()), four)]);
         });
-        let first = e.mul_c(half, w_half);
         for (i, weight) in weights.iter().enumerate() {
             let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| {
-                if let (Kind::Half { brain: false }, [words]) = (weight.kind, fetched) {
-                    return vec![(0..2).map(|four| e.four_halves(*words, four)).collect()];
+                match fetched {
+                    [value] if value.r#type() == four => vec![vec![*value]],
+                    _ => weight.decode(e, group, unit, thread, fetched).weights(e),
                 }
-                weight.decode(e, group, unit, thread, fetched).weights(e)
             };
             self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, columns| {
-                let (k, _) = e.div_rem_c(k, 4);
-                let row = e.add(first, e.mul_c(four, 4 * tile.pitch()));
-                for (c, columns) in columns.chunks(4).enumerate() {
-                    for r in 0..4 * columns[0].len() {
-                        let lanes: Vec<V> = columns.iter().map(|fours| e.extract(fours[r / 4], r % 4)).collect();
-                        let at = e.add_c(e.add(row, k), r * tile.pitch() + c);
-                        let four = e.from_elements(&lanes);
-                        let four = if lanes[0].r#type() == e.f16() { four } else { e.narrow(four, e.f16()) };
-                        e.store(four, self.workgroup.shared[1 + i], &[at]);
+                for (c, fours) in columns.into_iter().enumerate() {
+                    let row = e.mul_c(e.add_c(k, c), tile.weight_pitch());
+                    for (r, value) in fours.into_iter().enumerate() {
+                        let at = e.add_c(e.add(row, four), r);
+                        e.store(narrow(e, value), self.workgroup.shared[1 + i], &[at]);
                     }
                 }
             });
@@ -234,12 +212,9 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.value("gpu.subgroup_mma_constant_matrix", &[self.cf(0.0)], self.matrix("f32", "COp"), &[])
     }
 
-    /// A matrix of f16 whose rows, or columns, begin `pitch` elements of the memref apart.
-    fn load_matrix(&self, memory: V<'c, 'a>, at: V<'c, 'a>, pitch: usize, role: &str, transpose: bool) -> V<'c, 'a> {
-        let mut attributes = vec![("leadDimension", self.pitch(pitch))];
-        if transpose {
-            attributes.push(("transpose", Attribute::unit(self.context)));
-        }
+    /// A matrix of f16 whose rows begin `pitch` elements of the memref apart.
+    fn load_matrix(&self, memory: V<'c, 'a>, at: V<'c, 'a>, pitch: usize, role: &str) -> V<'c, 'a> {
+        let attributes = [("leadDimension", self.pitch(pitch))];
         self.value("gpu.subgroup_mma_load_matrix", &[memory, at], self.matrix("f16", role), &attributes)
     }
 
@@ -254,15 +229,5 @@ impl<'c, 'a> Emitter<'c, 'a> {
 
     fn pitch(&self, elements: usize) -> Attribute<'c> {
         IntegerAttribute::new(self.index(), elements as i64).into()
-    }
-
-    /// Halves `4 four` to `4 four + 3` of the eight in four words.
-    fn four_halves(&self, words: V<'c, 'a>, four: usize) -> V<'c, 'a> {
-        let two = |i: usize| {
-            let word = self.splat_to(self.extract(words, 2 * four + i), 1);
-            let halves = self.bitcast(word, self.vector(2, self.f16()));
-            [self.extract(halves, 0), self.extract(halves, 1)]
-        };
-        self.from_elements(&[two(0), two(1)].concat())
     }
 }

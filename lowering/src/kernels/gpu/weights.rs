@@ -23,7 +23,8 @@ use std::cell::RefCell;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Quant(BlockFormat),
-    /// f32 in `rows16`, a column a step, so that threads side by side read bytes side by side.
+    /// f32 in `rows16`, a column a step, so that threads side by side read bytes side by side. f16 too, in a kernel that
+    /// multiplies it as it is.
     Float,
     /// f16 or bf16 in `rows16`, likewise.
     Half {
@@ -67,7 +68,7 @@ impl Kind {
     pub fn memref<'c>(self, e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>) -> Type<'c> {
         match self {
             Kind::Quant(_) | Kind::Half { .. } => e.memref(&[None], e.vector(4, e.int(32))),
-            Kind::Float => e.memref(&[None], e.vector(4, e.f32())),
+            Kind::Float => e.memref(&[None], e.vector(4, element)),
             Kind::RowMajor { count } => super::buffer::buffer_type(e, adapter, element, count == 4),
         }
     }
@@ -165,7 +166,7 @@ impl<'c, 'a> Weight<'c, 'a> {
             Kind::Quant(format) => self.block(e, format, group, step, thread, load),
             Kind::Float => {
                 let column = e.add(e.mul_c(group, self.columns), step);
-                plain(vec![vec![load(e.add(e.mul_c(column, 4), four))]])
+                plain(vec![vec![e.widen(load(e.add(e.mul_c(column, 4), four)))]])
             }
             Kind::Half { brain } => {
                 let column = e.add(e.mul_c(group, self.columns), step);
