@@ -94,11 +94,11 @@ impl Compiler {
     pub fn load(&self, code: Code) -> Result<Runner> {
         Ok(match (self, code.kernels) {
             (Compiler::Cpu { threads, .. }, Made::Object(object)) => {
-                Runner::Cpu(Executor::new(code.program, &object, *threads)?)
+                Runner::Cpu(Box::new(Executor::new(code.program, &object, *threads)?))
             }
             (Compiler::Gpu(_), Made::Shaders(shaders)) => {
                 let executor = device::Executor::new(gpu::open(None)?, code.program, &shaders)?;
-                Runner::Gpu { executor, calls: 0 }
+                Runner::Gpu { executor: Box::new(executor), calls: 0 }
             }
             _ => bail!("what was compiled is for another machine"),
         })
@@ -107,9 +107,9 @@ impl Compiler {
 
 /// An executor whose kernels can be exchanged.
 pub enum Runner {
-    Cpu(Executor),
+    Cpu(Box<Executor>),
     Gpu {
-        executor: device::Executor,
+        executor: Box<device::Executor>,
         /// How often the launches are sent in a round; 0 until it is known.
         calls: u64,
     },
@@ -124,8 +124,8 @@ pub enum Kernels {
 impl Runner {
     pub fn execute(&mut self) -> &mut dyn Execute {
         match self {
-            Runner::Cpu(executor) => executor,
-            Runner::Gpu { executor, .. } => executor,
+            Runner::Cpu(executor) => &mut **executor,
+            Runner::Gpu { executor, .. } => &mut **executor,
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
     bring::{Bring, Part, Place},
     buffer::Buffer,
     linear::{Kinds, by_fours, each_section, epilogue_four, parameters},
-    weights::{Kind, Weight},
+    weights::Weight,
     workgroup::{Declaration, Workgroup},
 };
 use crate::{
@@ -183,12 +183,11 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
             e.store(narrow(e, value), self.workgroup.shared[0], &[e.add(e.mul_c(row, tile.pitch()), four)]);
         });
         for (i, weight) in weights.iter().enumerate() {
-            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| {
-                match fetched {
+            let values =
+                |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| match fetched {
                     [value] if value.r#type() == four => vec![vec![*value]],
                     _ => weight.decode(e, group, unit, thread, fetched).weights(e),
-                }
-            };
+                };
             self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, columns| {
                 for (c, fours) in columns.into_iter().enumerate() {
                     let row = e.mul_c(e.add_c(k, c), tile.weight_pitch());
