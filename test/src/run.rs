@@ -292,6 +292,18 @@ impl Suite {
         });
     }
 
+    /// Compares fused kernels with the reference on this machine's GPU, with what each of `adapters` says.
+    ///
+    /// # Panics
+    /// If a result is outside its tolerance.
+    pub fn check_on(&self, adapters: &[Adapter]) {
+        let inputs = self.inputs();
+        let expected = self.reference(&inputs);
+        let check = |adapter: &Adapter| self.check_gpu(*adapter, Fusions::ALL, &inputs, &expected);
+        let failures: String = adapters.iter().map(check).collect();
+        assert!(failures.is_empty(), "compiled code is wrong\n{failures}");
+    }
+
     /// Checks fused kernels, and what else `more` says of an instruction set, the inputs, and what is expected and given.
     fn check_each(&self, more: impl Fn(Isa, &[Vec<Vec<Tensor>>], &[Outcome], &[Outcome]) -> String) {
         let inputs = self.inputs();
