@@ -106,7 +106,8 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     }
     let longest = checkpoint.config().context;
     let context = options.ctx.unwrap_or_else(|| (prompt_ids.len() + options.max_tokens).min(longest));
-    let (mut decoder, ready) = model::decoder(common, &checkpoint, options.cache, context)?;
+    let (decoder, ready) = model::decoder(common, &checkpoint, options.cache, context)?;
+    let mut decoder = model::with_fallback(common, name, options.cache, decoder);
 
     prompt_ids.iter().for_each(|id| sampler.see(*id));
     let mut stream = tokenizer.stream();
