@@ -5,6 +5,7 @@
 //! of this machine the results must be the reference's within a tolerance, and the same bytes on 1, 2 and 4 threads; and on
 //! its GPU (a software one will do), with all that the adapter has and with no more than every adapter has.
 
+use crate::browser;
 use kforge_dialect::Interpreter;
 use kforge_lowering::{
     compile::{self, Compiled, Options, Target},
@@ -245,6 +246,7 @@ impl Suite {
         let translated = compile::translate_gpu(&self.text_of(|i| !refused.contains(&i)), &pipeline);
         let (program, shaders) = translated.unwrap_or_else(|e| panic!("{adapter}: {e}"));
         shaders.iter().for_each(check_writers);
+        browser::check(&shaders);
         let shaders: Vec<_> = shaders.iter().map(Shader::to_program).collect();
         let executor = gpu::Executor::new(gpu(), program, &shaders);
         let mut executor = executor.unwrap_or_else(|e| panic!("{adapter}: {e}"));
