@@ -15,11 +15,23 @@ pub struct Adapter {
     pub threads: usize,
     /// Bytes of memory that a workgroup shares.
     pub workgroup_bytes: usize,
+    /// Storage buffers of a shader.
+    pub bindings: usize,
+    /// Bytes of such a buffer: a weight that has more lies in several.
+    pub binding_bytes: usize,
 }
 
 impl Default for Adapter {
     fn default() -> Self {
-        Adapter { f16: false, subgroups: 0, matrices: false, threads: 256, workgroup_bytes: 16384 }
+        Adapter {
+            f16: false,
+            subgroups: 0,
+            matrices: false,
+            threads: 256,
+            workgroup_bytes: 16384,
+            bindings: 8,
+            binding_bytes: 128 << 20,
+        }
     }
 }
 
@@ -36,7 +48,8 @@ impl Adapter {
 }
 
 impl fmt::Display for Adapter {
-    /// `f16+subgroups32+256x16384`, where the last are threads and bytes.
+    /// `f16+subgroups32+256x16384+bindings32x134217728`, where `256x16384` are threads and bytes, and the last, left out
+    /// where it is the default's, are buffers and bytes.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.f16 {
             f.write_str("f16+")?;
@@ -47,7 +60,12 @@ impl fmt::Display for Adapter {
         if self.matrices {
             f.write_str("matrices+")?;
         }
-        write!(f, "{}x{}", self.threads, self.workgroup_bytes)
+        write!(f, "{}x{}", self.threads, self.workgroup_bytes)?;
+        let Adapter { bindings, binding_bytes, .. } = Adapter::default();
+        if (self.bindings, self.binding_bytes) != (bindings, binding_bytes) {
+            write!(f, "+bindings{}x{}", self.bindings, self.binding_bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -68,14 +86,18 @@ impl FromStr for Adapter {
                         format!("'{part}' has no size of subgroups: 4, 8, 16, 32, 64 or 128, as in subgroups32")
                     })?;
                 }
-                limits => {
-                    let limits = limits.split_once('x').and_then(|(threads, bytes)| {
-                        let limit = |text: &str| text.parse().ok().filter(|limit| (1..1 << 31).contains(limit));
-                        Some((limit(threads)?, limit(bytes)?))
-                    });
+                bindings if bindings.starts_with("bindings") => {
+                    let limits = limits(&bindings["bindings".len()..], 1 << 32);
+                    (adapter.bindings, adapter.binding_bytes) = limits.ok_or_else(|| {
+                        format!("'{part}' has no number of buffers and their bytes, as in bindings8x134217728")
+                    })?;
+                }
+                workgroup => {
+                    let limits = limits(workgroup, 1 << 31);
                     (adapter.threads, adapter.workgroup_bytes) = limits.ok_or_else(|| {
                         format!(
-                            "an adapter has no '{part}'; join f16, subgroups32, matrices and limits as 256x16384 by '+'"
+                            "an adapter has no '{part}'; join f16, subgroups32, matrices, limits as 256x16384 and \
+                             bindings8x134217728 by '+'"
                         )
                     })?;
                 }
@@ -86,6 +108,13 @@ impl FromStr for Adapter {
         }
         Ok(adapter)
     }
+}
+
+/// Two numbers from 1 to below `end`, as `256x16384`.
+fn limits(text: &str, end: usize) -> Option<(usize, usize)> {
+    let (count, bytes) = text.split_once('x')?;
+    let limit = |text: &str| text.parse().ok().filter(|limit| (1..end).contains(limit));
+    Some((limit(count)?, limit(bytes)?))
 }
 
 #[cfg(test)]
@@ -106,12 +135,22 @@ mod tests {
         for adapter in [
             Adapter::default(),
             Adapter { f16: true, ..Adapter::default() },
-            Adapter { f16: true, subgroups: 32, matrices: true, threads: 1024, workgroup_bytes: 49152 },
+            Adapter {
+                f16: true,
+                subgroups: 32,
+                matrices: true,
+                threads: 1024,
+                workgroup_bytes: 49152,
+                ..Adapter::default()
+            },
+            Adapter { bindings: 1048576, binding_bytes: u32::MAX as usize, ..Adapter::default() },
         ] {
             assert_eq!(adapter.to_string().parse(), Ok(adapter));
         }
         assert_eq!("".parse(), Ok(Adapter::default()));
-        for wrong in ["f32", "f16+x", "12x", "0x16384", "256x-1", "subgroups", "subgroups12"] {
+        for wrong in
+            ["f32", "f16+x", "12x", "0x16384", "256x-1", "subgroups", "subgroups12", "bindings8", "bindings0x64"]
+        {
             assert!(wrong.parse::<Adapter>().is_err(), "{wrong}");
         }
     }

@@ -508,6 +508,37 @@ impl<'c, 'a> Emitter<'c, 'a> {
         op.results().map(Into::into).collect()
     }
 
+    /// What `body` gives of one number out of `count`, which `number` is.
+    pub fn switch(
+        &self,
+        number: V<'c, 'a>,
+        count: usize,
+        results: &[Type<'c>],
+        body: impl Fn(&Emitter<'c, 'a>, usize) -> Vec<V<'c, 'a>>,
+    ) -> Vec<V<'c, 'a>> {
+        let regions = (0..count).map(|_| {
+            let region = Region::new();
+            region.append_block(Block::new(&[]));
+            region
+        });
+        // The default comes first, and is the last.
+        let cases: Vec<i64> = (0..count as i64 - 1).collect();
+        let op = OperationBuilder::new("scf.index_switch", self.location)
+            .add_operands(&[number])
+            .add_results(results)
+            .add_attributes(&self.attributes(&[("cases", DenseI64ArrayAttribute::new(self.context, &cases).into())]))
+            .add_regions_vec(regions.collect())
+            .build()
+            .expect("a structured op with given result types always builds");
+        let op = self.block.append_operation(op);
+        for case in 0..count {
+            let inner = self.child(op, (case + 1) % count);
+            let yields = body(&inner, case);
+            inner.op("scf.yield", &yields, &[], &[]);
+        }
+        op.results().map(Into::into).collect()
+    }
+
     /// Appends `func.func private @name(arguments)` to this block (a module's body) and returns an emitter for its body
     /// and its arguments; the caller ends it with [`ret`](Self::ret).
     pub fn func(&self, name: &str, arguments: &[Type<'c>]) -> (Emitter<'c, 'a>, Vec<V<'c, 'a>>) {

@@ -9,6 +9,7 @@ use kforge_dialect::{
     ir::{body, defining_op, dims, first_result, integer_attribute, key, op_name, ops, string_attribute},
     pass::PassError,
 };
+use kforge_passes::adapter::Adapter;
 use kforge_program::{
     Access, Buffer, Check, DimSource, Element, Expr, Function, Global, Kernel, Launch, Layout, Local, Output, Port,
     Program, Symbol, TensorType,
@@ -28,12 +29,17 @@ type Result<'c, T> = std::result::Result<T, PassError<'c>>;
 /// # Errors
 /// Points at the op that is not part of a lowered module.
 pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
-    let mut program = Program { version: Program::VERSION, globals: vec![], kernels: vec![], functions: vec![] };
+    let mut program =
+        Program { version: Program::VERSION, globals: vec![], kernels: vec![], functions: vec![], binding_bytes: None };
     let all = body(&module).map(ops).unwrap_or_default();
     for op in all.iter().filter(|op| op_name(*op) == "ml_program.global") {
         program.globals.push(global(*op)?);
     }
     let is_gpu = all.iter().any(|op| op_name(op) == "gpu.module");
+    if let Some(adapter) = string_attribute(&module, "transformer.adapter").filter(|_| is_gpu) {
+        let adapter: Adapter = adapter.parse().map_err(|message: String| PassError::at(&module, message))?;
+        program.binding_bytes = Some(adapter.binding_bytes);
+    }
     for op in &all {
         if op_name(op) == "func.func" && !is_kernel(*op) {
             let function = Extract::new(&mut program, is_gpu).function(*op)?;
@@ -72,7 +78,7 @@ fn layout<'c, 'a>(op: &OperationRef<'c, 'a>, name: Option<String>) -> Result<'c,
 }
 
 /// A tensor, memref or quantised type with given dimensions.
-fn tensor_type(ty: Type<'_>, dims: Vec<Expr>) -> Option<TensorType> {
+pub(crate) fn tensor_type(ty: Type<'_>, dims: Vec<Expr>) -> Option<TensorType> {
     if let Some(quant) = QuantType::from_type(ty) {
         let dims = vec![Expr::Const(quant.rows as i64), Expr::Const(quant.columns as i64)];
         return Some(TensorType { dims, element: Element::Quant(quant.format) });

@@ -19,11 +19,16 @@ pub const DECODE: &str = "decode";
 /// Keys are interleaved by sixteen, so a capacity is a multiple of it.
 const CAPACITY_STEP: usize = 16;
 
+/// Makes another executor, its weights set, for one whose GPU has failed with an error.
+pub type Fallback = Box<dyn FnOnce(&Error) -> Result<Box<dyn Execute>> + Send>;
+
 /// A model and what has been decoded so far.
 pub struct Decoder {
     executor: Box<dyn Execute>,
     context: usize,
-    position: usize,
+    /// What is in the caches.
+    tokens: Vec<u32>,
+    fallback: Option<Fallback>,
 }
 
 impl Decoder {
@@ -33,27 +38,19 @@ impl Decoder {
     /// # Errors
     /// If there is no address space for the caches.
     pub fn new(mut executor: Box<dyn Execute>, context: usize) -> Result<Decoder> {
-        let capacity = context.max(1).next_multiple_of(CAPACITY_STEP);
-        let states: Vec<(String, Vec<usize>)> = executor
-            .program()
-            .globals
-            .iter()
-            .filter(|g| g.mutable)
-            .map(|g| {
-                let extent =
-                    |d: &kforge_program::Expr| d.as_const().and_then(|d| usize::try_from(d).ok()).unwrap_or(capacity);
-                (g.name.clone(), g.ty.dims.iter().map(extent).collect())
-            })
-            .collect();
-        for (name, dims) in states {
-            executor.make_state(&name, &dims)?;
-        }
-        Ok(Decoder { executor, context, position: 0 })
+        make_caches(&mut *executor, context)?;
+        Ok(Decoder { executor, context, tokens: vec![], fallback: None })
+    }
+
+    /// Goes on with the executor that `fallback` makes where this one's GPU fails, once: the tokens so far are read again
+    /// there, and what failed is done again.
+    pub fn with_fallback(self, fallback: Fallback) -> Decoder {
+        Decoder { fallback: Some(fallback), ..self }
     }
 
     /// Tokens in the cache.
     pub fn position(&self) -> usize {
-        self.position
+        self.tokens.len()
     }
 
     pub fn context(&self) -> usize {
@@ -70,7 +67,7 @@ impl Decoder {
 
     /// Forgets everything after the first `position` tokens.
     pub fn rewind(&mut self, position: usize) {
-        self.position = self.position.min(position);
+        self.tokens.truncate(position);
     }
 
     /// Appends tokens and returns the logits of the last.
@@ -101,14 +98,9 @@ impl Decoder {
 
     fn prefill_rows(&mut self, ids: &[u32], rows: &[usize]) -> Result<Logits<'_>> {
         self.room(ids.len())?;
-        let position = words(&[self.position as u32]);
-        let rows_bytes = words(&rows.iter().map(|r| *r as u32).collect::<Vec<_>>());
-        let ids_bytes = words(ids);
-        let (ids_dims, rows_dims) = ([1, ids.len()], [rows.len()]);
-        let inputs = [i32_view(&ids_dims, &ids_bytes), i32_view(&[1], &position), i32_view(&rows_dims, &rows_bytes)];
-        let outputs = self.executor.call(PREFILL, &inputs)?;
-        self.position += ids.len();
-        logits(&outputs)
+        let function = self.run(|executor, position| prefill(executor, position, ids, rows))?;
+        self.tokens.extend_from_slice(ids);
+        logits(&Outputs::new(&*self.executor, function))
     }
 
     /// Appends one token and returns its logits.
@@ -117,22 +109,59 @@ impl Decoder {
     /// If it is outside the vocabulary, or the context is full.
     pub fn decode(&mut self, id: u32) -> Result<Logits<'_>> {
         self.room(1)?;
-        let (id, position) = (words(&[id]), words(&[self.position as u32]));
-        let inputs = [i32_view(&[1, 1], &id), i32_view(&[1], &position)];
-        let outputs = self.executor.call(DECODE, &inputs)?;
-        self.position += 1;
-        logits(&outputs)
+        let word = words(&[id]);
+        let function = self.run(|executor, position| {
+            executor.run(DECODE, &[i32_view(&[1, 1], &word), i32_view(&[1], &words(&[position as u32]))])
+        })?;
+        self.tokens.push(id);
+        logits(&Outputs::new(&*self.executor, function))
+    }
+
+    /// Runs a function of the model after the tokens so far, of the executor or, where its GPU fails, of another.
+    fn run(&mut self, run: impl Fn(&mut dyn Execute, usize) -> Result<usize>) -> Result<usize> {
+        let position = self.tokens.len();
+        let outcome = run(&mut *self.executor, position);
+        let Err(error @ Error::Gpu(_)) = &outcome else { return outcome };
+        let Some(fallback) = self.fallback.take() else { return outcome };
+        let mut executor = fallback(error)?;
+        make_caches(&mut *executor, self.context)?;
+        if let Some(last) = position.checked_sub(1) {
+            prefill(&mut *executor, 0, &self.tokens, &[last])?;
+        }
+        self.executor = executor;
+        run(&mut *self.executor, position)
     }
 
     fn room(&self, tokens: usize) -> Result<()> {
-        if self.position + tokens <= self.context {
+        if self.tokens.len() + tokens <= self.context {
             return Ok(());
         }
         Err(Error::Context(format!(
             "the context of {} tokens is full: {} are in it and {tokens} more were asked for; raise --ctx",
-            self.context, self.position
+            self.context,
+            self.tokens.len()
         )))
     }
+}
+
+/// Makes the caches of a model for `context` positions.
+fn make_caches(executor: &mut dyn Execute, context: usize) -> Result<()> {
+    let capacity = context.max(1).next_multiple_of(CAPACITY_STEP);
+    let extent = |d: &kforge_program::Expr| d.as_const().and_then(|d| usize::try_from(d).ok()).unwrap_or(capacity);
+    let globals = executor.program().globals.iter().filter(|g| g.mutable);
+    let states: Vec<(String, Vec<usize>)> =
+        globals.map(|g| (g.name.clone(), g.ty.dims.iter().map(extent).collect())).collect();
+    states.into_iter().try_for_each(|(name, dims)| executor.make_state(&name, &dims))
+}
+
+/// Calls `prefill`; gives the function's number.
+fn prefill(executor: &mut dyn Execute, position: usize, ids: &[u32], rows: &[usize]) -> Result<usize> {
+    let position = words(&[position as u32]);
+    let rows_bytes = words(&rows.iter().map(|r| *r as u32).collect::<Vec<_>>());
+    let ids_bytes = words(ids);
+    let (ids_dims, rows_dims) = ([1, ids.len()], [rows.len()]);
+    let inputs = [i32_view(&ids_dims, &ids_bytes), i32_view(&[1], &position), i32_view(&rows_dims, &rows_bytes)];
+    executor.run(PREFILL, &inputs)
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! of this machine the results must be the reference's within a tolerance, and the same bytes on 1, 2 and 4 threads; and on
 //! its GPU (a software one will do), with all that the adapter has and with no more than every adapter has.
 
+use crate::browser;
 use kforge_dialect::Interpreter;
 use kforge_lowering::{
     compile::{self, Compiled, Options, Target},
@@ -245,6 +246,7 @@ impl Suite {
         let translated = compile::translate_gpu(&self.text_of(|i| !refused.contains(&i)), &pipeline);
         let (program, shaders) = translated.unwrap_or_else(|e| panic!("{adapter}: {e}"));
         shaders.iter().for_each(check_writers);
+        browser::check(&shaders);
         let shaders: Vec<_> = shaders.iter().map(Shader::to_program).collect();
         let executor = gpu::Executor::new(gpu(), program, &shaders);
         let mut executor = executor.unwrap_or_else(|e| panic!("{adapter}: {e}"));
@@ -300,6 +302,18 @@ impl Suite {
             let agree = |i| agree(&self.cases[i], &unfused[i], &expected[i]);
             self.each_case(isa, |i| agree(i).map_err(|message| format!("unfused: {message}")))
         });
+    }
+
+    /// Compares fused kernels with the reference on this machine's GPU, with what each of `adapters` says.
+    ///
+    /// # Panics
+    /// If a result is outside its tolerance.
+    pub fn check_adapters(&self, adapters: &[Adapter]) {
+        let inputs = self.inputs();
+        let expected = self.reference(&inputs);
+        let check = |adapter: &Adapter| self.check_gpu(*adapter, Fusions::ALL, &inputs, &expected);
+        let failures: String = adapters.iter().map(check).collect();
+        assert!(failures.is_empty(), "compiled code is wrong\n{failures}");
     }
 
     /// Checks fused kernels, and what else `more` says of an instruction set and what is expected and given.

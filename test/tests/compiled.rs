@@ -15,6 +15,8 @@ mod fused;
 mod ops;
 #[path = "compiled/perf.rs"]
 mod perf;
+#[path = "compiled/pieces.rs"]
+mod pieces;
 #[path = "compiled/program.rs"]
 mod program;
 #[path = "compiled/random.rs"]

@@ -42,8 +42,8 @@ gpu.module @m {
     // CHECK-NEXT: let [[INF:v.*]] = 0xff800000u;
     // CHECK-NEXT: let {{v.*}} = vec2<f32>(1.0f, bitcast<f32>([[INF]]));
     %some = arith.constant dense<[1.0, 0xFF800000]> : vector<2xf32>
-    // CHECK-NEXT: let {{v.*}} = {{v.*}} + vec4<f32>(1.0f, -0.0f, 1e-45f, 16777216.0f);
-    %each = arith.constant dense<[1.0, -0.0, 1.0e-45, 16777216.0]> : vector<4xf32>
+    // CHECK-NEXT: let {{v.*}} = {{v.*}} + vec4<f32>(1.0f, -0.0f, 1e-45f, -3.4028234663852886e38f);
+    %each = arith.constant dense<[1.0, -0.0, 1.0e-45, -3.40282347e+38]> : vector<4xf32>
     %7 = arith.addf %infs, %each : vector<4xf32>
     // CHECK-NEXT: let {{v.*}} = {{v.*}}.x;
     %8 = vector.extract %some[0] : f32 from vector<2xf32>

@@ -10,8 +10,8 @@
 // CHECK: f16 {{.*}} {{ok|missing}}
 // CHECK: subgroups {{.*}} {{ok|missing}}
 // CHECK: timestamps {{.*}} {{ok|missing}}
-// CHECK: cooperative matrices
-// CHECK: pipeline cache
+// CHECK: cooperative matrices {{.*}} {{ok|missing}}
+// CHECK: pipeline cache {{.*}} {{ok|missing}}
 
 // JSON: "number": 0
 // JSON: "name": "{{.+}}"

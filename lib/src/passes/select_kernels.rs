@@ -53,7 +53,7 @@ pub static INFO: PassInfo = PassInfo {
         },
         OptionInfo {
             name: "adapter",
-            summary: "What a GPU has: f16, subgroups32, matrices, and threads and bytes of a workgroup as 256x16384, joined by +",
+            summary: "What a GPU has: f16, subgroups32, matrices, threads and bytes of a workgroup as 256x16384, and buffers of a shader and their bytes as bindings8x134217728, joined by +",
             default: OptionValue::Text(""),
         },
         OptionInfo {

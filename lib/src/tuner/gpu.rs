@@ -250,7 +250,15 @@ mod tests {
     use super::*;
     use crate::{isa::Isa, tuner::product::Section};
 
-    const H100: Adapter = Adapter { f16: true, subgroups: 32, matrices: true, threads: 1024, workgroup_bytes: 49152 };
+    const H100: Adapter = Adapter {
+        f16: true,
+        subgroups: 32,
+        matrices: true,
+        threads: 1024,
+        workgroup_bytes: 49152,
+        bindings: 1 << 19,
+        binding_bytes: 1 << 31,
+    };
 
     fn product(family: Family, rows: usize, roots: usize, columns: usize, adapter: Adapter) -> Product {
         Product {

@@ -8,12 +8,14 @@
 pub mod arena;
 pub mod expr;
 pub mod layout;
+pub mod pieces;
 pub mod shader;
 pub mod types;
 pub mod verify;
 
 pub use expr::{Expr, Symbols};
 pub use layout::Layout;
+pub use pieces::Pieces;
 pub use shader::Shader;
 pub use types::{Dim, Element, TensorType};
 
@@ -29,10 +31,20 @@ pub struct Program {
     /// Entry points of the object that lowering made beside this program.
     pub kernels: Vec<Kernel>,
     pub functions: Vec<Function>,
+    /// Of a GPU: bytes that a kernel binds as one buffer. It has a binding for each of the [`Pieces`] of a weight.
+    pub binding_bytes: Option<usize>,
 }
 
 impl Program {
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
+
+    /// The pieces of a global or input; `None` of a tensor that lies in one buffer.
+    ///
+    /// # Errors
+    /// If it cannot be split so that each fits.
+    pub fn pieces(&self, ty: &TensorType, layout: Layout) -> Result<Option<Pieces>, String> {
+        self.binding_bytes.map_or(Ok(None), |limit| Pieces::of(ty, layout, limit))
+    }
 
     /// The function called `name`.
     pub fn function(&self, name: &str) -> Option<&Function> {

@@ -209,6 +209,8 @@ impl fmt::Display for Literal {
             // Its digits alone are out of range: WGSL reads the sign as an operator.
             Literal::Int(i32::MIN) => write!(f, "i32(-2147483648)"),
             Literal::Int(value) => write!(f, "{value}i"),
+            // The shortest decimal of the greatest f32 is a little more than it, which a browser refuses.
+            Literal::F32(value) if value.abs() == f32::MAX => write!(f, "{:?}f", f64::from(*value)),
             Literal::F32(value) => write!(f, "{value:?}f"),
             Literal::F16(value) => write!(f, "{value:?}h"),
         }

@@ -137,6 +137,17 @@ impl Adapter {
         self.limits().max_compute_workgroup_storage_size as usize
     }
 
+    /// Storage buffers that a shader can have.
+    pub fn bindings(&self) -> usize {
+        self.limits().max_storage_buffers_per_shader_stage as usize
+    }
+
+    /// Bytes of a storage buffer at most, within what an offset of 32 bits reaches.
+    pub fn binding_bytes(&self) -> usize {
+        let limits = self.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(u64::from(u32::MAX)) as usize
+    }
+
     /// What tells the code and the timings of this adapter from those of others.
     pub fn identity(&self) -> String {
         let info = &self.info;

@@ -12,8 +12,8 @@ use crate::{
     cache::Cache,
     check::check_values,
 };
-use kforge_program::{Buffer, Function, Layout, Program, Shader};
-use std::{io, ops::Range, sync::mpsc, thread, time::Duration};
+use kforge_program::{Buffer, Function, Layout, Program, Shader, TensorType};
+use std::{io, ops::Range, slice, sync::mpsc, thread, time::Duration};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
     BindingType, BufferBinding, BufferBindingType, BufferDescriptor, BufferUsages, CommandBuffer, CommandEncoder,
@@ -25,6 +25,8 @@ use wgpu::{
 
 /// Most workgroups along an axis.
 const GRID: u64 = 65535;
+/// What makes an activation smaller.
+const ROWS: &str = "give fewer rows at once, or a shorter prompt";
 /// Most timestamps of a query set.
 const QUERIES: usize = 4096;
 
@@ -54,7 +56,8 @@ struct Kernel {
 /// A global with a value.
 struct Global {
     dims: Vec<usize>,
-    buffer: wgpu::Buffer,
+    /// One, or the pieces of a weight.
+    buffers: Vec<wgpu::Buffer>,
     bytes: usize,
 }
 
@@ -62,7 +65,8 @@ struct Global {
 #[derive(Default)]
 struct Bound {
     symbols: Option<Vec<i64>>,
-    inputs: Vec<wgpu::Buffer>,
+    /// For each input its one buffer, or the pieces of a weight.
+    inputs: Vec<Vec<wgpu::Buffer>>,
     shapes: Vec<Vec<usize>>,
     dispatches: Vec<Dispatch>,
     /// Of each result that is read back, its bytes among those that are.
@@ -152,13 +156,12 @@ impl Executor {
         Ok(())
     }
 
-    /// Memory of so many bytes, whole fours of words, zeroed.
-    fn buffer(&self, label: &str, bytes: usize) -> Result<wgpu::Buffer> {
+    /// Memory of so many bytes, whole fours of words, zeroed; `fix` says what makes it less.
+    fn buffer(&self, label: &str, bytes: usize, fix: &str) -> Result<wgpu::Buffer> {
         let size = (bytes.max(16) as u64).next_multiple_of(16);
-        let limits = self.gpu.adapter.limits();
-        let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        if size > most {
-            return Err(Error::Gpu(format!("'{label}' has {size} bytes, and the adapter binds {most} at most")));
+        let most = self.binding_bytes();
+        if size > most as u64 {
+            return Err(Error::Gpu(format!("{label} has {size} bytes, and the adapter binds {most} at once; {fix}")));
         }
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = self.gpu.device.create_buffer(&BufferDescriptor {
@@ -169,6 +172,30 @@ impl Executor {
         });
         self.gpu.check()?;
         Ok(buffer)
+    }
+
+    /// Bytes that are bound as one buffer at most: what the program was compiled for, within what the adapter has.
+    fn binding_bytes(&self) -> usize {
+        let most = self.gpu.adapter.binding_bytes();
+        self.program.binding_bytes.map_or(most, |bytes| bytes.min(most))
+    }
+
+    /// The buffers of a global or input: one, or one for each piece of a weight.
+    fn buffers(&self, label: &str, ty: &TensorType, layout: Layout, bytes: usize) -> Result<Vec<wgpu::Buffer>> {
+        let Some(pieces) = self.program.pieces(ty, layout).map_err(Error::Program)? else {
+            return Ok(vec![self.buffer(label, bytes, ROWS)?]);
+        };
+        let piece = |i: usize| self.buffer(label, bytes.saturating_sub(i * pieces.bytes).min(pieces.bytes), ROWS);
+        (0..pieces.count).map(piece).collect()
+    }
+
+    /// Writes bytes into buffers one after another.
+    fn write_all(&self, buffers: &[wgpu::Buffer], mut bytes: &[u8]) {
+        for buffer in buffers {
+            let (piece, rest) = bytes.split_at(bytes.len().min(buffer.size() as usize));
+            self.write(buffer, piece);
+            bytes = rest;
+        }
     }
 
     /// Writes bytes, padded to whole words.
@@ -199,15 +226,15 @@ impl Executor {
             self.functions[index] = bound;
         }
         let bound = &self.functions[index];
-        for ((port, input), buffer) in function.inputs.iter().zip(inputs).zip(&bound.inputs) {
+        for ((port, input), buffers) in function.inputs.iter().zip(inputs).zip(&bound.inputs) {
             if port.layout == Layout::RowMajor {
-                self.write(buffer, input.bytes);
+                self.write_all(buffers, input.bytes);
                 continue;
             }
             let symbols = bound.symbols.as_deref().unwrap_or_default();
             let mut packed = vec![0; layout_bytes(&port.ty.bytes(port.layout), symbols)?];
             pack(port.layout, *input, &mut packed)?;
-            self.write(buffer, &packed);
+            self.write_all(buffers, &packed);
         }
         Ok(())
     }
@@ -217,22 +244,23 @@ impl Executor {
         let size = |expr: &kforge_program::Expr| layout_bytes(expr, &symbols);
         let mut inputs = vec![];
         for port in &function.inputs {
-            inputs.push(self.buffer(&port.name, size(&port.ty.bytes(port.layout))?)?);
+            let label = format!("the input '{}'", port.name);
+            inputs.push(self.buffers(&label, &port.ty, port.layout, size(&port.ty.bytes(port.layout))?)?);
         }
         let mut outputs = vec![];
         for (i, output) in function.outputs.iter().enumerate() {
             let own = output.buffer == Buffer::Output(i);
             let bytes = if own { size(&output.ty.bytes(Layout::RowMajor))? } else { 0 };
-            outputs.push(self.buffer("result", bytes)?);
+            outputs.push(self.buffer(&format!("result {i}"), bytes, ROWS)?);
         }
         let locals = self.locals(function, &symbols)?;
         let shapes = bind::result_shapes(function, &symbols)?;
         let place = |buffer: Buffer| match buffer {
-            Buffer::Input(i) => Ok(&inputs[i]),
-            Buffer::Output(i) => Ok(&outputs[i]),
-            Buffer::Local(i) => Ok(&locals[i]),
+            Buffer::Input(i) => Ok(&inputs[i][..]),
+            Buffer::Output(i) => Ok(slice::from_ref(&outputs[i])),
+            Buffer::Local(i) => Ok(slice::from_ref(&locals[i])),
             Buffer::Global(i) => match &self.globals[i] {
-                Some(global) => Ok(&global.buffer),
+                Some(global) => Ok(&global.buffers[..]),
                 None => Err(format!("the global '{}' has no value", self.program.globals[i].name)),
             },
         };
@@ -271,8 +299,11 @@ impl Executor {
         let mut dispatches = vec![];
         for (launch, grid, offset, bytes) in planned {
             let mut entries = vec![];
-            for (binding, buffer) in launch.buffers.iter().enumerate() {
-                entries.push(BindGroupEntry { binding: binding as u32, resource: place(*buffer)?.as_entire_binding() });
+            for buffer in &launch.buffers {
+                for buffer in place(*buffer)? {
+                    entries
+                        .push(BindGroupEntry { binding: entries.len() as u32, resource: buffer.as_entire_binding() });
+                }
             }
             entries.push(BindGroupEntry {
                 binding: entries.len() as u32,
@@ -298,7 +329,10 @@ impl Executor {
             let bytes = output.ty.element.tensor_bytes(dims).filter(|_| layout == Layout::RowMajor);
             results.push(bytes.map(|bytes| end..end + bytes));
             if let Some(bytes) = bytes {
-                sources.push((place(output.buffer)?.clone(), bytes));
+                let [buffer] = place(output.buffer)? else {
+                    return Err(CallError::Message("a result is no weight in several buffers".into()));
+                };
+                sources.push((buffer.clone(), bytes));
                 end += bytes.next_multiple_of(4);
             }
         }
@@ -323,7 +357,7 @@ impl Executor {
                     buffer.clone()
                 }
                 None => {
-                    let buffer = self.buffer("intermediate", bytes)?;
+                    let buffer = self.buffer("an intermediate", bytes, ROWS)?;
                     pool.push((buffer.clone(), local.last));
                     buffer
                 }
@@ -421,14 +455,13 @@ impl Kernels {
             return Err(Error::Program("there must be a shader for each kernel".into()));
         }
         for (kernel, shader) in program.kernels.iter().zip(shaders) {
-            let fits = kernel.name == shader.kernel
-                && kernel.params.len() == shader.writable.len()
-                && kernel.scalars == shader.scalars
-                && kernel.params.iter().zip(&shader.writable).all(|(access, writable)| access.writes() || !writable);
-            if !fits {
+            if kernel.name != shader.kernel || kernel.scalars != shader.scalars {
                 return Err(Error::Program(format!("the shader '{}' is not of '{}'", shader.kernel, kernel.name)));
             }
             check_needs(gpu, shader)?;
+        }
+        for function in &program.functions {
+            check_bindings(&program, function, shaders).map_err(Error::Program)?;
         }
         let kernels: Vec<Kernel> = thread::scope(|scope| {
             let threads: Vec<_> =
@@ -480,6 +513,31 @@ impl Read {
         self.staging.unmap();
         Ok(())
     }
+}
+
+/// Whether the shaders of a function's launches have a binding for each buffer of theirs, and write to none that is not
+/// written.
+fn check_bindings(program: &Program, function: &Function, shaders: &[Shader]) -> Result<(), String> {
+    for launch in &function.launches {
+        let (kernel, shader) = (&program.kernels[launch.kernel], &shaders[launch.kernel]);
+        let mut writes = vec![];
+        for (buffer, access) in launch.buffers.iter().zip(&kernel.params) {
+            let pieces = match *buffer {
+                Buffer::Input(i) => program.pieces(&function.inputs[i].ty, function.inputs[i].layout)?,
+                Buffer::Global(i) => program.pieces(&program.globals[i].ty, program.globals[i].layout)?,
+                Buffer::Output(_) | Buffer::Local(_) => None,
+            };
+            writes.extend(vec![access.writes(); pieces.map_or(1, |pieces| pieces.count)]);
+        }
+        let mut bound = writes.iter().zip(&shader.writable);
+        if writes.len() != shader.writable.len() || bound.any(|(writes, writable)| *writable && !writes) {
+            return Err(format!(
+                "the shader '{}' has not the buffers of a launch in '{}'",
+                shader.kernel, function.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the adapter has what a shader needs.
@@ -559,18 +617,18 @@ impl Execute for Executor {
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let (dims, bytes) = bind::weight_bytes(global, &weight).map_err(fail)?;
-        let buffer = self.buffer(name, bytes)?;
+        let buffers = self.buffers(&format!("the weight '{name}'"), &global.ty, global.layout, bytes)?;
         if global.layout == Layout::RowMajor {
-            self.write(&buffer, weight.bytes);
+            self.write_all(&buffers, weight.bytes);
         } else {
             let mut packed = vec![0; bytes];
             pack(global.layout, weight, &mut packed).map_err(fail)?;
-            self.write(&buffer, &packed);
+            self.write_all(&buffers, &packed);
         }
         // What is written waits in memory of the host until it is submitted.
         self.gpu.queue.submit([]);
         self.gpu.check()?;
-        self.globals[index] = Some(Global { dims, buffer, bytes });
+        self.globals[index] = Some(Global { dims, buffers, bytes });
         self.functions.iter_mut().for_each(|bound| *bound = Bound::default());
         Ok(())
     }
@@ -579,8 +637,9 @@ impl Execute for Executor {
         let index = bind::global(&self.program, name)?;
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let bytes = bind::state_bytes(&self.program.globals[index], dims).map_err(fail)?;
-        let buffer = self.buffer(name, bytes)?;
-        self.globals[index] = Some(Global { dims: dims.to_vec(), buffer, bytes });
+        let fix = "give it fewer positions (--ctx)";
+        let buffers = vec![self.buffer(&format!("the state '{name}'"), bytes, fix)?];
+        self.globals[index] = Some(Global { dims: dims.to_vec(), buffers, bytes });
         self.functions.iter_mut().for_each(|bound| *bound = Bound::default());
         Ok(())
     }
@@ -588,7 +647,10 @@ impl Execute for Executor {
     fn read_state(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let index = self.program.globals.iter().position(|g| g.name == name && g.mutable);
         let Some(global) = index.and_then(|index| self.globals[index].as_ref()) else { return Ok(None) };
-        let mut read = self.read(vec![(global.buffer.clone(), global.bytes)])?;
+        let [buffer] = &global.buffers[..] else {
+            return Err(Error::Program(format!("the state '{name}' lies in several buffers")));
+        };
+        let mut read = self.read(vec![(buffer.clone(), global.bytes)])?;
         let mut encoder = self.encoder();
         read.copy(&mut encoder);
         self.gpu.queue.submit([encoder.finish()]);

@@ -10,9 +10,10 @@ use kforge_passes::{
         llama::{Phase, Returns},
     },
 };
+use kforge_program::Program;
 use kforge_reference::Tensor;
 use kforge_runtime::{
-    Decoder, Execute, Executor, cache, gpu,
+    Decoder, Error, Execute, Executor, KernelTime, Result, View, cache, gpu,
     sample::{Sampler, Sampling},
 };
 use kforge_test::run::{self, THREADS, isas, near, reference_element, skip};
@@ -21,7 +22,10 @@ use kforge_tools::{
     reference::{self, Limits, Outcome},
 };
 use safetensors::{Dtype, tensor::TensorView};
-use std::{path::Path, sync::OnceLock};
+use std::{
+    path::Path,
+    sync::{OnceLock, mpsc},
+};
 
 /// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
 const TOLERANCE: f32 = 1e-3;
@@ -97,6 +101,93 @@ fn same_logits(actual: &[f32], expected: &[f32], what: &str) {
         actual.iter().zip(expected).all(|(a, e)| a.to_bits() == e.to_bits()),
         "{what}: a logit is off by {error}, not the same bits"
     );
+}
+
+/// An executor whose GPU fails at call number `calls`, the first being 0.
+struct Failing {
+    inner: Box<dyn Execute>,
+    calls: usize,
+}
+
+impl Execute for Failing {
+    fn program(&self) -> &Program {
+        self.inner.program()
+    }
+    fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
+        self.inner.set_weight(name, weight)
+    }
+    fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
+        self.inner.make_state(name, dims)
+    }
+    fn read_state(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.inner.read_state(name)
+    }
+    fn run(&mut self, name: &str, inputs: &[View]) -> Result<usize> {
+        let lost = || Error::Gpu("the device was lost: a test".into());
+        self.calls = self.calls.checked_sub(1).ok_or_else(lost)?;
+        self.inner.run(name, inputs)
+    }
+    fn result(&self, function: usize, index: usize) -> Option<View<'_>> {
+        self.inner.result(function, index)
+    }
+    fn rerun(&mut self, name: &str, times: u64) -> Result<()> {
+        self.inner.rerun(name, times)
+    }
+    fn start_profile(&mut self) -> Result<()> {
+        self.inner.start_profile()
+    }
+    fn end_profile(&mut self) -> Option<Vec<KernelTime>> {
+        self.inner.end_profile()
+    }
+    fn machine(&self) -> String {
+        self.inner.machine()
+    }
+    fn is_gpu(&self) -> bool {
+        true
+    }
+    fn threads(&self) -> usize {
+        1
+    }
+}
+
+/// Where the device is lost, another executor reads the tokens so far and goes on, with the same bits as if it had been
+/// there from the start.
+#[test]
+fn another_executor_goes_on_where_the_gpu_fails() {
+    let (model, compiled) = tiny();
+    let compiled = &compiled[0].1;
+    let ids = tokens(12, model.checkpoint.config().vocab);
+    let executor = || -> Box<dyn Execute> {
+        Box::new(Executor::new(compiled.program.clone(), &compiled.object, 1).expect("the object loads"))
+    };
+    let failing = |calls| model.decoder_on(Box::new(Failing { inner: executor(), calls }), ids.len());
+    for calls in 0..9 {
+        let mut expected = model.decoder(compiled, 1, ids.len());
+        let (sender, warnings) = mpsc::channel();
+        let mut other = executor();
+        set_weights(&mut *other, &model.checkpoint, |_| ()).expect("the weights fit");
+        let mut actual = failing(calls).with_fallback(Box::new(move |error| {
+            sender.send(error.to_string()).expect("the test listens");
+            Ok(other)
+        }));
+        let what = |position| format!("lost at call {calls}, {position} tokens");
+        let prompt = actual.prefill(&ids[..4]).expect("a prompt").values.to_vec();
+        same_logits(&prompt, expected.prefill(&ids[..4]).expect("a prompt").values, &what(4));
+        for (i, id) in ids.iter().enumerate().skip(4) {
+            let step = actual.decode(*id).expect("a token").values.to_vec();
+            same_logits(&step, expected.decode(*id).expect("a token").values, &what(i + 1));
+            assert_eq!(actual.position(), i + 1);
+        }
+        assert_eq!(warnings.try_iter().collect::<Vec<_>>(), ["the GPU: the device was lost: a test"], "{calls}");
+    }
+    // Without another, and where it is no GPU that failed, the error is the caller's.
+    let mut alone = failing(1);
+    alone.prefill(&ids[..4]).expect("a prompt");
+    let error = alone.decode(ids[4]).expect_err("there is no other").to_string();
+    assert_eq!(error, "the GPU: the device was lost: a test");
+    let mut full = failing(9).with_fallback(Box::new(|_| panic!("no GPU has failed")));
+    full.prefill(&ids).expect("a prompt that fills the context");
+    assert!(full.decode(0).expect_err("no room").to_string().starts_with("the context of 12 tokens is full"));
 }
 
 /// Largest difference of a logit on a GPU, whose sums have an order for each kernel: of a GEMV, which decodes, and of a GEMM.

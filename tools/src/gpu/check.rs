@@ -2,13 +2,15 @@
 
 use anyhow::{Result, bail};
 use half::f16;
-use kforge_lowering::compile;
+use kforge_lowering::compile::{self, GpuCompiled, Options};
+use kforge_passes::adapter::Adapter;
 use kforge_program::Element;
 use kforge_runtime::{
     Execute, View,
+    cache::Cache,
     gpu::{Executor, Gpu},
 };
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 /// A feature with a test kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Check {
     F16,
     Subgroups,
     Timestamps,
+    Matrices,
+    PipelineCache,
 }
 
 impl Check {
@@ -30,6 +34,8 @@ impl Check {
             Check::F16 => halves(gpu),
             Check::Subgroups => subgroups(gpu),
             Check::Timestamps => timestamps(gpu),
+            Check::Matrices => matrices(gpu),
+            Check::PipelineCache => pipeline_cache(gpu),
         }
     }
 }
@@ -41,7 +47,11 @@ fn number(i: usize) -> usize {
 
 /// One call of `main` on elements of a type: the bytes of each result.
 fn call(executor: &mut dyn Execute, dims: &[usize], element: Element, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let outputs = executor.call("main", &[View { dims, element, bytes }])?;
+    call_all(executor, &[View { dims, element, bytes }])
+}
+
+fn call_all(executor: &mut dyn Execute, inputs: &[View]) -> Result<Vec<Vec<u8>>> {
+    let outputs = executor.call("main", inputs)?;
     Ok((0..outputs.len()).filter_map(|i| Some(outputs.get(i)?.bytes.to_vec())).collect())
 }
 
@@ -101,10 +111,79 @@ fn subgroups(gpu: &Gpu) -> Result<()> {
     equal(neighbours.into_iter().zip((0..).map(|i| i ^ 1)), |a, e| a == e)
 }
 
+/// M, N and K of a product that is a few matrices each way.
+const MATRICES: [usize; 3] = [48, 80, 64];
+/// `f16` factors, the result in f16 too.
+const PRODUCT: &str = include_str!("checks/matrices.mlir");
+
+/// The kernel of cooperative matrices that `adapter` gets, and whether there is one.
+fn matrix_kernel(adapter: Adapter) -> Result<GpuCompiled> {
+    let compiled = compile::compile_gpu(PRODUCT, adapter, Options::default())?;
+    match &compiled.shaders[..] {
+        [shader] if shader.cooperative_matrices => Ok(compiled),
+        _ => bail!("the product was compiled without them"),
+    }
+}
+
+fn matrices(gpu: &Gpu) -> Result<()> {
+    let compiled = matrix_kernel(super::features(&gpu.adapter))?;
+    let mut executor = Executor::new(gpu.clone(), compiled.program, &compiled.shaders)?;
+    let [m, n, k] = MATRICES;
+    // Small whole numbers: their sums are exact in f32, and below 2048 in f16.
+    let factor = |length: usize, step: usize| (0..length).map(|i| number(i * step) % 7).collect::<Vec<_>>();
+    let (x, w) = (factor(m * k, 1), factor(n * k, 3));
+    let bytes = |values: &[usize]| -> Vec<u8> {
+        values.iter().flat_map(|value| f16::from_f32(*value as f32 - 3.0).to_le_bytes()).collect()
+    };
+    let (x_bytes, w_bytes) = (bytes(&x), bytes(&w));
+    let view = |dims, bytes| View { dims, element: Element::F16, bytes };
+    let results = call_all(&mut executor, &[view(&[m, k], &x_bytes), view(&[n, k], &w_bytes)])?;
+    let actual = results[0].as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
+    let product = |(row, column): (usize, usize)| -> f32 {
+        (0..k).map(|i| (x[row * k + i] as f32 - 3.0) * (w[column * k + i] as f32 - 3.0)).sum()
+    };
+    let expected = (0..m).flat_map(|row| (0..n).map(move |column| (row, column))).map(product);
+    equal(actual.zip(expected), |a, e| a == e)
+}
+
+/// What the driver made of a shader in one executor is taken by the next, and computes the same.
+fn pipeline_cache(gpu: &Gpu) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let cache = Cache::new(directory.path().to_owned());
+    for _ in 0..2 {
+        let compiled = compile::compile_gpu_with(include_str!("checks/f32.mlir"), "")?;
+        let (mut executor, kept) = Executor::with_cache(gpu.clone(), compiled.program, &compiled.shaders, &cache)?;
+        kept?;
+        f32_call(&mut executor)?;
+        if fs::read_dir(directory.path())?.next().is_none() {
+            bail!("the driver gave nothing to keep");
+        }
+    }
+    Ok(())
+}
+
 /// Pairs of what a GPU and the CPU have, element by element.
 fn equal<T: Copy + std::fmt::Display>(pairs: impl Iterator<Item = (T, T)>, same: impl Fn(T, T) -> bool) -> Result<()> {
     match pairs.enumerate().find(|(_, (actual, expected))| !same(*actual, *expected)) {
         Some((i, (actual, expected))) => bail!("element {i} is {actual}, not {expected}"),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kforge_lowering::to_wgsl::check;
+
+    /// Few machines multiply matrices; every naga reads the shader.
+    #[test]
+    fn the_kernel_of_matrices_is_one() {
+        let adapter = Adapter { f16: true, subgroups: 32, matrices: true, ..Adapter::default() };
+        matrix_kernel(adapter).expect("a product of f16");
+        let pipeline = compile::gpu_pipeline(adapter, Options::default());
+        let (_, shaders) = compile::translate_gpu(PRODUCT, &pipeline).expect("a product of f16");
+        check::validate(&shaders[0]).expect("valid WGSL").spirv().expect("SPIR-V");
+        let error = matrix_kernel(Adapter::default()).expect_err("no f16").to_string();
+        assert!(error.contains("which no kernel of this GPU can store"), "{error}");
     }
 }

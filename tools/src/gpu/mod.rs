@@ -42,6 +42,8 @@ pub fn features(adapter: &Adapter) -> adapter::Adapter {
         matrices: adapter.has_matrices(),
         threads: adapter.threads(),
         workgroup_bytes: adapter.workgroup_bytes(),
+        bindings: adapter.bindings(),
+        binding_bytes: adapter.binding_bytes(),
     }
 }
 

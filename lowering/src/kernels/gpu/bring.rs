@@ -63,7 +63,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         let weight = |root: &OperationRef<'c, 'a>| {
             let (operand, (_, rows, columns)) = self.linear.stored(*root)?;
             let kind = self.kinds.of(operand).expect("every root's weight has a kind");
-            Ok(Weight { kind, rows, columns, buffer: self.buffers[operand] })
+            Ok(Weight::new(kind, (rows, columns), operand, self.workgroup, self.buffers))
         };
         section.roots.iter().map(weight).collect()
     }

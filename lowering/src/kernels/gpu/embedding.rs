@@ -43,7 +43,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     buffers[ids].0 = buffer_type(of.module, of.adapter, of.module.int(32), false);
     let threads = THREADS.min(of.adapter.threads);
     Declaration { name: of.name, buffers, scalars: 1, shared: vec![], threads, subgroups: of.adapter.subgroups }
-        .build(of.module, |e, workgroup| {
+        .build_in_pieces(of.pieces, of.module, |e, workgroup| {
             let all = of.buffers(e, &workgroup.buffers);
             let (task, output) = (workgroup.task, all[2]);
             let id = e.cast("arith.index_cast", e.load(all[ids].memref, &[task]), e.index());
@@ -56,7 +56,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                 });
                 return Ok(());
             };
-            let weight = Weight { kind, rows: 0, columns: width, buffer: all[table] };
+            let weight = Weight::new(kind, (0, width), table, workgroup, &all);
             let (group, lane) = e.div_rem_c(row, LANES);
             let (four, lane) = e.div_rem_c(lane, 4);
             let along = kind.width() / kind.count();

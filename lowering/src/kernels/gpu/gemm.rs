@@ -50,7 +50,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         threads: tile.threads(of.adapter),
         subgroups: of.adapter.subgroups,
     };
-    declaration.build(of.module, |e, workgroup| {
+    declaration.build_in_pieces(of.pieces, of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let bring =

@@ -63,7 +63,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         threads,
         subgroups: of.adapter.subgroups,
     }
-    .build(of.module, |e, workgroup| {
+    .build_in_pieces(of.pieces, of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let parts = Parts { across, count: parts, most };
         let kernel = Gemv { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, parts };
@@ -233,7 +233,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
     fn weight(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, Weight<'c, 'a>> {
         let (operand, (_, rows, columns)) = self.linear.stored(root)?;
         let kind = self.kinds.of(operand).expect("every root's weight has a kind");
-        Ok(Weight { kind, rows, columns, buffer: self.buffers[operand] })
+        Ok(Weight::new(kind, (rows, columns), operand, self.workgroup, self.buffers))
     }
 
     /// This thread's part of the sums of each weight, row and four of rows.

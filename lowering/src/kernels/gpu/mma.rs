@@ -52,7 +52,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let buffers = parameters(&of, &linear, &kinds, true, by_fours);
     let (threads, subgroups) = (tile.threads(of.adapter), of.adapter.subgroups);
     let declaration = Declaration { name: of.name, buffers, scalars: 1, shared, threads, subgroups };
-    declaration.build(of.module, |e, workgroup| {
+    declaration.build_in_pieces(of.pieces, of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let bring =

@@ -21,11 +21,12 @@ mod workgroup;
 
 use crate::{
     emit::{Emitter, V},
-    group::{Group, Result, Signature, element},
+    extract::tensor_type,
+    group::{Group, Result, Signature, dims, element},
 };
 use buffer::{Buffer, buffer_type};
 use kforge_passes::adapter::Adapter;
-use kforge_program::Access;
+use kforge_program::{Access, Expr, Layout, Pieces};
 use melior::ir::{Type, Value, ValueLike};
 
 /// Appends the kernel of `group` to a `gpu.module`'s body as `name`.
@@ -44,7 +45,8 @@ pub fn generate<'c, 'a>(
             format!("has a tensor in the layout {layout}, which no kernel of a GPU reads; use --numerics exact and a cache of f32 or f16"),
         ));
     }
-    let of = Target { group, module: &module.with_lanes(1), name, adapter };
+    let pieces = pieces(group, adapter)?;
+    let of = Target { group, module: &module.with_lanes(1), name, adapter, pieces: &pieces };
     match group.kernel.as_str() {
         "gemv" => linear::generate(of),
         "gemm" => gemm::generate(of),
@@ -65,6 +67,47 @@ pub fn generate<'c, 'a>(
     }
 }
 
+/// The pieces of each operand of a group, where it is a weight that lies in several buffers. In `rows16` are only weights
+/// that the executor is given, and only linear layers and embeddings read it.
+///
+/// # Errors
+/// If an operand or result of a known size is larger than a buffer and is not split.
+fn pieces<'c, 'a>(group: &Group<'c, 'a>, adapter: Adapter) -> Result<'c, 'a, Vec<Option<Pieces>>> {
+    let limit = adapter.binding_bytes;
+    let pieces = |value: &Value<'c, 'a>, layout: &str, what: &str| {
+        let dims = dims(value.r#type()).into_iter().map(|d| Some(Expr::Const(i64::try_from(d?).ok()?)));
+        let ty = dims.collect::<Option<_>>().and_then(|dims| tensor_type(value.r#type(), dims));
+        let (Some(ty), Some(layout)) = (ty, Layout::from_name(layout)) else { return Ok(None) };
+        let fail =
+            |message: String| group.unsupported(group.defining_op(*value), format!("has {what} {ty}: {message}"));
+        let pieces = Pieces::of(&ty, layout, limit).map_err(fail)?;
+        match ty.bytes(layout).as_const() {
+            Some(bytes) if pieces.is_none() && bytes > limit as i64 => Err(fail(format!(
+                "it is {bytes} bytes, and the adapter binds {limit} at once; only weights of linear layers and \
+                 embeddings are split"
+            ))),
+            _ => Ok(pieces),
+        }
+    };
+    for (value, layout) in group.yields.iter().zip(&group.result_layouts) {
+        pieces(value, layout, "a result")?;
+    }
+    let operands = group.arguments.iter().zip(&group.layouts);
+    let all = operands.map(|(value, layout)| pieces(value, layout, "an operand")).collect::<Result<Vec<_>>>()?;
+    let bindings = all.iter().map(|pieces| pieces.map_or(1, |pieces| pieces.count)).sum::<usize>() + group.yields.len();
+    if all.iter().any(Option::is_some) && bindings > adapter.bindings {
+        return Err(group.unsupported(
+            None,
+            format!(
+                "takes {bindings} buffers of at most {limit} bytes with its weights split, and the adapter binds {}; \
+                 fuse less (--fuse)",
+                adapter.bindings
+            ),
+        ));
+    }
+    Ok(all)
+}
+
 /// What a kernel is generated of and for.
 #[derive(Clone, Copy)]
 struct Target<'t, 'c, 'a> {
@@ -72,6 +115,8 @@ struct Target<'t, 'c, 'a> {
     module: &'t Emitter<'c, 'a>,
     name: &'t str,
     adapter: Adapter,
+    /// Of each operand.
+    pieces: &'t [Option<Pieces>],
 }
 
 impl<'c, 'a> Target<'_, 'c, 'a> {

@@ -5,9 +5,12 @@
 //! rows of one column (eight rows of halves). So every load is whole, the activations are the same for all rows, and
 //! nothing is summed across threads before the last column.
 
-use super::buffer::Buffer;
+use super::{
+    buffer::Buffer,
+    workgroup::{Split, Workgroup},
+};
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Cmp, Emitter, V, memref_element},
     weights::Storage,
 };
 use kforge_passes::adapter::Adapter;
@@ -37,12 +40,12 @@ pub enum Kind {
 }
 
 /// A weight seen by a kernel under construction.
-#[derive(Clone, Copy)]
 pub struct Weight<'c, 'a> {
     pub kind: Kind,
     pub rows: usize,
     pub columns: usize,
-    pub buffer: Buffer<'c, 'a>,
+    buffer: Buffer<'c, 'a>,
+    split: Option<Split<'c, 'a>>,
 }
 
 /// Four rows by some columns.
@@ -121,8 +124,22 @@ impl Kind {
 }
 
 impl<'c, 'a> Weight<'c, 'a> {
+    /// The weight that is operand `operand` of a kernel.
+    pub fn new(
+        kind: Kind,
+        (rows, columns): (usize, usize),
+        operand: usize,
+        workgroup: &Workgroup<'c, 'a>,
+        buffers: &[Buffer<'c, 'a>],
+    ) -> Self {
+        Weight { kind, rows, columns, buffer: buffers[operand], split: workgroup.splits[operand].clone() }
+    }
+
     /// What `thread` of a step's threads takes of step `step` of row group `group`.
     pub fn slice(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, step: V<'c, 'a>, thread: V<'c, 'a>) -> Slice<'c, 'a> {
+        if self.split.is_some() {
+            return self.decode(e, group, step, thread, &self.fetch(e, group, step, thread));
+        }
         self.slice_of(e, group, step, thread, &|at| e.load(self.buffer.memref, &[at]))
     }
 
@@ -130,12 +147,25 @@ impl<'c, 'a> Weight<'c, 'a> {
     pub fn fetch(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, step: V<'c, 'a>, thread: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let fetched = RefCell::new(vec![]);
         // What is computed of them here is used by nobody, and goes away.
+        let Some(Split { memrefs, rows }) = &self.split else {
+            self.slice_of(e, group, step, thread, &|at| {
+                let value = e.load(self.buffer.memref, &[at]);
+                fetched.borrow_mut().push(value);
+                value
+            });
+            return fetched.into_inner();
+        };
+        let (piece, group) = e.div_rem_c(group, rows / LANES);
+        let ty = memref_element(self.buffer.memref);
+        let anything = if self.kind == Kind::Float { e.cf_like(0.0, ty) } else { e.ci_like(0, ty) };
         self.slice_of(e, group, step, thread, &|at| {
-            let value = e.load(self.buffer.memref, &[at]);
-            fetched.borrow_mut().push(value);
-            value
+            fetched.borrow_mut().push(at);
+            anything
         });
-        fetched.into_inner()
+        // All of a thread's loads under one choice of the piece.
+        let places = fetched.into_inner();
+        let load = |e: &Emitter<'c, 'a>, i: usize| places.iter().map(|at| e.load(memrefs[i], &[*at])).collect();
+        e.switch(piece, memrefs.len(), &vec![ty; places.len()], load)
     }
 
     /// [`slice`](Self::slice), of what was fetched with the same arguments.

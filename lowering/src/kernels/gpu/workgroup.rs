@@ -8,9 +8,11 @@
 //!   scf.if %task < %tasks { ... }
 //! ```
 //! A grid has 65535 workgroups along an axis at most, so tasks go along two; the last row of them may be cut off. Parameters
-//! are buffers, then scalars, then the number of tasks.
+//! are buffers, then scalars, then the number of tasks. A weight that the adapter does not bind at once is several buffers,
+//! one after another.
 
 use crate::emit::{Cmp, Emitter, V, VectorType};
+use kforge_program::Pieces;
 use melior::ir::{
     Attribute, Block, BlockLike, Location, Region, RegionLike, Type, TypeLike, ValueLike,
     attribute::{DenseI32ArrayAttribute, IntegerAttribute, StringAttribute, TypeAttribute},
@@ -47,8 +49,18 @@ pub struct Workgroup<'c, 'a> {
     /// Threads of a subgroup at least, neighbours; 0 without subgroups, or where the workgroup is no multiple of them.
     pub subgroups: usize,
     pub buffers: Vec<V<'c, 'a>>,
+    /// For each buffer, all that it is, where it is several.
+    pub splits: Vec<Option<Split<'c, 'a>>>,
     pub scalars: Vec<V<'c, 'a>>,
     pub shared: Vec<V<'c, 'a>>,
+}
+
+/// A weight in several buffers.
+#[derive(Clone)]
+pub struct Split<'c, 'a> {
+    pub memrefs: Vec<V<'c, 'a>>,
+    /// Rows of each.
+    pub rows: usize,
 }
 
 impl<'c> Declaration<'_, 'c> {
@@ -58,9 +70,26 @@ impl<'c> Declaration<'_, 'c> {
         module: &Emitter<'c, 'a>,
         body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.build_in_pieces(&[], module, body)
+    }
+
+    /// The same, buffers being several where `pieces` says so.
+    pub fn build_in_pieces<'a, E>(
+        self,
+        pieces: &[Option<Pieces>],
+        module: &Emitter<'c, 'a>,
+        body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let context = module.context;
         let named = |name: &str| Location::name(context, name, module.location);
-        let mut arguments: Vec<(Type, Location)> = self.buffers.iter().map(|(ty, name)| (*ty, named(name))).collect();
+        let pieces_of = |i: usize| pieces.get(i).copied().flatten();
+        let mut arguments: Vec<(Type, Location)> = vec![];
+        for (i, (ty, name)) in self.buffers.iter().enumerate() {
+            arguments.push((*ty, named(name)));
+            let more = 1..pieces_of(i).map_or(1, |pieces| pieces.count);
+            arguments.extend(more.map(|piece| (*ty, named(&format!("{name}_{piece}")))));
+        }
+        let bound = arguments.len();
         arguments.extend((0..self.scalars).map(|i| (module.index(), named(&format!("size{i}")))));
         arguments.push((module.index(), named("tasks")));
         let inputs: Vec<Type> = arguments.iter().map(|(ty, _)| *ty).collect();
@@ -87,7 +116,14 @@ impl<'c> Declaration<'_, 'c> {
         let block = op.region(0).ok().and_then(|r| r.first_block()).expect("the function was given a block");
         let values: Vec<V> = (0..arguments.len()).map(|i| block.argument(i).expect("an argument").into()).collect();
         let e = Emitter { block, ..*module };
-        let (buffers, rest) = values.split_at(self.buffers.len());
+        let (mut bound, rest) = values.split_at(bound);
+        let (mut buffers, mut splits) = (vec![], vec![]);
+        for i in 0..self.buffers.len() {
+            let (memrefs, others) = bound.split_at(pieces_of(i).map_or(1, |pieces| pieces.count));
+            buffers.push(memrefs[0]);
+            splits.push(pieces_of(i).map(|pieces| Split { memrefs: memrefs.to_vec(), rows: pieces.rows }));
+            bound = others;
+        }
         let (scalars, rest) = rest.split_at(self.scalars);
         let row = e.mul(e.gpu_id("block_id", "y"), e.gpu_id("grid_dim", "x"));
         let task = e.add(e.gpu_id("block_id", "x"), row);
@@ -100,7 +136,8 @@ impl<'c> Declaration<'_, 'c> {
             } else {
                 0
             },
-            buffers: buffers.to_vec(),
+            buffers,
+            splits,
             scalars: scalars.to_vec(),
             shared: rest[1..].to_vec(),
         };

@@ -44,7 +44,7 @@ struct Limit {
 struct Feature {
     name: &'static str,
     there: bool,
-    /// `ok`, `missing`, `WRONG: ...`, or why there was no test kernel.
+    /// `ok`, `missing`, `WRONG: ...`, or `not run` where the adapter does not open.
     result: String,
     meaning: &'static str,
 }
@@ -74,12 +74,11 @@ impl Report {
         let (info, limits) = (adapter.info(), adapter.limits());
         let gpu = adapter.open();
         let limit = |name, value, meaning| Limit { name, value, meaning };
-        let feature = |name, there, check: Option<Check>, [with, without]: [&'static str; 2]| {
-            let result = match (there, check, &gpu) {
-                (false, ..) => "missing".into(),
-                (true, None, _) => "there; no test kernel".into(),
-                (true, Some(_), Err(_)) => "not run".into(),
-                (true, Some(check), Ok(gpu)) => match check.run(gpu) {
+        let feature = |name, there, check: Check, [with, without]: [&'static str; 2]| {
+            let result = match (there, &gpu) {
+                (false, _) => "missing".into(),
+                (true, Err(_)) => "not run".into(),
+                (true, Ok(gpu)) => match check.run(gpu) {
                     Ok(()) => "ok".into(),
                     Err(error) => format!("WRONG: {error:#}"),
                 },
@@ -104,21 +103,21 @@ impl Report {
                 limit(
                     "bytes of a binding",
                     limits.max_storage_buffer_binding_size,
-                    "the largest weight, cache or activation",
+                    "a larger weight is split; a larger cache or activation is an error",
                 ),
                 limit("bytes of a buffer", limits.max_buffer_size, "the same"),
                 limit(
                     "buffers a shader",
                     u64::from(limits.max_storage_buffers_per_shader_stage),
-                    "operands and results that a fused kernel may have",
+                    "operands, results and pieces of weights that a fused kernel may have",
                 ),
             ],
             features: vec![
-                feature("f32, workgroup memory", true, Some(Check::F32), ["every kernel"; 2]),
+                feature("f32, workgroup memory", true, Check::F32, ["every kernel"; 2]),
                 feature(
                     "f16",
                     adapter.has_f16(),
-                    Some(Check::F16),
+                    Check::F16,
                     [
                         "halves are read and stored as they are",
                         "halves are read out of words of two; a result of f16 is an error, so take --kv-type f32",
@@ -127,19 +126,19 @@ impl Report {
                 feature(
                     "subgroups",
                     adapter.subgroup_size() > 0,
-                    Some(Check::Subgroups),
+                    Check::Subgroups,
                     ["sums of a workgroup meet across subgroups first", "sums meet in memory of the workgroup"],
                 ),
                 feature(
                     "timestamps",
                     adapter.has_timestamps(),
-                    Some(Check::Timestamps),
+                    Check::Timestamps,
                     ["--profile times each launch", "--profile is an error; wall time is all there is"],
                 ),
                 feature(
                     "cooperative matrices",
                     adapter.has_matrices(),
-                    None,
+                    Check::Matrices,
                     [
                         "gemm of f16, or by --numerics fast, uses them",
                         "none of 16 x 16 in f16, summed in f32: gemm is multiply-adds in f32",
@@ -148,7 +147,7 @@ impl Report {
                 feature(
                     "pipeline cache",
                     adapter.has_pipeline_cache(),
-                    None,
+                    Check::PipelineCache,
                     [
                         "what the driver makes of shaders is kept beside the compiled programs",
                         "the driver compiles each shader at each start, unless it has a cache of its own",

@@ -111,7 +111,8 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         Some(k) if options.dump_logits.is_none() => Returns::Best(k.min(checkpoint.config().vocab)),
         _ => Returns::Logits,
     };
-    let (mut decoder, ready) = model::decoder(common, &checkpoint, options.cache, returns, context)?;
+    let (decoder, ready) = model::decoder(common, &checkpoint, options.cache, returns, context)?;
+    let mut decoder = model::with_fallback(common, name, options.cache, returns, decoder);
 
     prompt_ids.iter().for_each(|id| sampler.see(*id));
     let mut stream = tokenizer.stream();

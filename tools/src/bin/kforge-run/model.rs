@@ -9,7 +9,7 @@ use kforge_passes::models::{
     KvType,
     llama::{Phase, Returns},
 };
-use kforge_runtime::{Decoder, cache};
+use kforge_runtime::{Decoder, Error, Execute, cache};
 use kforge_tools::model::{module, set_weights};
 use std::{
     path::{Path, PathBuf},
@@ -121,6 +121,17 @@ fn load(
     if context > longest {
         bail!("--ctx {context} is more than the {longest} tokens that the model was made for");
     }
+    let (executor, timings) = executor(common, checkpoint, cache, returns)?;
+    Ok((Decoder::new(executor, context)?, timings))
+}
+
+/// A checkpoint's module compiled, its weights packed.
+fn executor(
+    common: &Common,
+    checkpoint: &Checkpoint,
+    cache: Cache,
+    returns: Returns,
+) -> Result<(Box<dyn Execute>, Timings)> {
     let begin = Instant::now();
     let source = module(checkpoint, cache.kv_type(), returns, &[Phase::Prefill, Phase::Decode])?;
     let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(common, &source))?;
@@ -128,8 +139,20 @@ fn load(
     let progress = bar(checkpoint.names().len() as u64, "packing weights");
     info_span!("pack weights").in_scope(|| set_weights(&mut *executor, checkpoint, |_| progress.inc(1)))?;
     progress.finish_and_clear();
-    let decoder = Decoder::new(executor, context)?;
-    Ok((decoder, Timings { load: begin.elapsed() - compiled, compile: compiled }))
+    Ok((executor, Timings { load: begin.elapsed() - compiled, compile: compiled }))
+}
+
+/// The decoder of the model `name`; where `--target auto` has taken a GPU that fails later, the CPU goes on.
+pub fn with_fallback(common: &Common, name: &str, cache: Cache, returns: Returns, decoder: Decoder) -> Decoder {
+    if common.target != Target::Auto || !decoder.executor().is_gpu() {
+        return decoder;
+    }
+    let (common, name) = (Common { target: Target::Cpu, ..common.clone() }, name.to_owned());
+    decoder.with_fallback(Box::new(move |error| {
+        eprintln!("kforge-run: warning: {error}; the CPU goes on");
+        let executor = open(&name).and_then(|checkpoint| executor(&common, &checkpoint, cache, returns));
+        executor.map(|(executor, _)| executor).map_err(|e| Error::Context(format!("the CPU cannot go on: {e:#}")))
+    }))
 }
 
 /// A bar on a terminal, nothing elsewhere.

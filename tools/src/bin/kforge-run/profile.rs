@@ -238,6 +238,7 @@ mod tests {
                     launch(3, &[L(1), G(2), L(2)], rows),
                 ],
             }],
+            binding_bytes: None,
         };
         let mut work = [Work::default(); 4];
         let call = Call { before: 2, after: 5, capacity: 20 };
