@@ -48,10 +48,10 @@ pub fn build() -> Result<PathBuf, Box<dyn Error>> {
     };
     let target = binaries.parent().ok_or("the binaries' folder has no parent")?;
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--quiet", "-p", "kforge-tools", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--workspace", "--profile", profile, "--target-dir"])
         .arg(target)
         .args(TOOLS.iter().flat_map(|tool| ["--bin", tool]))
         .current_dir(workspace)
         .status()?;
-    if status.success() { Ok(binaries) } else { Err("cargo build -p kforge-tools failed".into()) }
+    if status.success() { Ok(binaries) } else { Err("cargo build failed".into()) }
 }
