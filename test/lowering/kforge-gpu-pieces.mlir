@@ -17,18 +17,18 @@
 // CHECK-SAME: %[[X:[a-z0-9]+]]: memref<1x64xf32>, %[[W:[a-z0-9]+]]: memref<40x64xf32>
 // CHECK: transformer.launch @gemv_0 tasks(%{{.*}}) buffers(%[[X]], %[[W]], %{{.*}}) access [0, 0, 1]
 
-// WGSL: @group(0) @binding(1) var<storage, read> w1: array<vec4<f32>>;
-// WGSL: @group(0) @binding(2) var<storage, read> w1_1: array<vec4<f32>>;
-// WGSL: @group(0) @binding(3) var<storage, read> w1_2: array<vec4<f32>>;
+// WGSL: @group(0) @binding(1) var<storage, read> [[W0:[a-z0-9_]+]]: array<vec4<f32>>;
+// WGSL: @group(0) @binding(2) var<storage, read> [[W1:[a-z0-9_]+]]: array<vec4<f32>>;
+// WGSL: @group(0) @binding(3) var<storage, read> [[W2:[a-z0-9_]+]]: array<vec4<f32>>;
 // WGSL: switch
 // WGSL: case 0i: {
-// WGSL: w1[
+// WGSL: [[W0]][
 // WGSL: case 1i: {
-// WGSL: w1_1[
+// WGSL: [[W1]][
 // WGSL: default: {
-// WGSL: w1_2[
+// WGSL: [[W2]][
 
-// WHOLE-NOT: w1_1
+// WHOLE-NOT: @binding(4)
 // WHOLE-NOT: switch
 
 func.func @linear(%x: tensor<1x64xf32>, %w: tensor<40x64xf32>) -> tensor<1x40xf32> {

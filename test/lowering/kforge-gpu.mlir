@@ -22,7 +22,7 @@
 // Parts of a row each give their best, which a second launch ranks; where one part is a row, it is done.
 // CHECK-LABEL: func.func @choose
 // CHECK-SAME: %[[X:[a-z0-9]+]]: memref<?x5000xf32>
-// CHECK: %[[BEST:[a-z0-9_]+]] = memref.alloc(%{{.*}}) {{{.*}}} : memref<?x8xf32>
+// CHECK: %[[BEST:[a-z0-9_]+]] = memref.alloc(%{{.*}}){{.*}} : memref<?x8xf32>
 // CHECK: transformer.launch @[[PART:top_k_[0-9]+]] tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 1] {summary = "top 4"}
 // CHECK: transformer.launch @[[PART]]_fold tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 0] {summary = "top 4 of parts"}
 // CHECK-NEXT: return

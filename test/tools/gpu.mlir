@@ -13,8 +13,8 @@
 // RUN: kforge-run bench matmul --target gpu --m 5 --n 33 --k 64 -r 1 --weight q4_1 | FileCheck %s --check-prefix=MATMUL
 // RUN: kforge-run roofline --target gpu --bytes 1000000 | FileCheck %s --check-prefix=ROOF
 
-// CHOICE: | top_k/1of49152 |
-// CHOICE: | top_k/64of49152 |
+// CHOICE: top_k/1of49152
+// CHOICE: top_k/64of49152
 // SUITE: | norm/1x576 |
 // SUITE: f32 peak {{[0-9]+}} GFLOP/s (fma){{$}}
 // SAME: no row is slower beyond the noise

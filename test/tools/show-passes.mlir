@@ -25,7 +25,7 @@
 // HELP: --fuse-norm
 // HELP-NEXT: --max-rows={{.*}}Most rows to normalise again in every task
 // HELP: --select-kernels
-// HELP-NEXT: --adapter={{.*}}What a GPU has: f16, subgroups32, matrices, and threads and bytes of a workgroup
+// HELP-NEXT: --adapter={{.*}}What a GPU has: f16, subgroups32, matrices, threads and bytes of a workgroup
 // HELP-NEXT: --budget=
 // HELP-NEXT: --factors=
 // HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2, neon or gpu
