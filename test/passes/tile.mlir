@@ -69,13 +69,16 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
 // A GPU's tiles: by rows and columns of the result, whatever the weight is stored in, and within what the adapter has.
 // RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152" --tile | FileCheck %s --check-prefix=GPU
 // RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152 factors=f16" --tile | FileCheck %s --check-prefix=MMA
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=gpu --tile | FileCheck %s --check-prefix=GPU
+// RUN: kforge-opt %s --outline-groups --select-kernels=isa=gpu --tile | FileCheck %s --check-prefix=PROMISED
 // RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=256x8192" --tile | FileCheck %s --check-prefix=LEAST
 // GPU-LABEL: @prompt
-// GPU: <"gemm", tile = [64, 128, 16, 8, 8]>
+// GPU: <"gemm", tile = [128, 128, 16, 8, 4]>
 // GPU: <"gemm", tile = [64, 64, 16, 8, 4]>
+// PROMISED-LABEL: @prompt
+// PROMISED: <"gemm", tile = [64, 64, 16, 8, 4]>
+// PROMISED: <"gemm", tile = [64, 64, 16, 8, 4]>
 // MMA-LABEL: @prompt
-// MMA: <"mma", tile = [128, 128, 32, 64, 64]>
+// MMA: <"mma", tile = [128, 128, 64, 32, 64]>
 // MMA: <"mma", tile = [32, 64, 32, 16, 32]>
 // LEAST-LABEL: @prompt
 // LEAST: <"gemm", tile = [32, 64, 16, 4, 4]>

@@ -150,20 +150,39 @@ impl Tile {
     }
 }
 
-/// The default tile, which needs no measurement: the largest of a few, BM and BN first, of which there are enough to keep a
-/// large GPU busy, or the last.
+/// The default tile, which needs no measurement: the first of a few that is legal and of which there are enough to keep a
+/// large GPU busy, or the last. The first of all is for two workgroups or more on each multiprocessor; where there is one,
+/// it had better have more threads.
 pub fn rule(product: &Product) -> Vec<usize> {
     // Gate and up, whose products meet, take twice the registers and the memory.
-    let tiles: &[[usize; 5]] = match (product.family, product.together()) {
-        (Family::Mma, 2) => &[[128, 64, 32, 64, 32], [64, 64, 32, 32, 32], [32, 32, 32, 16, 16]],
-        (Family::Mma, _) => &[[128, 128, 32, 64, 64], [64, 128, 32, 32, 64], [32, 64, 32, 16, 32]],
-        (_, 2) => &[[64, 64, 16, 8, 4], [64, 64, 16, 4, 4], [32, 64, 16, 2, 4], [32, 32, 8, 2, 4]],
-        _ => &[[64, 128, 16, 8, 8], [64, 64, 16, 8, 4], [32, 64, 16, 4, 4], [32, 32, 8, 2, 4]],
+    let tiles: &[([usize; 5], usize)] = match (product.family, product.together()) {
+        (Family::Mma, 2) => {
+            &[([128, 64, 32, 64, 32], BUSY), ([64, 64, 32, 32, 32], BUSY), ([32, 32, 32, 16, 16], BUSY)]
+        }
+        (Family::Mma, _) => &[
+            ([128, 128, 32, 64, 64], 2 * BUSY),
+            ([128, 128, 64, 32, 64], BUSY),
+            ([64, 128, 32, 32, 64], BUSY),
+            ([32, 64, 32, 16, 32], BUSY),
+        ],
+        (_, 2) => &[
+            ([64, 64, 16, 8, 4], BUSY),
+            ([64, 64, 16, 4, 4], BUSY),
+            ([32, 64, 16, 2, 4], BUSY),
+            ([32, 32, 8, 2, 4], BUSY),
+        ],
+        _ => &[
+            ([64, 128, 16, 8, 8], 4 * BUSY),
+            ([128, 128, 16, 8, 4], BUSY),
+            ([64, 64, 16, 8, 4], BUSY),
+            ([32, 64, 16, 4, 4], BUSY),
+            ([32, 32, 8, 2, 4], BUSY),
+        ],
     };
     let (rows, columns) = (product.usual_rows(), product.sections.first().map_or(0, |s| s.columns));
-    let legal = || tiles.iter().filter(|tile| legal(product, &tile[..]).is_ok());
-    let enough = |[bm, bn, ..]: &&[usize; 5]| rows.div_ceil(*bm) * columns.div_ceil(*bn) >= BUSY;
-    legal().find(enough).or_else(|| legal().next_back()).map(|tile| tile.to_vec()).unwrap_or_default()
+    let legal = || tiles.iter().filter(|(tile, _)| legal(product, tile).is_ok());
+    let enough = |([bm, bn, ..], least): &&([usize; 5], usize)| rows.div_ceil(*bm) * columns.div_ceil(*bn) >= *least;
+    legal().find(enough).or_else(|| legal().last()).map(|(tile, _)| tile.to_vec()).unwrap_or_default()
 }
 
 /// Whether the product's kernel can have a tile on its adapter.
