@@ -182,7 +182,7 @@ pub fn rule(product: &Product) -> Vec<usize> {
     let (rows, columns) = (product.usual_rows(), product.sections.first().map_or(0, |s| s.columns));
     let legal = || tiles.iter().filter(|(tile, _)| legal(product, tile).is_ok());
     let enough = |([bm, bn, ..], least): &&([usize; 5], usize)| rows.div_ceil(*bm) * columns.div_ceil(*bn) >= *least;
-    legal().find(enough).or_else(|| legal().last()).map(|(tile, _)| tile.to_vec()).unwrap_or_default()
+    legal().find(enough).or_else(|| legal().next_back()).map(|(tile, _)| tile.to_vec()).unwrap_or_default()
 }
 
 /// Whether the product's kernel can have a tile on its adapter.

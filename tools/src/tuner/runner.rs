@@ -17,6 +17,8 @@ pub const FOOTPRINT: usize = 64 << 20;
 /// A round is at least this long on a CPU; a GPU is to be sent much at once.
 const ROUND: Duration = Duration::from_millis(6);
 const ROUND_OF_GPU: Duration = Duration::from_millis(15);
+/// How long a GPU works before it is measured.
+const WARMING: Duration = Duration::from_millis(100);
 
 /// Most launches of a round: what a GPU is sent lies in memory until it is done.
 const LAUNCHES: u64 = 4096;
@@ -207,8 +209,11 @@ fn sent(executor: &mut device::Executor, calls: &mut u64) -> Result<f64> {
         Ok(begin.elapsed())
     };
     if *calls == 0 {
-        // The first launches of a pipeline are slow.
-        time(1)?;
+        // The first launches of a pipeline are slow, and so are those of a GPU that has idled.
+        let begin = Instant::now();
+        while begin.elapsed() < WARMING {
+            time(1)?;
+        }
         *calls = 1;
         while time(*calls)? < ROUND_OF_GPU / 2 && 2 * *calls * launches <= LAUNCHES {
             *calls *= 2;
