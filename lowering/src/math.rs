@@ -189,11 +189,11 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.bitcast(self.same("arith.shli", &[bits, self.ci_like(16, int)]), ty)
     }
 
-    /// An f32 as `element`, rounded to nearest even; as bf16 it is the i16 of the bits.
+    /// An f32 as `element`, rounded to nearest even; as bf16 it is the i16 of the bits. What has that element already stays.
     pub fn narrow(&self, x: V<'c, 'a>, element: Type<'c>) -> V<'c, 'a> {
         let ty = x.r#type();
         let to = self.retyped(ty, element);
-        if element == self.f32() {
+        if to == ty {
             return x;
         }
         if element == self.f16() && self.isa.has_f16_conversion() {

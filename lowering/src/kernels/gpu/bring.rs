@@ -14,7 +14,7 @@ use crate::{
     kernels::linear::{Linear, Section},
 };
 use kforge_program::layout::LANES;
-use melior::ir::{ValueLike, operation::OperationRef};
+use melior::ir::{Type, ValueLike, operation::OperationRef};
 
 /// What is brought, and by whom.
 pub struct Bring<'k, 'c, 'a> {
@@ -55,7 +55,7 @@ impl<'c, 'a> Part<'c, 'a> {
 }
 
 /// Where an item is: packed rows, unit and thread of the weight.
-pub type Place<'c, 'a> = [V<'c, 'a>; 3];
+type Place<'c, 'a> = [V<'c, 'a>; 3];
 
 impl<'c, 'a> Bring<'_, 'c, 'a> {
     /// The weights of a section.
@@ -136,22 +136,34 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         (e.add(e.add(e.mul_c(eight, 8), e.mul_c(odd, 4)), half), four)
     }
 
-    /// Gives `keep` each item of weight `number` of a part with its first column of the depth and its first four of the
-    /// tile's columns: for each column of the depth its fours of columns, which `values` makes of what was fetched.
-    pub fn each_weight(
+    /// Stores each weight of a part, columns `column..column + BN` of the result, in the memory of its place among `memories`:
+    /// for each column of the depth a row of vectors of four of `element`, `pitch` of them from the next.
+    pub fn keep_weights(
         &self,
         e: &Emitter<'c, 'a>,
-        weight: &Weight<'c, 'a>,
-        number: usize,
+        weights: &[Weight<'c, 'a>],
         column: V<'c, 'a>,
         part: &Part<'c, 'a>,
-        values: impl Fn(&Emitter<'c, 'a>, Place<'c, 'a>, &[V<'c, 'a>]) -> Vec<Vec<V<'c, 'a>>>,
-        keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, Vec<Vec<V<'c, 'a>>>),
+        memories: &[V<'c, 'a>],
+        (element, pitch): (Type<'c>, usize),
     ) {
-        self.each(e, self.weight_items(weight), &part.w[number], |e, item, fetched| {
-            let (place, depth, four) = self.place(e, weight, column, part.k, item);
-            keep(e, depth, four, values(e, place, fetched));
-        });
+        let kept = e.vector(4, element);
+        for ((weight, fetched), memory) in weights.iter().zip(&part.w).zip(memories) {
+            self.each(e, self.weight_items(weight), fetched, |e, item, fetched| {
+                let ([group, unit, thread], k, four) = self.place(e, weight, column, part.k, item);
+                let columns = match &fetched[..] {
+                    [value] if value.r#type() == kept => vec![vec![*value]],
+                    _ => weight.decode(e, group, unit, thread, fetched).weights(e),
+                };
+                for (c, fours) in columns.into_iter().enumerate() {
+                    let row = e.mul_c(e.add_c(k, c), pitch);
+                    for (r, value) in fours.into_iter().enumerate() {
+                        let at = e.add_c(e.add(row, four), r);
+                        e.store(e.narrow(value, element), *memory, &[at]);
+                    }
+                }
+            });
+        }
     }
 
     /// Columns `k..k + BK` of rows `row..row + BM` of the activations: what this thread loads of them.

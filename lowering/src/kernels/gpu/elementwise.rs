@@ -6,7 +6,6 @@ use crate::{
     group::{Result, Signature, dims, op_name},
     kernels::elementwise::evaluate,
 };
-use kforge_program::Access;
 use melior::ir::{Value, ValueLike};
 
 /// Threads of a workgroup.
@@ -40,16 +39,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         outcome
     })?;
     let total = group.size(0, 0..rank);
-    let mut access = vec![Access::Read; group.arguments.len()];
-    access.extend(vec![Access::Write; group.yields.len()]);
     let ops: Vec<String> =
         group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
-    Ok(Signature {
-        access,
-        in_place: vec![None; group.yields.len()],
-        tasks: total.clone().ceil_div(threads),
-        scalars: vec![total],
-        summary: ops.join("+"),
-        partner: None,
-    })
+    Ok(of.signature(total.clone().ceil_div(threads), vec![total], ops.join("+")))
 }

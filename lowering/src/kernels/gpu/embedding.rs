@@ -12,7 +12,7 @@ use crate::{
     emit::V,
     group::{Result, Signature, Size, dims, element, op_name},
 };
-use kforge_program::{Access, layout::LANES};
+use kforge_program::layout::LANES;
 use melior::ir::{ValueLike, operation::OperationLike};
 
 /// Threads of a workgroup.
@@ -85,12 +85,5 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             Ok(())
         })?;
     let rank = dims(group.arguments[ids].r#type()).len();
-    Ok(Signature {
-        access: vec![Access::Read, Access::Read, Access::Write],
-        in_place: vec![None],
-        tasks: group.size(ids, 0..rank),
-        scalars: vec![rows],
-        summary: "embedding".into(),
-        partner: None,
-    })
+    Ok(of.signature(group.size(ids, 0..rank), vec![rows], "embedding".into()))
 }

@@ -13,7 +13,7 @@
 
 use super::{
     Target,
-    bring::{Bring, Part, Place},
+    bring::{Bring, Part},
     buffer::Buffer,
     linear::{Kinds, by_fours, each_section, epilogue_four, parameters},
     weights::Weight,
@@ -25,7 +25,6 @@ use crate::{
     kernels::linear::{Linear, Section},
 };
 use kforge_passes::tuner::{Family, gpu::Tile};
-use kforge_program::Access;
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
@@ -63,16 +62,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             kernel.section(e, section, first, e.mul_c(column, tile.columns))
         })
     })?;
-    let mut access = vec![Access::Read; group.arguments.len()];
-    access.extend(vec![Access::Write; group.yields.len()]);
-    Ok(Signature {
-        access,
-        in_place: vec![None; group.yields.len()],
-        tasks: linear.rows.clone().ceil_div(tile.rows).times(Size::Const(tiles)),
-        scalars: vec![linear.rows.clone()],
-        summary: linear.summary(),
-        partner: None,
-    })
+    Ok(of.signature(
+        linear.rows.clone().ceil_div(tile.rows).times(Size::Const(tiles)),
+        vec![linear.rows.clone()],
+        linear.summary(),
+    ))
 }
 
 /// The kernel under construction.
@@ -112,7 +106,7 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
                 let x: Vec<V> = rows.iter().map(x).collect();
                 for root in 0..weights.len() {
                     for j in 0..fours {
-                        let at = e.add_c(right, k * tile.columns / 4 + j * across);
+                        let at = e.add_c(right, k * tile.weight_pitch() + j * across);
                         let w = e.load(self.workgroup.shared[1 + root], &[at]);
                         for (i, x) in x.iter().enumerate() {
                             let sum = &mut sums[(root * tile.height + i) * fours + j];
@@ -153,26 +147,14 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
 
     /// Stores a part into the memory.
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
-        let tile = self.tile;
+        let (tile, shared) = (self.tile, &self.workgroup.shared);
         self.bring.each_activation(e, part, |e, row, four, value| {
             let (at, value) = (e.add(e.mul_c(four, 4 * tile.pitch()), row), e.widen(value));
             for lane in 0..4 {
                 let at = e.add_c(at, lane * tile.pitch());
-                e.store(e.extract(value, lane), self.workgroup.shared[0], &[at]);
+                e.store(e.extract(value, lane), shared[0], &[at]);
             }
         });
-        for (i, weight) in weights.iter().enumerate() {
-            let values = |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| {
-                weight.decode(e, group, unit, thread, fetched).weights(e)
-            };
-            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, columns| {
-                for (c, fours) in columns.into_iter().enumerate() {
-                    let row = e.mul_c(e.add_c(k, c), tile.columns / 4);
-                    for (r, value) in fours.into_iter().enumerate() {
-                        e.store(value, self.workgroup.shared[1 + i], &[e.add_c(e.add(row, four), r)]);
-                    }
-                }
-            });
-        }
+        self.bring.keep_weights(e, weights, column, part, &shared[1..], (e.f32(), tile.weight_pitch()));
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use kforge_passes::tuner::product::GEMV_ROWS;
-use kforge_program::{Access, layout::LANES};
+use kforge_program::layout::LANES;
 use melior::ir::{
     Type, TypeLike, Value, ValueLike,
     operation::{OperationLike, OperationRef},
@@ -69,16 +69,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let kernel = Gemv { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, parts };
         kernel.emit(e)
     })?;
-    let mut access = vec![Access::Read; group.arguments.len()];
-    access.extend(vec![Access::Write; group.yields.len()]);
-    Ok(Signature {
-        access,
-        in_place: vec![None; group.yields.len()],
-        scalars: vec![],
-        tasks: Size::Const(if rows == 0 { 0 } else { tiles }),
-        summary: linear.summary(),
-        partner: None,
-    })
+    Ok(of.signature(Size::Const(if rows == 0 { 0 } else { tiles }), vec![], linear.summary()))
 }
 
 /// The kind of each operand that is a weight.

@@ -9,7 +9,6 @@ use crate::{
     group::{Result, Signature, dims, op_name},
     kernels::elementwise::evaluate,
 };
-use kforge_program::Access;
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
@@ -78,15 +77,6 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         });
         outcome
     })?;
-    let mut access = vec![Access::Read; group.arguments.len()];
-    access.push(Access::Write);
     let tasks = batch.times(m.clone().ceil_div(height)).times(n.clone().ceil_div(width));
-    Ok(Signature {
-        access,
-        in_place: vec![None],
-        scalars: vec![m, k, n],
-        tasks,
-        summary: "matmul".into(),
-        partner: None,
-    })
+    Ok(of.signature(tasks, vec![m, k, n], "matmul".into()))
 }

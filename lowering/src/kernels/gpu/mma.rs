@@ -14,7 +14,7 @@
 
 use super::{
     Target,
-    bring::{Bring, Part, Place},
+    bring::{Bring, Part},
     buffer::Buffer,
     linear::{Kinds, by_fours, each_section, epilogue_four, parameters},
     weights::Weight,
@@ -29,8 +29,7 @@ use kforge_passes::tuner::{
     Family,
     gpu::{SIDE, Tile},
 };
-use kforge_program::Access;
-use melior::ir::{Attribute, Type, ValueLike, attribute::IntegerAttribute};
+use melior::ir::{Attribute, Type, attribute::IntegerAttribute};
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
@@ -65,16 +64,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             kernel.section(e, section, first, e.mul_c(column, tile.columns))
         })
     })?;
-    let mut access = vec![Access::Read; group.arguments.len()];
-    access.extend(vec![Access::Write; group.yields.len()]);
-    Ok(Signature {
-        access,
-        in_place: vec![None; group.yields.len()],
-        tasks: linear.rows.clone().ceil_div(tile.rows).times(Size::Const(tiles)),
-        scalars: vec![linear.rows.clone()],
-        summary: format!("{} in f16", linear.summary()),
-        partner: None,
-    })
+    Ok(of.signature(
+        linear.rows.clone().ceil_div(tile.rows).times(Size::Const(tiles)),
+        vec![linear.rows.clone()],
+        format!("{} in f16", linear.summary()),
+    ))
 }
 
 /// The kernel under construction.
@@ -174,30 +168,11 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
 
     /// Stores a part into the memory.
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
-        let tile = self.tile;
-        let four = e.vector(4, e.f16());
-        let narrow = |e: &Emitter<'c, 'a>, value: V<'c, 'a>| {
-            if value.r#type() == four { value } else { e.narrow(value, e.f16()) }
-        };
+        let (tile, shared) = (self.tile, &self.workgroup.shared);
         self.bring.each_activation(e, part, |e, row, four, value| {
-            e.store(narrow(e, value), self.workgroup.shared[0], &[e.add(e.mul_c(row, tile.pitch()), four)]);
+            e.store(e.narrow(value, e.f16()), shared[0], &[e.add(e.mul_c(row, tile.pitch()), four)]);
         });
-        for (i, weight) in weights.iter().enumerate() {
-            let values =
-                |e: &Emitter<'c, 'a>, [group, unit, thread]: Place<'c, 'a>, fetched: &[V<'c, 'a>]| match fetched {
-                    [value] if value.r#type() == four => vec![vec![*value]],
-                    _ => weight.decode(e, group, unit, thread, fetched).weights(e),
-                };
-            self.bring.each_weight(e, weight, i, column, part, values, |e, k, four, columns| {
-                for (c, fours) in columns.into_iter().enumerate() {
-                    let row = e.mul_c(e.add_c(k, c), tile.weight_pitch());
-                    for (r, value) in fours.into_iter().enumerate() {
-                        let at = e.add_c(e.add(row, four), r);
-                        e.store(narrow(e, value), self.workgroup.shared[1 + i], &[at]);
-                    }
-                }
-            });
-        }
+        self.bring.keep_weights(e, weights, column, part, &shared[1..], (e.f16(), tile.weight_pitch()));
     }
 }
 

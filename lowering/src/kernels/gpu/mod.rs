@@ -22,7 +22,7 @@ mod workgroup;
 use crate::{
     emit::{Emitter, V},
     extract::tensor_type,
-    group::{Group, Result, Signature, dims, element},
+    group::{Group, Result, Signature, Size, dims, element},
 };
 use buffer::{Buffer, buffer_type};
 use kforge_passes::adapter::Adapter;
@@ -167,6 +167,12 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
             }
         }
         access
+    }
+
+    /// The signature of a kernel whose results all have buffers of their own.
+    fn signature(&self, tasks: Size, scalars: Vec<Size>, summary: String) -> Signature {
+        let in_place = vec![None; self.group.yields.len()];
+        Signature { access: self.access(&in_place), in_place, tasks, scalars, summary, partner: None }
     }
 
     /// The buffers of operands and results.

@@ -9,7 +9,6 @@ use crate::{
     group::{Result, Signature, op_name},
     kernels::norm::{Kind, Moments, Norm, is_norm},
 };
-use kforge_program::Access;
 use melior::ir::operation::OperationLike;
 
 /// Most threads of a workgroup.
@@ -71,16 +70,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             });
             Ok(())
         })?;
-    let mut access = vec![Access::Read; group.arguments.len()];
-    access.push(Access::Write);
-    Ok(Signature {
-        access,
-        in_place: vec![None; group.yields.len()],
-        scalars: vec![],
-        tasks: group.size(input, 0..rank.saturating_sub(1)),
-        summary: op_name(&op).rsplit('.').next().unwrap_or_default().to_owned(),
-        partner: None,
-    })
+    Ok(of.signature(
+        group.size(input, 0..rank.saturating_sub(1)),
+        vec![],
+        op_name(&op).rsplit('.').next().unwrap_or_default().to_owned(),
+    ))
 }
 
 /// What a row of a norm is shifted and scaled by, in all threads; `load` gives an element of the row, or by fours the
