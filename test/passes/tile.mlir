@@ -72,7 +72,7 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
 // RUN: kforge-opt %s --outline-groups --select-kernels=isa=gpu --tile | FileCheck %s --check-prefix=PROMISED
 // RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=256x8192" --tile | FileCheck %s --check-prefix=LEAST
 // GPU-LABEL: @prompt
-// GPU: <"gemm", tile = [128, 128, 16, 8, 4]>
+// GPU: <"gemm", tile = [128, 128, 32, 8, 8]>
 // GPU: <"gemm", tile = [64, 64, 16, 8, 4]>
 // PROMISED-LABEL: @prompt
 // PROMISED: <"gemm", tile = [64, 64, 16, 8, 4]>

@@ -136,9 +136,11 @@ enum Stmt {
         at: usize,
         value: usize,
     },
+    /// One slot, or all of them as a vector of which one is taken.
     LoadSlot {
         out: usize,
         at: usize,
+        row: bool,
     },
     /// Each thread gives a value and takes that of another of its group.
     Exchange {
@@ -343,8 +345,8 @@ impl Generator {
                 let at = self.place(SLOTS, into);
                 let value = self.pick(Ty::Int);
                 into.push(Stmt::StoreSlot { at, value });
-                let (at, out) = (self.place(SLOTS, into), self.fresh());
-                into.push(Stmt::LoadSlot { out, at });
+                let (at, out, row) = (self.place(SLOTS, into), self.fresh(), self.below(4) == 0);
+                into.push(Stmt::LoadSlot { out, at, row });
                 self.see(out, Ty::Int);
             }
             14 => {

@@ -28,6 +28,8 @@
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel jumps 2>&1 | FileCheck %s --check-prefix=JUMPS
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel parallel 2>&1 | FileCheck %s --check-prefix=PARALLEL
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel vector_load 2>&1 | FileCheck %s --check-prefix=VECTOR-LOAD
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel part_of_row 2>&1 | FileCheck %s --check-prefix=PART-OF-ROW
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel matrix_of_rows 2>&1 | FileCheck %s --check-prefix=MATRIX-OF-ROWS
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel power 2>&1 | FileCheck %s --check-prefix=POWER
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel away_from_zero 2>&1 | FileCheck %s --check-prefix=AWAY-FROM-ZERO
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel ceiling 2>&1 | FileCheck %s --check-prefix=CEILING
@@ -210,9 +212,25 @@ gpu.module @m {
     gpu.return
   }
 
-  // VECTOR-LOAD: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'vector.load' has no WGSL; load and store elements of a memref of vectors, as memref<?xvector<4xf32>>
+  // VECTOR-LOAD: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'vector.load' has no WGSL; move whole innermost rows of two or four scalars, as of memref<?x4xf32> from index 0 on, or load and store elements of a memref of vectors, as memref<?xvector<4xf32>>
   gpu.func @vector_load(%a: memref<64xf32>, %i: index) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
     %v = vector.load %a[%i] : memref<64xf32>, vector<4xf32>
+    gpu.return
+  }
+
+  // PART-OF-ROW: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'vector.store' has no WGSL; move whole innermost rows of two or four scalars
+  gpu.func @part_of_row(%a: memref<?x4xf32>, %i: index) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %v = vector.load %a[%i, %c0] : memref<?x4xf32>, vector<4xf32>
+    vector.store %v, %a[%c0, %i] : memref<?x4xf32>, vector<4xf32>
+    gpu.return
+  }
+
+  // MATRIX-OF-ROWS: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'gpu.subgroup_mma_load_matrix' has no WGSL on a memref of which vector.load or vector.store moves rows; use one of vectors
+  gpu.func @matrix_of_rows(%a: memref<64x4xf32>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %v = vector.load %a[%c0, %c0] : memref<64x4xf32>, vector<4xf32>
+    %m = gpu.subgroup_mma_load_matrix %a[%c0, %c0] {leadDimension = 4 : index} : memref<64x4xf32> -> !gpu.mma_matrix<16x16xf32, "COp">
     gpu.return
   }
 

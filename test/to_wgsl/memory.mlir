@@ -106,4 +106,40 @@ gpu.module @m {
     memref.store %1, %a[%c0] : memref<?xi32>
     gpu.return
   }
+
+  // A memref of which rows are moved is an array of them, and its scalars are lanes.
+  // CHECK: // Kernel rows.
+  // CHECK: @group(0) @binding(0) var<storage, read> arg0: array<vec2<f32>>;
+  // CHECK-NEXT: @group(0) @binding(1) var<storage, read_write> arg1: array<f32>;
+  // CHECK: var<workgroup> tile0: array<vec4<f32>, 16>;
+  // CHECK-LABEL: fn rows(
+  gpu.func @rows(%x: memref<?x3x2xf32>, %y: memref<?xf32>, %i: index, %j: index)
+      workgroup(%t: memref<8x2x4xf32, #gpu.address_space<workgroup>>)
+      private(%own: memref<4xi32, #gpu.address_space<private>>) kernel
+      attributes {known_block_size = array<i32: 8, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    // CHECK: var v0: array<vec4<i32>, 1>;
+    // CHECK-NEXT: let v1 = arg0[arguments.arg2 * 3 + 1];
+    %0 = vector.load %x[%i, %c1, %c0] : memref<?x3x2xf32>, vector<2xf32>
+    // CHECK-NEXT: let v2 = arg0[arguments.arg2 * 3 + arguments.arg3][1];
+    %1 = memref.load %x[%i, %j, %c1] : memref<?x3x2xf32>
+    // CHECK-NEXT: tile0[arguments.arg2 * 2 + 1][arguments.arg3] = v2;
+    memref.store %1, %t[%i, %c1, %j] : memref<8x2x4xf32, #gpu.address_space<workgroup>>
+    gpu.barrier
+    // CHECK: let v3 = tile0[arguments.arg2 * 2];
+    // CHECK-NEXT: tile0[0] = v3;
+    %2 = vector.load %t[%i, %c0, %c0] : memref<8x2x4xf32, #gpu.address_space<workgroup>>, vector<4xf32>
+    vector.store %2, %t[%c0, %c0, %c0] : memref<8x2x4xf32, #gpu.address_space<workgroup>>, vector<4xf32>
+    // CHECK-NEXT: let v4 = v0[0];
+    // CHECK-NEXT: v0[0][arguments.arg2] = 1i;
+    %3 = vector.load %own[%c0] : memref<4xi32, #gpu.address_space<private>>, vector<4xi32>
+    %one = arith.constant 1 : i32
+    memref.store %one, %own[%i] : memref<4xi32, #gpu.address_space<private>>
+    // CHECK-NEXT: let v5 = i32(arrayLength(&arg0) / 3u);
+    %d = memref.dim %x, %c0 : memref<?x3x2xf32>
+    // CHECK-NEXT: arg1[v5] = v2;
+    memref.store %1, %y[%d] : memref<?xf32>
+    gpu.return
+  }
 }

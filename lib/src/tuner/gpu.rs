@@ -11,10 +11,11 @@ pub const PREDICATE: &str = "gpu-tiles-2";
 
 /// Rows and columns of a cooperative matrix.
 pub const SIDE: usize = 16;
-/// Elements between rows in memory, beside their own, so that rows begin at different banks: vectors of four halves of an
-/// mma, floats of a gemm's activations.
+/// Vectors of four between rows in memory, beside their own, so that rows begin at different banks: of an mma, of a gemm's
+/// activations, and of its weights, which come in fours of vectors.
 const MMA_PAD: usize = 2;
-const GEMM_PAD: usize = 4;
+const GEMM_PAD: usize = 1;
+const WEIGHT_PAD: usize = 4;
 /// The largest number of a tile.
 const MOST: usize = 1024;
 /// Sums of a gemm's thread: more than it has registers.
@@ -107,18 +108,20 @@ impl Tile {
         self.parts() * if self.family == Family::Mma { adapter.subgroups } else { 1 }
     }
 
-    /// Elements of a row of the activations in memory: vectors of four of an mma, floats of a gemm, whose rows are columns
-    /// of the depth.
+    /// Vectors of four of a row of the activations in memory; of a gemm's, rows are columns of the depth.
     pub fn pitch(self) -> usize {
-        if self.family == Family::Mma { self.depth / 4 + MMA_PAD } else { self.rows + GEMM_PAD }
+        match self.family {
+            Family::Mma => self.depth / 4 + MMA_PAD,
+            _ => self.rows.div_ceil(4) + GEMM_PAD,
+        }
     }
 
     /// Vectors of four of a row of a weight in memory.
     pub fn weight_pitch(self) -> usize {
-        self.columns / 4 + if self.family == Family::Mma { MMA_PAD } else { 0 }
+        self.columns / 4 + if self.family == Family::Mma { MMA_PAD } else { WEIGHT_PAD }
     }
 
-    /// Elements in memory: of the activations as in [`pitch`](Self::pitch), and vectors of one weight.
+    /// Vectors of four in memory: of the activations, and of one weight.
     pub fn memory(self) -> (usize, usize) {
         let rows = if self.family == Family::Mma { self.rows } else { self.depth };
         (rows * self.pitch(), self.depth * self.weight_pitch())
@@ -133,8 +136,8 @@ impl Tile {
     pub fn bytes(self, weights: usize) -> usize {
         let (x, w) = self.memory();
         // An mma's factors are f16.
-        let (element, vector) = if self.family == Family::Mma { (8, 8) } else { (4, 16) };
-        element * x + vector * weights * w + 16 * weights * self.scratch()
+        let vector = if self.family == Family::Mma { 8 } else { 16 };
+        vector * (x + weights * w) + 16 * weights * self.scratch()
     }
 
     /// 32-bit registers of a thread, about: sums, the next part of the depth on its way, and operands.
@@ -172,7 +175,9 @@ pub fn rule(product: &Product) -> Vec<usize> {
             ([32, 32, 8, 2, 4], BUSY),
         ],
         _ => &[
+            ([128, 256, 16, 8, 8], 3 * BUSY),
             ([64, 128, 16, 8, 8], 4 * BUSY),
+            ([128, 128, 32, 8, 8], BUSY),
             ([128, 128, 16, 8, 4], BUSY),
             ([64, 64, 16, 8, 4], BUSY),
             ([32, 64, 16, 4, 4], BUSY),
@@ -319,8 +324,8 @@ mod tests {
             (Family::Gemm, 1, H100, &[64, 64, 16, 0, 4], "needs BN a multiple of 16"),
             (Family::Gemm, 1, H100, &[usize::MAX, 64, 16, 1, 4], "all up to 1024"),
             (Family::Gemm, 1, H100, &[512, 512, 8, 32, 16], "512 sums of a thread, over 256"),
-            (Family::Gemm, 1, least, &[128, 128, 16, 4, 4], "takes 1024 threads and 16640 bytes"),
-            (Family::Gemm, 2, H100, &[256, 128, 32, 16, 8], "takes 256 threads and 66048 bytes"),
+            (Family::Gemm, 1, least, &[128, 128, 16, 4, 4], "takes 1024 threads and 17664 bytes"),
+            (Family::Gemm, 2, H100, &[256, 128, 32, 16, 8], "takes 256 threads and 70144 bytes"),
             (Family::Mma, 1, least, &[32, 64, 32, 16, 32], "needs an adapter with f16 and matrices"),
             (Family::Mma, 1, H100, &[32, 64, 16, 16, 32], "needs BK a multiple of 32"),
             (Family::Mma, 1, H100, &[128, 128, 32, 128, 128], "64 matrices of a subgroup, over 32"),

@@ -118,6 +118,23 @@ pub fn evaluate<'c, 'a>(
     apply(group, e, op, &operands)
 }
 
+/// The arguments, by their numbers, of the element-wise expression that ends in `value`, down to what is a `root`.
+pub fn arguments<'c, 'a>(
+    group: &Group<'c, 'a>,
+    value: Value<'c, 'a>,
+    root: &dyn Fn(Value<'c, 'a>) -> bool,
+) -> Vec<usize> {
+    if let Some(argument) = group.argument(value) {
+        return vec![argument];
+    }
+    let op = if root(value) { None } else { group.defining_op(value) };
+    let operands = op.into_iter().flat_map(|op| op.operands().collect::<Vec<_>>());
+    let mut all: Vec<usize> = operands.flat_map(|operand| arguments(group, operand, root)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// The value of a splat float constant.
 pub fn splat_constant<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<f32> {
     let dense = DenseElementsAttribute::try_from(op.attribute("value").ok()?).ok()?;

@@ -59,6 +59,13 @@ pub struct Section<'c, 'a> {
     pub columns: usize,
 }
 
+impl<'c, 'a> Section<'c, 'a> {
+    /// The number of the root whose result a value is.
+    pub fn root(&self, value: Value<'c, 'a>) -> Option<usize> {
+        self.roots.iter().position(|root| root.result(0).is_ok_and(|result| Value::from(result) == value))
+    }
+}
+
 /// The kernel under construction.
 pub struct Linear<'g, 'c, 'a> {
     group: &'g Group<'c, 'a>,
@@ -247,7 +254,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             if let Some(operand) = group.argument(value) {
                 return Some(load_lanes(e, buffers[operand], &[row, column], mask));
             }
-            let root = section.roots.iter().position(|r| r.result(0).is_ok_and(|r| Value::from(r) == value))?;
+            let root = section.root(value)?;
             let bias = kforge_dialect::ir::operand(&section.roots[root], 2).and_then(|b| group.argument(b));
             Some(match bias {
                 Some(bias) => e.addf(sums[root], load_lanes(e, buffers[bias], &[column], mask)),

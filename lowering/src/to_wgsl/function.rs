@@ -20,7 +20,7 @@ use melior::ir::{
     attribute::DenseI64ArrayAttribute,
     operation::{OperationLike, OperationRef},
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A value in WGSL.
 #[derive(Clone, Debug)]
@@ -166,6 +166,8 @@ pub struct Function {
     pub workgroup_size: [u32; 3],
     /// What `gpu.barrier` is.
     pub barrier: &'static [&'static str],
+    /// Memrefs of which `vector.load` or `vector.store` moves rows, by the keys of their values.
+    pub rows: HashSet<usize>,
     values: HashMap<usize, Expr>,
     memories: HashMap<usize, Memory>,
     text: String,
@@ -173,7 +175,7 @@ pub struct Function {
 }
 
 impl Function {
-    pub fn new(workgroup_size: [u32; 3], barrier: &'static [&'static str]) -> Self {
+    pub fn new(workgroup_size: [u32; 3], barrier: &'static [&'static str], rows: HashSet<usize>) -> Self {
         let mut names = Names::default();
         for builtin in Builtin::ALL {
             names.fresh(builtin.name());
@@ -184,6 +186,7 @@ impl Function {
             builtins: BTreeSet::new(),
             workgroup_size,
             barrier,
+            rows,
             values: HashMap::new(),
             memories: HashMap::new(),
             text: String::new(),

@@ -25,6 +25,8 @@ use std::collections::HashSet;
 struct Accesses {
     read: HashSet<usize>,
     written: HashSet<usize>,
+    /// Those of which rows are moved as vectors.
+    rows: HashSet<usize>,
 }
 
 pub fn translate(op: OperationRef<'_, '_>) -> Result<Shader> {
@@ -52,7 +54,7 @@ pub fn translate(op: OperationRef<'_, '_>) -> Result<Shader> {
         _ => &["workgroupBarrier();"],
     };
 
-    let mut function = Function::new(workgroup_size, barrier);
+    let mut function = Function::new(workgroup_size, barrier, accesses.rows);
     let entry = function.names.fresh(&kernel);
     let mut declarations = vec![];
     let mut arguments = vec![];
@@ -193,8 +195,13 @@ impl Accesses {
         for op in ops(block) {
             let place = |index| operand(&op, index).map(key);
             match op_name(&op).as_str() {
-                "memref.load" | "gpu.subgroup_mma_load_matrix" => self.read.extend(place(0)),
-                "memref.store" | "gpu.subgroup_mma_store_matrix" => self.written.extend(place(1)),
+                "vector.load" => self.rows.extend(place(0)),
+                "vector.store" => self.rows.extend(place(1)),
+                _ => {}
+            }
+            match op_name(&op).as_str() {
+                "memref.load" | "vector.load" | "gpu.subgroup_mma_load_matrix" => self.read.extend(place(0)),
+                "memref.store" | "vector.store" | "gpu.subgroup_mma_store_matrix" => self.written.extend(place(1)),
                 _ => {}
             }
             for region in op.regions() {

@@ -53,6 +53,12 @@ impl Function {
     fn pointer(&mut self, op: OperationRef<'_, '_>, memref: usize, matrix: Type) -> Result<String> {
         let value = self.operand_value(op, memref)?;
         let memory = self.memory(op, value)?;
+        if memory.shape.in_rows {
+            return Err(TranslateError::op(
+                op,
+                "has no WGSL on a memref of which vector.load or vector.store moves rows; use one of vectors",
+            ));
+        }
         // Vectors of them will do: a leading dimension counts the memref's elements.
         let is_right = matches!(memory.shape.element, Type::Vector { scalar, .. } if scalar == matrix.scalar());
         if !is_right {

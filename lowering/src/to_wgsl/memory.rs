@@ -3,13 +3,16 @@
 //! `%a[%i, %j]` of a `memref<?x64xf32>` is `a[v0 * 64 + v1]`. Elements are scalars, or vectors of two or four lanes, which
 //! is how 8 and 16 bytes are loaded at once. Strides are static, so at most the outermost dimension is dynamic, and
 //! `memref.dim` of it is the length of the bound array over the stride.
+//!
+//! A memref whose innermost rows are two or four scalars is an array of vectors if the kernel moves such rows by
+//! `vector.load` or `vector.store`. Its scalars are lanes then: `%a[%i, %j]` is `a[v0][v1]`.
 
 use super::{
     error::{Result, TranslateError},
     function::{Expr, Function},
     types::{Literal, Scalar, Type, element, literals},
 };
-use kforge_dialect::ir::{ancestor, body, dims, op_name, ops, string_attribute};
+use kforge_dialect::ir::{ancestor, body, dims, key, op_name, ops, string_attribute};
 use melior::ir::{
     Type as MlirType, TypeLike, Value, ValueLike,
     attribute::FlatSymbolRefAttribute,
@@ -32,6 +35,8 @@ pub struct Shape {
     pub dims: Vec<Option<usize>>,
     /// Elements from one index to the next, of each dimension.
     strides: Vec<i64>,
+    /// Whether the innermost index is a lane of an element.
+    pub in_rows: bool,
     offset: i64,
     /// Elements of the array, if all dimensions are static; at least one.
     pub elements: Option<u64>,
@@ -81,7 +86,26 @@ impl Shape {
             };
         }
         let elements = last.and_then(|last| u64::try_from(last).ok()).map(|last| last + 1);
-        Ok(Self { element, dims, strides, offset, elements })
+        Ok(Self { element, dims, strides, in_rows: false, offset, elements })
+    }
+
+    /// The same memory with its innermost rows as elements, if these are two or four scalars.
+    fn in_rows(&self) -> Option<Self> {
+        let row = self.dims.last().copied().flatten().filter(|row| matches!(row, 2 | 4))?;
+        let lanes = row as i64;
+        let (inner, outer) = self.strides.split_last()?;
+        let Type::Vector { scalar, lanes: 1 } = self.element else { return None };
+        if *inner != 1 || outer.iter().chain([&self.offset]).any(|stride| stride % lanes != 0) {
+            return None;
+        }
+        Some(Self {
+            element: Type::Vector { scalar, lanes: row },
+            dims: self.dims.clone(),
+            strides: outer.iter().map(|stride| stride / lanes).collect(),
+            in_rows: true,
+            offset: self.offset / lanes,
+            elements: self.elements.map(|elements| elements.div_ceil(row as u64)),
+        })
     }
 
     /// `array<f32>` or `array<f32, 1024>`.
@@ -93,11 +117,14 @@ impl Shape {
     }
 
     pub fn element_bytes(&self) -> u64 {
-        let lanes = match self.element {
-            Type::Vector { lanes, .. } => lanes as u64,
+        self.element.scalar().bytes() * self.lanes() as u64
+    }
+
+    fn lanes(&self) -> usize {
+        match self.element {
+            Type::Vector { lanes, .. } => lanes,
             Type::Bytes | Type::Matrix { .. } => 1,
-        };
-        self.element.scalar().bytes() * lanes
+        }
     }
 
     /// Bytes of the array, if static.
@@ -141,7 +168,42 @@ impl Function {
         let memref = self.operand_value(op, memref)?;
         let memory = self.memory(op, memref)?;
         let index = self.index(op, &memory.shape, first)?;
-        Ok(format!("{}[{index}]", memory.name))
+        if !memory.shape.in_rows {
+            return Ok(format!("{}[{index}]", memory.name));
+        }
+        let lane = self.operand(op, first + memory.shape.strides.len())?;
+        let lanes = memory.shape.lanes() as i32;
+        let lane = match lane.as_int() {
+            Some(known @ 0..) if known < lanes => known.to_string(),
+            // What is not there is an error of the shader if WGSL knows it; the op may never run.
+            Some(_) => self.at_run_time(&lane).text,
+            None => lane.text,
+        };
+        Ok(format!("{}[{index}][{lane}]", memory.name))
+    }
+
+    /// `a[index]`, of all lanes: the row that `vector.load` or `vector.store` moves, whose vector is of type `vector`.
+    pub(super) fn row(
+        &mut self,
+        op: OperationRef<'_, '_>,
+        memref: usize,
+        first: usize,
+        vector: MlirType<'_>,
+    ) -> Result<String> {
+        let memref = self.operand_value(op, memref)?;
+        let memory = self.memory(op, memref)?;
+        if memory.shape.in_rows && Type::of(vector) == Ok(memory.shape.element) {
+            let index = self.index(op, &memory.shape, first)?;
+            let lane = self.operand(op, first + memory.shape.strides.len())?;
+            if lane.as_int() == Some(0) {
+                return Ok(format!("{}[{index}]", memory.name));
+            }
+        }
+        self.unsupported(
+            op,
+            "move whole innermost rows of two or four scalars, as of memref<?x4xf32> from index 0 on, or load and \
+             store elements of a memref of vectors, as memref<?xvector<4xf32>>",
+        )
     }
 
     /// The place in the flat array, from the operands from `first` on.
@@ -189,6 +251,7 @@ impl Function {
             return Ok(());
         }
         let inner: i64 = memory.shape.dims.iter().skip(1).map(|d| d.map_or(1, |d| d as i64)).product();
+        let inner = if memory.shape.in_rows { inner / memory.shape.lanes() as i64 } else { inner };
         if memory.shape.offset != 0 || memory.shape.strides.get(axis) != Some(&inner) {
             return Err(TranslateError::op(
                 op,
@@ -260,7 +323,11 @@ impl Function {
     }
 
     pub(super) fn shape<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Shape> {
-        let shape = Shape::of(value.r#type()).map_err(|message| TranslateError::op(op, format!("on {message}")))?;
+        let mut shape = Shape::of(value.r#type()).map_err(|message| TranslateError::op(op, format!("on {message}")))?;
+        if self.rows.contains(&key(value)) {
+            // What moves rows of another memref is an error at its op.
+            shape = shape.in_rows().unwrap_or(shape);
+        }
         self.features.f16 |= shape.element.uses_f16();
         Ok(shape)
     }

@@ -18,6 +18,7 @@ use super::{
 };
 use kforge_dialect::ir::defining_op;
 use melior::ir::{
+    ValueLike,
     attribute::{ArrayAttribute, IntegerAttribute},
     operation::{OperationLike, OperationRef},
 };
@@ -45,8 +46,18 @@ impl Function {
                 let operand = self.operand(op, 0)?;
                 self.same(op, operand)
             }
-            "load" | "store" | "transfer_read" | "transfer_write" => {
-                self.unsupported(op, "load and store elements of a memref of vectors, as memref<?xvector<4xf32>>")
+            "load" => {
+                let row = self.row(op, 0, 1, self.result(op, 0)?.r#type())?;
+                self.define(op, row)
+            }
+            "store" => {
+                let value = self.operand(op, 0)?;
+                let row = self.row(op, 1, 2, self.operand_value(op, 0)?.r#type())?;
+                self.line(format!("{row} = {};", value.text));
+                Ok(())
+            }
+            "transfer_read" | "transfer_write" => {
+                self.unsupported(op, "use vector.load and vector.store of whole rows")
             }
             _ => self.unsupported(op, "docs/gpu.md lists what has"),
         }

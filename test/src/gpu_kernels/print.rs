@@ -72,7 +72,14 @@ fn print(body: &[Stmt], depth: usize, text: &mut String) {
                     "memref.store %{value}, %slots[%{at}] : memref<{SLOTS}xi32, #gpu.address_space<private>>"
                 ));
             }
-            Stmt::LoadSlot { out, at } => {
+            Stmt::LoadSlot { out, at, row: true } => {
+                let (memref, row) =
+                    (format!("memref<{SLOTS}xi32, #gpu.address_space<private>>"), format!("vector<{SLOTS}xi32>"));
+                line(format!("%z{out} = arith.constant 0 : index"));
+                line(format!("%v{out} = vector.load %slots[%z{out}] : {memref}, {row}"));
+                line(format!("%{out} = vector.extract %v{out}[%{at}] : i32 from {row}"));
+            }
+            Stmt::LoadSlot { out, at, row: false } => {
                 line(format!("%{out} = memref.load %slots[%{at}] : memref<{SLOTS}xi32, #gpu.address_space<private>>"));
             }
             Stmt::Exchange { out, value, at } => {

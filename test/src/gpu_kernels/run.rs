@@ -72,7 +72,7 @@ impl Thread {
                 Stmt::LoadInt { out, at } => self.values[*out] = Some(Value::Int(inputs.ints[self.place(*at)])),
                 Stmt::LoadFloat { out, at } => self.values[*out] = Some(Value::Float(inputs.floats[self.place(*at)])),
                 Stmt::StoreSlot { at, value } => self.slots[self.place(*at)] = self.get(*value).int(),
-                Stmt::LoadSlot { out, at } => self.values[*out] = Some(Value::Int(self.slots[self.place(*at)])),
+                Stmt::LoadSlot { out, at, .. } => self.values[*out] = Some(Value::Int(self.slots[self.place(*at)])),
                 Stmt::Exchange { .. } => unreachable!("an exchange is a statement of the kernel itself"),
                 Stmt::For { bounds: [low, high, step], index, carried, body } => {
                     let (mut i, high, step) = (self.get(*low).int(), self.get(*high).int(), self.get(*step).int());

@@ -146,7 +146,7 @@ fn rows_that_are_illegal_or_of_another_gpu_are_not_used() {
 }
 
 #[test]
-fn kernels_are_exchanged_and_a_shader_that_does_not_compile_stays_outside() {
+fn kernels_are_exchanged_with_the_same_bits_and_a_shader_that_does_not_compile_stays_outside() {
     let adapter = Adapter::default();
     let compiled = |tile: &str| {
         let pipeline = compile::gpu_pipeline(adapter, compile::Options::default());
@@ -179,5 +179,11 @@ fn kernels_are_exchanged_and_a_shader_that_does_not_compile_stays_outside() {
         executor.exchange(&mut other).unwrap();
         assert_eq!(call(&mut executor), right);
         executor.rerun("main", 3).unwrap();
+    }
+    // Rows of a thread in whole fours, one or more, and not.
+    for tile in ["64, 128, 16, 8, 8", "32, 64, 16, 16, 4", "12, 16, 8, 6, 4", "10, 32, 16, 5, 8", "3, 16, 32, 1, 4"] {
+        let c = compiled(tile);
+        executor.exchange(&mut executor.load(c.program, &c.shaders).unwrap()).unwrap();
+        assert_eq!(call(&mut executor), right, "{tile}");
     }
 }

@@ -17,8 +17,10 @@ pub const FOOTPRINT: usize = 64 << 20;
 /// A round is at least this long on a CPU; a GPU is to be sent much at once.
 const ROUND: Duration = Duration::from_millis(6);
 const ROUND_OF_GPU: Duration = Duration::from_millis(15);
-/// How long a GPU works before it is measured.
-const WARMING: Duration = Duration::from_millis(100);
+/// How long a GPU works before it is measured, if it has idled for so long: its clock falls after seconds without work, as
+/// while candidates are compiled (an H200's to a sixth), and takes half a second of work to rise.
+const WARMING: Duration = Duration::from_millis(700);
+const IDLE: Duration = Duration::from_millis(500);
 
 /// Most launches of a round: what a GPU is sent lies in memory until it is done.
 const LAUNCHES: u64 = 4096;
@@ -100,7 +102,7 @@ impl Compiler {
             }
             (Compiler::Gpu(_), Made::Shaders(shaders)) => {
                 let executor = device::Executor::new(gpu::open(None)?, code.program, &shaders)?;
-                Runner::Gpu { executor: Box::new(executor), calls: 0 }
+                Runner::Gpu { executor: Box::new(executor), calls: 0, worked: None }
             }
             _ => bail!("what was compiled is for another machine"),
         })
@@ -114,6 +116,8 @@ pub enum Runner {
         executor: Box<device::Executor>,
         /// How often the launches are sent in a round; 0 until it is known.
         calls: u64,
+        /// When the last round ended.
+        worked: Option<Instant>,
     },
 }
 
@@ -173,7 +177,12 @@ impl Runner {
     pub fn time(&mut self, inputs: &[View]) -> Result<f64> {
         match self {
             Runner::Cpu(executor) => profiled(executor, inputs),
-            Runner::Gpu { executor, calls } => sent(executor, calls),
+            Runner::Gpu { executor, calls, worked } => {
+                let is_warm = worked.is_some_and(|worked| worked.elapsed() < IDLE);
+                let time = sent(executor, calls, is_warm)?;
+                *worked = Some(Instant::now());
+                Ok(time)
+            }
         }
     }
 }
@@ -201,19 +210,20 @@ fn profiled(executor: &mut Executor, inputs: &[View]) -> Result<f64> {
 }
 
 /// By a clock around what is sent at once: the launches, on the inputs that the last call left in place.
-fn sent(executor: &mut device::Executor, calls: &mut u64) -> Result<f64> {
+fn sent(executor: &mut device::Executor, calls: &mut u64, is_warm: bool) -> Result<f64> {
     let launches = executor.program().function(ENTRY).map_or(1, |f| f.launches.len()).max(1) as u64;
     let mut time = |calls: u64| -> Result<Duration> {
         let begin = Instant::now();
         executor.rerun(ENTRY, calls)?;
         Ok(begin.elapsed())
     };
-    if *calls == 0 {
-        // The first launches of a pipeline are slow, and so are those of a GPU that has idled.
+    if !is_warm {
         let begin = Instant::now();
         while begin.elapsed() < WARMING {
-            time(1)?;
+            time((*calls).max(1))?;
         }
+    }
+    if *calls == 0 {
         *calls = 1;
         while time(*calls)? < ROUND_OF_GPU / 2 && 2 * *calls * launches <= LAUNCHES {
             *calls *= 2;

@@ -60,7 +60,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         name: of.name,
         buffers: of.separate(&in_place),
         scalars: scalars.sizes().len(),
-        shared: shared.map(|count| (count.max(1), f32)).to_vec(),
+        shared: shared.map(|count| of.module.shared(&[count.max(1)], f32)).to_vec(),
         threads: plan.threads,
         subgroups: of.adapter.subgroups,
     }

@@ -26,8 +26,12 @@ pub struct Bring<'k, 'c, 'a> {
     pub rows: usize,
     pub columns: usize,
     pub depth: usize,
-    /// Whether threads side by side take rows four apart, which in memory lie at other banks than neighbours.
+    /// Whether threads side by side take rows four apart, and columns of the depth two apart, which in memory lie at other
+    /// banks than neighbours.
     pub spread: bool,
+    /// Whether the next part is loaded in front of the barrier that the sums of this one wait for, where a driver cannot
+    /// move the loads down to where they are used. That pays if there are registers for them.
+    pub early: bool,
 }
 
 /// What a thread has loaded of a part: of the activations, and of each weight, item by item.
@@ -87,10 +91,15 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
             // All are through with the part before.
             e.barrier();
             keep(e, &first.with(fetched, e.mul_c(number, self.depth)));
-            e.barrier();
+            if !self.early {
+                e.barrier();
+            }
             // After the last part comes the last again, which is not used.
             let next = e.min(e.add_c(number, 1), e.ci(parts.saturating_sub(1)));
             let next = self.fetch(e, weights, tile, next);
+            if self.early {
+                e.barrier();
+            }
             [sum(e, sums), next.values()].concat()
         });
         sums_and_part.truncate(sums.len());
@@ -106,7 +115,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         number: V<'c, 'a>,
     ) -> Part<'c, 'a> {
         let k = e.mul_c(number, self.depth);
-        let x = self.fetch_activations(e, row, k);
+        let x = self.fetch_activations(e, row, e.mul_c(number, self.depth / 4));
         let w = weights.iter().map(|weight| self.fetch_weights(e, weight, column, k)).collect();
         Part { x, w, k }
     }
@@ -166,17 +175,16 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         }
     }
 
-    /// Columns `k..k + BK` of rows `row..row + BM` of the activations: what this thread loads of them.
-    fn fetch_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, k: V<'c, 'a>) -> Vec<V<'c, 'a>> {
+    /// BK columns, from four `first` of them on, of rows `row..row + BM` of the activations: what this thread loads of them.
+    fn fetch_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, first: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let depth = self.linear.depth;
         let x = self.buffers[self.linear.input];
         let last = e.sub(self.workgroup.scalars[0], e.ci(1));
         let value = |i| {
             let (local, four) = self.activation(e, i);
             let row = e.min(e.add(row, local), last);
-            let column = e.add(k, e.mul_c(four, 4));
             if depth.is_multiple_of(4) {
-                let at = e.div_rem_c(e.add(e.mul_c(row, depth), column), 4).0;
+                let at = e.add(e.add(e.mul_c(row, depth / 4), four), first);
                 let load = |e: &Emitter<'c, 'a>| {
                     // Halves stay halves until the kernel wants them otherwise.
                     if x.in_fours() { e.load(x.memref, &[at]) } else { x.load_four(e, at) }
@@ -185,11 +193,11 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
                 if depth.is_multiple_of(self.depth) {
                     return load(e);
                 }
-                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
+                let inside = e.cmp(Cmp::Slt, e.add(four, first), e.ci(depth / 4));
                 return e.if_else(inside, &[zero.r#type()], |e| vec![load(e)], |_| vec![zero])[0];
             }
             let lane = |lane| {
-                let column = e.add_c(column, lane);
+                let column = e.add_c(e.mul_c(e.add(four, first), 4), lane);
                 let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
                 let load = |e: &Emitter<'c, 'a>| vec![x.load(e, e.add(e.mul_c(row, depth), column))];
                 e.if_else(inside, &[e.f32()], load, |e| vec![e.cf(0.0)])[0]
@@ -214,13 +222,20 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         let (threads, steps) = (4 / fours, self.depth / count);
         // Threads of a step that take its columns one after another.
         let along = kind.width() / count;
-        let last_step = (self.linear.depth / kind.width()).saturating_sub(1);
         let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
         let (rest, thread) = e.div_rem_c(item, threads);
-        let (group, step) = e.div_rem_c(rest, steps);
+        let (group, mut step) = e.div_rem_c(rest, steps);
+        if self.spread && count == 1 && steps.is_multiple_of(8) {
+            // Of eight columns the first, the third, the fifth, the seventh, the second, and so on.
+            let (eight, of_eight) = e.div_rem_c(step, 8);
+            let (odd, pair) = e.div_rem_c(of_eight, 4);
+            step = e.add(e.add(e.mul_c(eight, 8), e.mul_c(pair, 2)), odd);
+        }
         let (unit, place) = e.div_rem_c(e.add(e.div_rem_c(k, count).0, step), along);
         // Past the end anything will do: x is zero there, or the column is not stored.
-        let unit = e.min(unit, e.ci(last_step));
+        let depth = self.linear.depth;
+        let last_step = (depth / kind.width()).saturating_sub(1);
+        let unit = if depth.is_multiple_of(self.depth) { unit } else { e.min(unit, e.ci(last_step)) };
         let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
         let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
         ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count), four)

@@ -5,10 +5,10 @@
 //! of the workgroup ([`Bring`]):
 //!
 //! ```text
-//! x  [BK][BM + 4] f32, the four so that columns of the depth begin at different banks
-//! w  [BK][BN / 4] vector<4xf32>, of each weight
+//! x  [BK][BM / 4 + 1] vectors of four f32, the one so that columns of the depth begin at different banks
+//! w  [BK][BN / 4 + 4] vectors of four f32, of each weight, likewise
 //! ```
-//! A column of the depth takes TM elements of x, by fours in a row, and TN / 4 vectors of w for TM TN multiply-adds. Rows
+//! A column of the depth takes TM / 4 vectors of x and TN / 4 of w for TM TN multiply-adds. Rows
 //! past the last are computed on the last and not stored; columns of the depth past the last are zero in x.
 
 use super::{
@@ -38,8 +38,10 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let tile = Tile::new(Family::Gemm, &group.tile, most, of.adapter);
     let tile = tile.map_err(|message| group.unsupported(None, message))?;
     let (x, w) = tile.memory();
-    let mut shared = vec![(x, of.module.f32())];
-    shared.extend(vec![(w, of.module.vector(4, of.module.f32())); most]);
+    let f32 = of.module.f32();
+    // Rows of the activations come one float at a time.
+    let mut shared = vec![of.module.shared(&[x, 4], f32)];
+    shared.extend(vec![of.module.shared(&[w], of.module.vector(4, f32)); most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let declaration = Declaration {
         name: of.name,
@@ -52,9 +54,10 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     declaration.build_in_pieces(of.pieces, of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
+        let (kinds, buffers) = (&kinds, &buffers[..]);
         let bring =
-            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, spread: false };
-        let kernel = Gemm { of, workgroup, buffers: &buffers, bring, tile };
+            Bring { linear: &linear, kinds, workgroup, buffers, rows, columns, depth, spread: false, early: false };
+        let kernel = Gemm { of, workgroup, buffers, bring, tile };
         let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
         let (column, row) = e.div_rem(workgroup.task, row_tiles);
         let first = e.mul_c(row, tile.rows);
@@ -95,15 +98,12 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
         let zeros = vec![zero; weights.len() * tile.height * fours];
         let rows: Vec<V> = (0..tile.height).map(|i| self.row(e, down, i)).collect();
+        let places = self.places(e, down, &rows);
         let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
         let sums = self.bring.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
             let mut sums = sums.to_vec();
             for k in 0..tile.depth {
-                let x = |row: &V<'c, 'a>| {
-                    let x = e.load(self.workgroup.shared[0], &[e.add_c(*row, k * tile.pitch())]);
-                    e.splat_to(x, 4)
-                };
-                let x: Vec<V> = rows.iter().map(x).collect();
+                let x = self.activations(e, k, &places);
                 for root in 0..weights.len() {
                     for j in 0..fours {
                         let at = e.add_c(right, k * tile.weight_pitch() + j * across);
@@ -137,6 +137,30 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         Ok(())
     }
 
+    /// Column `k` of the depth, each row's activation in all lanes; `places` has its four of rows and lane.
+    fn activations(&self, e: &Emitter<'c, 'a>, k: usize, places: &[(V<'c, 'a>, V<'c, 'a>)]) -> Vec<V<'c, 'a>> {
+        let memory = self.workgroup.shared[0];
+        let first = k * self.tile.pitch();
+        let x: Vec<V> = if places.len().is_multiple_of(4) {
+            // A thread has whole fours.
+            let four = |at: &[(V<'c, 'a>, V<'c, 'a>)]| e.vload(memory, &[e.add_c(at[0].0, first), e.ci(0)], 4);
+            let lanes = |four| (0..4).map(move |lane| e.extract(four, lane));
+            places.chunks(4).map(four).flat_map(lanes).collect()
+        } else {
+            places.iter().map(|(four, lane)| e.load(memory, &[e.add_c(*four, first), *lane])).collect()
+        };
+        x.into_iter().map(|x| e.splat_to(x, 4)).collect()
+    }
+
+    /// The four of rows and the lane in memory of each of a thread's rows.
+    fn places(&self, e: &Emitter<'c, 'a>, down: V<'c, 'a>, rows: &[V<'c, 'a>]) -> Vec<(V<'c, 'a>, V<'c, 'a>)> {
+        let four = |i: usize| (e.add_c(down, i / 4 * (self.tile.rows / self.tile.height)), e.ci(i % 4));
+        match rows.len().is_multiple_of(4) {
+            true => (0..rows.len()).map(four).collect(),
+            false => rows.iter().map(|row| e.div_rem_c(*row, 4)).collect(),
+        }
+    }
+
     /// Row `i` of a thread in the tile, `down` threads from the top: a thread has rows by fours if it can, and those of its
     /// neighbour come next.
     fn row(&self, e: &Emitter<'c, 'a>, down: V<'c, 'a>, i: usize) -> V<'c, 'a> {
@@ -149,10 +173,10 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let (tile, shared) = (self.tile, &self.workgroup.shared);
         self.bring.each_activation(e, part, |e, row, four, value| {
-            let (at, value) = (e.add(e.mul_c(four, 4 * tile.pitch()), row), e.widen(value));
+            let ((of_rows, row), value) = (e.div_rem_c(row, 4), e.widen(value));
+            let at = e.add(e.mul_c(four, 4 * tile.pitch()), of_rows);
             for lane in 0..4 {
-                let at = e.add_c(at, lane * tile.pitch());
-                e.store(e.extract(value, lane), shared[0], &[at]);
+                e.store(e.extract(value, lane), shared[0], &[e.add_c(at, lane * tile.pitch()), row]);
             }
         });
         self.bring.keep_weights(e, weights, column, part, &shared[1..], (e.f32(), tile.weight_pitch()));

@@ -15,7 +15,7 @@ use crate::{
     emit::{Cmp, Emitter, V},
     group::{Result, Signature, Size, dims, element},
     kernels::{
-        elementwise::evaluate,
+        elementwise::{arguments, evaluate},
         linear::{Linear, Section},
         norm::{self, Norm},
     },
@@ -47,12 +47,12 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let subgroups = of.adapter.subgroups;
     let across = subgroups >= 8 && threads.is_multiple_of(subgroups);
     let parts = if across { threads / subgroups } else { ADDERS };
-    let mut memory = vec![(rows * most * 4 * parts, four)];
+    let mut memory = vec![of.module.shared(&[rows * most * 4 * parts], four)];
     if !across {
-        memory.push((shared, four));
+        memory.push(of.module.shared(&[shared], four));
     }
     if linear.norm.is_some() {
-        memory.push((threads, of.module.f32()));
+        memory.push(of.module.shared(&[threads], of.module.f32()));
     }
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(LANES)).sum();
     Declaration {
@@ -184,12 +184,9 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         if self.rows == 0 {
             return Ok(());
         }
-        let norm = match self.linear.norm {
-            Some(op) => Some(Prologue::new(self, e, op)?),
-            None => None,
-        };
+        let front = self.linear.norm.map(|op| Front::new(self, op)).transpose()?;
         each_section(e, &self.linear.sections, self.workgroup.task, LANES, |e, section, group| {
-            self.section(e, section, group, norm.as_ref())
+            self.section(e, section, group, front.as_ref())
         })
     }
 
@@ -198,15 +195,26 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e: &Emitter<'c, 'a>,
         section: &Section<'c, 'a>,
         group: V<'c, 'a>,
-        norm: Option<&Prologue<'c, 'a>>,
+        front: Option<&Front<'c, 'a>>,
     ) -> Result<'c, 'a, ()> {
         let weights = section.roots.iter().map(|root| self.weight(*root)).collect::<Result<Vec<_>>>()?;
+        let alike = |from: usize| {
+            let alike = weights[from..].iter().take_while(|w| w.kind == weights[from].kind).count();
+            &weights[from..from + alike]
+        };
+        // What is known to be needed is on its way while threads wait for each other.
+        let leaves = (self.rows * LANES <= self.workgroup.threads).then(|| {
+            let item = e.min(self.workgroup.thread, e.ci(self.rows * LANES - 1));
+            let [_, _, column, at] = self.place(e, section, group, item);
+            Leaves::load(e, &self.of, self.buffers, section, column, at)
+        });
+        let mut ahead = front.and_then(|front| self.ahead(e, alike(0), group, front));
+        let moments = front.map_or(vec![], |front| front.moments(self, e));
+        let front = front.map(|front| (front, &moments[..]));
         // Weights of one kind are read in one loop, so that their activations are read once.
         let mut sums: Vec<Vec<Vec<V>>> = vec![];
         while sums.len() < weights.len() {
-            let from = sums.len();
-            let alike = weights[from..].iter().take_while(|w| w.kind == weights[from].kind).count();
-            sums.extend(self.products(e, &weights[from..from + alike], group, norm));
+            sums.extend(self.products(e, alike(sums.len()), group, front, ahead.take()));
         }
         for row in 0..self.rows {
             for (root, sums) in sums.iter().enumerate() {
@@ -218,7 +226,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
             }
         }
         e.barrier();
-        self.finish(e, section, group)
+        self.finish(e, section, group, leaves)
     }
 
     fn weight(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, Weight<'c, 'a>> {
@@ -227,30 +235,73 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         Ok(Weight::new(kind, (rows, columns), operand, self.workgroup, self.buffers))
     }
 
-    /// This thread's part of the sums of each weight, row and four of rows.
+    /// The rounds in which threads take the steps of weights of a kind.
+    fn rounds(&self, weights: &[Weight<'c, 'a>]) -> Rounds {
+        let kind = weights[0].kind;
+        let (steps, splits) = (self.linear.depth / kind.width(), self.workgroup.threads / kind.threads());
+        let most = if self.rows == 1 { 4 / weights.len().min(2) / kind.count().div_ceil(8) } else { 1 };
+        Rounds { steps, splits, count: steps.div_ceil(splits), together: most }
+    }
+
+    /// What the first rounds take, where they are all.
+    fn ahead(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weights: &[Weight<'c, 'a>],
+        group: V<'c, 'a>,
+        front: &Front<'c, 'a>,
+    ) -> Option<Vec<Step<'c, 'a>>> {
+        let rounds = self.rounds(weights);
+        let kind = weights[0].kind;
+        let (split, thread) = e.div_rem_c(self.workgroup.thread, kind.threads());
+        let (_, offset) = kind.place(e, thread);
+        (self.rows == 1 && rounds.count <= rounds.together).then(|| {
+            let step = |round| {
+                let mut step = self.fetch(e, weights, group, rounds.step(e, split, round), thread);
+                let first = e.add(e.mul_c(step.step, kind.width()), offset);
+                step.x = Some(self.activations(e, first, kind.count(), Some(front)));
+                step
+            };
+            (0..rounds.count).map(step).collect()
+        })
+    }
+
+    fn fetch(
+        &self,
+        e: &Emitter<'c, 'a>,
+        weights: &[Weight<'c, 'a>],
+        group: V<'c, 'a>,
+        step: V<'c, 'a>,
+        thread: V<'c, 'a>,
+    ) -> Step<'c, 'a> {
+        Step { step, weights: weights.iter().map(|w| w.fetch(e, group, step, thread)).collect(), x: None }
+    }
+
+    /// This thread's part of the sums of each weight, row and four of rows; `ahead` are all its steps if they were fetched.
     fn products(
         &self,
         e: &Emitter<'c, 'a>,
         weights: &[Weight<'c, 'a>],
         group: V<'c, 'a>,
-        norm: Option<&Prologue<'c, 'a>>,
+        front: Option<(&Front<'c, 'a>, &[norm::Moments<'c, 'a>])>,
+        ahead: Option<Vec<Step<'c, 'a>>>,
     ) -> Vec<Vec<Vec<V<'c, 'a>>>> {
         let kind = weights[0].kind;
         let (split, thread) = e.div_rem_c(self.workgroup.thread, kind.threads());
-        let steps = self.linear.depth / kind.width();
-        let splits = self.workgroup.threads / kind.threads();
         let (_, offset) = kind.place(e, thread);
-        let four = e.vector(4, e.f32());
-        let zero = e.cf_like(0.0, four);
+        let rounds = self.rounds(weights);
+        let zero = e.cf_like(0.0, e.vector(4, e.f32()));
         let per_weight = self.rows * kind.fours();
-        let inits = vec![zero; weights.len() * per_weight];
-        let add = |e: &Emitter<'c, 'a>, step: V<'c, 'a>, fetched: &[Vec<V<'c, 'a>>], totals: &[V<'c, 'a>]| {
+        let add = |e: &Emitter<'c, 'a>, taken: &Step<'c, 'a>, totals: &[V<'c, 'a>]| {
+            let step = taken.step;
             let first = e.add(e.mul_c(step, kind.width()), offset);
             let slices: Vec<_> =
-                weights.iter().zip(fetched).map(|(w, fetched)| w.decode(e, group, step, thread, fetched)).collect();
+                weights.iter().zip(&taken.weights).map(|(w, taken)| w.decode(e, group, step, thread, taken)).collect();
+            let load = || self.activations(e, first, kind.count(), front.map(|(front, _)| front));
+            let activations = taken.x.clone().unwrap_or_else(load);
             let mut totals = totals.to_vec();
             for row in 0..self.rows {
-                let x = self.activations(e, row, first, kind.count(), norm);
+                let x = activations.normalised(e, row, front.map(|(_, moments)| &moments[row]));
                 let splats: Vec<V> = x.iter().map(|x| e.splat_to(*x, 4)).collect();
                 for (w, slice) in slices.iter().enumerate() {
                     for r in 0..kind.fours() {
@@ -273,50 +324,53 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
             }
             totals
         };
-        let fetch = |e: &Emitter<'c, 'a>, step| -> Vec<Vec<V<'c, 'a>>> {
-            weights.iter().map(|w| w.fetch(e, group, step, thread)).collect()
-        };
-        // Several steps at a time, their loads on the way together; then the rest.
-        let unroll = if self.rows == 1 { 4 / weights.len().min(2) / kind.count().div_ceil(8) } else { 1 };
-        let bound = e.ci(steps.saturating_sub((unroll - 1) * splits));
-        let totals = e.for_(split, bound, unroll * splits, &inits, |e, step, totals| {
-            let steps: Vec<V> = (0..unroll).map(|i| e.add_c(step, i * splits)).collect();
-            let fetched: Vec<_> = steps.iter().map(|step| fetch(e, *step)).collect();
-            steps.iter().zip(&fetched).fold(totals.to_vec(), |totals, (step, fetched)| add(e, *step, fetched, &totals))
+        // Several rounds at a time, their loads on the way together; then the rest.
+        let Rounds { steps, splits, count, together } = rounds;
+        let whole = if count <= together { 0 } else { steps / (together * splits) };
+        let inits = vec![zero; weights.len() * per_weight];
+        let totals = e.for_(split, e.ci(whole * together * splits), together * splits, &inits, |e, step, totals| {
+            let step = |i: usize| self.fetch(e, weights, group, e.add_c(step, i * splits), thread);
+            let taken: Vec<Step> = (0..together).map(step).collect();
+            taken.iter().fold(totals.to_vec(), |totals, step| add(e, step, &totals))
         });
-        let totals = if unroll == 1 || steps.is_multiple_of(unroll * splits) {
-            totals
-        } else {
-            let done = e.ceil_div_c(e.max(e.sub(bound, split), e.ci(0)), unroll * splits);
-            let rest = e.add(split, e.mul_c(done, unroll * splits));
-            e.for_(rest, e.ci(steps), splits, &totals, |e, step, totals| add(e, step, &fetch(e, step), totals))
-        };
+        let rest = whole * together..count;
+        let step = |round| self.fetch(e, weights, group, rounds.step(e, split, round), thread);
+        let taken = ahead.unwrap_or_else(|| rest.clone().map(step).collect());
+        let totals = rest.zip(taken).fold(totals, |totals, (round, taken)| {
+            if rounds.is_whole(round) {
+                return add(e, &taken, &totals);
+            }
+            let types = vec![zero.r#type(); totals.len()];
+            let is_one = e.cmp(Cmp::Slt, e.add_c(split, round * splits), e.ci(steps));
+            e.if_else(is_one, &types, |e| add(e, &taken, &totals), |_| totals.clone())
+        });
         let rows = |totals: &[V<'c, 'a>]| totals.chunks(kind.fours()).map(<[V]>::to_vec).collect();
         totals.chunks(per_weight).map(rows).collect()
     }
 
-    /// Columns `first..first + count` of a row, normalised if a norm stands in front.
+    /// Columns `first..first + count` of each row, and what a norm in front multiplies and adds there.
     fn activations(
         &self,
         e: &Emitter<'c, 'a>,
-        row: usize,
         first: V<'c, 'a>,
         count: usize,
-        norm: Option<&Prologue<'c, 'a>>,
-    ) -> Vec<V<'c, 'a>> {
+        front: Option<&Front<'c, 'a>>,
+    ) -> Activations<'c, 'a> {
         let (x, depth) = (self.buffers[self.linear.input], self.linear.depth);
-        if count == 1 {
-            let value = x.load(e, e.add_c(first, row * depth));
-            return vec![norm.map_or(value, |n| n.apply(e, value, row, |buffer| buffer.load(e, first)))];
-        }
-        let (start, _) = e.div_rem_c(first, 4);
-        let four = |i: usize| {
-            let at = e.add_c(start, i);
-            let value = x.load_four(e, e.add_c(at, row * depth / 4));
-            norm.map_or(value, |n| n.apply(e, value, row, |buffer| buffer.load_four(e, at)))
+        let load = |buffer: Buffer<'c, 'a>, row: usize| match count {
+            1 => vec![buffer.load(e, e.add_c(first, row * depth))],
+            _ => {
+                let start = e.add_c(e.div_rem_c(first, 4).0, row * depth / 4);
+                (0..count / 4).map(|i| buffer.load_four(e, e.add_c(start, i))).collect()
+            }
         };
-        let fours: Vec<V> = (0..count / 4).map(four).collect();
-        fours.iter().flat_map(|four| (0..4).map(|lane| e.extract(*four, lane))).collect()
+        let of_norm =
+            |buffer: fn(&Front<'c, 'a>) -> Option<Buffer<'c, 'a>>| front.and_then(buffer).map(|buffer| load(buffer, 0));
+        Activations {
+            rows: (0..self.rows).map(|row| load(x, row)).collect(),
+            weight: of_norm(|front| front.weight),
+            bias: of_norm(|front| front.bias),
+        }
     }
 
     /// Adds the sums of each subgroup by its lanes and leaves one of each in memory, from `first` on.
@@ -358,14 +412,34 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e.barrier();
     }
 
-    /// Each thread finishes a column of a row.
-    fn finish(&self, e: &Emitter<'c, 'a>, section: &Section<'c, 'a>, tile: V<'c, 'a>) -> Result<'c, 'a, ()> {
+    /// Row, lane, column and place in the result of item `item` of a tile.
+    fn place(
+        &self,
+        e: &Emitter<'c, 'a>,
+        section: &Section<'c, 'a>,
+        tile: V<'c, 'a>,
+        item: V<'c, 'a>,
+    ) -> [V<'c, 'a>; 4] {
+        let (row, lane) = e.div_rem_c(item, LANES);
+        let column = e.min(e.add(e.mul_c(tile, LANES), lane), e.ci(section.columns.saturating_sub(1)));
+        [row, lane, column, e.add(column, e.mul_c(row, section.columns))]
+    }
+
+    /// Each thread finishes a column of a row; `leaves` are of its one item, if they were loaded.
+    fn finish(
+        &self,
+        e: &Emitter<'c, 'a>,
+        section: &Section<'c, 'a>,
+        tile: V<'c, 'a>,
+        leaves: Option<Leaves<'c, 'a>>,
+    ) -> Result<'c, 'a, ()> {
         let Workgroup { thread, threads, .. } = *self.workgroup;
         let mut outcome = Ok(());
         e.loop_(thread, e.ci(self.rows * LANES), threads, |e, item| {
-            let (row, lane) = e.div_rem_c(item, LANES);
-            let column = e.add(e.mul_c(tile, LANES), lane);
-            e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
+            let [row, lane, column, at] = self.place(e, section, tile, item);
+            let is_column = e.cmp(Cmp::Slt, e.add(e.mul_c(tile, LANES), lane), e.ci(section.columns));
+            e.if_(is_column, |e| {
+                let leaves = leaves.unwrap_or_else(|| Leaves::load(e, &self.of, self.buffers, section, column, at));
                 let (four, lane) = e.div_rem_c(lane, 4);
                 let of_row = e.mul_c(row, self.parts.first(1, 0));
                 let sum = |root: usize| {
@@ -375,39 +449,68 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
                     e.extract_at(sum, lane)
                 };
                 let sums: Vec<V> = (0..section.roots.len()).map(sum).collect();
-                let at = e.add(column, e.mul_c(row, section.columns));
-                outcome = epilogue(e, &self.of, self.buffers, section, &sums, column, at);
+                outcome = epilogue(e, &self.of, self.buffers, section, &sums, &leaves, at);
             });
         });
         outcome
     }
 }
 
-/// Bias and element-wise epilogue of sums that `e`'s lanes hold, from `column` on, stored at element `at`.
+/// What an epilogue reads beside the sums.
+pub struct Leaves<'c, 'a> {
+    /// By their numbers among the operands.
+    operands: Vec<(usize, V<'c, 'a>)>,
+    /// For each root.
+    biases: Vec<Option<V<'c, 'a>>>,
+}
+
+impl<'c, 'a> Leaves<'c, 'a> {
+    /// As many as `e` has lanes, from `column` on, at element `at` of the result.
+    pub fn load(
+        e: &Emitter<'c, 'a>,
+        of: &Target<'_, 'c, 'a>,
+        buffers: &[Buffer<'c, 'a>],
+        section: &Section<'c, 'a>,
+        column: V<'c, 'a>,
+        at: V<'c, 'a>,
+    ) -> Self {
+        let group = of.group;
+        let load = |operand: usize, at| {
+            buffers[operand].load_lanes(e, if e.lanes == 1 { at } else { e.div_rem_c(at, e.lanes).0 })
+        };
+        let bias = |root: &OperationRef<'c, 'a>| {
+            let bias = kforge_dialect::ir::operand(root, 2).and_then(|bias| group.argument(bias));
+            bias.map(|bias| load(bias, column))
+        };
+        let read = arguments(group, group.yields[section.output], &|value| section.root(value).is_some());
+        Leaves {
+            operands: read.into_iter().map(|operand| (operand, load(operand, at))).collect(),
+            biases: section.roots.iter().map(bias).collect(),
+        }
+    }
+}
+
+/// Bias and element-wise epilogue of sums that `e`'s lanes hold, stored at element `at`.
 pub fn epilogue<'c, 'a>(
     e: &Emitter<'c, 'a>,
     of: &Target<'_, 'c, 'a>,
     buffers: &[Buffer<'c, 'a>],
     section: &Section<'c, 'a>,
     sums: &[V<'c, 'a>],
-    column: V<'c, 'a>,
+    leaves: &Leaves<'c, 'a>,
     at: V<'c, 'a>,
 ) -> Result<'c, 'a, ()> {
     let group = of.group;
-    let by_lanes = |v| if e.lanes == 1 { v } else { e.div_rem_c(v, e.lanes).0 };
     let leaf = |value: Value<'c, 'a>| {
         if let Some(operand) = group.argument(value) {
-            return Some(buffers[operand].load_lanes(e, by_lanes(at)));
+            return leaves.operands.iter().find(|(i, _)| *i == operand).map(|(_, value)| *value);
         }
-        let root = section.roots.iter().position(|r| r.result(0).is_ok_and(|r| Value::from(r) == value))?;
-        let bias = kforge_dialect::ir::operand(&section.roots[root], 2).and_then(|b| group.argument(b));
-        Some(match bias {
-            Some(bias) => e.addf(sums[root], buffers[bias].load_lanes(e, by_lanes(column))),
-            None => sums[root],
-        })
+        let root = section.root(value)?;
+        Some(leaves.biases[root].map_or(sums[root], |bias| e.addf(sums[root], bias)))
     };
     let value = evaluate(group, e, group.yields[section.output], &leaf)?;
-    buffers[group.arguments.len() + section.output].store(e, value, by_lanes(at));
+    let at = if e.lanes == 1 { at } else { e.div_rem_c(at, e.lanes).0 };
+    buffers[group.arguments.len() + section.output].store(e, value, at);
     Ok(())
 }
 
@@ -423,15 +526,19 @@ pub fn epilogue_four<'c, 'a>(
     column: V<'c, 'a>,
 ) -> Result<'c, 'a, ()> {
     let at = e.add(e.mul_c(row, section.columns), column);
+    let finish = |e: &Emitter<'c, 'a>, sums: &[V<'c, 'a>], column, at| {
+        let leaves = Leaves::load(e, of, buffers, section, column, at);
+        epilogue(e, of, buffers, section, sums, &leaves, at)
+    };
     if section.columns.is_multiple_of(4) {
-        return epilogue(&e.with_lanes(4), of, buffers, section, sums, column, at);
+        return finish(&e.with_lanes(4), sums, column, at);
     }
     let mut outcome = Ok(());
     for lane in 0..4 {
         let column = e.add_c(column, lane);
         e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
             let sums: Vec<V> = sums.iter().map(|sum| e.extract(*sum, lane)).collect();
-            outcome = epilogue(e, of, buffers, section, &sums, column, e.add_c(at, lane));
+            outcome = finish(e, &sums, column, e.add_c(at, lane));
         });
         std::mem::replace(&mut outcome, Ok(()))?;
     }
@@ -443,20 +550,29 @@ pub fn by_fours(value: Value<'_, '_>) -> bool {
     dims(value.r#type()).last().copied().flatten().is_some_and(|columns| columns.is_multiple_of(4))
 }
 
-/// A norm whose result is never stored: what its rows are shifted and scaled by.
-struct Prologue<'c, 'a> {
-    rows: Vec<norm::Moments<'c, 'a>>,
+/// A norm whose result is never stored.
+struct Front<'c, 'a> {
+    norm: Norm<'c, 'a>,
     weight: Option<Buffer<'c, 'a>>,
     bias: Option<Buffer<'c, 'a>>,
 }
 
-impl<'c, 'a> Prologue<'c, 'a> {
-    fn new(of: &Gemv<'_, 'c, 'a>, e: &Emitter<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<'c, 'a, Self> {
+impl<'c, 'a> Front<'c, 'a> {
+    fn new(of: &Gemv<'_, 'c, 'a>, op: OperationRef<'c, 'a>) -> Result<'c, 'a, Self> {
         let group = of.of.group;
         let norm = Norm::new(group, op, &of.workgroup.buffers)?;
         if norm.kind == norm::Kind::Softmax {
             return Err(group.unsupported(Some(op), "a softmax cannot be a linear's prologue on a GPU"));
         }
+        let buffer = |i: usize| {
+            let operand = kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v));
+            operand.map(|operand| of.buffers[operand])
+        };
+        Ok(Front { norm, weight: buffer(1), bias: buffer(2) })
+    }
+
+    /// What each row is shifted and scaled by.
+    fn moments(&self, of: &Gemv<'_, 'c, 'a>, e: &Emitter<'c, 'a>) -> Vec<norm::Moments<'c, 'a>> {
         let (x, depth) = (of.buffers[of.linear.input], of.linear.depth);
         let scratch = *of.workgroup.shared.last().expect("memory of the norm was declared");
         let by = if x.in_fours() { 4 } else { 1 };
@@ -464,32 +580,71 @@ impl<'c, 'a> Prologue<'c, 'a> {
             4 => x.load_four(e, e.add_c(at, row * depth / 4)),
             _ => x.load(e, e.add_c(at, row * depth)),
         };
-        let row = |row: usize| super::rowwise::moments(e, &norm, of.workgroup, scratch, by, &|e, at| load(e, at, row));
-        let buffer = |i: usize| {
-            let operand = kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v));
-            operand.map(|operand| of.buffers[operand])
+        let again = of.rows > 1;
+        let row = |row: usize| {
+            super::rowwise::moments(e, &self.norm, of.workgroup, (scratch, again), by, &|e, at| load(e, at, row))
         };
-        Ok(Prologue { rows: (0..of.rows).map(row).collect(), weight: buffer(1), bias: buffer(2) })
+        (0..of.rows).map(row).collect()
+    }
+}
+
+/// The rounds in which threads take the steps of a weight: one step each, side by side.
+#[derive(Clone, Copy)]
+struct Rounds {
+    steps: usize,
+    /// Steps of a round.
+    splits: usize,
+    count: usize,
+    /// Rounds at a time.
+    together: usize,
+}
+
+impl Rounds {
+    /// Whether there is a step for all.
+    fn is_whole(self, round: usize) -> bool {
+        (round + 1) * self.splits <= self.steps
     }
 
-    /// Normalises what was loaded of a row; `load` gives the same columns of weight and bias.
-    fn apply(
-        &self,
-        e: &Emitter<'c, 'a>,
-        value: V<'c, 'a>,
-        row: usize,
-        load: impl Fn(Buffer<'c, 'a>) -> V<'c, 'a>,
-    ) -> V<'c, 'a> {
-        let moments = &self.rows[row];
-        let like = |v: V<'c, 'a>| if value.r#type().is_vector() { e.splat_to(v, 4) } else { v };
-        let centred = moments.mean.map_or(value, |mean| e.subf(value, like(mean)));
-        let mut y = e.mulf(centred, like(moments.scale));
-        if let Some(weight) = self.weight {
-            y = e.mulf(y, load(weight));
-        }
-        if let Some(bias) = self.bias {
-            y = e.addf(y, load(bias));
-        }
-        y
+    /// The step of those whose place in a round is `split`, or the last.
+    fn step<'c, 'a>(self, e: &Emitter<'c, 'a>, split: V<'c, 'a>, round: usize) -> V<'c, 'a> {
+        let step = e.add_c(split, round * self.splits);
+        if self.is_whole(round) { step } else { e.min(step, e.ci(self.steps - 1)) }
+    }
+}
+
+/// What a thread has loaded of a step.
+struct Step<'c, 'a> {
+    step: V<'c, 'a>,
+    /// Of each weight.
+    weights: Vec<Vec<V<'c, 'a>>>,
+    x: Option<Activations<'c, 'a>>,
+}
+
+/// A few columns of the activations, as they were loaded: one element, or some fours.
+#[derive(Clone)]
+struct Activations<'c, 'a> {
+    rows: Vec<Vec<V<'c, 'a>>>,
+    /// Of a norm in front.
+    weight: Option<Vec<V<'c, 'a>>>,
+    bias: Option<Vec<V<'c, 'a>>>,
+}
+
+impl<'c, 'a> Activations<'c, 'a> {
+    /// The elements of a row, normalised if `moments` are given.
+    fn normalised(&self, e: &Emitter<'c, 'a>, row: usize, moments: Option<&norm::Moments<'c, 'a>>) -> Vec<V<'c, 'a>> {
+        let value = |(i, value): (usize, &V<'c, 'a>)| {
+            let Some(moments) = moments else { return *value };
+            let like = |v: V<'c, 'a>| if value.r#type().is_vector() { e.splat_to(v, 4) } else { v };
+            let centred = moments.mean.map_or(*value, |mean| e.subf(*value, like(mean)));
+            let y = e.mulf(centred, like(moments.scale));
+            let y = self.weight.as_ref().map_or(y, |weight| e.mulf(y, weight[i]));
+            self.bias.as_ref().map_or(y, |bias| e.addf(y, bias[i]))
+        };
+        let values = self.rows[row].iter().enumerate().map(value);
+        let lanes = |value: V<'c, 'a>| match value.r#type().is_vector() {
+            true => (0..4).map(|lane| e.extract(value, lane)).collect(),
+            false => vec![value],
+        };
+        values.flat_map(lanes).collect()
     }
 }

@@ -44,9 +44,10 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let tile = tile.map_err(|message| group.unsupported(None, message))?;
     let (x, w) = tile.memory();
     let four = of.module.vector(4, of.module.f16());
-    let mut shared = vec![(x, four)];
-    shared.extend(vec![(w, four); most]);
-    shared.extend(vec![(tile.scratch(), of.module.vector(4, of.module.f32())); most]);
+    let sums = of.module.shared(&[tile.scratch()], of.module.vector(4, of.module.f32()));
+    let mut shared = vec![of.module.shared(&[x], four)];
+    shared.extend(vec![of.module.shared(&[w], four); most]);
+    shared.extend(vec![sums; most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let buffers = parameters(&of, &linear, &kinds, true, by_fours);
     let (threads, subgroups) = (tile.threads(of.adapter), of.adapter.subgroups);
@@ -54,9 +55,10 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     declaration.build_in_pieces(of.pieces, of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
+        let (kinds, buffers) = (&kinds, &buffers[..]);
         let bring =
-            Bring { linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, columns, depth, spread: true };
-        let kernel = Mma { of, workgroup, buffers: &buffers, bring, tile, most };
+            Bring { linear: &linear, kinds, workgroup, buffers, rows, columns, depth, spread: true, early: true };
+        let kernel = Mma { of, workgroup, buffers, bring, tile, most };
         let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
         let (column, row) = e.div_rem(workgroup.task, row_tiles);
         let first = e.mul_c(row, tile.rows);

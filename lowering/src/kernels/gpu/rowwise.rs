@@ -33,7 +33,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let rank = crate::group::dims(melior::ir::ValueLike::r#type(&group.arguments[input])).len();
     let length = Norm::length(group, op)?;
     let threads = threads(length, of.adapter.threads);
-    let shared = vec![(threads, of.module.f32())];
+    let shared = vec![of.module.shared(&[threads], of.module.f32())];
     Declaration { name: of.name, buffers: of.scalars(), scalars: 0, shared, threads, subgroups: of.adapter.subgroups }
         .build(of.module, |e, workgroup| {
             let norm = Norm::new(group, op, &workgroup.buffers)?;
@@ -53,7 +53,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                 each(e, workgroup, length, |e, at| y.store(e, e.mulf(exp(e, at), scale), e.add(first, at)));
                 return Ok(());
             }
-            let moments = moments(e, &norm, workgroup, scratch, 1, &load);
+            let moments = moments(e, &norm, workgroup, (scratch, false), 1, &load);
             let operand = |i| kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v)).map(|i| buffers[i]);
             let (weight, bias) = (operand(1), operand(2));
             each(e, workgroup, length, |e, at| {
@@ -78,25 +78,29 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
 }
 
 /// What a row of a norm is shifted and scaled by, in all threads; `load` gives an element of the row, or by fours the
-/// vector of that number.
+/// vector of that number. The scratch memory is one element a thread, and told with whether it is used again before the
+/// next barrier.
 pub fn moments<'c, 'a>(
     e: &Emitter<'c, 'a>,
     norm: &Norm<'c, 'a>,
     workgroup: &Workgroup<'c, 'a>,
-    scratch: V<'c, 'a>,
+    (scratch, again): (V<'c, 'a>, bool),
     by: usize,
     load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
 ) -> Moments<'c, 'a> {
     let n = e.cf(norm.length as f32);
-    let sum = |term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>| {
+    let sum = |again: bool, term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>| {
         let zero = if by == 1 { e.cf(0.0) } else { e.cf_like(0.0, e.vector(by, e.f32())) };
         let own = fold(e, workgroup, norm.length / by, zero, &|e, at, sum| e.addf(sum, term(e, at)));
         let lanes: Vec<V> = if by == 1 { vec![own] } else { (0..by).map(|lane| e.extract(own, lane)).collect() };
         let own = lanes.into_iter().reduce(|a, b| e.addf(a, b)).expect("at least one lane");
-        workgroup.reduce(e, scratch, own, Fold::Sum)
+        match again {
+            true => workgroup.reduce(e, scratch, own, Fold::Sum),
+            false => workgroup.reduce_once(e, scratch, own, Fold::Sum),
+        }
     };
-    let mean = (norm.kind == Kind::Layer).then(|| e.divf(sum(load), n));
-    let squares = sum(&|e, at| {
+    let mean = (norm.kind == Kind::Layer).then(|| e.divf(sum(true, load), n));
+    let squares = sum(again, &|e, at| {
         let value = load(e, at);
         let value = mean.map_or(value, |mean| e.subf(value, if by == 1 { mean } else { e.splat_to(mean, by) }));
         e.mulf(value, value)

@@ -84,7 +84,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
         if self.parts > 1 {
             buffers.push((module.memref(&[None], module.int(32)), "best".into()));
         }
-        let shared = vec![(words, module.int(32))];
+        let shared = vec![module.shared(&[words], module.int(32))];
         Declaration { name, buffers, scalars: 0, shared, threads, subgroups: adapter.subgroups }
             .build(module, |e, workgroup| {
                 body(e, workgroup);

@@ -26,8 +26,8 @@ pub struct Declaration<'n, 'c> {
     /// Memrefs and their names.
     pub buffers: Vec<(Type<'c>, String)>,
     pub scalars: usize,
-    /// Memory of the workgroup: elements and their type.
-    pub shared: Vec<(usize, Type<'c>)>,
+    /// Memrefs of the workgroup ([`Emitter::shared`]).
+    pub shared: Vec<Type<'c>>,
     /// Threads of a workgroup.
     pub threads: usize,
     /// Threads of a subgroup at least; 0 without subgroups.
@@ -93,11 +93,7 @@ impl<'c> Declaration<'_, 'c> {
         arguments.extend((0..self.scalars).map(|i| (module.index(), named(&format!("size{i}")))));
         arguments.push((module.index(), named("tasks")));
         let inputs: Vec<Type> = arguments.iter().map(|(ty, _)| *ty).collect();
-        let space = Attribute::parse(context, "#gpu.address_space<workgroup>").expect("the gpu dialect is loaded");
-        for (elements, element) in &self.shared {
-            let ty = MemRefType::new(*element, &[*elements as i64], None, Some(space)).into();
-            arguments.push((ty, named("shared")));
-        }
+        arguments.extend(self.shared.iter().map(|ty| (*ty, named("shared"))));
         let region = Region::new();
         region.append_block(Block::new(&arguments));
         let unit = Attribute::unit(context);
@@ -236,6 +232,13 @@ impl Fold {
 }
 
 impl<'c, 'a> Emitter<'c, 'a> {
+    /// A memref in the memory of a workgroup.
+    pub fn shared(&self, dims: &[usize], element: Type<'c>) -> Type<'c> {
+        let space = Attribute::parse(self.context, "#gpu.address_space<workgroup>").expect("the gpu dialect is loaded");
+        let dims: Vec<i64> = dims.iter().map(|dim| *dim as i64).collect();
+        MemRefType::new(element, &dims, None, Some(space)).into()
+    }
+
     /// `gpu.thread_id x` and its like.
     pub fn gpu_id(&self, op: &str, axis: &str) -> V<'c, 'a> {
         let dimension =
