@@ -29,8 +29,11 @@ use melior::ir::{
 
 /// Without subgroups: threads that add up the sums of one four of rows.
 const ADDERS: usize = 8;
-/// Most threads of a workgroup.
-const THREADS: usize = 256;
+/// Most threads of a workgroup, and where each computes a norm in front and then goes several rounds.
+const THREADS: usize = 512;
+const THREADS_OF_NORM: usize = 256;
+/// Rounds whose weights and activations a thread has registers for while it waits for the norm in front.
+const AHEAD: usize = 2;
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
@@ -40,7 +43,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let rows =
         rows.ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
     let kinds = Kinds::new(&of, &linear)?;
-    let threads = kinds.threads(linear.depth).min(of.adapter.threads);
+    let threads = kinds.threads(linear.depth, linear.norm.is_some()).min(of.adapter.threads);
     let shared = threads * if kinds.0.iter().any(|(_, kind)| kind.fours() == 2) { 2 } else { 1 };
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
     let four = of.module.vector(4, of.module.f32());
@@ -97,10 +100,10 @@ impl Kinds {
     }
 
     /// So many threads that the last round of them is nearly full, whole warps.
-    fn threads(&self, depth: usize) -> usize {
+    fn threads(&self, depth: usize, norm: bool) -> usize {
         let work = self.0.iter().map(|(_, kind)| depth.div_ceil(kind.width()) * kind.threads()).max().unwrap_or(1);
-        let rounds = work.div_ceil(THREADS).max(1);
-        work.div_ceil(rounds).next_multiple_of(32).clamp(4 * ADDERS, THREADS)
+        let most = if norm && work > THREADS { THREADS_OF_NORM } else { THREADS };
+        work.div_ceil(work.div_ceil(most).max(1)).next_multiple_of(32).clamp(4 * ADDERS, most)
     }
 }
 
@@ -255,7 +258,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         let kind = weights[0].kind;
         let (split, thread) = e.div_rem_c(self.workgroup.thread, kind.threads());
         let (_, offset) = kind.place(e, thread);
-        (self.rows == 1 && rounds.count <= rounds.together).then(|| {
+        (self.rows == 1 && rounds.count <= rounds.together.min(AHEAD)).then(|| {
             let step = |round| {
                 let mut step = self.fetch(e, weights, group, rounds.step(e, split, round), thread);
                 let first = e.add(e.mul_c(step.step, kind.width()), offset);
