@@ -105,6 +105,49 @@ fn shared_inputs() -> Vec<Case> {
     ]
 }
 
+/// Gate and up of a row of `k` elements, with a norm in front or none, and a residual.
+fn deep(rows: &str, k: usize, stored: &str, norm: bool) -> Case {
+    let n = 19;
+    let (x, w, y, vector) =
+        (tensor(rows, k, "f32"), weight(n, k, stored), tensor(rows, n, "f32"), format!("tensor<{k}xf32>"));
+    let norm = match norm {
+        true => format!("%n = transformer.layer_norm %x, %s, %s {{eps = 1.0e-5 : f32}} : {x}, {vector}, {vector}"),
+        false => format!("%n = arith.addf %x, %x : {x}"),
+    };
+    let case = Case::new(
+        format!("gate and up of {rows} x {k}, {stored}, {norm}"),
+        format!(
+            "(%x: {x}, %s: {vector}, %g: {w}, %u: {w}, %r: {y}) -> {y} {{
+              {norm}
+              %a = transformer.linear %n, %g : {x}, {w} -> {y}
+              %b = transformer.linear %n, %u : {x}, {w} -> {y}
+              %c = transformer.swiglu %a, %b : {y}
+              %y = arith.addf %c, %r : {y}
+              return %y : {y}
+            }}"
+        ),
+    );
+    case.sizes(&[])
+}
+
+/// Few steps for each thread, one of them not for all, and many; eight rows of two weights, whose sums fill a workgroup's
+/// memory.
+#[test]
+fn layers_of_any_depth() {
+    let one = [
+        (96, "q4_1", true),
+        (576, "q4_0", true),
+        (576, "q4_0", false),
+        (600, "f32", true),
+        (1536, "q8_0", false),
+        (1040, "f16", true),
+        (2304, "q4_k", true),
+    ];
+    let one = one.into_iter().map(|(k, stored, norm)| deep("1", k, stored, norm));
+    let eight = [deep("8", 1040, "f16", true), deep("8", 1024, "q4_1", true), deep("3", 1041, "f32", true)];
+    Suite::new(one.chain(eight)).check();
+}
+
 #[test]
 fn epilogues_of_linear_layers() {
     Suite::new(epilogues("f32")).check_fusion();

@@ -43,32 +43,26 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let rows =
         rows.ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
     let kinds = Kinds::new(&of, &linear)?;
-    let threads = kinds.threads(linear.depth, linear.norm.is_some()).min(of.adapter.threads);
-    let shared = threads * if kinds.0.iter().any(|(_, kind)| kind.fours() == 2) { 2 } else { 1 };
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
-    let four = of.module.vector(4, of.module.f32());
-    let subgroups = of.adapter.subgroups;
-    let across = subgroups >= 8 && threads.is_multiple_of(subgroups);
-    let parts = if across { threads / subgroups } else { ADDERS };
-    let mut memory = vec![of.module.shared(&[rows * most * 4 * parts], four)];
-    if !across {
-        memory.push(of.module.shared(&[shared], four));
-    }
-    if linear.norm.is_some() {
-        memory.push(of.module.shared(&[threads], of.module.f32()));
+    let threads = kinds.threads(linear.depth, linear.norm.is_some()).min(of.adapter.threads);
+    let (mut threads, mut parts) = (threads, Parts::new(threads, most, &of));
+    let memory = |threads, parts: Parts| parts.memory(&of, rows, threads, &kinds, linear.norm.is_some());
+    // Many rows and weights have many sums to meet.
+    while memory(threads, parts).1 > of.adapter.workgroup_bytes && threads > 4 * ADDERS {
+        threads = (threads / 2).next_multiple_of(4 * ADDERS);
+        parts = Parts::new(threads, most, &of);
     }
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(LANES)).sum();
     Declaration {
         name: of.name,
         buffers: parameters(&of, &linear, &kinds, kinds.0.iter().any(|(_, kind)| kind.count() > 1), |_| false),
         scalars: 0,
-        shared: memory,
+        shared: memory(threads, parts).0,
         threads,
         subgroups: of.adapter.subgroups,
     }
     .build_in_pieces(of.pieces, of.module, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
-        let parts = Parts { across, count: parts, most };
         let kernel = Gemv { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, parts };
         kernel.emit(e)
     })?;
@@ -177,6 +171,36 @@ struct Parts {
 }
 
 impl Parts {
+    fn new(threads: usize, most: usize, of: &Target<'_, '_, '_>) -> Parts {
+        let subgroups = of.adapter.subgroups;
+        let across = subgroups >= 8 && threads.is_multiple_of(subgroups);
+        Parts { across, count: if across { threads / subgroups } else { ADDERS }, most }
+    }
+
+    /// The workgroup's memory and its bytes: the sums, without subgroups what threads add up, and an element a thread for a
+    /// norm.
+    fn memory<'c>(
+        self,
+        of: &Target<'_, 'c, '_>,
+        rows: usize,
+        threads: usize,
+        kinds: &Kinds,
+        norm: bool,
+    ) -> (Vec<Type<'c>>, usize) {
+        let four = of.module.vector(4, of.module.f32());
+        let sums = rows * self.most * 4 * self.count;
+        let fours = kinds.0.iter().map(|(_, kind)| kind.fours()).max().unwrap_or(1);
+        let added = if self.across { 0 } else { threads * fours };
+        let mut memory = vec![of.module.shared(&[sums], four)];
+        if !self.across {
+            memory.push(of.module.shared(&[added], four));
+        }
+        if norm {
+            memory.push(of.module.shared(&[threads], of.module.f32()));
+        }
+        (memory, 16 * (sums + added) + if norm { 4 * threads } else { 0 })
+    }
+
     fn first(self, row: usize, root: usize) -> usize {
         (row * self.most + root) * 4 * self.count
     }
