@@ -103,6 +103,13 @@ impl FromStr for Adapter {
                 }
             }
         }
+        let least = Adapter::default();
+        if adapter.threads < least.threads || adapter.workgroup_bytes < least.workgroup_bytes {
+            return Err(format!(
+                "no adapter has {}x{}: WebGPU promises {}x{}, threads and bytes of a workgroup",
+                adapter.threads, adapter.workgroup_bytes, least.threads, least.workgroup_bytes
+            ));
+        }
         if adapter.matrices && adapter.subgroups == 0 {
             return Err("matrices are of a subgroup, and the adapter has none; add subgroups32 or the like".into());
         }
@@ -148,6 +155,9 @@ mod tests {
             assert_eq!(adapter.to_string().parse(), Ok(adapter));
         }
         assert_eq!("".parse(), Ok(Adapter::default()));
+        for less in ["1x16384", "f16+256x8192"] {
+            assert!(less.parse::<Adapter>().unwrap_err().contains("WebGPU promises 256x16384"));
+        }
         for wrong in
             ["f32", "f16+x", "12x", "0x16384", "256x-1", "subgroups", "subgroups12", "bindings8", "bindings0x64"]
         {

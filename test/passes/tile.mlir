@@ -70,7 +70,6 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
 // RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152" --tile | FileCheck %s --check-prefix=GPU
 // RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152 factors=f16" --tile | FileCheck %s --check-prefix=MMA
 // RUN: kforge-opt %s --outline-groups --select-kernels=isa=gpu --tile | FileCheck %s --check-prefix=PROMISED
-// RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=256x8192" --tile | FileCheck %s --check-prefix=LEAST
 // GPU-LABEL: @prompt
 // GPU: <"gemm", tile = [128, 128, 32, 8, 8]>
 // GPU: <"gemm", tile = [64, 64, 16, 8, 4]>
@@ -80,9 +79,6 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
 // MMA-LABEL: @prompt
 // MMA: <"mma", tile = [128, 128, 64, 32, 64]>
 // MMA: <"mma", tile = [32, 64, 32, 16, 32]>
-// LEAST-LABEL: @prompt
-// LEAST: <"gemm", tile = [32, 64, 16, 4, 4]>
-// LEAST: <"gemm", tile = [32, 64, 16, 4, 4]>
 func.func @prompt(%x: tensor<?x256xf32>, %w: !transformer.quant<q4_k, 4096x256>, %v: tensor<1024x256xf32>)
     -> (tensor<?x4096xf32>, tensor<?x1024xf32>) {
   %0 = transformer.linear %x, %w : tensor<?x256xf32>, !transformer.quant<q4_k, 4096x256> -> tensor<?x4096xf32>

@@ -6,6 +6,7 @@
 // RUN: not kforge-run tune %s --target reference 2>&1 | FileCheck %s --check-prefix=TUNE
 // RUN: not kforge-run tune %s --target gpu 2>&1 | FileCheck %s --check-prefix=NOTHING
 // RUN: not kforge-opt %s --select-kernels="isa=gpu adapter=1024x1073741824 mode=tune" 2>&1 | FileCheck %s --check-prefix=MORE
+// RUN: not kforge-opt %s --kforge-gpu=adapter=1x16384 2>&1 | FileCheck %s --check-prefix=LEAST
 // RUN: not kforge-run bench matmul --m 4 --n 4 --k 4 --kernel gpu 2>&1 | FileCheck %s --check-prefix=KERNEL
 // RUN: kforge-run emit-mlir --hidden 64 --heads 2 --layers 1 --ffn 64 --vocab 32 --kv-type q8 --phase decode > %t.mlir
 // RUN: not kforge-run inspect --target gpu %t.mlir 2>&1 | FileCheck %s --check-prefix=Q8
@@ -19,8 +20,9 @@
 // TUNE: kforge-run: tune measures kernels of the CPU or a GPU; give --target cpu or gpu
 // NOTHING: kforge-run: the module has no linear layer whose tile could be chosen
 // MORE: error: {{.*}}has {{.*}}, not 1024x1073741824; kernels can use less of it, not more
+// LEAST: error: {{.*}}no adapter has 1x16384: WebGPU promises 256x16384, threads and bytes of a workgroup
 // KERNEL: kforge-run: --kernel gpu runs on a GPU; add --target gpu
-// Q8: which no kernel of a GPU reads; use --numerics exact and a cache of f32 or f16
+// Q8: which no kernel of a GPU reads; use --kv-type f32 or f16, and --numerics exact
 // INSPECT: kforge-run: inspect shows a launch program of the CPU or a GPU; give --target cpu or gpu
 // COMPILE: kforge-run: compile makes machine code of a CPU; leave --target out
 // ASM: kforge-run: asm shows what is compiled for a CPU; leave --target out

@@ -406,8 +406,11 @@ impl<'c, 'a> Lowering<'c, 'a> {
 
     fn fused(&mut self, made: &mut Kernels<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
         let e = self.e;
-        let kernel = op.attribute("kernel").ok().and_then(KernelAttribute::from_attribute);
+        let kernel = op.attribute("kernel").ok();
         let kernel = kernel.ok_or_else(|| PassError::at(&op, "has no kernel; run --select-kernels first"))?;
+        let kernel = KernelAttribute::from_attribute(kernel).ok_or_else(|| {
+            PassError::at(&op, format!("has {kernel}, which is no kernel; a tile has positive numbers"))
+        })?;
         let group = Group::new(op, kernel.name, kernel.tile).map_err(|e| PassError::at(&e.op, e.message))?;
         let (name, signature) = made.kernel(&group)?;
         let operands = op.operands().map(|v| self.tensor(op, v)).collect::<Result<Vec<_>, _>>()?;

@@ -16,6 +16,10 @@ pub const METAL_WORKGROUP_BYTES: u64 = 32 << 10;
 /// Threads of a threadgroup on every Metal device.
 pub const METAL_WORKGROUP_THREADS: u64 = 1024;
 
+/// Groupshared memory, and threads of a group, on every device of DirectX 12.
+pub const DIRECTX_WORKGROUP_BYTES: u64 = 32 << 10;
+pub const DIRECTX_WORKGROUP_THREADS: u64 = 1024;
+
 /// Why a shader is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -72,19 +76,7 @@ impl Valid<'_> {
     /// # Errors
     /// A limit of Metal, or the writer's message.
     pub fn msl(&self) -> Result<String> {
-        let Shader { workgroup_size, workgroup_bytes, .. } = self.shader;
-        let threads: u64 = workgroup_size.iter().map(|size| u64::from(*size)).product();
-        if threads > METAL_WORKGROUP_THREADS {
-            let limit = METAL_WORKGROUP_THREADS;
-            return Err(
-                self.fails("MSL", format!("a workgroup has {threads} threads, and Metal takes at most {limit}"))
-            );
-        }
-        if *workgroup_bytes > METAL_WORKGROUP_BYTES {
-            let limit = METAL_WORKGROUP_BYTES;
-            let message = format!("a workgroup has {workgroup_bytes} bytes of memory, and Metal takes at most {limit}");
-            return Err(self.fails("MSL", message));
-        }
+        self.fits("MSL", ("Metal", METAL_WORKGROUP_THREADS, METAL_WORKGROUP_BYTES))?;
         let is_large =
             |ty: &Type| matches!(ty.inner, TypeInner::CooperativeMatrix { columns: CooperativeSize::Sixteen, .. });
         if self.module.types.iter().any(|(_, ty)| is_large(ty)) {
@@ -133,6 +125,7 @@ impl Valid<'_> {
         if self.shader.features.cooperative_matrices {
             return Err(self.fails("HLSL", "it has no cooperative matrices"));
         }
+        self.fits("HLSL", ("DirectX", DIRECTX_WORKGROUP_THREADS, DIRECTX_WORKGROUP_BYTES))?;
         let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..Default::default() };
         let pipeline = hlsl::PipelineOptions { entry_point: self.entry_point() };
         let mut text = String::new();
@@ -140,6 +133,22 @@ impl Valid<'_> {
             .write(&self.module, &self.info, None)
             .map_err(|e| self.fails("HLSL", e))?;
         Ok(text)
+    }
+
+    /// Checks a workgroup's threads and bytes against what `who` takes.
+    fn fits(&self, language: &str, (who, most_threads, most_bytes): (&str, u64, u64)) -> Result<()> {
+        let Shader { workgroup_size, workgroup_bytes, .. } = self.shader;
+        let threads: u64 = workgroup_size.iter().map(|size| u64::from(*size)).product();
+        if threads > most_threads {
+            let message = format!("a workgroup has {threads} threads, and {who} takes at most {most_threads}");
+            return Err(self.fails(language, message));
+        }
+        if *workgroup_bytes > most_bytes {
+            let message =
+                format!("a workgroup has {workgroup_bytes} bytes of memory, and {who} takes at most {most_bytes}");
+            return Err(self.fails(language, message));
+        }
+        Ok(())
     }
 
     fn entry_point(&self) -> Option<(ShaderStage, String)> {

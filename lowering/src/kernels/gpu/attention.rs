@@ -62,9 +62,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         scalars: scalars.sizes().len(),
         shared: shared.map(|count| of.module.shared(&[count.max(1)], f32)).to_vec(),
         threads: plan.threads,
-        subgroups: of.adapter.subgroups,
     }
-    .build(of.module, |e, workgroup| {
+    .build(&of, |e, workgroup| {
         let memrefs = of.shared(&in_place, &workgroup.buffers);
         let buffers = of.buffers(e, &memrefs);
         let task = Task::new(e, group, &attention, plan, workgroup, &memrefs, &buffers);

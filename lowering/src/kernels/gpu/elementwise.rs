@@ -16,28 +16,23 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let group = of.group;
     let rank = dims(group.yields[0].r#type()).len();
     let threads = THREADS.min(of.adapter.threads);
-    Declaration {
-        name: of.name,
-        buffers: of.scalars(),
-        scalars: 1,
-        shared: vec![],
-        threads,
-        subgroups: of.adapter.subgroups,
-    }
-    .build(of.module, |e, workgroup| {
-        let buffers = of.buffers(e, &workgroup.buffers);
-        let (inputs, outputs) = buffers.split_at(group.arguments.len());
-        let at = e.add(e.mul_c(workgroup.task, threads), workgroup.thread);
-        let mut outcome = Ok(());
-        e.if_(e.cmp(Cmp::Slt, at, workgroup.scalars[0]), |e| {
-            let leaf = |v: Value<'c, 'a>| group.argument(v).map(|i| inputs[i].load(e, at));
-            outcome = outputs.iter().zip(&group.yields).try_for_each(|(output, value)| {
-                output.store(e, evaluate(group, e, *value, &leaf)?, at);
-                Ok(())
+    Declaration { name: of.name, buffers: of.scalars(), scalars: 1, shared: vec![], threads }.build(
+        &of,
+        |e, workgroup| {
+            let buffers = of.buffers(e, &workgroup.buffers);
+            let (inputs, outputs) = buffers.split_at(group.arguments.len());
+            let at = e.add(e.mul_c(workgroup.task, threads), workgroup.thread);
+            let mut outcome = Ok(());
+            e.if_(e.cmp(Cmp::Slt, at, workgroup.scalars[0]), |e| {
+                let leaf = |v: Value<'c, 'a>| group.argument(v).map(|i| inputs[i].load(e, at));
+                outcome = outputs.iter().zip(&group.yields).try_for_each(|(output, value)| {
+                    output.store(e, evaluate(group, e, *value, &leaf)?, at);
+                    Ok(())
+                });
             });
-        });
-        outcome
-    })?;
+            outcome
+        },
+    )?;
     let total = group.size(0, 0..rank);
     let ops: Vec<String> =
         group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();

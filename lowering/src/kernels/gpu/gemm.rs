@@ -49,9 +49,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         scalars: 1,
         shared,
         threads: tile.threads(of.adapter),
-        subgroups: of.adapter.subgroups,
     };
-    declaration.build_in_pieces(of.pieces, of.module, |e, workgroup| {
+    declaration.build(&of, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let (kinds, buffers) = (&kinds, &buffers[..]);

@@ -59,9 +59,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         scalars: 0,
         shared: memory(threads, parts).0,
         threads,
-        subgroups: of.adapter.subgroups,
     }
-    .build_in_pieces(of.pieces, of.module, |e, workgroup| {
+    .build(&of, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let kernel = Gemv { of, linear: &linear, kinds: &kinds, workgroup, buffers: &buffers, rows, parts };
         kernel.emit(e)

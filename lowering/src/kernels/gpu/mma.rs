@@ -50,9 +50,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     shared.extend(vec![sums; most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let buffers = parameters(&of, &linear, &kinds, true, by_fours);
-    let (threads, subgroups) = (tile.threads(of.adapter), of.adapter.subgroups);
-    let declaration = Declaration { name: of.name, buffers, scalars: 1, shared, threads, subgroups };
-    declaration.build_in_pieces(of.pieces, of.module, |e, workgroup| {
+    let declaration = Declaration { name: of.name, buffers, scalars: 1, shared, threads: tile.threads(of.adapter) };
+    declaration.build(&of, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let (kinds, buffers) = (&kinds, &buffers[..]);

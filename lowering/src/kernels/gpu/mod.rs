@@ -42,7 +42,7 @@ pub fn generate<'c, 'a>(
     if let Some(layout) = group.layouts.iter().chain(&group.result_layouts).find(|l| l.contains('8')) {
         return Err(group.unsupported(
             None,
-            format!("has a tensor in the layout {layout}, which no kernel of a GPU reads; use --numerics exact and a cache of f32 or f16"),
+            format!("has a tensor in the layout {layout}, which no kernel of a GPU reads; use --kv-type f32 or f16, and --numerics exact"),
         ));
     }
     let pieces = pieces(group, adapter)?;
@@ -189,7 +189,7 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
                 let fix = if ty == self.module.f16() { "the adapter has no f16" } else { "WGSL has no such type" };
                 return Err(self.group.unsupported(
                     self.group.defining_op(*value),
-                    format!("has a result of {ty}, which no kernel of this GPU can store ({fix}); make it f32"),
+                    format!("has a result of {ty}, which no kernel of this GPU can store ({fix}); make it f32, by arith.extf in front of the op"),
                 ));
             }
         }

@@ -42,9 +42,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         scalars: scalars.sizes().len(),
         shared: vec![],
         threads,
-        subgroups: of.adapter.subgroups,
     }
-    .build(of.module, |e, workgroup| {
+    .build(&of, |e, workgroup| {
         let memrefs = of.shared(&in_place, &workgroup.buffers);
         let buffers = of.buffers(e, &memrefs);
         let mut first = e.ci(0);

@@ -34,42 +34,41 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let length = Norm::length(group, op)?;
     let threads = threads(length, of.adapter.threads);
     let shared = vec![of.module.shared(&[threads], of.module.f32())];
-    Declaration { name: of.name, buffers: of.scalars(), scalars: 0, shared, threads, subgroups: of.adapter.subgroups }
-        .build(of.module, |e, workgroup| {
-            let norm = Norm::new(group, op, &workgroup.buffers)?;
-            let buffers = of.buffers(e, &workgroup.buffers);
-            let (x, y) = (buffers[input], buffers[group.arguments.len()]);
-            let first = e.mul_c(workgroup.task, length);
-            let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>| x.load(e, e.add(first, at));
-            let scratch = workgroup.shared[0];
-            if norm.kind == Kind::Softmax {
-                let lowest = e.cf(f32::MIN);
-                let max = fold(e, workgroup, length, lowest, &|e, at, max| e.maxf(max, load(e, at)));
-                let max = workgroup.reduce(e, scratch, max, Fold::Greatest);
-                let exp = |e: &Emitter<'c, 'a>, at| e.exp(e.subf(load(e, at), max));
-                let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| e.addf(sum, exp(e, at)));
-                let sum = workgroup.reduce(e, scratch, sum, Fold::Sum);
-                let scale = e.divf(e.cf(1.0), sum);
-                each(e, workgroup, length, |e, at| y.store(e, e.mulf(exp(e, at), scale), e.add(first, at)));
-                return Ok(());
+    Declaration { name: of.name, buffers: of.scalars(), scalars: 0, shared, threads }.build(&of, |e, workgroup| {
+        let norm = Norm::new(group, op, &workgroup.buffers)?;
+        let buffers = of.buffers(e, &workgroup.buffers);
+        let (x, y) = (buffers[input], buffers[group.arguments.len()]);
+        let first = e.mul_c(workgroup.task, length);
+        let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>| x.load(e, e.add(first, at));
+        let scratch = workgroup.shared[0];
+        if norm.kind == Kind::Softmax {
+            let lowest = e.cf(f32::MIN);
+            let max = fold(e, workgroup, length, lowest, &|e, at, max| e.maxf(max, load(e, at)));
+            let max = workgroup.reduce(e, scratch, max, Fold::Greatest);
+            let exp = |e: &Emitter<'c, 'a>, at| e.exp(e.subf(load(e, at), max));
+            let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| e.addf(sum, exp(e, at)));
+            let sum = workgroup.reduce(e, scratch, sum, Fold::Sum);
+            let scale = e.divf(e.cf(1.0), sum);
+            each(e, workgroup, length, |e, at| y.store(e, e.mulf(exp(e, at), scale), e.add(first, at)));
+            return Ok(());
+        }
+        let moments = moments(e, &norm, workgroup, (scratch, false), 1, &load);
+        let operand = |i| kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v)).map(|i| buffers[i]);
+        let (weight, bias) = (operand(1), operand(2));
+        each(e, workgroup, length, |e, at| {
+            let value = load(e, at);
+            let centred = moments.mean.map_or(value, |mean| e.subf(value, mean));
+            let mut value = e.mulf(centred, moments.scale);
+            if let Some(weight) = weight {
+                value = e.mulf(value, weight.load(e, at));
             }
-            let moments = moments(e, &norm, workgroup, (scratch, false), 1, &load);
-            let operand = |i| kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v)).map(|i| buffers[i]);
-            let (weight, bias) = (operand(1), operand(2));
-            each(e, workgroup, length, |e, at| {
-                let value = load(e, at);
-                let centred = moments.mean.map_or(value, |mean| e.subf(value, mean));
-                let mut value = e.mulf(centred, moments.scale);
-                if let Some(weight) = weight {
-                    value = e.mulf(value, weight.load(e, at));
-                }
-                if let Some(bias) = bias {
-                    value = e.addf(value, bias.load(e, at));
-                }
-                y.store(e, value, e.add(first, at));
-            });
-            Ok(())
-        })?;
+            if let Some(bias) = bias {
+                value = e.addf(value, bias.load(e, at));
+            }
+            y.store(e, value, e.add(first, at));
+        });
+        Ok(())
+    })?;
     Ok(of.signature(
         group.size(input, 0..rank.saturating_sub(1)),
         vec![],

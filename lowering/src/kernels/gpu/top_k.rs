@@ -45,13 +45,13 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let parts = op.length.div_ceil(THREADS * taken);
     let mut signature = op.signature(of.group);
     let ranking = Ranking { of, op, taken, kept, parts };
-    ranking.build(of.name, THREADS, THREADS * kept, |e, workgroup| ranking.rank_part(e, workgroup));
+    ranking.build(of.name, THREADS, THREADS * kept, |e, workgroup| ranking.rank_part(e, workgroup))?;
     if parts == 1 {
         return Ok(signature);
     }
     let TopK { k, rows, .. } = &ranking.op;
     let name = format!("{}_fold", of.name);
-    ranking.build(&name, MERGERS, MERGERS, |e, workgroup| ranking.rank_among_parts(e, workgroup));
+    ranking.build(&name, MERGERS, MERGERS, |e, workgroup| ranking.rank_among_parts(e, workgroup))?;
     signature.tasks = rows.clone().times(Size::Const(parts));
     signature.partner = Some(Partner {
         name,
@@ -77,20 +77,24 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
 
     /// A kernel with `words` words of workgroup memory. Between the two, the last buffer has k keys and k indices of each
     /// part.
-    fn build(&self, name: &str, threads: usize, words: usize, body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>)) {
-        let Target { group, module, adapter, .. } = self.of;
+    fn build(
+        &self,
+        name: &str,
+        threads: usize,
+        words: usize,
+        body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>),
+    ) -> Result<'c, 'a, ()> {
+        let Target { group, module, .. } = self.of;
         let mut buffers = self.of.scalars();
         buffers[self.op.input].0 = self.of.memref(group.arguments[self.op.input], self.lanes() == 4);
         if self.parts > 1 {
             buffers.push((module.memref(&[None], module.int(32)), "best".into()));
         }
         let shared = vec![module.shared(&[words], module.int(32))];
-        Declaration { name, buffers, scalars: 0, shared, threads, subgroups: adapter.subgroups }
-            .build(module, |e, workgroup| {
-                body(e, workgroup);
-                Ok::<(), std::convert::Infallible>(())
-            })
-            .unwrap_or_else(|never| match never {});
+        Declaration { name, buffers, scalars: 0, shared, threads }.build(&self.of, |e, workgroup| {
+            body(e, workgroup);
+            Ok(())
+        })
     }
 
     /// Elements that are loaded at once.

@@ -11,13 +11,16 @@
 //! are buffers, then scalars, then the number of tasks. A weight that the adapter does not bind at once is several buffers,
 //! one after another.
 
-use crate::emit::{Cmp, Emitter, V, VectorType};
-use kforge_program::Pieces;
+use super::Target;
+use crate::{
+    emit::{Cmp, Emitter, V, VectorType},
+    group::{Result, dims},
+};
 use melior::ir::{
     Attribute, Block, BlockLike, Location, Region, RegionLike, Type, TypeLike, ValueLike,
     attribute::{DenseI32ArrayAttribute, IntegerAttribute, StringAttribute, TypeAttribute},
     operation::{OperationBuilder, OperationLike},
-    r#type::{FunctionType, MemRefType},
+    r#type::{FunctionType, MemRefType, ShapedTypeLike as _},
 };
 
 /// What a kernel is declared with.
@@ -30,8 +33,6 @@ pub struct Declaration<'n, 'c> {
     pub shared: Vec<Type<'c>>,
     /// Threads of a workgroup.
     pub threads: usize,
-    /// Threads of a subgroup at least; 0 without subgroups.
-    pub subgroups: usize,
 }
 
 /// How values are folded into one.
@@ -64,22 +65,27 @@ pub struct Split<'c, 'a> {
 }
 
 impl<'c> Declaration<'_, 'c> {
-    /// Appends the kernel to a `gpu.module`'s body; `body` fills it.
-    pub fn build<'a, E>(
+    /// Appends the kernel to a `gpu.module`'s body; `body` fills it. Weights are several buffers where the target says so.
+    ///
+    /// # Errors
+    /// Those of `body`, and if the adapter has not the threads or the memory.
+    pub fn build<'a>(
         self,
-        module: &Emitter<'c, 'a>,
-        body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.build_in_pieces(&[], module, body)
-    }
-
-    /// The same, buffers being several where `pieces` says so.
-    pub fn build_in_pieces<'a, E>(
-        self,
-        pieces: &[Option<Pieces>],
-        module: &Emitter<'c, 'a>,
-        body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        of: &Target<'_, 'c, 'a>,
+        body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>) -> Result<'c, 'a, ()>,
+    ) -> Result<'c, 'a, ()> {
+        let Target { module, adapter, pieces, .. } = *of;
+        let (threads, bytes) = (self.threads, self.shared.iter().map(|ty| bytes(*ty)).sum::<usize>());
+        if threads > adapter.threads || bytes > adapter.workgroup_bytes {
+            return Err(of.group.unsupported(
+                None,
+                format!(
+                    "{} takes {threads} threads and {bytes} bytes of a workgroup, and the adapter has {} and {}; fuse \
+                     less (--fuse)",
+                    of.group.kernel, adapter.threads, adapter.workgroup_bytes
+                ),
+            ));
+        }
         let context = module.context;
         let named = |name: &str| Location::name(context, name, module.location);
         let pieces_of = |i: usize| pieces.get(i).copied().flatten();
@@ -127,8 +133,8 @@ impl<'c> Declaration<'_, 'c> {
             task,
             thread: e.gpu_id("thread_id", "x"),
             threads: self.threads,
-            subgroups: if self.subgroups > 1 && self.threads.is_multiple_of(self.subgroups) {
-                self.subgroups
+            subgroups: if adapter.subgroups > 1 && self.threads.is_multiple_of(adapter.subgroups) {
+                adapter.subgroups
             } else {
                 0
             },
@@ -142,6 +148,17 @@ impl<'c> Declaration<'_, 'c> {
         e.op("gpu.return", &[], &[], &[]);
         outcome
     }
+}
+
+/// Bytes of a static memref of words or halves, or of vectors of them.
+fn bytes(ty: Type<'_>) -> usize {
+    let memref = MemRefType::try_from(ty).expect("memory of a workgroup is a memref");
+    let (element, lanes) = match memref.element() {
+        vector if vector.is_vector() => (VectorType(vector).element(), VectorType(vector).lanes()),
+        scalar => (scalar, 1),
+    };
+    let bytes = if element.to_string() == "f16" { 2 } else { 4 };
+    dims(ty).into_iter().map(|dim| dim.unwrap_or(0)).product::<usize>() * lanes * bytes
 }
 
 impl<'c, 'a> Workgroup<'c, 'a> {
