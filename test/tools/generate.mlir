@@ -13,6 +13,7 @@
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 12 --temperature 1.5 --top-k 9 2> %t.err > %t.few
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 12 --temperature 1.5 --top-k 9 --dump-logits %t.npy 2> %t.err > %t.all
 // RUN: cmp %t.few %t.all
+// RUN: not kforge-run generate --model random:tiny --prompt Hi --dump-logits %t.none/x.npy 2>&1 | FileCheck %s --check-prefix=PLACE
 // RUN: not kforge-run generate --model random:tiny --prompt Hi --kv-type q8 2>&1 | FileCheck %s --check-prefix=Q8-HEADS
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 1 --dump-ir %t > /dev/null 2>&1
 // RUN: FileCheck %s --check-prefix=PIPELINE < %t/pipeline.txt
@@ -20,6 +21,7 @@
 // RUN: kforge-opt @%t/arguments %t/00-input.mlir -o %t/all.mlir
 // RUN: cmp %t/all.mlir %t/16-plan-memory.mlir
 
+// PLACE: kforge-run: {{.*}}x.npy cannot be written: {{.*}}.none is no folder
 // JSON: the weights of random:tiny are random: the text means nothing
 // JSON: {"prompt_ids":[72,105],"ids":[214,257,122],"text":"{{.*}}","timings":{"load_s":{{.*}},"compile_s":{{.*}},"first_token_s":{{.*}},"prefill_tokens_per_s":{{.*}},"decode_tokens_per_s":{{.*}}}}
 // FULL: kforge-run: stopped: the context of 4 tokens is full; raise --ctx

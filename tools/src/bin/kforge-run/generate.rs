@@ -96,6 +96,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         seed: options.seed,
     });
     let mut sampler = sampler.map_err(anyhow::Error::msg)?;
+    options.dump_logits.as_deref().map_or(Ok(()), npy::check_place)?;
     let checkpoint = model::open(name)?;
     if name.starts_with("random:") {
         eprintln!("kforge-run: the weights of {name} are random: the text means nothing");

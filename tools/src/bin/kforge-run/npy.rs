@@ -48,6 +48,15 @@ fn parse(bytes: &[u8]) -> Result<Array> {
     Ok(Array { dims, element, bytes })
 }
 
+/// Whether there is a folder to write an array into, asked before the work that makes it.
+pub fn check_place(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        bail!("{} cannot be written: {} is no folder", path.display(), folder.display());
+    }
+    Ok(())
+}
+
 /// Writes an f32, f16 or i32 array; bf16, which NumPy lacks, as f32.
 pub fn write(path: &Path, array: &Array) -> Result<()> {
     let shape: Vec<u64> = array.dims.iter().map(|d| *d as u64).collect();

@@ -377,7 +377,10 @@ fn explain(common: &Common, options: &Options, database: &Database, key: &str) -
         _ => bail!("more than one problem's key begins with '{key}'; give more of it"),
     };
     let group = groups.get(&(here, full.clone())).with_context(|| {
-        format!("{full} was measured, but not on this machine with these options and this version; --list shows where")
+        format!(
+            "{full} was measured, but not on this machine with these options (--target, --threads, --cpu-features) and \
+             this version; --list shows where"
+        )
     })?;
     let problem = problem_of(group[0])?;
     let rows: Vec<Row> = group.iter().map(|line| line.row.clone()).collect();
