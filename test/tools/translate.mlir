@@ -10,7 +10,8 @@
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel third 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel threads --emit msl 2>&1 | FileCheck %s --check-prefix=THREADS
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel memory --emit msl 2>&1 | FileCheck %s --check-prefix=MEMORY
-// RUN: kforge-translate --mlir-to-wgsl %s --kernel memory --emit hlsl | FileCheck %s --check-prefix=GROUPSHARED
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel threads --emit hlsl 2>&1 | FileCheck %s --check-prefix=NUMTHREADS
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel memory --emit hlsl 2>&1 | FileCheck %s --check-prefix=GROUPSHARED
 // RUN: not kforge-translate --mlir-to-wgsl %S/run.mlir 2>&1 | FileCheck %s --check-prefix=NONE
 // RUN: not kforge-translate --mlir-to-wgsl %S/none.mlir 2>&1 | FileCheck %s --check-prefix=FILE
 // RUN: echo 'gpu.module @m { gpu.nothing }' | not kforge-translate --mlir-to-wgsl - 2>&1 | FileCheck %s --check-prefix=PARSER
@@ -38,7 +39,8 @@
 // UNKNOWN: kforge-translate: there is no kernel 'third'; the module has first, second, threads, memory
 // THREADS: kforge-translate: @threads has no MSL: a workgroup has 2048 threads, and Metal takes at most 1024
 // MEMORY: kforge-translate: @memory has no MSL: a workgroup has 36864 bytes of memory, and Metal takes at most 32768
-// GROUPSHARED: groupshared float
+// NUMTHREADS: kforge-translate: @threads has no HLSL: a workgroup has 2048 threads, and DirectX takes at most 1024
+// GROUPSHARED: kforge-translate: @memory has no HLSL: a workgroup has 36864 bytes of memory, and DirectX takes at most 32768
 // NONE: kforge-translate: {{.*}}run.mlir has no kernel: no gpu.func with 'kernel' inside a gpu.module
 // FILE: kforge-translate: {{.*}}none.mlir cannot be read
 // PARSER: {{^}}-:1:17: error:
