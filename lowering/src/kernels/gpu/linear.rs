@@ -9,7 +9,7 @@ use super::{
     Target,
     buffer::Buffer,
     weights::{Kind, Weight},
-    workgroup::{Declaration, Fold, Workgroup},
+    workgroup::{Declaration, Fold, Workgroup, bytes},
 };
 use crate::{
     emit::{Cmp, Emitter, V},
@@ -44,20 +44,23 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         rows.ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
     let kinds = Kinds::new(&of, &linear)?;
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
-    let threads = kinds.threads(linear.depth, linear.norm.is_some()).min(of.adapter.threads);
-    let (mut threads, mut parts) = (threads, Parts::new(threads, most, &of));
-    let memory = |threads, parts: Parts| parts.memory(&of, rows, threads, &kinds, linear.norm.is_some());
+    let mut threads = kinds.threads(linear.depth, linear.norm.is_some()).min(of.adapter.threads);
+    let plan = |threads| {
+        let parts = Parts::new(threads, most, &of);
+        (parts, parts.memory(&of, rows, threads, &kinds, linear.norm.is_some()))
+    };
+    let (mut parts, mut shared) = plan(threads);
     // Many rows and weights have many sums to meet.
-    while memory(threads, parts).1 > of.adapter.workgroup_bytes && threads > 4 * ADDERS {
+    while bytes(&shared) > of.adapter.workgroup_bytes && threads > 4 * ADDERS {
         threads = (threads / 2).next_multiple_of(4 * ADDERS);
-        parts = Parts::new(threads, most, &of);
+        (parts, shared) = plan(threads);
     }
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(LANES)).sum();
     Declaration {
         name: of.name,
         buffers: parameters(&of, &linear, &kinds, kinds.0.iter().any(|(_, kind)| kind.count() > 1), |_| false),
         scalars: 0,
-        shared: memory(threads, parts).0,
+        shared,
         threads,
     }
     .build(&of, |e, workgroup| {
@@ -176,7 +179,7 @@ impl Parts {
         Parts { across, count: if across { threads / subgroups } else { ADDERS }, most }
     }
 
-    /// The workgroup's memory and its bytes: the sums, without subgroups what threads add up, and an element a thread for a
+    /// The workgroup's memory: the sums, without subgroups what threads add up, and an element a thread for a
     /// norm.
     fn memory<'c>(
         self,
@@ -185,19 +188,17 @@ impl Parts {
         threads: usize,
         kinds: &Kinds,
         norm: bool,
-    ) -> (Vec<Type<'c>>, usize) {
+    ) -> Vec<Type<'c>> {
         let four = of.module.vector(4, of.module.f32());
-        let sums = rows * self.most * 4 * self.count;
-        let fours = kinds.0.iter().map(|(_, kind)| kind.fours()).max().unwrap_or(1);
-        let added = if self.across { 0 } else { threads * fours };
-        let mut memory = vec![of.module.shared(&[sums], four)];
+        let mut memory = vec![of.module.shared(&[rows * self.most * 4 * self.count], four)];
         if !self.across {
-            memory.push(of.module.shared(&[added], four));
+            let fours = kinds.0.iter().map(|(_, kind)| kind.fours()).max().unwrap_or(1);
+            memory.push(of.module.shared(&[threads * fours], four));
         }
         if norm {
             memory.push(of.module.shared(&[threads], of.module.f32()));
         }
-        (memory, 16 * (sums + added) + if norm { 4 * threads } else { 0 })
+        memory
     }
 
     fn first(self, row: usize, root: usize) -> usize {
@@ -501,9 +502,7 @@ impl<'c, 'a> Leaves<'c, 'a> {
         at: V<'c, 'a>,
     ) -> Self {
         let group = of.group;
-        let load = |operand: usize, at| {
-            buffers[operand].load_lanes(e, if e.lanes == 1 { at } else { e.div_rem_c(at, e.lanes).0 })
-        };
+        let load = |operand: usize, at| buffers[operand].load_lanes(e, by_lanes(e, at));
         let bias = |root: &OperationRef<'c, 'a>| {
             let bias = kforge_dialect::ir::operand(root, 2).and_then(|bias| group.argument(bias));
             bias.map(|bias| load(bias, column))
@@ -535,9 +534,13 @@ pub fn epilogue<'c, 'a>(
         Some(leaves.biases[root].map_or(sums[root], |bias| e.addf(sums[root], bias)))
     };
     let value = evaluate(group, e, group.yields[section.output], &leaf)?;
-    let at = if e.lanes == 1 { at } else { e.div_rem_c(at, e.lanes).0 };
-    buffers[group.arguments.len() + section.output].store(e, value, at);
+    buffers[group.arguments.len() + section.output].store(e, value, by_lanes(e, at));
     Ok(())
+}
+
+/// Of an element, the number of the vector that `e`'s lanes are.
+fn by_lanes<'c, 'a>(e: &Emitter<'c, 'a>, at: V<'c, 'a>) -> V<'c, 'a> {
+    if e.lanes == 1 { at } else { e.div_rem_c(at, e.lanes).0 }
 }
 
 /// Stores four columns of row `row` from `column` on, which is one of the section's: [`epilogue`] of whole vectors, or of

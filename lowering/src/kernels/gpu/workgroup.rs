@@ -75,7 +75,7 @@ impl<'c> Declaration<'_, 'c> {
         body: impl FnOnce(&Emitter<'c, 'a>, &Workgroup<'c, 'a>) -> Result<'c, 'a, ()>,
     ) -> Result<'c, 'a, ()> {
         let Target { module, adapter, pieces, .. } = *of;
-        let (threads, bytes) = (self.threads, self.shared.iter().map(|ty| bytes(*ty)).sum::<usize>());
+        let (threads, bytes) = (self.threads, bytes(&self.shared));
         if threads > adapter.threads || bytes > adapter.workgroup_bytes {
             return Err(of.group.unsupported(
                 None,
@@ -150,15 +150,18 @@ impl<'c> Declaration<'_, 'c> {
     }
 }
 
-/// Bytes of a static memref of words or halves, or of vectors of them.
-fn bytes(ty: Type<'_>) -> usize {
-    let memref = MemRefType::try_from(ty).expect("memory of a workgroup is a memref");
-    let (element, lanes) = match memref.element() {
-        vector if vector.is_vector() => (VectorType(vector).element(), VectorType(vector).lanes()),
-        scalar => (scalar, 1),
+/// Bytes of static memrefs of words or halves, or of vectors of them.
+pub fn bytes(memrefs: &[Type<'_>]) -> usize {
+    let of_one = |ty: &Type| {
+        let memref = MemRefType::try_from(*ty).expect("memory of a workgroup is a memref");
+        let (element, lanes) = match memref.element() {
+            vector if vector.is_vector() => (VectorType(vector).element(), VectorType(vector).lanes()),
+            scalar => (scalar, 1),
+        };
+        let bytes = if element.to_string() == "f16" { 2 } else { 4 };
+        dims(*ty).into_iter().map(|dim| dim.unwrap_or(0)).product::<usize>() * lanes * bytes
     };
-    let bytes = if element.to_string() == "f16" { 2 } else { 4 };
-    dims(ty).into_iter().map(|dim| dim.unwrap_or(0)).product::<usize>() * lanes * bytes
+    memrefs.iter().map(of_one).sum()
 }
 
 impl<'c, 'a> Workgroup<'c, 'a> {
