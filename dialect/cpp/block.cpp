@@ -121,7 +121,7 @@ LogicalResult CheckOp::verify() {
   if (getKind() == "index")
     return buffers == 1 && sizes == 1 ? success() : emitOpError("of kind \"index\" takes one buffer and one size");
   if (getKind() == "position")
-    return (buffers == 1 || buffers == 2) && sizes == 2 ? success() : emitOpError("of kind \"position\" takes one or two buffers and two sizes");
+    return (buffers == 1 || buffers == 2) && (sizes == 1 || sizes == 2) ? success() : emitOpError("of kind \"position\" takes one or two buffers and one or two sizes");
   if (getKind() == "blocks")
     return (buffers == 2 || buffers == 3) && (sizes == 3 || sizes == 4) ? success() : emitOpError("of kind \"blocks\" takes two or three buffers and three or four sizes");
   if (getKind() == "same")

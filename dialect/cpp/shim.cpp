@@ -17,6 +17,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
@@ -181,6 +182,18 @@ int kforgeReduceMain(int argc, char **argv) {
   MLIRContext context(registry);
   return failed(mlirReduceMain(argc, argv, context));
 }
+
+/// The bytes of a dense_resource, or null where the module has none for it.
+const uint8_t *kforgeResourceData(MlirAttribute attribute, size_t *length) {
+  AsmResourceBlob *blob = cast<DenseResourceElementsAttr>(unwrap(attribute)).getRawHandle().getBlob();
+  if (!blob)
+    return nullptr;
+  *length = blob->getData().size();
+  // An empty array may have no address.
+  return reinterpret_cast<const uint8_t *>(*length ? blob->getData().data() : "");
+}
+
+bool kforgeAttributeIsExtern(MlirAttribute attribute) { return isa<ml_program::ExternAttr>(unwrap(attribute)); }
 
 bool kforgeTypeIsQuant(MlirType type) { return isa<QuantType>(unwrap(type)); }
 MlirStringRef kforgeQuantFormat(MlirType type) { return wrap(cast<QuantType>(unwrap(type)).getFormat()); }

@@ -426,15 +426,16 @@ def Transformer_LaunchOp : Transformer_Op<"launch", [AttrSizedOperandSegments]> 
     Calls the kernel once for each task from 0 to `tasks`, in any order and in
     parallel. The kernel's parameters are the task, the scalars, then one memref
     for each buffer, which it views as contiguous in a shape of its own.
-    `access` has 0 for a buffer that is read, 1 written, 2 both.
+    `access` has 0 for a buffer that is read, 1 written, 2 both. `operations` is
+    how many arithmetic operations all tasks take, for profiles.
 
     ```mlir
     transformer.launch @gemv_0 tasks(%n) scalars(%m) buffers(%x, %w, %y : memref<1x64xf32>, memref<128x64xf32>, memref<1x128xf32>) access [0, 0, 1]
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$kernel, Index:$tasks, Variadic<Index>:$scalars, Variadic<AnyType>:$buffers, DenseI32ArrayAttr:$access);
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Index:$tasks, Variadic<Index>:$scalars, Variadic<AnyType>:$buffers, Optional<Index>:$operations, DenseI32ArrayAttr:$access);
   let assemblyFormat = [{
-    $kernel `tasks` `(` $tasks `)` (`scalars` `(` $scalars^ `)`)? (`buffers` `(` $buffers^ `:` type($buffers) `)`)? `access` $access attr-dict
+    $kernel `tasks` `(` $tasks `)` (`scalars` `(` $scalars^ `)`)? (`buffers` `(` $buffers^ `:` type($buffers) `)`)? `access` $access (`operations` `(` $operations^ `)`)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -446,11 +447,11 @@ def Transformer_CheckOp : Transformer_Op<"check", [AttrSizedOperandSegments]> {
     `same`: the two sizes are equal. `index`: every element of the buffer is at
     least 0 and below the one size. `position`: sequence b has lengths[b] rows
     (the second buffer; without one, and at most, the first size) from position
-    positions[b] on (the first buffer) in a cache of as many positions as the
-    second size says. `blocks`: the block table (the first buffer; positions and
-    lengths follow) names an existing block for each page that a sequence reads
-    or writes. The sizes are rows, positions of a block, blocks, and the window
-    if there is one.
+    positions[b] on (the first buffer), which is not negative, in a cache of as
+    many positions as the second size, if there is one, says. `blocks`: the block
+    table (the first buffer; positions and lengths follow) names an existing block
+    for each page that a sequence reads or writes. The sizes are rows, positions
+    of a block, blocks, and the window if there is one.
 
     ```mlir
     transformer.check "index" buffers(%ids : memref<1x?xi32>) sizes(%vocabulary)

@@ -37,6 +37,8 @@ unsafe extern "C" {
     pub fn kforgeOptMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn kforgeLspMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn kforgeReduceMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
+    pub fn kforgeResourceData(attribute: MlirAttribute, length: *mut usize) -> *const u8;
+    pub fn kforgeAttributeIsExtern(attribute: MlirAttribute) -> bool;
     pub fn kforgeTypeIsQuant(ty: MlirType) -> bool;
     pub fn kforgeQuantFormat(ty: MlirType) -> MlirStringRef;
     pub fn kforgeQuantRows(ty: MlirType) -> i64;

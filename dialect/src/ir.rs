@@ -110,6 +110,15 @@ pub fn set_operand<'c, 'a>(op: OperationRef<'c, 'a>, index: usize, value: Value<
     unsafe { sys::mlirOperationSetOperand(op.to_raw(), index as isize, value.to_raw()) }
 }
 
+/// Adds an operand to an op with one region, and an argument for it to the region's block, which comes back.
+pub fn add_argument<'c, 'a>(op: OperationRef<'c, 'a>, operand: Value<'c, 'a>) -> Value<'c, 'a> {
+    let operands: Vec<_> = op.operands().chain([operand]).map(|value| value.to_raw()).collect();
+    let block = body(&op).expect("the op has a block for its operands");
+    // SAFETY: all values are alive; the block is the op's own.
+    unsafe { sys::mlirOperationSetOperands(op.to_raw(), operands.len() as isize, operands.as_ptr()) };
+    block.add_argument(operand.r#type(), op.location()).into()
+}
+
 /// Sets an attribute.
 pub fn set_attribute<'c>(op: OperationRef<'c, '_>, name: &str, attribute: Attribute<'c>) {
     // SAFETY: op and attribute live in one context; the name is copied.

@@ -1,6 +1,7 @@
 //! The transformer dialect: its ops and types (TableGen and C++ beside this crate), passes written in Rust, and the
 //! entries of upstream's tools over it.
 
+pub mod constant;
 mod ffi;
 pub mod interpret;
 pub mod ir;

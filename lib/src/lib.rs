@@ -24,6 +24,7 @@ pub static PASSES: &[&PassInfo] = &[
     &passes::fuse_epilogue::INFO,
     &passes::fuse_rope_kv::INFO,
     &passes::fuse_rope_attention::INFO,
+    &passes::outline_constants::INFO,
     &passes::outline_groups::INFO,
     &passes::select_kernels::INFO,
     &passes::tile::INFO,
@@ -32,9 +33,17 @@ pub static PASSES: &[&PassInfo] = &[
 /// Ops that other ops say, spelled out.
 pub const DECOMPOSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse";
 
-/// The passes that the pipeline of a CPU or a GPU begins with, comma-separated.
+/// The pipeline of a CPU or a GPU from tensors to `transformer.fused` regions.
 pub fn kforge_fuse(isa: isa::Isa) -> String {
-    format!("{DECOMPOSE},{}", Fusions::ALL.passes(isa))
+    fuse(isa, Fusions::ALL, &[])
+}
+
+/// The same with other fusions, and with passes of functions that come before them.
+pub fn fuse(isa: isa::Isa, fusions: Fusions, before: &[&str]) -> String {
+    let fusions = fusions.passes(isa);
+    let fusions: Vec<&str> = before.iter().copied().chain([fusions.as_str()]).collect();
+    // Canonicalisation folds what is computed of constants alone, so constants are outlined after it.
+    format!("func.func({DECOMPOSE}),outline-constants,func.func({})", fusions.join(","))
 }
 
 /// Registers the passes and the pipeline `kforge-fuse`, once.
@@ -42,7 +51,7 @@ pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         PASSES.iter().for_each(|info| pass::register(info));
-        let fuse = format!("func.func({})", kforge_fuse(isa::Isa::host()));
+        let fuse = kforge_fuse(isa::Isa::host());
         pass::register_pipeline("kforge-fuse", "Decompose, annotate fusions and outline the groups", &fuse);
     });
 }

@@ -222,21 +222,19 @@ pub fn gpu_pipeline(adapter: Adapter, options: Options) -> String {
 }
 
 fn pipeline(isa: Isa, more: &str, options: Options) -> String {
-    let mut passes = vec![kforge_passes::DECOMPOSE];
-    if options.numerics == Numerics::Fast {
+    let rounding: &[&str] = match options.numerics {
+        Numerics::Exact => &[],
         // After the layers have been spelled out, before they are grouped.
-        passes.push(kforge_passes::passes::quantize_activations::INFO.name);
-    }
-    let fusions = options.fuse.passes(isa);
-    passes.push(&fusions);
-    let passes = passes.join(",");
+        Numerics::Fast => &[kforge_passes::passes::quantize_activations::INFO.name],
+    };
+    let fuse = kforge_passes::fuse(isa, options.fuse, rounding);
     let Tuning { mode, threads, budget } = options.tuning;
     let tuning = match mode {
         Mode::Off => String::new(),
         Mode::Incremental => format!(" mode={mode} threads={threads} budget={}", budget.as_millis()),
         Mode::CachedOnly | Mode::Tune => format!(" mode={mode} threads={threads}"),
     };
-    format!("func.func({passes}),{}", crate::LAUNCHES.replace("{isa}", &format!("{{isa={isa}{more}{tuning}}}")))
+    format!("{fuse},{}", crate::LAUNCHES.replace("{isa}", &format!("{{isa={isa}{more}{tuning}}}")))
 }
 
 /// The module's text as given, and after each pass of a pipeline, with the pass's name.
@@ -257,7 +255,7 @@ pub fn trace(source: &str, pipeline: &str) -> Result<Vec<(String, String)>> {
 }
 
 /// The passes of a textual pipeline, each still nested where it was.
-fn passes(pipeline: &str) -> Vec<String> {
+pub fn passes(pipeline: &str) -> Vec<String> {
     let mut passes = vec![];
     let (mut depth, mut start) = (0, 0);
     for (at, c) in pipeline.char_indices().chain([(pipeline.len(), ',')]) {

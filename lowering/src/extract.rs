@@ -5,14 +5,14 @@ use crate::passes::{
     plan_memory::unit_bytes,
 };
 use kforge_dialect::{
-    QuantType,
+    QuantType, constant,
     ir::{body, defining_op, dims, first_result, integer_attribute, key, op_name, ops, string_attribute},
     pass::PassError,
 };
 use kforge_passes::adapter::Adapter;
 use kforge_program::{
-    Access, Buffer, Check, DimSource, Element, Expr, Function, Global, Kernel, Launch, Layout, Local, Output, Port,
-    Program, Symbol, TensorType,
+    Access, Arithmetic, Buffer, Check, Constant, DimSource, Element, Expr, Family, Function, Global, Kernel, Launch,
+    Layout, Local, Output, Port, Program, Role, Symbol, TensorType,
 };
 use melior::ir::{
     AttributeLike, BlockLike, Type, Value, ValueLike,
@@ -64,7 +64,10 @@ fn global<'c>(op: OperationRef<'c, '_>) -> Result<'c, Global> {
         None => tensor_type(ty, dims),
     };
     let ty = ty.ok_or_else(|| PassError::at(&op, "has an element type that the program cannot hold"))?;
-    Ok(Global { name, ty, layout, mutable: op.has_attribute("is_mutable") })
+    let initial = op.attribute("value").ok().filter(|value| !constant::is_extern(*value));
+    let value = initial.map(constant::tensor).transpose().map_err(|message| PassError::at(&op, message))?;
+    let value = value.map(|value| Constant::new(value.to_bytes(), ty.element.bytes().unwrap_or(0)));
+    Ok(Global { name, ty, layout, mutable: op.has_attribute("is_mutable"), value })
 }
 
 fn layout<'c, 'a>(op: &OperationRef<'c, 'a>, name: Option<String>) -> Result<'c, Layout> {
@@ -243,6 +246,15 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                 (other, _) => return Err(PassError::at(op, format!("is no part of a lowered function ('{other}')"))),
             }
         }
+        // Positions without a capacity are checked with one as well.
+        let bounded: Vec<Check> = checks.clone();
+        checks.retain(|check| match check {
+            Check::Position { positions, lengths, rows, capacity: None } => !bounded.iter().any(|other| {
+                matches!(other, Check::Position { positions: p, lengths: l, rows: r, capacity: Some(_) }
+                    if (p, l, r) == (positions, lengths, rows))
+            }),
+            _ => true,
+        });
         // Offsets within a class become offsets in the arena.
         let (bases, arena) = arena(&classes, &units);
         for (local, class) in locals.iter_mut().zip(class_of) {
@@ -286,23 +298,24 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let operands: Vec<Value> = op.operands().collect();
         let buffers = kforge_dialect::ir::segments(&op).first().copied().unwrap_or(0).min(operands.len());
         let (buffers, sizes) = operands.split_at(buffers);
-        let input = |v: &Value<'c, 'a>| match self.buffers.get(&key(*v)) {
-            Some(Buffer::Input(i)) => Ok(*i),
-            _ => Err(PassError::at(&op, "must check an argument of the function")),
+        let readable = |v: &Value<'c, 'a>| match self.buffers.get(&key(*v)) {
+            Some(buffer @ (Buffer::Input(_) | Buffer::Global(_))) => Ok(*buffer),
+            _ => Err(PassError::at(&op, "must check an argument of the function, or a global")),
         };
         let size = |i: usize| match sizes.get(i) {
             Some(value) => self.size(op, *value),
             None => Err(PassError::at(&op, "lacks a size")),
         };
-        let buffer = |i: usize| buffers.get(i).ok_or_else(|| PassError::at(&op, "lacks a buffer")).and_then(input);
-        let lengths = |i: usize| buffers.get(i).map(input).transpose();
+        let buffer = |i: usize| buffers.get(i).ok_or_else(|| PassError::at(&op, "lacks a buffer")).and_then(readable);
+        let lengths = |i: usize| buffers.get(i).map(readable).transpose();
         Ok(match string_attribute(&op, "kind").as_deref() {
             Some("same") => Check::Same { left: size(0)?, right: size(1)? },
             Some("position") => {
-                Check::Position { input: buffer(0)?, lengths: lengths(1)?, rows: size(0)?, capacity: size(1)? }
+                let capacity = sizes.get(1).map(|capacity| self.size(op, *capacity)).transpose()?;
+                Check::Position { positions: buffer(0)?, lengths: lengths(1)?, rows: size(0)?, capacity }
             }
             Some("blocks") => Check::Blocks {
-                input: buffer(0)?,
+                table: buffer(0)?,
                 positions: buffer(1)?,
                 lengths: lengths(2)?,
                 rows: size(0)?,
@@ -310,7 +323,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                 blocks: size(2)?,
                 window: sizes.get(3).map(|window| self.size(op, *window)).transpose()?,
             },
-            _ => Check::Index { input: buffer(0)?, limit: size(0)? },
+            Some("index") => Check::Index { ids: buffer(0)?, limit: size(0)? },
+            kind => return Err(PassError::at(&op, format!("has an unknown kind {kind:?}"))),
         })
     }
 
@@ -319,7 +333,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let name = name.map(|n| n.value().to_owned()).ok_or_else(|| PassError::at(&op, "names no kernel"))?;
         let segments = kforge_dialect::ir::segments(&op);
         let operands: Vec<Value> = op.operands().collect();
-        let ([1, scalars, buffers], 3) = (segments[..].try_into().unwrap_or([0; 3]), segments.len()) else {
+        let [1, scalars, buffers, work @ (0 | 1)] = segments[..] else {
             return Err(PassError::at(&op, "has unreadable segments"));
         };
         // An object has entries around its kernels, a shader is the kernel itself.
@@ -329,7 +343,11 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             None => {
                 let params = access(&op);
                 let summary = string_attribute(&op, "summary").unwrap_or_default();
-                self.program.kernels.push(Kernel { name: symbol, summary, params, scalars });
+                let family = string_attribute(&op, "family").map(|family| family.parse()).transpose();
+                let family: Option<Family> = family.map_err(|message: String| PassError::at(&op, message))?;
+                let role = if op.has_attribute("companion") { Role::Companion } else { Role::Main };
+                let arithmetic = arithmetic(op)?;
+                self.program.kernels.push(Kernel { name: symbol, summary, family, role, arithmetic, params, scalars });
                 self.program.kernels.len() - 1
             }
         };
@@ -344,9 +362,19 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             tasks: self.size(op, operands[0])?,
             scalars: operands[1..1 + scalars].iter().map(|v| self.size(op, *v)).collect::<Result<_>>()?,
             buffers: operands[1 + scalars..1 + scalars + buffers].iter().map(bound).collect::<Result<_>>()?,
+            operations: match work {
+                0 => None,
+                _ => Some(self.size(op, operands[1 + scalars + buffers])?),
+            },
             barrier: false,
         })
     }
+}
+
+fn arithmetic<'c>(op: OperationRef<'c, '_>) -> Result<'c, Arithmetic> {
+    let Some(name) = string_attribute(&op, "arithmetic") else { return Ok(Arithmetic::F32) };
+    let known = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == name);
+    known.ok_or_else(|| PassError::at(&op, format!("has the unknown arithmetic '{name}'; use f32, f16 or int8")))
 }
 
 fn access(op: &OperationRef<'_, '_>) -> Vec<Access> {

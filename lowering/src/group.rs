@@ -2,7 +2,7 @@
 
 use kforge_dialect::ir::{body, key, ops};
 pub use kforge_dialect::ir::{dims, element, op_name};
-use kforge_program::Access;
+use kforge_program::{Access, Arithmetic};
 use melior::ir::{
     Attribute, BlockLike, Type, Value, ValueLike,
     attribute::{ArrayAttribute, StringAttribute},
@@ -152,7 +152,45 @@ impl<'c, 'a> Group<'c, 'a> {
         if result_layouts.len() != yields.len() {
             return Err(fail("'transformer.result_layouts' must name one layout for each result"));
         }
-        Ok(Self { op, kernel, tile, layouts, result_layouts, arguments, body, yields, index })
+        let group = Self { op, kernel, tile, layouts, result_layouts, arguments, body, yields, index };
+        group.check_layouts()?;
+        Ok(group)
+    }
+
+    /// Refuses an operand in a layout that one of its users does not read: it would take other elements for its own.
+    fn check_layouts(&self) -> Result<'c, 'a, ()> {
+        for (argument, layout) in self.arguments.iter().zip(&self.layouts).filter(|(_, layout)| *layout != "row_major")
+        {
+            for op in &self.body {
+                for (index, _) in op.operands().enumerate().filter(|(_, operand)| operand == argument) {
+                    let reads = match (layout.as_str(), op_name(op).as_str(), index) {
+                        ("rows16", "transformer.linear" | "transformer.embedding", 1) => true,
+                        ("blocks8", "transformer.linear", 0) => true,
+                        ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", "transformer.kv_update", 0) => true,
+                        ("keys16" | "keys16_i8", "transformer.attention", 1) => true,
+                        ("head_major" | "head_major_i8", "transformer.attention", 2) => true,
+                        _ => false,
+                    };
+                    if !reads {
+                        let message = format!("does not read its operand {index} in the layout '{layout}'");
+                        return Err(self.unsupported(Some(*op), message));
+                    }
+                }
+            }
+            if self.yields.contains(argument) {
+                return Err(self.unsupported(None, format!("returns an operand in the layout '{layout}'")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What its kernel multiplies.
+    pub fn arithmetic(&self) -> Arithmetic {
+        match self.kernel.as_str() {
+            "mma" => Arithmetic::F16,
+            "gemv" | "gemm" if self.layouts.iter().any(|layout| layout == "blocks8") => Arithmetic::Int8,
+            _ => Arithmetic::F32,
+        }
     }
 
     /// Where `value` is defined in the region.
@@ -173,6 +211,49 @@ impl<'c, 'a> Group<'c, 'a> {
         match self.definition(value)? {
             Definition::Argument(i) => Some(i),
             Definition::Op(_) => None,
+        }
+    }
+
+    /// The operand number of an op's operand `index`.
+    ///
+    /// # Errors
+    /// If the op has no such operand, or its group computes it.
+    pub fn operand(&self, op: OperationRef<'c, 'a>, index: usize) -> Result<'c, 'a, usize> {
+        let value = kforge_dialect::ir::operand(&op, index);
+        let value = value.ok_or_else(|| self.unsupported(Some(op), format!("has no operand {index}")))?;
+        self.outside(op, value)
+    }
+
+    /// The same of an operand that the op may lack, by its place among all operands.
+    ///
+    /// # Errors
+    /// If the group computes it.
+    pub fn trailing(&self, op: OperationRef<'c, 'a>, index: usize) -> Result<'c, 'a, Option<usize>> {
+        kforge_dialect::ir::operand(&op, index).map(|value| self.outside(op, value)).transpose()
+    }
+
+    /// The same of the optional argument `argument` of an op with operand segments.
+    ///
+    /// # Errors
+    /// If the group computes it.
+    pub fn optional(&self, op: OperationRef<'c, 'a>, argument: usize) -> Result<'c, 'a, Option<usize>> {
+        kforge_dialect::ir::optional_operand(&op, argument).map(|value| self.outside(op, value)).transpose()
+    }
+
+    /// The operand number of a value that `op` uses and that must come from outside the group.
+    ///
+    /// # Errors
+    /// If the group computes it.
+    pub fn outside(&self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<'c, 'a, usize> {
+        match self.definition(value) {
+            Some(Definition::Argument(i)) => Ok(i),
+            Some(Definition::Op(i)) if op_name(&self.body[i]) == "arith.constant" => {
+                Err(self.unsupported(Some(op), "reads a constant of its group from memory; run --outline-constants"))
+            }
+            _ => Err(self.unsupported(
+                Some(op),
+                "takes an operand that its group computes; take one of the two out of the group",
+            )),
         }
     }
 

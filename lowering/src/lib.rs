@@ -8,6 +8,7 @@ pub mod kernels;
 pub mod listing;
 pub mod math;
 pub mod one_lane_stores;
+pub mod operations;
 pub mod passes;
 pub mod to_wgsl;
 pub mod weights;
@@ -43,11 +44,7 @@ pub fn register() {
         {
             let fuse = kforge_passes::kforge_fuse(isa);
             let summary = format!("Fuse, select, tile, and lower to kernels and launches for a {machine}");
-            pass::register_pipeline(
-                name,
-                &summary,
-                &format!("func.func({fuse}),{}", LAUNCHES.replace("{isa}", options)),
-            );
+            pass::register_pipeline(name, &summary, &format!("{fuse},{}", LAUNCHES.replace("{isa}", options)));
         }
         pass::register_pipeline("kforge-llvm", "Lower the kernels of kforge-cpu to the LLVM dialect", LLVM);
     });

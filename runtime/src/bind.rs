@@ -115,6 +115,31 @@ pub fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// The shape and the row-major bytes of a global whose value the module gives; `None` of any other.
+///
+/// # Errors
+/// If the value is not of its type.
+pub fn constant(global: &kforge_program::Global) -> Result<Option<(Vec<usize>, Vec<u8>)>, String> {
+    let Some(value) = &global.value else { return Ok(None) };
+    let dims = static_dims(&global.ty.dims).ok_or("has no static shape")?;
+    let length = global.ty.element.tensor_bytes(&dims).ok_or("has a size that overflows")?;
+    Ok(Some((dims, value.expand(length)?)))
+}
+
+/// Refuses to give a global another value than the module's.
+///
+/// # Errors
+/// If it is a constant.
+pub fn check_settable(global: &kforge_program::Global) -> crate::Result<()> {
+    match global.value.is_some() && !global.mutable {
+        true => Err(Error::Weight {
+            name: global.name.clone(),
+            message: "is a constant of the module and cannot be set".into(),
+        }),
+        false => Ok(()),
+    }
+}
+
 /// The type and bytes that a global of the program takes as a weight, which `weight` must be.
 ///
 /// # Errors

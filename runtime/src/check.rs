@@ -1,17 +1,36 @@
 //! Refuses inputs whose sizes or values would lead a kernel outside its buffers.
 
 use crate::View;
-use kforge_program::{Check, DimSource, Expr, Function, Program};
+use kforge_program::{Buffer, Check, DimSource, Expr, Function, Program};
 
-/// Checks the conditions of a function.
+/// An i32 tensor that a check reads: sizes, and bytes.
+pub type Integers<'v> = (&'v [usize], &'v [u8]);
+
+/// Checks the conditions of a function; `global` gives the value of a global.
 ///
 /// # Errors
-/// Says which input does not fit, and what would.
-pub fn check_values(program: &Program, function: &Function, inputs: &[View], symbols: &[i64]) -> Result<(), String> {
-    let integers = |input: usize| -> Vec<i64> {
-        inputs[input].bytes.as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect()
+/// Says which element of which operand does not fit, and what would.
+pub fn check_values<'v>(
+    program: &Program,
+    function: &Function,
+    inputs: &[View<'v>],
+    symbols: &[i64],
+    global: impl Fn(usize) -> Option<Integers<'v>>,
+) -> Result<(), String> {
+    let read = |buffer: Buffer| -> Result<Operand<'v>, String> {
+        let (name, (dims, bytes)) = match buffer {
+            Buffer::Input(i) => (format!("input {i}"), (inputs[i].dims, inputs[i].bytes)),
+            Buffer::Global(i) => {
+                let name = &program.globals[i].name;
+                let value = global(i).ok_or_else(|| format!("the global '{name}' has no value"))?;
+                (format!("the global '{name}'"), value)
+            }
+            Buffer::Output(_) | Buffer::Local(_) => return Err("a check reads what a launch computes".into()),
+        };
+        let values = bytes.as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect();
+        Ok(Operand { name, dims, values })
     };
-    let optional = |input: Option<usize>| input.map(integers);
+    let optional = |buffer: &Option<Buffer>| buffer.map(read).transpose();
     for check in &function.checks {
         match check {
             Check::Same { left, right } => {
@@ -21,38 +40,34 @@ pub fn check_values(program: &Program, function: &Function, inputs: &[View], sym
                     return Err(format!("{left} must be {right}, but they are {a} and {b}"));
                 }
             }
-            Check::Index { input, limit } => {
-                let limit = limit.eval(symbols)?;
-                if let Some((at, id)) =
-                    integers(*input).into_iter().enumerate().find(|(_, id)| !(0..limit).contains(id))
-                {
-                    return Err(format!("input {input} has {id} at element {at}, but must be in 0..{limit}"));
+            Check::Index { ids, limit } => {
+                let (ids, limit) = (read(*ids)?, limit.eval(symbols)?);
+                if let Some(at) = ids.values.iter().position(|id| !(0..limit).contains(id)) {
+                    return Err(ids.wrong(at, &format!("must be in 0..{limit}")));
                 }
             }
-            Check::Position { input, lengths, rows, capacity } => {
-                let capacity = capacity.eval(symbols)?;
-                each_fits(&integers(*input), optional(*lengths), rows.eval(symbols)?, capacity, "the cache holds")?;
+            Check::Position { positions, lengths, rows, capacity } => {
+                let capacity = capacity.as_ref().map(|capacity| capacity.eval(symbols)).transpose()?;
+                let capacity = capacity.map(|capacity| (capacity, "the cache holds"));
+                spans(&read(*positions)?, optional(lengths)?.as_ref(), rows.eval(symbols)?, capacity)?;
             }
-            Check::Blocks { input, positions, lengths, rows, size, blocks, window } => {
-                let (table, positions) = (integers(*input), integers(*positions));
+            Check::Blocks { table, positions, lengths, rows, size, blocks, window } => {
+                let (table, positions) = (read(*table)?, read(*positions)?);
                 let (size, blocks) = (size.eval(symbols)?, blocks.eval(symbols)?);
                 let window = window.as_ref().map(|window| window.eval(symbols)).transpose()?;
-                let pages = inputs[*input].dims[1];
-                let capacity = size.saturating_mul(pages as i64);
-                let ends = each_fits(&positions, optional(*lengths), rows.eval(symbols)?, capacity, "its pages hold")?;
-                for (sequence, (position, end)) in positions.into_iter().zip(ends).enumerate() {
+                let pages = table.dims[1];
+                let capacity = Some((size.saturating_mul(pages as i64), "its pages hold"));
+                let ends = spans(&positions, optional(lengths)?.as_ref(), rows.eval(symbols)?, capacity)?;
+                for (sequence, (position, end)) in positions.values.iter().zip(ends).enumerate() {
                     let first = window.map_or(0, |window| position.saturating_add(1).saturating_sub(window).max(0));
                     if first >= end {
                         continue;
                     }
                     for page in first / size..=(end - 1) / size {
                         let at = sequence * pages + page as usize;
-                        if !table.get(at).is_some_and(|block| (0..blocks).contains(block)) {
-                            let block = table.get(at).copied().unwrap_or(-1);
-                            return Err(format!(
-                                "input {input} has block {block} for page {page} of sequence {sequence}, but must be in \
-                                 0..{blocks}"
-                            ));
+                        if !table.values.get(at).is_some_and(|block| (0..blocks).contains(block)) {
+                            let must = format!("for page {page} of sequence {sequence} must be in 0..{blocks}");
+                            return Err(table.wrong(at, &must));
                         }
                     }
                 }
@@ -62,22 +77,54 @@ pub fn check_values(program: &Program, function: &Function, inputs: &[View], sym
     Ok(())
 }
 
-/// The position after the last row of each sequence, all within `capacity`.
-fn each_fits(
-    positions: &[i64],
-    lengths: Option<Vec<i64>>,
+/// An operand that a check reads, by the name that the caller knows.
+struct Operand<'v> {
+    name: String,
+    dims: &'v [usize],
+    values: Vec<i64>,
+}
+
+impl Operand<'_> {
+    /// That element `at` is not what it must be.
+    fn wrong(&self, at: usize, must: &str) -> String {
+        match self.values.get(at) {
+            Some(value) => format!("{} has {value} at element {at}, but {must}", self.name),
+            None => format!("{} has no element {at}", self.name),
+        }
+    }
+}
+
+/// The position after the last row of each sequence; `capacity` is how many positions what holds.
+///
+/// # Errors
+/// For a length that is not in 0..=rows, and for a position that is negative or leaves no room for the rows.
+fn spans(
+    positions: &Operand,
+    lengths: Option<&Operand>,
     rows: i64,
-    capacity: i64,
-    holder: &str,
+    capacity: Option<(i64, &str)>,
 ) -> Result<Vec<i64>, String> {
     let end = |(sequence, position): (usize, &i64)| {
-        let length = lengths.as_ref().and_then(|l| l.get(sequence)).map_or(rows, |l| (*l).clamp(0, rows));
-        let end = position.checked_add(length).filter(|end| *position >= 0 && *end <= capacity);
-        let refused =
-            || format!("sequence {sequence} has {length} rows at position {position}, but {holder} {capacity}");
-        end.ok_or_else(refused)
+        let length = match lengths {
+            Some(lengths) => match lengths.values.get(sequence) {
+                Some(length) if (0..=rows).contains(length) => *length,
+                _ => return Err(lengths.wrong(sequence, &format!("must be in 0..={rows}"))),
+            },
+            None => rows,
+        };
+        match capacity {
+            Some((capacity, holder)) if !(0..=capacity.saturating_sub(length)).contains(position) => {
+                let must = match capacity.checked_sub(length).filter(|last| *last >= 0) {
+                    Some(last) => format!("must be in 0..={last}: {holder} {capacity}, and {length} rows follow"),
+                    None => format!("{length} rows follow, and {holder} {capacity}"),
+                };
+                Err(positions.wrong(sequence, &must))
+            }
+            None if *position < 0 => Err(positions.wrong(sequence, "must be at least 0")),
+            _ => Ok(position.saturating_add(length)),
+        }
     };
-    positions.iter().enumerate().map(end).collect()
+    positions.values.iter().enumerate().map(end).collect()
 }
 
 /// A size as the caller knows it.

@@ -43,10 +43,10 @@ pub trait Execute: Send {
     /// Packs a row-major weight into the layout that its global asks for.
     ///
     /// # Errors
-    /// If there is no such global, or the weight has another size or type.
+    /// If there is no such global, it is a constant, or the weight has another size or type.
     fn set_weight(&mut self, name: &str, weight: View) -> Result<()>;
 
-    /// Makes a mutable global of the given shape, all zeros.
+    /// Makes a mutable global of the given shape, all zeros, or with the module's value for it.
     ///
     /// # Errors
     /// If there is no such global, its type does not admit the shape, or there is no memory.

@@ -125,7 +125,7 @@ impl Executor {
             }
         }
         let weights = Memory::streamed(end)?;
-        Ok(Executor {
+        let mut executor = Executor {
             program,
             kernels,
             globals,
@@ -136,7 +136,34 @@ impl Executor {
             offsets,
             profile: None,
             object,
-        })
+        };
+        for index in 0..executor.program.globals.len() {
+            executor.initialise(index)?;
+        }
+        Ok(executor)
+    }
+
+    /// Gives a global the value that the module has for it, if it has one.
+    fn initialise(&mut self, index: usize) -> Result<()> {
+        let global = &self.program.globals[index];
+        let (name, mutable, element, layout) = (global.name.clone(), global.mutable, global.ty.element, global.layout);
+        let fail = |message: String| Error::Weight { name: name.clone(), message };
+        let Some((dims, bytes)) = bind::constant(global).map_err(fail)? else { return Ok(()) };
+        let view = View { dims: &dims, element, bytes: &bytes };
+        if !mutable {
+            return self.pack_weight(index, view);
+        }
+        let size = bind::state_bytes(&self.program.globals[index], &dims).map_err(fail)?;
+        let mut memory = Memory::streamed(size)?;
+        pack(layout, view, memory.as_mut_slice()).map_err(fail)?;
+        self.put_state(index, dims, memory);
+        Ok(())
+    }
+
+    fn put_state(&mut self, index: usize, dims: Vec<usize>, memory: Memory) {
+        self.globals[index] = Some(Global { dims, place: Place::State(memory) });
+        // The new memory may be where the old was, but smaller: what was bound to it is bound anew.
+        self.functions.iter_mut().for_each(|bound| bound.symbols = None);
     }
 
     /// Puts other kernels in the place of these, which come out in their stead. Weights and state stay.
@@ -179,11 +206,16 @@ impl Executor {
     /// Packs a row-major weight into the layout that its global asks for. The weight is copied once, here.
     ///
     /// # Errors
-    /// If there is no such global, or the weight has another size or type.
+    /// If there is no such global, it is a constant, or the weight has another size or type.
     pub fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
         let index = bind::global(&self.program, name)?;
+        bind::check_settable(&self.program.globals[index])?;
+        self.pack_weight(index, weight)
+    }
+
+    fn pack_weight(&mut self, index: usize, weight: View) -> Result<()> {
         let global = &self.program.globals[index];
-        let fail = |message: String| Error::Weight { name: name.into(), message };
+        let fail = |message: String| Error::Weight { name: global.name.clone(), message };
         let (dims, bytes) = bind::weight_bytes(global, &weight).map_err(&fail)?;
         let range = self.offsets[index]..self.offsets[index] + bytes;
         pack(global.layout, weight, &mut self.weights.as_mut_slice()[range.clone()]).map_err(fail)?;
@@ -191,7 +223,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Makes a mutable global of the given shape, all zeros.
+    /// Makes a mutable global of the given shape, all zeros, or with the module's value for it.
     ///
     /// # Errors
     /// If there is no such global, or its type does not admit the shape.
@@ -200,9 +232,10 @@ impl Executor {
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let bytes = bind::state_bytes(global, dims).map_err(fail)?;
-        self.globals[index] = Some(Global { dims: dims.to_vec(), place: Place::State(Memory::streamed(bytes)?) });
-        // The new memory may be where the old was, but smaller: what was bound to it is bound anew.
-        self.functions.iter_mut().for_each(|bound| bound.symbols = None);
+        if global.value.is_some() {
+            return self.initialise(index);
+        }
+        self.put_state(index, dims.to_vec(), Memory::streamed(bytes)?);
         Ok(())
     }
 
@@ -275,7 +308,8 @@ impl Executor {
         let function = &self.program.functions[index];
         let dims = |global: usize| self.globals[global].as_ref().map(|global| &global.dims[..]);
         let symbols = bind::symbols(&self.program, function, inputs, dims)?;
-        check_values(&self.program, function, inputs, &symbols)?;
+        let integers = |global: usize| self.globals[global].as_ref().map(|g| (&g.dims[..], self.bytes(g)));
+        check_values(&self.program, function, inputs, &symbols, integers)?;
         let arena =
             usize::try_from(function.arena.eval(&symbols)?).map_err(|_| "the arena's size is negative".to_owned())?;
         if arena > self.arena.as_slice().len() {

@@ -11,11 +11,14 @@
 //! A module is a function of its seed alone. It verifies, and runs without error on any tensors of its input types: floats
 //! of [-1, 1) keep every value far from the largest f16, and integers are positions, of which any from 0 up will do.
 
-use kforge_reference::random::SplitMix64;
+use kforge_reference::{Element, Tensor, random::SplitMix64};
 use std::fmt::Write;
 
 /// Ops of `transformer` and `arith` in a module at most, constants not counted.
 pub const MAX_OPS: usize = 12;
+
+/// Elements of a constant at most: a module is to be read.
+const MAX_CONSTANT: usize = 1024;
 
 /// A module and what to call it with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,8 +268,7 @@ impl Generator {
 
     fn norm(&mut self, x: &Value) -> Value {
         let (ty, width) = (self.ty(&x.dims), x.width());
-        // Of one column it is a constant, which no kernel reads as an operand.
-        if self.random.once_in(4) && width > 1 {
+        if self.random.once_in(4) {
             let text = format!("transformer.softmax {} : {ty}", self.take(x));
             return self.define(&text, &x.dims, 1.0);
         }
@@ -318,7 +320,7 @@ impl Generator {
                 false => ("transpose_b", [n, k]),
             };
             let dims = [leading, &last].concat();
-            let name = self.input(&dims, self.element);
+            let name = self.operand(&dims, self.element);
             (Value { name, dims, magnitude: 1.0 }, n, flag)
         };
         let dims = [leading, &[m, n]].concat();
@@ -339,7 +341,7 @@ impl Generator {
         let fits = |value: &&Value| value.dims == x.dims && value.magnitude <= limit;
         let others: Vec<Value> = self.values.iter().map(|(value, _)| value).filter(fits).cloned().collect();
         let other = match others.is_empty() || self.random.once_in(3) {
-            true => Value { name: self.input(&x.dims, self.element), dims: x.dims.clone(), magnitude: 1.0 },
+            true => Value { name: self.operand(&x.dims, self.element), dims: x.dims.clone(), magnitude: 1.0 },
             false => others[self.random.below(others.len())].clone(),
         };
         let ty = self.ty(&x.dims);
@@ -354,7 +356,7 @@ impl Generator {
         let depth = self.random.pick(&DEPTHS);
         let (batch, rows) = (x.dims[0], x.dims[1]);
         let rotated = depth.is_multiple_of(2) && !self.random.once_in(4);
-        let positions = rotated.then(|| (self.input(&[batch], "i32"), tensor(&[batch], "i32")));
+        let positions = rotated.then(|| (self.operand(&[batch], "i32"), tensor(&[batch], "i32")));
         let mode = self.random.pick(&["interleaved", "half"]);
         let mut base = format!("mode = \"{mode}\", base = 1.0e4 : f32");
         if self.random.once_in(3) {
@@ -419,7 +421,7 @@ impl Generator {
         self.define_view(&text, &dims, x.magnitude)
     }
 
-    /// An input [n, k]: floats, or blocks where k allows it.
+    /// A weight [n, k]: floats, or blocks where k allows it.
     fn weight(&mut self, n: usize, k: usize) -> (String, String) {
         if k > 0 && k.is_multiple_of(32) && !self.random.once_in(3) {
             let format = self.random.pick(if k.is_multiple_of(256) { &FORMATS } else { &FORMATS[3..] });
@@ -428,13 +430,47 @@ impl Generator {
         }
         let element = self.random.pick(&["f32", "f16"]);
         let dims = [fixed(n), fixed(k)];
-        (self.input(&dims, element), tensor(&dims, element))
+        (self.operand(&dims, element), tensor(&dims, element))
     }
 
-    /// An input of one axis, for norms and biases.
+    /// An operand of one axis, for norms and biases.
     fn vector(&mut self, length: usize) -> (String, String) {
         let element = self.random.pick(&["f32", "f16"]);
-        (self.input(&[fixed(length)], element), tensor(&[fixed(length)], element))
+        (self.operand(&[fixed(length)], element), tensor(&[fixed(length)], element))
+    }
+
+    /// A tensor beside the activations: mostly an input, else a constant, which folding may have to make of two.
+    fn operand(&mut self, dims: &[Dim], element: &str) -> String {
+        let elements: usize = dims.iter().map(|dim| dim.size).product();
+        if dims.iter().any(|dim| dim.dynamic) || elements > MAX_CONSTANT || !self.random.once_in(4) {
+            return self.input(dims, element);
+        }
+        let constant = self.constant(dims, element);
+        if element == "i32" || !self.random.once_in(4) {
+            return constant;
+        }
+        let (other, sum, ty) = (self.constant(dims, element), self.name(), tensor(dims, element));
+        self.line(&format!("{sum} = arith.subf {constant}, {other} : {ty}"));
+        sum
+    }
+
+    /// A constant of numbers that inputs have, too: all equal, or each its own.
+    fn constant(&mut self, dims: &[Dim], element: &str) -> String {
+        let is_splat = self.random.once_in(3);
+        let count = if is_splat { 1 } else { dims.iter().map(|dim| dim.size).product() };
+        let bytes = match element {
+            "i32" => (0..count).flat_map(|_| (self.random.below(100) as i32).to_le_bytes()).collect(),
+            _ => {
+                let element = if element == "f16" { Element::F16 } else { Element::F32 };
+                let values = (0..count).map(|_| self.random.below(2000) as f32 / 1000.0 - 1.0).collect();
+                Tensor::from_f32([count], element, values).expect("as many as counted").to_bytes()
+            }
+        };
+        let (name, ty) = (self.name(), tensor(dims, element));
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        let value = if bytes.is_empty() { "dense<>".to_owned() } else { format!("dense<\"0x{hex}\">") };
+        self.line(&format!("{name} = arith.constant {value} : {ty}"));
+        name
     }
 
     fn input(&mut self, dims: &[Dim], element: &str) -> String {

@@ -3,6 +3,8 @@
 
 #[path = "compiled/caches.rs"]
 mod caches;
+#[path = "compiled/constants.rs"]
+mod constants;
 #[path = "compiled/decoder.rs"]
 mod decoder;
 #[path = "compiled/exactness.rs"]

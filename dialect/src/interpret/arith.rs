@@ -1,9 +1,8 @@
 //! `arith` and `math`, on tensors and on scalars, which are tensors of rank 0.
 
-use super::constant::constant;
 use super::error::Failure;
 use super::values::{Operands, result_type};
-use crate::ir;
+use crate::{constant, ir};
 use kforge_reference::{Element, Tensor, elementwise};
 use melior::ir::operation::{OperationLike, OperationRef};
 use std::rc::Rc;
@@ -22,7 +21,7 @@ pub(super) fn evaluate(op: OperationRef<'_, '_>, name: &str, x: &Operands) -> Re
         return Err("rounds otherwise than to nearest even, which the reference does not".into());
     }
     let result = match name {
-        "arith.constant" => constant(op.attribute("value").map_err(|_| "has no value")?)?,
+        "arith.constant" => constant::tensor(op.attribute("value").map_err(|_| "has no value")?)?,
         "arith.cmpf" => match predicate(op, &CMPF)? {
             always @ ("true" | "false") => {
                 let shape = x.get(0)?.shape();

@@ -2,6 +2,7 @@
 
 use crate::ir;
 use melior::ir::{Location, operation::OperationLike};
+use std::fmt;
 
 /// An error at a place of the module.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,12 +27,18 @@ impl InterpretError {
 
 /// Why an op failed; [`InterpretError::at`] adds which and where.
 #[derive(Debug)]
-pub(super) struct Failure(String);
+pub(crate) struct Failure(String);
 
 impl Failure {
     /// Of an op that has no meaning here.
     pub fn unknown() -> Self {
         Failure("is not among the ops that the reference interprets".to_owned())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -1,13 +1,11 @@
 //! The module's globals: weights, state and constants.
 
-use super::constant::constant;
 use super::error::{Failure, InterpretError};
 use super::values::{ValueType, check_size};
-use crate::ir;
+use crate::{constant, ir};
 use kforge_reference::{Element, Tensor};
 use melior::ir::{
-    Attribute,
-    attribute::{DenseElementsAttribute, FloatAttribute, IntegerAttribute, TypeAttribute},
+    attribute::TypeAttribute,
     operation::{OperationLike, OperationRef},
 };
 use std::{collections::HashMap, rc::Rc};
@@ -22,6 +20,8 @@ pub struct GlobalInfo {
     pub mutable: bool,
     /// Its value comes from outside: it must be set before it is read.
     pub external: bool,
+    /// The module gives it a value: of a constant the only one, of mutable state the first.
+    pub initialised: bool,
 }
 
 struct Global<'c, 'm> {
@@ -30,6 +30,7 @@ struct Global<'c, 'm> {
     ty: ValueType,
     mutable: bool,
     external: bool,
+    initialised: bool,
     value: Option<Rc<Tensor>>,
 }
 
@@ -56,6 +57,7 @@ impl<'c, 'm> Globals<'c, 'm> {
             element: global.ty.element,
             mutable: global.mutable,
             external: global.external,
+            initialised: global.initialised,
         };
         self.list.iter().map(info).collect()
     }
@@ -105,9 +107,9 @@ impl<'c, 'm> Global<'c, 'm> {
         let ty = ValueType::of(ty.value())?;
         let mutable = op.has_attribute("is_mutable");
         let initial = op.attribute("value").ok();
-        let external = initial.is_some_and(is_extern);
+        let external = initial.is_some_and(constant::is_extern);
         let value = match (initial, ty.shape()) {
-            (Some(initial), _) if !external => Some(constant(initial)?),
+            (Some(initial), _) if !external => Some(constant::tensor(initial)?),
             (None, Some(shape)) => {
                 check_size(&shape)?;
                 Some(Tensor::zeros(shape, ty.element)?)
@@ -118,15 +120,10 @@ impl<'c, 'm> Global<'c, 'm> {
             Some(value) if !ty.accepts(value) => {
                 Err(format!("@{name} is of {ty}, but its initial value is {}", value.type_name()).into())
             }
-            _ => Ok(Global { op, name, ty, mutable, external, value: value.map(Rc::new) }),
+            _ => {
+                let initialised = initial.is_some() && !external;
+                Ok(Global { op, name, ty, mutable, external, initialised, value: value.map(Rc::new) })
+            }
         }
     }
-}
-
-/// `#ml_program.extern<T>`, for which MLIR's C interface has no query. Attributes that print long are ruled out first.
-fn is_extern(attribute: Attribute<'_>) -> bool {
-    DenseElementsAttribute::try_from(attribute).is_err()
-        && FloatAttribute::try_from(attribute).is_err()
-        && IntegerAttribute::try_from(attribute).is_err()
-        && attribute.to_string().starts_with("#ml_program.extern")
 }

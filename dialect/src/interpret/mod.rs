@@ -11,11 +11,10 @@
 //! Anything else, control flow and memrefs among it, is an error at the op. No module that verifies makes it panic.
 
 mod arith;
-mod constant;
 mod error;
 mod globals;
 mod transformer;
-mod values;
+pub(crate) mod values;
 mod view;
 
 pub use error::InterpretError;

@@ -13,7 +13,7 @@ const MAX_ELEMENTS: usize = 1 << 30;
 
 /// The type of a value: a tensor, a quantised weight, or a scalar, which is a tensor of rank 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ValueType {
+pub(crate) struct ValueType {
     pub dims: Vec<Option<usize>>,
     pub element: Element,
 }
@@ -87,7 +87,7 @@ pub(super) fn result_type(op: OperationRef<'_, '_>, index: usize) -> Result<Valu
 }
 
 /// Fails for a shape too large to make a tensor of.
-pub(super) fn check_size(shape: &[usize]) -> Result<(), Failure> {
+pub(crate) fn check_size(shape: &[usize]) -> Result<(), Failure> {
     let elements = match shape.contains(&0) {
         true => Some(0),
         false => shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim)),

@@ -8,6 +8,7 @@ pub mod fuse_norm;
 pub mod fuse_qkv;
 pub mod fuse_rope_attention;
 pub mod fuse_rope_kv;
+pub mod outline_constants;
 pub mod outline_groups;
 pub mod quantize_activations;
 pub mod select_kernels;

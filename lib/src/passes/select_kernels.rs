@@ -25,7 +25,7 @@ use crate::{
     tuner::{self, Mode, Problem, product::GEMV_ROWS},
 };
 use kforge_dialect::{
-    KernelAttribute, QuantType,
+    KernelAttribute, QuantType, constant,
     ir::{
         argument_owner, body, defining_op, dims, element, op_name, ops, parse_attribute, segments, set_attribute, users,
     },
@@ -266,15 +266,17 @@ fn choose_layouts<'c, 'a>(
     pass: &PassRun<'c, 'a>,
     fused: &[OperationRef<'c, 'a>],
 ) -> Result<Vec<(Place<'c, 'a>, &'static str)>, PassError<'c>> {
-    let mut wishes: Vec<(Origin, Option<&'static str>)> = vec![];
-    let mut wish = |origin: Origin<'c, 'a>, layout: Option<&'static str>| {
-        match wishes.iter_mut().find(|(o, _)| *o == origin) {
-            // Two uses that want different layouts get none.
-            Some((_, old)) if *old != layout => *old = None,
-            Some(_) => {}
-            None => wishes.push((origin, layout)),
-        }
+    let mut wishes: Vec<(Origin, Wish)> = vec![];
+    let mut wish = |origin: Origin<'c, 'a>, wish: Wish| match wishes.iter_mut().find(|(o, _)| *o == origin) {
+        Some((_, old)) => *old = old.and(wish),
+        None => wishes.push((origin, wish)),
     };
+    for op in functions(pass.op).iter().filter_map(body).flat_map(ops) {
+        // Views and returns read a tensor as it is; a store puts back what an update has left in place.
+        if !matches!(op_name(&op).as_str(), "transformer.fused" | "ml_program.global_store") {
+            op.operands().filter_map(|v| origin(pass.op, v)).for_each(|place| wish(place, Wish::RowMajor));
+        }
+    }
     let mut quantised = HashMap::new();
     for op in fused {
         let Some(block) = body(op) else { continue };
@@ -284,18 +286,10 @@ fn choose_layouts<'c, 'a>(
             let quant = QuantType::from_type(operand.r#type()).is_some();
             for user in users(argument) {
                 let wanted = wanted(user, argument);
-                match place {
-                    Some(Origin::Argument(function, index)) => {
-                        // A cache handed in and out keeps the caller's order.
-                        let weight = wanted.filter(|l| *l == "rows16" && only_fused_uses(function, index));
-                        if wanted.is_some() {
-                            wish(Origin::Argument(function, index), weight);
-                        }
-                    }
-                    Some(place) if wanted.is_some() => wish(place, wanted),
-                    _ => {}
+                if let Some(place) = place {
+                    wish(place, if keeps_order(place, wanted) { Wish::RowMajor } else { wanted });
                 }
-                if quant && wanted != Some("rows16") {
+                if quant && wanted != Wish::Layout("rows16") {
                     return Err(PassError::at(&user, "cannot take a quantised weight in this place"));
                 }
             }
@@ -308,7 +302,7 @@ fn choose_layouts<'c, 'a>(
         }
     }
     for (place, op) in quantised.values() {
-        if !wishes.iter().any(|(o, l)| o == place && *l == Some("rows16")) {
+        if !wishes.iter().any(|(o, l)| o == place && *l == Wish::Layout("rows16")) {
             return Err(PassError::at(op, "has a quantised weight that is also used as something else"));
         }
     }
@@ -317,11 +311,12 @@ fn choose_layouts<'c, 'a>(
         let mut own = updates.iter().filter(|(origin, _)| *origin == place).peekable();
         own.peek().is_some() && own.all(|(_, rounded)| *rounded)
     };
-    let narrowed = |(origin, layout): (Origin<'c, 'a>, Option<&'static str>)| {
-        let layout = match layout? {
-            "keys16" if is_rounded(origin) => "keys16_i8",
-            "head_major" if is_rounded(origin) => "head_major_i8",
-            layout => layout,
+    let narrowed = |(origin, wish): (Origin<'c, 'a>, Wish)| {
+        let layout = match wish {
+            Wish::Any | Wish::RowMajor => return None,
+            Wish::Layout("keys16") if is_rounded(origin) => "keys16_i8",
+            Wish::Layout("head_major") if is_rounded(origin) => "head_major_i8",
+            Wish::Layout(layout) => layout,
         };
         Some((Place(origin), layout))
     };
@@ -341,28 +336,54 @@ fn updates<'c, 'a>(pass: &PassRun<'c, 'a>, fused: OperationRef<'c, 'a>) -> Vec<(
     inner.into_iter().filter(|op| op_name(op) == "transformer.kv_update").filter_map(update).collect()
 }
 
-/// The layout that one use of a region argument asks for.
-fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Option<&'static str> {
-    let is = |index: usize| user.operand(index).is_ok_and(|v| v == argument);
-    match op_name(&user).as_str() {
-        "transformer.linear" if is(1) => Some("rows16"),
-        // A table of activations (rows picked from the hidden states) is computed, so it has no origin to pack.
-        "transformer.embedding" if is(1) => Some("rows16"),
+/// What a use of a weight or cache asks of its layout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// Nothing: a cache update writes any layout.
+    Any,
+    RowMajor,
+    Layout(&'static str),
+}
+
+impl Wish {
+    /// What both uses can read: row-major where they want different layouts.
+    fn and(self, other: Wish) -> Wish {
+        match (self, other) {
+            (Wish::Any, wish) | (wish, Wish::Any) => wish,
+            (a, b) if a == b => a,
+            _ => Wish::RowMajor,
+        }
+    }
+}
+
+/// What one use of a region argument asks for.
+fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Wish {
+    let uses: Vec<usize> = user.operands().enumerate().filter(|(_, v)| *v == argument).map(|(i, _)| i).collect();
+    // In two places at once it is read as two things.
+    let [index] = uses[..] else { return Wish::RowMajor };
+    match (op_name(&user).as_str(), index) {
+        ("transformer.linear" | "transformer.embedding", 1) => Wish::Layout("rows16"),
         // A cache that an attention of the same region reads after its update.
-        "transformer.kv_update" if is(0) => {
-            let updated: Value = user.result(0).ok()?.into();
-            users(updated).into_iter().find_map(|reader| wanted(reader, updated))
+        ("transformer.kv_update", 0) => {
+            let Some(updated) = user.results().next().map(Value::from) else { return Wish::Any };
+            let readers = users(updated).into_iter().filter(|reader| op_name(reader) != "transformer.yield");
+            readers.fold(Wish::Any, |wish, reader| wish.and(wanted(reader, updated)))
         }
-        "transformer.attention" if segments(&user).get(3) == Some(&1) => {
-            if is(1) && !is(2) {
-                Some("keys16")
-            } else if is(2) && !is(1) {
-                Some("head_major")
-            } else {
-                None
-            }
+        ("transformer.attention", 1) if segments(&user).get(3) == Some(&1) => Wish::Layout("keys16"),
+        ("transformer.attention", 2) if segments(&user).get(3) == Some(&1) => Wish::Layout("head_major"),
+        _ => Wish::RowMajor,
+    }
+}
+
+/// Whether storage stays row-major though a use wants a packed layout: a cache that a caller hands in and out, a weight
+/// that more than kernels read, and state that begins with a value of the module.
+fn keeps_order(place: Origin<'_, '_>, wanted: Wish) -> bool {
+    let Wish::Layout(layout) = wanted else { return false };
+    match place {
+        Origin::Argument(function, index) => layout != "rows16" || !only_fused_uses(function, index),
+        Origin::Global(global) => {
+            layout != "rows16" && global.attribute("value").is_ok_and(|value| !constant::is_extern(value))
         }
-        _ => None,
     }
 }
 

@@ -6,14 +6,18 @@
 //! reason to compile again. This crate links no MLIR: an executor needs nothing else.
 
 pub mod arena;
+pub mod constant;
 pub mod expr;
+pub mod family;
 pub mod layout;
 pub mod pieces;
 pub mod shader;
 pub mod types;
 pub mod verify;
 
+pub use constant::Constant;
 pub use expr::{Expr, Symbols};
+pub use family::{Arithmetic, Family, Role};
 pub use layout::Layout;
 pub use pieces::Pieces;
 pub use shader::Shader;
@@ -36,7 +40,7 @@ pub struct Program {
 }
 
 impl Program {
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The pieces of a global or input; `None` of a tensor that lies in one buffer.
     ///
@@ -60,6 +64,8 @@ pub struct Global {
     pub ty: TensorType,
     pub layout: Layout,
     pub mutable: bool,
+    /// A constant of the module: the value of a weight, or the first value of state. An executor sets it itself.
+    pub value: Option<Constant>,
 }
 
 /// One generated kernel. For a CPU it is `extern "C" fn(args: *const u64, task: u64)`, for a GPU a [`Shader`].
@@ -71,6 +77,10 @@ pub struct Kernel {
     pub name: String,
     /// What it computes, for people: `norm+linear x3 q4_1 [gemv tile 1x64]`.
     pub summary: String,
+    /// None of a kernel written by hand.
+    pub family: Option<Family>,
+    pub role: Role,
+    pub arithmetic: Arithmetic,
     pub params: Vec<Access>,
     pub scalars: usize,
 }
@@ -123,22 +133,22 @@ pub enum DimSource {
     Global { global: usize, axis: usize },
 }
 
-/// A condition on sizes, or on the values of an i32 input.
+/// A condition on sizes, or on the values of i32 inputs and globals, before the launches of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Check {
     /// Two sizes are equal.
     Same { left: Expr, right: Expr },
     /// Every element is in 0..limit: ids of an embedding.
-    Index { input: usize, limit: Expr },
-    /// Sequence b has `lengths[b]` (at most, and by default, `rows`) rows from position `input[b]` on in a cache of
-    /// `capacity` positions.
-    Position { input: usize, lengths: Option<usize>, rows: Expr, capacity: Expr },
-    /// The block table `input` [B, P] names one of `blocks` for each page of `size` positions that a sequence uses: those
+    Index { ids: Buffer, limit: Expr },
+    /// Sequence b has `lengths[b]` (at most, and by default, `rows`) rows from position `positions[b]` on, which is not
+    /// negative, in a cache of `capacity` positions where there is one.
+    Position { positions: Buffer, lengths: Option<Buffer>, rows: Expr, capacity: Option<Expr> },
+    /// The block table [B, P] names one of `blocks` for each page of `size` positions that a sequence uses: those
     /// of its rows, and of the positions before, of which a window hides all but the last `window - 1`.
     Blocks {
-        input: usize,
-        positions: usize,
-        lengths: Option<usize>,
+        table: Buffer,
+        positions: Buffer,
+        lengths: Option<Buffer>,
         rows: Expr,
         size: Expr,
         blocks: Expr,
@@ -190,6 +200,8 @@ pub struct Launch {
     pub tasks: Expr,
     pub buffers: Vec<Buffer>,
     pub scalars: Vec<Expr>,
+    /// Arithmetic operations, a multiply-add being two, for profiles; of an attention over caches as if they were full.
+    pub operations: Option<Expr>,
     /// Whether everything launched before must have ended: false only where no buffer is shared with a launch since the
     /// last barrier in a conflicting way.
     pub barrier: bool,

@@ -1,6 +1,6 @@
 //! Checks a program before anything of it is trusted.
 
-use crate::{Access, Buffer, Check, DimSource, Element, Function, Program};
+use crate::{Access, Buffer, Check, Constant, DimSource, Element, Function, Program};
 
 impl Program {
     /// Checks that every index is in range, that nothing writes to what is read-only, and that a barrier stands between
@@ -11,6 +11,15 @@ impl Program {
     pub fn verify(&self) -> Result<(), String> {
         if self.version != Program::VERSION {
             return Err(format!("the program has version {}, this executor runs {}", self.version, Program::VERSION));
+        }
+        for global in &self.globals {
+            let dims: Option<Vec<usize>> = global.ty.dims.iter().map(|d| usize::try_from(d.as_const()?).ok()).collect();
+            let (bytes, width) =
+                (dims.and_then(|dims| global.ty.element.tensor_bytes(&dims)), global.ty.element.bytes());
+            let fits = |value: &Constant| bytes.zip(width).is_some_and(|(bytes, width)| value.fits(bytes, width));
+            if !global.value.as_ref().is_none_or(fits) {
+                return Err(format!("the value of the global '{}' is not of its type", global.name));
+            }
         }
         self.functions
             .iter()
@@ -27,19 +36,25 @@ impl Program {
                 return Err(format!("symbol '{}' has no source", symbol.name));
             }
         }
-        let integers = |input: &usize| f.inputs.get(*input).is_some_and(|i| i.ty.element == Element::I32);
+        // What a call can read before its launches.
+        let ty = |buffer: &Buffer| match buffer {
+            Buffer::Input(i) => f.inputs.get(*i).map(|input| &input.ty),
+            Buffer::Global(i) => self.globals.get(*i).map(|global| &global.ty),
+            Buffer::Output(_) | Buffer::Local(_) => None,
+        };
+        let integers = |buffer: &Buffer| ty(buffer).is_some_and(|ty| ty.element == Element::I32);
         for check in &f.checks {
             let sound = match check {
                 Check::Same { .. } => true,
-                Check::Index { input, .. } => integers(input),
-                Check::Position { input, lengths, .. } => integers(input) && lengths.iter().all(integers),
-                Check::Blocks { input, positions, lengths, .. } => {
-                    let is_table = f.inputs.get(*input).is_some_and(|i| i.ty.dims.len() == 2);
-                    is_table && integers(input) && integers(positions) && lengths.iter().all(integers)
+                Check::Index { ids, .. } => integers(ids),
+                Check::Position { positions, lengths, .. } => integers(positions) && lengths.iter().all(integers),
+                Check::Blocks { table, positions, lengths, .. } => {
+                    let is_table = ty(table).is_some_and(|ty| ty.dims.len() == 2);
+                    is_table && integers(table) && integers(positions) && lengths.iter().all(integers)
                 }
             };
             if !sound {
-                return Err("a check names no i32 input".into());
+                return Err("a check names no i32 input or global".into());
             }
         }
         // Buffers touched since the last barrier.

@@ -31,12 +31,12 @@ use crate::{
     emit::{Cmp, Emitter, LANES, V, memref_element},
     group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
-        cache::{Cache, CacheOperand, Row, Sequences, operand, parameter},
+        cache::{Cache, CacheOperand, Row, Sequences, parameter},
         shared::{Scalars, Slot, each_lanes, load_lanes, store_lanes},
     },
     math::CmpF,
 };
-use kforge_dialect::ir::{float_attribute, integer_attribute, optional_operand};
+use kforge_dialect::ir::{float_attribute, integer_attribute};
 use kforge_passes::isa::Isa;
 use kforge_program::Access;
 use melior::ir::{
@@ -162,9 +162,9 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
             {
                 value = def.operand(0).map_err(|_| group.unsupported(Some(def), "misses an operand"))?;
             }
-            operand(group, op, value)
+            group.outside(op, value)
         };
-        let optional = |i| optional_operand(&op, i).map(|value| operand(group, op, value)).transpose();
+        let optional = |i| group.optional(op, i);
         let (query, table) = (required(0)?, optional(5)?);
         let shape = dims(group.arguments[query].r#type());
         let [_, _, Some(heads), Some(depth)] = shape[..] else {

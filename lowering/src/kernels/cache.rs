@@ -320,8 +320,8 @@ impl Sequences {
         positions: Value<'c, 'a>,
         lengths: Option<Value<'c, 'a>>,
     ) -> Result<'c, 'a, Self> {
-        let lengths = lengths.map(|lengths| operand(group, op, lengths)).transpose()?;
-        Ok(Self { positions: operand(group, op, positions)?, lengths })
+        let lengths = lengths.map(|lengths| group.outside(op, lengths)).transpose()?;
+        Ok(Self { positions: group.outside(op, positions)?, lengths })
     }
 
     /// The tokens of a sequence that came before, as an index.
@@ -345,11 +345,4 @@ impl Sequences {
             None => rows,
         }
     }
-}
-
-/// The operand number of a value that must come from outside the group.
-pub fn operand<'c, 'a>(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<'c, 'a, usize> {
-    group.argument(value).ok_or_else(|| {
-        group.unsupported(Some(op), "takes an operand that its group computes; take one of the two out of the group")
-    })
 }

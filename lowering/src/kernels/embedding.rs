@@ -9,19 +9,16 @@ use crate::{
     weights::Weight,
 };
 use kforge_program::Access;
-use melior::ir::{ValueLike, operation::OperationLike};
+use melior::ir::ValueLike;
 
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     let [op] = group.body[..] else {
         return Err(group.unsupported(None, "the embedding kernel takes one embedding"));
     };
-    let operand = |i| op.operand(i).ok().and_then(|v| group.argument(v));
-    let (Some(ids), Some(table)) = (operand(0), operand(1)) else {
-        return Err(group.unsupported(Some(op), "ids and table must be operands of the group"));
-    };
     if op_name(&op) != "transformer.embedding" {
         return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding"));
     }
+    let (ids, table) = (group.operand(op, 0)?, group.operand(op, 1)?);
     let shape = dims(group.arguments[ids].r#type());
     let output = group.yields[0].r#type();
     let Some(width) = dims(output).pop().flatten() else {

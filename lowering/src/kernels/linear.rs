@@ -55,6 +55,8 @@ struct Totals {
 pub struct Section<'c, 'a> {
     pub output: usize,
     pub roots: Vec<OperationRef<'c, 'a>>,
+    /// For each root its bias's operand number, if it has one.
+    pub biases: Vec<Option<usize>>,
     /// Columns of the output, N.
     pub columns: usize,
 }
@@ -106,7 +108,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             collect_roots(group, *value, &mut roots)?;
             let columns = dims(value.r#type()).pop().flatten();
             let columns = columns.ok_or_else(|| group.unsupported(None, "a linear's output columns must be static"))?;
-            sections.push(Section { output, roots, columns });
+            let biases = roots.iter().map(|root| group.trailing(*root, 2)).collect::<Result<_>>()?;
+            sections.push(Section { output, roots, biases, columns });
         }
         let Some(first) = sections.iter().flat_map(|s| &s.roots).next().copied() else {
             return Err(group.unsupported(None, "the group has no linear op"));
@@ -213,9 +216,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     /// The operand that is a linear op's weight, and its storage, N and K.
     pub fn stored(&self, root: OperationRef<'c, 'a>) -> Result<'c, 'a, (usize, (Storage, usize, usize))> {
         let group = self.group;
-        let operand = root.operand(1).ok().and_then(|w| group.argument(w));
-        let operand =
-            operand.ok_or_else(|| group.unsupported(Some(root), "the weight must be an operand of the group"))?;
+        let operand = group.operand(root, 1)?;
         let stored =
             group.weight(operand)?.ok_or_else(|| group.unsupported(Some(root), "the weight must be a matrix"))?;
         Ok((operand, stored))
@@ -255,8 +256,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                 return Some(load_lanes(e, buffers[operand], &[row, column], mask));
             }
             let root = section.root(value)?;
-            let bias = kforge_dialect::ir::operand(&section.roots[root], 2).and_then(|b| group.argument(b));
-            Some(match bias {
+            Some(match section.biases[root] {
                 Some(bias) => e.addf(sums[root], load_lanes(e, buffers[bias], &[column], mask)),
                 None => sums[root],
             })

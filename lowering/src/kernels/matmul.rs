@@ -24,10 +24,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         return Err(group.unsupported(Some(op), "matmul's tile is [MR, 16], and it has one result"));
     };
     let height = (*height).max(1);
-    let operand = |i| op.operand(i).ok().and_then(|v| group.argument(v));
-    let (Some(a), Some(b)) = (operand(0), operand(1)) else {
-        return Err(group.unsupported(Some(op), "a and b must be operands of the group"));
-    };
+    let (a, b) = (group.operand(op, 0)?, group.operand(op, 1)?);
     let (swap_a, swap_b) = (op.has_attribute("transpose_a"), op.has_attribute("transpose_b"));
     let rank = dims(group.arguments[a].r#type()).len();
     let axis = |operand, last: bool| group.size(operand, if last { rank - 1..rank } else { rank - 2..rank - 1 });

@@ -15,7 +15,6 @@ use kforge_program::Access;
 use kforge_quant::ACTIVATIONS;
 use melior::ir::{
     Value, ValueLike,
-    attribute::FloatAttribute,
     operation::{OperationLike, OperationRef},
 };
 
@@ -65,15 +64,12 @@ impl<'c, 'a> Norm<'c, 'a> {
             _ => Kind::Softmax,
         };
         let length = Self::length(group, op)?;
-        let eps =
-            op.attribute("eps").ok().and_then(|a| FloatAttribute::try_from(a).ok()).map_or(0.0, |f| f.value() as f32);
-        let operand = |i| {
-            let Some(value) = kforge_dialect::ir::operand(&op, i) else { return Ok(None) };
-            match group.argument(value) {
-                Some(argument) => Ok(Some(buffers[argument])),
-                None => Err(group.unsupported(Some(op), "a norm's weight must be an operand of the group")),
-            }
+        let eps = match kind {
+            Kind::Softmax => 0.0,
+            _ => kforge_dialect::ir::float_attribute(&op, "eps")
+                .ok_or_else(|| group.unsupported(Some(op), "has no attribute 'eps'"))?,
         };
+        let operand = |i| Ok(group.trailing(op, i)?.map(|argument| buffers[argument]));
         Ok(Self { kind, length, eps, weight: operand(1)?, bias: operand(2)? })
     }
 
@@ -170,7 +166,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         }
     };
     let first = norm.or(quantize).expect("one of them was matched");
-    let input = first.operand(0).ok().and_then(|v| group.argument(v)).unwrap_or(0);
+    let input = group.operand(first, 0)?;
     let shape = dims(group.arguments[input].r#type());
     let last = shape.last().copied().flatten();
     let length =

@@ -19,7 +19,7 @@ use crate::{
     emit::{Cmp, Emitter, LANES, V, memref_element},
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::{
-        cache::{CacheOperand, Sequences, operand, parameter},
+        cache::{CacheOperand, Sequences, parameter},
         int8::Rounded,
         shared::{Scalars, Slot, load_lanes, scatter, store_lanes},
     },
@@ -175,9 +175,9 @@ fn update_targets<'c, 'a>(
     scalars: &mut Scalars,
 ) -> Result<'c, 'a, Vec<Target>> {
     let missing = || group.unsupported(Some(op), "misses an operand or its result");
-    let cache = operand(group, op, op.operand(0).map_err(|_| missing())?)?;
+    let cache = group.outside(op, op.operand(0).map_err(|_| missing())?)?;
     let sequences = Sequences::new(group, op, optional_operand(&op, 2).ok_or_else(missing)?, optional_operand(&op, 3))?;
-    let table = optional_operand(&op, 4).map(|table| operand(group, op, table)).transpose()?;
+    let table = group.optional(op, 4)?;
     let cache = CacheOperand::new(group, op, cache, table, scalars)?;
     let (_, rounded) = source(group, op)?;
     if cache.layout.is_int8() && !rounded {
@@ -197,7 +197,7 @@ impl Section {
         rows: Value<'c, 'a>,
         scalars: &mut Scalars,
     ) -> Result<'c, 'a, Self> {
-        let input = operand(group, op, rows)?;
+        let input = group.outside(op, rows)?;
         let [_, _, Some(heads), Some(depth)] = dims(rows.r#type())[..] else {
             return Err(group.unsupported(Some(op), "needs static heads and head size to be compiled"));
         };

@@ -10,7 +10,7 @@ use crate::{
     kernels::shared::{each_lanes, load_lanes},
 };
 use kforge_program::Access;
-use melior::ir::{ValueLike, operation::OperationLike};
+use melior::ir::{ValueLike, operation::OperationLike as _};
 
 /// Most elements that a kernel chooses.
 const MOST: usize = 256;
@@ -41,8 +41,7 @@ impl TopK {
         if op_name(&op) != "transformer.top_k" {
             return Err(group.unsupported(Some(op), "the top_k kernel takes one top_k"));
         }
-        let input = op.operand(0).ok().and_then(|v| group.argument(v));
-        let input = input.ok_or_else(|| group.unsupported(Some(op), "its input must be an operand of the group"))?;
+        let input = group.operand(op, 0)?;
         let shape = dims(group.arguments[input].r#type());
         let last = |i: usize| dims(op.result(i).ok()?.r#type()).pop().flatten();
         let (Some(length), Some(k)) = (shape.last().copied().flatten(), last(0)) else {

@@ -25,6 +25,7 @@ use crate::{
     emit::Emitter,
     group::{Definition, Group, Partner, Signature, Size, dims, element, op_name},
     kernels,
+    operations::operations,
 };
 use kforge_dialect::{
     KernelAttribute,
@@ -32,7 +33,7 @@ use kforge_dialect::{
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{adapter::Adapter, fusion::functions, isa::Isa};
-use kforge_program::Access;
+use kforge_program::{Access, Arithmetic, Role};
 use melior::{
     Context,
     ir::{
@@ -171,6 +172,17 @@ impl Extent<'_, '_> {
 struct Tensor<'c, 'a> {
     buffer: Value<'c, 'a>,
     dims: Vec<Extent<'c, 'a>>,
+}
+
+/// A kernel of a group as it is launched.
+struct Launched<'n, 'c, 'a> {
+    name: &'n str,
+    /// For people.
+    summary: &'n str,
+    tasks: Value<'c, 'a>,
+    /// Arithmetic operations, where they are known.
+    work: Option<Value<'c, 'a>>,
+    role: Role,
 }
 
 /// What tells one check from another: kind, buffers, sizes.
@@ -451,19 +463,26 @@ impl<'c, 'a> Lowering<'c, 'a> {
         }
         let scalars: Vec<Value> = signature.scalars.iter().map(|s| self.index(self.size(s, &operands))).collect();
         let tasks = self.index(self.size(&signature.tasks, &operands));
+        let work = operations(&group, &|value| value_dims(&group, value));
+        let work = work.map(|work| self.index(self.size(&work, &operands)));
+        let main = Launched { name: &name, summary: &signature.summary, tasks, work, role: Role::Main };
         let Some(partner) = &signature.partner else {
-            self.launch(&name, &signature.summary, tasks, &scalars, &buffers, &signature.access);
+            self.launch(&group, &main, &scalars, &buffers, &signature.access);
             return Ok(());
         };
         buffers.push(self.between(partner, &operands));
         let partner_tasks = self.index(self.size(&partner.tasks, &operands));
-        let mut launches = [(&name, &signature.summary, tasks), (&partner.name, &partner.summary, partner_tasks)];
-        if partner.before {
-            launches.reverse();
-        }
-        for ((name, summary, tasks), last) in launches.into_iter().zip([Access::Write, Access::Read]) {
+        let companion = Launched {
+            name: &partner.name,
+            summary: &partner.summary,
+            tasks: partner_tasks,
+            work: None,
+            role: Role::Companion,
+        };
+        let launches = if partner.before { [companion, main] } else { [main, companion] };
+        for (launched, last) in launches.iter().zip([Access::Write, Access::Read]) {
             let access: Vec<Access> = signature.access.iter().copied().chain([last]).collect();
-            self.launch(name, summary, tasks, &scalars, &buffers, &access);
+            self.launch(&group, launched, &scalars, &buffers, &access);
         }
         Ok(())
     }
@@ -483,9 +502,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
 
     fn launch(
         &mut self,
-        name: &str,
-        summary: &str,
-        tasks: Value<'c, 'a>,
+        group: &Group<'c, 'a>,
+        launched: &Launched<'_, 'c, 'a>,
         scalars: &[Value<'c, 'a>],
         buffers: &[Value<'c, 'a>],
         access: &[Access],
@@ -493,16 +511,27 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let e = self.e;
         let access: Vec<i32> =
             access.iter().map(|a| i32::from(a.writes()) + i32::from(a.reads() && a.writes())).collect();
+        let Launched { name, summary, tasks, work, role } = *launched;
         let mut operands = vec![tasks];
         operands.extend_from_slice(scalars);
         operands.extend_from_slice(buffers);
-        let segments = format!("array<i32: 1, {}, {}>", scalars.len(), buffers.len());
-        let attributes: [(&str, Attribute); 4] = [
+        operands.extend(work);
+        let segments = format!("array<i32: 1, {}, {}, {}>", scalars.len(), buffers.len(), usize::from(work.is_some()));
+        let text = |text: &str| StringAttribute::new(e.context, text).into();
+        let mut attributes: Vec<(&str, Attribute)> = vec![
             ("kernel", FlatSymbolRefAttribute::new(e.context, name).into()),
             ("access", DenseI32ArrayAttribute::new(e.context, &access).into()),
             ("operandSegmentSizes", kforge_dialect::ir::parse_attribute(e.context, &segments)),
-            ("summary", StringAttribute::new(e.context, summary).into()),
+            ("family", text(&group.kernel)),
+            ("summary", text(summary)),
         ];
+        if role == Role::Companion {
+            attributes.push(("companion", Attribute::unit(e.context)));
+        }
+        let arithmetic = group.arithmetic();
+        if arithmetic != Arithmetic::F32 {
+            attributes.push(("arithmetic", text(arithmetic.name())));
+        }
         e.op("transformer.launch", &operands, &[], &attributes);
         self.launches += 1;
     }

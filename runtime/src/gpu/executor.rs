@@ -12,7 +12,7 @@ use crate::{
     cache::Cache,
     check::check_values,
 };
-use kforge_program::{Buffer, Function, Layout, Program, Shader, TensorType};
+use kforge_program::{Buffer, Element, Function, Layout, Program, Shader, TensorType};
 use std::{io, ops::Range, slice, sync::mpsc, thread, time::Duration};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
@@ -59,6 +59,8 @@ struct Global {
     /// One, or the pieces of a weight.
     buffers: Vec<wgpu::Buffer>,
     bytes: usize,
+    /// Elements of i32, which no launch changes: what the checks of a call read.
+    integers: Option<Vec<u8>>,
 }
 
 /// What a function's last call bound.
@@ -131,7 +133,43 @@ impl Executor {
     fn build(gpu: Gpu, program: Program, shaders: &[Shader], pipelines: Option<&PipelineCache>) -> Result<Executor> {
         let Kernels { program, kernels, functions } = Kernels::build(&gpu, program, shaders, pipelines)?;
         let globals = program.globals.iter().map(|_| None).collect();
-        Ok(Executor { gpu, program, kernels, globals, functions, profile: None })
+        let mut executor = Executor { gpu, program, kernels, globals, functions, profile: None };
+        for index in 0..executor.program.globals.len() {
+            executor.initialise(index)?;
+        }
+        Ok(executor)
+    }
+
+    /// Gives a global the value that the module has for it, if it has one.
+    fn initialise(&mut self, index: usize) -> Result<()> {
+        let global = &self.program.globals[index];
+        let fail = |message: String| Error::Weight { name: global.name.clone(), message };
+        let Some((dims, bytes)) = bind::constant(global).map_err(fail)? else { return Ok(()) };
+        let view = View { dims: &dims, element: global.ty.element, bytes: &bytes };
+        let size = layout_bytes(&global.ty.bytes(global.layout), &[]).map_err(fail)?;
+        self.put_weight(index, view, size)
+    }
+
+    /// Packs a tensor into a global, `bytes` in its layout.
+    fn put_weight(&mut self, index: usize, weight: View, bytes: usize) -> Result<()> {
+        let global = &self.program.globals[index];
+        let name = &global.name;
+        let fail = |message: String| Error::Weight { name: name.clone(), message };
+        let buffers = self.buffers(&format!("the weight '{name}'"), &global.ty, global.layout, bytes)?;
+        if global.layout == Layout::RowMajor {
+            self.write_all(&buffers, weight.bytes);
+        } else {
+            let mut packed = vec![0; bytes];
+            pack(global.layout, weight, &mut packed).map_err(fail)?;
+            self.write_all(&buffers, &packed);
+        }
+        // What is written waits in memory of the host until it is submitted.
+        self.gpu.queue.submit([]);
+        self.gpu.check()?;
+        let integers = (weight.element == Element::I32).then(|| weight.bytes.to_vec());
+        self.globals[index] = Some(Global { dims: weight.dims.to_vec(), buffers, bytes, integers });
+        self.functions.iter_mut().for_each(|bound| *bound = Bound::default());
+        Ok(())
     }
 
     /// Compiles the shaders of another program, to be [exchanged](Self::exchange) for this one's.
@@ -213,7 +251,11 @@ impl Executor {
         let function = &self.program.functions[index];
         let dims = |global: usize| self.globals[global].as_ref().map(|global| &global.dims[..]);
         let symbols = bind::symbols(&self.program, function, inputs, dims)?;
-        check_values(&self.program, function, inputs, &symbols)?;
+        let integers = |global: usize| {
+            let global = self.globals[global].as_ref()?;
+            Some((&global.dims[..], global.integers.as_deref()?))
+        };
+        check_values(&self.program, function, inputs, &symbols, integers)?;
         for (i, global) in self.program.globals.iter().enumerate() {
             let is_used = || function.launches.iter().any(|l| l.buffers.contains(&Buffer::Global(i)));
             if self.globals[i].is_none() && is_used() {
@@ -615,31 +657,23 @@ impl Execute for Executor {
     fn set_weight(&mut self, name: &str, weight: View) -> Result<()> {
         let index = bind::global(&self.program, name)?;
         let global = &self.program.globals[index];
+        bind::check_settable(global)?;
         let fail = |message: String| Error::Weight { name: name.into(), message };
-        let (dims, bytes) = bind::weight_bytes(global, &weight).map_err(fail)?;
-        let buffers = self.buffers(&format!("the weight '{name}'"), &global.ty, global.layout, bytes)?;
-        if global.layout == Layout::RowMajor {
-            self.write_all(&buffers, weight.bytes);
-        } else {
-            let mut packed = vec![0; bytes];
-            pack(global.layout, weight, &mut packed).map_err(fail)?;
-            self.write_all(&buffers, &packed);
-        }
-        // What is written waits in memory of the host until it is submitted.
-        self.gpu.queue.submit([]);
-        self.gpu.check()?;
-        self.globals[index] = Some(Global { dims, buffers, bytes });
-        self.functions.iter_mut().for_each(|bound| *bound = Bound::default());
-        Ok(())
+        let (_, bytes) = bind::weight_bytes(global, &weight).map_err(fail)?;
+        self.put_weight(index, weight, bytes)
     }
 
     fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
         let index = bind::global(&self.program, name)?;
         let fail = |message: String| Error::Weight { name: name.into(), message };
         let bytes = bind::state_bytes(&self.program.globals[index], dims).map_err(fail)?;
+        if self.program.globals[index].value.is_some() {
+            return self.initialise(index);
+        }
         let fix = "give it fewer positions (--ctx)";
         let buffers = vec![self.buffer(&format!("the state '{name}'"), bytes, fix)?];
-        self.globals[index] = Some(Global { dims: dims.to_vec(), buffers, bytes });
+        let integers = (self.program.globals[index].ty.element == Element::I32).then(|| vec![0; bytes]);
+        self.globals[index] = Some(Global { dims: dims.to_vec(), buffers, bytes, integers });
         self.functions.iter_mut().for_each(|bound| *bound = Bound::default());
         Ok(())
     }

@@ -127,8 +127,7 @@ fn check_compiled(range: std::ops::Range<u64>, isa: Isa, fuse: Fusions) {
 
 #[test]
 fn passes_keep_what_a_module_means() {
-    let mut passes: Vec<String> =
-        kforge_passes::kforge_fuse(Isa::host()).split(',').map(|pass| format!("func.func({pass})")).collect();
+    let mut passes = compile::passes(&kforge_passes::kforge_fuse(Isa::host()));
     passes.extend(["select-kernels".to_owned(), "func.func(tile)".to_owned()]);
     let check = |generated: &Generated| -> Result<(), String> {
         let context = compile::context();

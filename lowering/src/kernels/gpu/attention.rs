@@ -34,7 +34,7 @@ use crate::{
     group::{Group, Result, Signature, dims, element, op_name},
     kernels::{
         attention::{Attention, Span},
-        cache::{Cache, CacheOperand, Sequences, operand},
+        cache::{Cache, CacheOperand, Sequences},
         rope::{Rotation, results, summary},
         shared::Scalars,
     },
@@ -102,7 +102,7 @@ impl Rows {
             value = update.operand(1).map_err(|_| missing())?;
         }
         let Some(rope) = group.defining_op(value) else {
-            return Ok(Self { input: operand(group, attention.op, value)?, heads: heads(value), rotation: None });
+            return Ok(Self { input: group.outside(attention.op, value)?, heads: heads(value), rotation: None });
         };
         if op_name(&rope) != "transformer.rope" {
             return Err(group.unsupported(Some(rope), "is no part of an attention's kernel; take it out of the group"));
@@ -111,7 +111,7 @@ impl Rows {
         let sequences = Sequences::new(group, rope, positions, kforge_dialect::ir::operand(&rope, 2))?;
         let rotation = Rotation::new(group, rope, attention.depth(), sequences)?;
         let table = table(of, i, &rotation);
-        Ok(Self { input: operand(group, rope, rows)?, heads: heads(rows), rotation: Some((rotation, table)) })
+        Ok(Self { input: group.outside(rope, rows)?, heads: heads(rows), rotation: Some((rotation, table)) })
     }
 }
 

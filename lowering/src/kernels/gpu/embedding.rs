@@ -13,7 +13,7 @@ use crate::{
     group::{Result, Signature, Size, dims, element, op_name},
 };
 use kforge_program::layout::LANES;
-use melior::ir::{ValueLike, operation::OperationLike};
+use melior::ir::ValueLike;
 
 /// Threads of a workgroup.
 const THREADS: usize = 128;
@@ -24,10 +24,10 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let [op] = group.body[..] else {
         return Err(group.unsupported(None, "the embedding kernel takes one embedding"));
     };
-    let operand = |i| op.operand(i).ok().and_then(|v| group.argument(v));
-    let (Some(ids), Some(table), "transformer.embedding") = (operand(0), operand(1), op_name(&op).as_str()) else {
-        return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding of two operands"));
-    };
+    if op_name(&op) != "transformer.embedding" {
+        return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding"));
+    }
+    let (ids, table) = (group.operand(op, 0)?, group.operand(op, 1)?);
     let table_type = group.arguments[table].r#type();
     let width = dims(group.yields[0].r#type()).pop().flatten();
     let width = width.ok_or_else(|| group.unsupported(Some(op), "the row length must be static"))?;

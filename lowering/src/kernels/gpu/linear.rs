@@ -503,14 +503,10 @@ impl<'c, 'a> Leaves<'c, 'a> {
     ) -> Self {
         let group = of.group;
         let load = |operand: usize, at| buffers[operand].load_lanes(e, by_lanes(e, at));
-        let bias = |root: &OperationRef<'c, 'a>| {
-            let bias = kforge_dialect::ir::operand(root, 2).and_then(|bias| group.argument(bias));
-            bias.map(|bias| load(bias, column))
-        };
         let read = arguments(group, group.yields[section.output], &|value| section.root(value).is_some());
         Leaves {
             operands: read.into_iter().map(|operand| (operand, load(operand, at))).collect(),
-            biases: section.roots.iter().map(bias).collect(),
+            biases: section.biases.iter().map(|bias| bias.map(|bias| load(bias, column))).collect(),
         }
     }
 }
@@ -593,11 +589,8 @@ impl<'c, 'a> Front<'c, 'a> {
         if norm.kind == norm::Kind::Softmax {
             return Err(group.unsupported(Some(op), "a softmax cannot be a linear's prologue on a GPU"));
         }
-        let buffer = |i: usize| {
-            let operand = kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v));
-            operand.map(|operand| of.buffers[operand])
-        };
-        Ok(Front { norm, weight: buffer(1), bias: buffer(2) })
+        let buffer = |i: usize| Ok(group.trailing(op, i)?.map(|operand| of.buffers[operand]));
+        Ok(Front { norm, weight: buffer(1)?, bias: buffer(2)? })
     }
 
     /// What each row is shifted and scaled by.

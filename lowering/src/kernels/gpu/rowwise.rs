@@ -9,7 +9,6 @@ use crate::{
     group::{Result, Signature, op_name},
     kernels::norm::{Kind, Moments, Norm, is_norm},
 };
-use melior::ir::operation::OperationLike;
 
 /// Most threads of a workgroup.
 const THREADS: usize = 256;
@@ -28,8 +27,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     if !is_norm(&op_name(&op)) {
         return Err(group.unsupported(Some(op), format!("is '{}', which no kernel of a GPU computes", op_name(&op))));
     }
-    let input = op.operand(0).ok().and_then(|v| group.argument(v));
-    let input = input.ok_or_else(|| group.unsupported(Some(op), "a norm's input must be an operand of the group"))?;
+    let input = group.operand(op, 0)?;
     let rank = crate::group::dims(melior::ir::ValueLike::r#type(&group.arguments[input])).len();
     let length = Norm::length(group, op)?;
     let threads = threads(length, of.adapter.threads);
@@ -53,8 +51,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             return Ok(());
         }
         let moments = moments(e, &norm, workgroup, (scratch, false), 1, &load);
-        let operand = |i| kforge_dialect::ir::operand(&op, i).and_then(|v| group.argument(v)).map(|i| buffers[i]);
-        let (weight, bias) = (operand(1), operand(2));
+        let operand = |i| Ok(group.trailing(op, i)?.map(|i| buffers[i]));
+        let (weight, bias) = (operand(1)?, operand(2)?);
         each(e, workgroup, length, |e, at| {
             let value = load(e, at);
             let centred = moments.mean.map_or(value, |mean| e.subf(value, mean));

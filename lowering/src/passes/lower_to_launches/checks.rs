@@ -6,12 +6,12 @@
 //! ```
 //! Each condition stands once in a function. Integers that the program computes are not checked: an embedding takes the
 //! nearest row for an id outside its table, a cache update skips rows that its cache does not have, and an attention
-//! whose block table is no argument is an error.
+//! whose block table is neither an argument nor a global is an error.
 
 use super::{Extent, Lowering, Tensor, key, value_dims};
-use crate::group::{self, Group, dims, op_name};
+use crate::group::{self, Group, Unsupported, dims, op_name};
 use kforge_dialect::{
-    ir::{integer_attribute, optional_operand, parse_attribute},
+    ir::{defining_op, integer_attribute, operand, optional_operand, parse_attribute},
     pass::PassError,
 };
 use melior::ir::{
@@ -25,10 +25,13 @@ impl<'c, 'a> Lowering<'c, 'a> {
     pub(super) fn checks(&mut self, group: &Group<'c, 'a>, operands: &[Tensor<'c, 'a>]) -> Result<(), PassError<'c>> {
         for op in &group.body {
             for (left, right) in equal_axes(*op) {
-                let size = |(value, axis): (Value<'c, 'a>, usize)| value_dims(group, value)?.into_iter().nth(axis);
-                if let (Some(left), Some(right)) = (size(left), size(right)) {
-                    self.check_same(self.size(&left, operands), self.size(&right, operands));
-                }
+                let size = |(value, axis): (Value<'c, 'a>, usize)| {
+                    let size = value_dims(group, value).and_then(|sizes| sizes.into_iter().nth(axis));
+                    size.ok_or_else(|| {
+                        PassError::at(op, format!("has an operand whose axis {axis} is of unknown size"))
+                    })
+                };
+                self.check_same(self.size(&size(left)?, operands), self.size(&size(right)?, operands));
             }
             self.check_integers(group, *op, operands)?;
         }
@@ -49,52 +52,75 @@ impl<'c, 'a> Lowering<'c, 'a> {
         op: OperationRef<'c, 'a>,
         operands: &[Tensor<'c, 'a>],
     ) -> Result<(), PassError<'c>> {
-        let operand = |i: usize| op.operand(i).ok().and_then(|v| group.argument(v));
-        let optional = |i: usize| optional_operand(&op, i).and_then(|v| group.argument(v));
         let buffer = |i: usize| operands[i].buffer;
-        match op_name(&op).as_str() {
+        // Sequences, rows and the operand that holds them, if any: where positions, lengths and a block table follow.
+        let (first, new, cache) = match op_name(&op).as_str() {
             "transformer.embedding" => {
-                let (Some(ids), Some(table)) = (operand(0), operand(1)) else { return Ok(()) };
+                let (ids, table) = (group.operand(op, 0).map_err(at)?, group.operand(op, 1).map_err(at)?);
                 let rows = match group::quant(group.arguments[table].r#type()) {
                     Some((_, rows, _)) => Extent::Const(rows),
                     None => operands[table].dims[0],
                 };
                 self.check("index", &[buffer(ids)], &[rows]);
+                return Ok(());
             }
-            name @ ("transformer.kv_update" | "transformer.attention") => {
-                let is_update = name == "transformer.kv_update";
-                // Operands: cache, rows, positions, lengths, table, or query, key, value, positions, lengths, table.
-                let first = if is_update { 2 } else { 3 };
-                let (cache, new) = if is_update { (0, 1) } else { (1, 0) };
-                let (Some(cache), Some(positions)) = (operand(cache), optional(first)) else { return Ok(()) };
-                let rows = op.operand(new).ok().and_then(|new| value_dims(group, new)?.into_iter().nth(1));
-                let Some(rows) = rows.map(|rows| self.size(&rows, operands)) else { return Ok(()) };
-                let sequences = [Some(positions), optional(first + 1)].into_iter().flatten().map(buffer);
-                let Some(table) = optional(first + 2) else {
-                    let sequences: Vec<Value> = sequences.collect();
-                    self.check("position", &sequences, &[rows, operands[cache].dims[1]]);
-                    return Ok(());
-                };
-                let buffers: Vec<Value> = std::iter::once(buffer(table)).chain(sequences).collect();
-                if !is_update && !buffers.iter().all(|b| b.is_block_argument()) {
-                    let message = "needs block table, positions and lengths to be arguments of the function, where they \
-                                   are checked before a call";
-                    return Err(PassError::at(&op, message));
-                }
-                // An update touches new rows only, as a window of one position would.
-                let window = if is_update { Some(1) } else { integer_attribute(&op, "window") };
-                let window = window.and_then(|w| usize::try_from(w).ok()).map(Extent::Const);
-                let sizes = [rows, operands[cache].dims[1], operands[cache].dims[0]];
-                self.check("blocks", &buffers, &sizes.into_iter().chain(window).collect::<Vec<_>>());
+            "transformer.rope" => {
+                let positions = group.operand(op, 1).map_err(at)?;
+                let lengths = group.trailing(op, 2).map_err(at)?;
+                let sequences: Vec<Value> = [Some(positions), lengths].into_iter().flatten().map(buffer).collect();
+                let rows = self.axis(group, op, 0, 1, operands)?;
+                self.check("position", &sequences, &[rows]);
+                return Ok(());
             }
-            _ => {}
+            "transformer.kv_update" => (2, 1, 0),
+            "transformer.attention" => (3, 0, 1),
+            _ => return Ok(()),
+        };
+        // Without positions all keys exist, and the verifier has seen to it that there are no lengths nor table.
+        let Some(positions) = group.optional(op, first).map_err(at)? else { return Ok(()) };
+        let is_update = cache == 0;
+        let rows = self.axis(group, op, new, 1, operands)?;
+        let (positions_of, blocks) =
+            (self.axis(group, op, cache, 1, operands)?, self.axis(group, op, cache, 0, operands)?);
+        let lengths = group.optional(op, first + 1).map_err(at)?;
+        let sequences = [Some(positions), lengths].into_iter().flatten().map(buffer);
+        let Some(table) = group.optional(op, first + 2).map_err(at)? else {
+            let sequences: Vec<Value> = sequences.collect();
+            self.check("position", &sequences, &[rows, positions_of]);
+            return Ok(());
+        };
+        let buffers: Vec<Value> = std::iter::once(buffer(table)).chain(sequences).collect();
+        if !is_update && !buffers.iter().all(|b| is_readable(*b)) {
+            let message = "needs block table, positions and lengths to be arguments of the function or globals, where \
+                           they are checked before a call";
+            return Err(PassError::at(&op, message));
         }
+        // An update touches new rows only, as a window of one position would.
+        let window = if is_update { Some(1) } else { integer_attribute(&op, "window") };
+        let window = window.and_then(|w| usize::try_from(w).ok()).map(Extent::Const);
+        let sizes = [rows, positions_of, blocks];
+        self.check("blocks", &buffers, &sizes.into_iter().chain(window).collect::<Vec<_>>());
         Ok(())
     }
 
-    /// Emits a condition on arguments of the function, once.
+    /// The extent of an axis of an op's operand.
+    fn axis(
+        &self,
+        group: &Group<'c, 'a>,
+        op: OperationRef<'c, 'a>,
+        index: usize,
+        axis: usize,
+        operands: &[Tensor<'c, 'a>],
+    ) -> Result<Extent<'c, 'a>, PassError<'c>> {
+        let value = operand(&op, index).ok_or_else(|| PassError::at(&op, format!("has no operand {index}")))?;
+        let size = value_dims(group, value).and_then(|sizes| sizes.into_iter().nth(axis));
+        let size = size.ok_or_else(|| PassError::at(&op, format!("has an operand {index} of unknown size")))?;
+        Ok(self.size(&size, operands))
+    }
+
+    /// Emits a condition on arguments of the function and globals, once.
     fn check(&mut self, kind: &'static str, buffers: &[Value<'c, 'a>], sizes: &[Extent<'c, 'a>]) {
-        if !buffers.iter().all(|b| b.is_block_argument()) {
+        if !buffers.iter().all(|b| is_readable(*b)) {
             return;
         }
         let known = (
@@ -115,6 +141,19 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let operands: Vec<Value> = buffers.iter().copied().chain(sizes).collect();
         self.e.op("transformer.check", &operands, &[], &attributes);
     }
+}
+
+/// Whether a call can read a buffer before its launches: an argument of the function, or a global.
+fn is_readable(buffer: Value<'_, '_>) -> bool {
+    buffer.is_block_argument()
+        || defining_op(buffer).is_some_and(|def| {
+            matches!(op_name(&def).as_str(), "ml_program.global_load" | "ml_program.global_load_const")
+        })
+}
+
+/// The error of a generator as that of a pass.
+fn at<'c>(error: Unsupported<'c, '_>) -> PassError<'c> {
+    PassError::at(&error.op, error.message)
 }
 
 /// A value of the group and an axis of it.

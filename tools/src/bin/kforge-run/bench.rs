@@ -4,7 +4,7 @@
 //! appends single tokens and does so for each, as greedy decoding does. `@ d4096` is after 4096 tokens that are in the cache
 //! already. One untimed round comes first.
 
-use crate::{Common, Numerics, compile, matmul, model, profile, suite, trace};
+use crate::{Common, compile, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
@@ -216,7 +216,7 @@ fn measure(
             // A single token takes the function that is made for it.
             let name = if call.after - call.before == 1 { DECODE } else { PREFILL };
             let Some(function) = program.function(name) else { continue };
-            profile::add(program, function, call, common.numerics == Numerics::Fast, &mut work)?;
+            profile::add(program, function, call, &mut work)?;
         }
         profiles.push(format!(
             "{name}, {}, each launch by itself; the limits, measured in this run, are {roof}:\n{}",

@@ -123,12 +123,12 @@ impl<'s> Plan<'s> {
         for (number, info) in interpreter.globals().into_iter().enumerate() {
             let spec = match given.iter().find(|(name, _)| *name == info.name) {
                 Some((_, spec)) => (*spec).to_owned(),
+                None if info.initialised => continue,
                 None if info.mutable => {
                     let dims = info.dims.iter().map(|d| d.unwrap_or(options.ctx)).collect();
                     states.push((info.name, dims, program_element(info.element)?));
                     continue;
                 }
-                None if !info.external => continue,
                 None => match options.random_globals {
                     Some(seed) => format!("random:{}", seed.wrapping_add(number as u64)),
                     None => bail!(

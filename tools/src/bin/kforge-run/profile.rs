@@ -1,12 +1,12 @@
 //! `kforge-run bench model --profile`: the time of each kernel, and how near it is to the machine's limit.
 //!
 //! What a launch must do at least follows from the launch program: it reads the weights that it is bound to, and of a
-//! cache the positions that are filled; a product of weights and rows has as many multiply-adds. Activations are not
-//! counted: the launch before has just written them, and they are in the caches.
+//! cache the positions that are filled; and it says how many operations its ops take. Activations are not counted: the
+//! launch before has just written them, and they are in the caches.
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use kforge_program::{Access, Buffer, DimSource, Element, Function, Global, Program};
+use kforge_program::{Access, Arithmetic, Buffer, DimSource, Family, Function, Global, Program, Role};
 use kforge_runtime::{KernelTime, roofline};
 use std::{fmt, time::Duration};
 
@@ -54,16 +54,17 @@ pub struct Call {
 pub struct Work {
     /// Of weights and caches.
     pub bytes: u64,
-    /// Operations, a multiply-add being two, on f32 and on 8-bit integers.
+    /// Operations, a multiply-add being two, on f32, on f16 matrix units, and on 8-bit integers.
     pub f32: u64,
+    pub f16: u64,
     pub int8: u64,
 }
 
-/// Adds the work of a call to that of each kernel. `int8`: products with quantised weights are of integers.
+/// Adds the work of a call to that of each kernel.
 ///
 /// # Errors
 /// If the program has sizes that no call gives a value.
-pub fn add(program: &Program, function: &Function, call: Call, int8: bool, work: &mut [Work]) -> Result<()> {
+pub fn add(program: &Program, function: &Function, call: Call, work: &mut [Work]) -> Result<()> {
     let rows = call.after - call.before;
     // The inputs are ids [1, rows], positions [1], and of a prefill the one row whose logits are wanted.
     let symbols: Vec<i64> = function
@@ -75,38 +76,38 @@ pub fn add(program: &Program, function: &Function, call: Call, int8: bool, work:
             DimSource::Global { .. } => call.capacity as i64,
         })
         .collect();
+    let filled = |whole: u64| whole * call.after as u64 / call.capacity.max(1) as u64;
     for launch in &function.launches {
         let (kernel, work) = (&program.kernels[launch.kernel], &mut work[launch.kernel]);
-        // What goes with another kernel is bound to its operands, and reads an intermediate or activations.
-        if ["_fold", "_totals"].iter().any(|partner| kernel.name.ends_with(partner)) {
+        // It is bound to the operands of the main kernel, and reads an intermediate or activations.
+        if kernel.role == Role::Companion {
             continue;
         }
-        let family = kernel.name.trim_start_matches("kforge_").split('_').next().unwrap_or_default();
-        // Of linear layers, the first scalar is the number of rows.
-        let rows_of_launch = match launch.scalars.first() {
-            Some(rows) if matches!(family, "gemv" | "gemm") => rows.eval(&symbols).map_err(anyhow::Error::msg)?,
-            _ => 0,
-        };
+        let mut reads_cache = false;
         for (buffer, access) in launch.buffers.iter().zip(&kernel.params) {
             let Buffer::Global(index) = *buffer else { continue };
             let global = &program.globals[index];
             let bytes = bytes(global, call.capacity)?;
+            reads_cache |= global.mutable && access.reads();
             work.bytes += match (global.mutable, *access) {
-                (true, Access::Read) => bytes * call.after as u64 / call.capacity.max(1) as u64,
+                (true, Access::Read) => filled(bytes),
                 // An update writes rows and reads none.
                 (true, _) => 0,
                 // An embedding takes a row of its table for each token.
-                (false, _) if family == "embedding" => bytes * rows as u64 / extent(global, 0).max(1),
+                (false, _) if kernel.family == Some(Family::Embedding) => {
+                    bytes * rows as u64 / extent(global, 0).max(1)
+                }
                 (false, _) => bytes,
             };
-            if rows_of_launch > 0 && global.ty.dims.len() == 2 {
-                let operations = 2 * rows_of_launch as u64 * extent(global, 0) * extent(global, 1);
-                if int8 && matches!(global.ty.element, Element::Quant(_)) {
-                    work.int8 += operations;
-                } else {
-                    work.f32 += operations;
-                }
-            }
+        }
+        let Some(operations) = &launch.operations else { continue };
+        let operations = u64::try_from(operations.eval(&symbols).map_err(anyhow::Error::msg)?)?;
+        let of_cache = reads_cache && kernel.family == Some(Family::Attention);
+        let operations = if of_cache { filled(operations) } else { operations };
+        match kernel.arithmetic {
+            Arithmetic::F32 => work.f32 += operations,
+            Arithmetic::F16 => work.f16 += operations,
+            Arithmetic::Int8 => work.int8 += operations,
         }
     }
     Ok(())
@@ -137,16 +138,23 @@ pub fn weights(program: &Program) -> Result<usize> {
     Ok(usize::try_from(bytes.sum::<Result<u64>>()?)?)
 }
 
-/// The least time that the work can take, in seconds, and what sets it.
-fn limit(work: Work, roof: &Roof) -> (f64, &'static str) {
+/// The least time that the work can take, in seconds, and what sets it; `None` where that was not measured.
+fn limit(work: Work, roof: &Roof) -> Option<(f64, &'static str)> {
     let reading = work.bytes as f64 / roof.read_gb_s / 1e9;
-    let computing =
-        work.f32 as f64 / roof.f32_gflops / 1e9 + roof.int8_gops.map_or(0.0, |int8| work.int8 as f64 / int8 / 1e9);
-    match computing > reading {
+    let int8 = match (work.int8, roof.int8_gops) {
+        (0, _) => 0.0,
+        (operations, roof) => operations as f64 / roof? / 1e9,
+    };
+    // Matrix units have no roof.
+    if work.f16 > 0 {
+        return None;
+    }
+    let computing = work.f32 as f64 / roof.f32_gflops / 1e9 + int8;
+    Some(match computing > reading {
         true if work.int8 > work.f32 => (computing, "int8"),
         true => (computing, "FMA"),
         false => (reading, "reading"),
-    }
+    })
 }
 
 /// Kernels by the time that they took.
@@ -156,12 +164,24 @@ pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roof
     order.sort_by_key(|i| std::cmp::Reverse(times[*i].time));
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
-    table.set_header(["kernel", "computes", "launches", "ms", "us a launch", "share", "GB/s", "limit", "of it"]);
+    table.set_header([
+        "kernel",
+        "computes",
+        "launches",
+        "ms",
+        "us a launch",
+        "share",
+        "GB/s",
+        "GFLOP/s",
+        "limit",
+        "of it",
+    ]);
     for i in order {
-        let (kernel, KernelTime { launches, time }) = (&program.kernels[i], times[i]);
+        let (kernel, work, KernelTime { launches, time }) = (&program.kernels[i], work[i], times[i]);
         let seconds = time.as_secs_f64();
-        let (least, by) = limit(work[i], roof);
-        let none = |text: String| if work[i].bytes == 0 { String::new() } else { text };
+        let rate = |count: u64| if count == 0 { String::new() } else { format!("{:.1}", count as f64 / seconds / 1e9) };
+        // Of what reads activations alone neither is a limit.
+        let limit = limit(work, roof).filter(|_| work.bytes > 0);
         table.add_row([
             kernel.name.clone(),
             kernel.summary.clone(),
@@ -169,9 +189,10 @@ pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roof
             format!("{:.2}", seconds * 1e3),
             format!("{:.1}", seconds * 1e6 / launches as f64),
             format!("{:.1} %", 100.0 * seconds / total.as_secs_f64()),
-            none(format!("{:.1}", work[i].bytes as f64 / seconds / 1e9)),
-            none(by.into()),
-            none(format!("{:.0} %", 100.0 * least / seconds)),
+            rate(work.bytes),
+            rate(work.f32 + work.f16 + work.int8),
+            limit.map_or(String::new(), |(_, by)| by.into()),
+            limit.map_or(String::new(), |(least, _)| format!("{:.0} %", 100.0 * least / seconds)),
         ]);
     }
     for (i, column) in table.column_iter_mut().enumerate() {
@@ -183,22 +204,26 @@ pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roof
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kforge_program::{Expr, Kernel, Launch, Layout, Symbol, TensorType};
+    use kforge_program::{Element, Expr, Kernel, Launch, Layout, Symbol, TensorType};
 
     fn global(name: &str, dims: &[i64], element: Element, mutable: bool) -> Global {
         let dims = dims.iter().map(|d| Expr::Const(*d)).collect();
-        Global { name: name.into(), ty: TensorType { dims, element }, layout: Layout::RowMajor, mutable }
+        Global { name: name.into(), ty: TensorType { dims, element }, layout: Layout::RowMajor, mutable, value: None }
     }
 
     #[test]
     fn work_by_hand() {
-        let kernel = |name: &str, params: &[Access]| Kernel {
-            name: name.into(),
+        let kernel = |family, arithmetic, params: &[Access]| Kernel {
+            name: String::new(),
             summary: String::new(),
+            family: Some(family),
+            role: Role::Main,
+            arithmetic,
             params: params.to_vec(),
             scalars: 1,
         };
-        let launch = |kernel, buffers: &[Buffer], rows| Launch {
+        let launch = |kernel, buffers: &[Buffer], rows: Expr, operations: Option<i64>| Launch {
+            operations: operations.map(|each| rows.clone().times(Expr::Const(each))),
             kernel,
             tasks: Expr::Const(1),
             buffers: buffers.to_vec(),
@@ -217,10 +242,11 @@ mod tests {
                 global("norm", &[32], Element::F32, false),
             ],
             kernels: vec![
-                kernel("kforge_embedding_0", &[Read, Read, Write]),
-                kernel("kforge_gemm_1", &[Read, Read, Read, Write]),
-                kernel("kforge_rope_2", &[Read, ReadWrite]),
-                kernel("kforge_attention_3", &[Read, Read, Write]),
+                kernel(Family::Embedding, Arithmetic::F32, &[Read, Read, Write]),
+                kernel(Family::Gemm, Arithmetic::Int8, &[Read, Read, Read, Write]),
+                kernel(Family::Rope, Arithmetic::F32, &[Read, ReadWrite]),
+                kernel(Family::Attention, Arithmetic::F32, &[Read, Read, Write]),
+                Kernel { role: Role::Companion, ..kernel(Family::Gemm, Arithmetic::Int8, &[Read, Read, Read, Write]) },
             ],
             functions: vec![Function {
                 name: "prefill".into(),
@@ -231,27 +257,28 @@ mod tests {
                 locals: vec![],
                 arena: Expr::Const(0),
                 launches: vec![
-                    launch(0, &[I(0), G(0), L(0)], rows.clone()),
-                    launch(1, &[L(0), G(1), G(3), L(1)], rows.clone()),
-                    launch(1, &[L(0), G(1), G(3), L(1)], rows.clone()),
-                    launch(2, &[L(1), G(2)], rows.clone()),
-                    launch(3, &[L(1), G(2), L(2)], rows),
+                    launch(0, &[I(0), G(0), L(0)], rows.clone(), None),
+                    launch(4, &[L(0), G(1), G(3), L(1)], rows.clone(), None),
+                    launch(1, &[L(0), G(1), G(3), L(1)], rows.clone(), Some(2 * 4 * 32)),
+                    launch(1, &[L(0), G(1), G(3), L(1)], rows.clone(), Some(2 * 4 * 32)),
+                    launch(2, &[L(1), G(2)], rows.clone(), Some(16)),
+                    launch(3, &[L(1), G(2), L(2)], rows, Some(4 * 8 * 20)),
                 ],
             }],
             binding_bytes: None,
         };
-        let mut work = [Work::default(); 4];
+        let mut work = [Work::default(); 5];
         let call = Call { before: 2, after: 5, capacity: 20 };
-        add(&program, &program.functions[0], call, true, &mut work).unwrap();
+        add(&program, &program.functions[0], call, &mut work).unwrap();
         // Three rows of the table.
         assert_eq!(work[0], Work { bytes: 3 * 32 * 4, ..Work::default() });
         // Both launches: four rows of one block of 18 bytes and the norm; 2 x 3 x 4 x 32 operations.
-        assert_eq!(work[1], Work { bytes: 2 * (4 * 18 + 128), int8: 2 * 768, f32: 0 });
-        assert_eq!(work[2], Work::default());
-        // Five of twenty positions.
-        assert_eq!(work[3], Work { bytes: 5 * 2 * 8 * 4, ..Work::default() });
-        add(&program, &program.functions[0], call, false, &mut work).unwrap();
-        assert_eq!(work[1], Work { bytes: 4 * (4 * 18 + 128), int8: 2 * 768, f32: 2 * 768 });
+        assert_eq!(work[1], Work { bytes: 2 * (4 * 18 + 128), int8: 2 * 768, ..Work::default() });
+        assert_eq!(work[2], Work { f32: 3 * 16, ..Work::default() });
+        // Five of twenty positions, and of the operations of as many.
+        assert_eq!(work[3], Work { bytes: 5 * 2 * 8 * 4, f32: 3 * 4 * 8 * 5, ..Work::default() });
+        // What goes with another kernel is bound to its operands, and is not counted.
+        assert_eq!(work[4], Work::default());
         assert_eq!(weights(&program).unwrap(), 10 * 32 * 4 + 4 * 18 + 128);
     }
 
@@ -268,8 +295,11 @@ mod tests {
     #[test]
     fn the_limit_is_what_takes_longest() {
         let roof = Roof { f32_gflops: 100.0, int8_gops: Some(200.0), read_gb_s: 10.0 };
-        assert_eq!(limit(Work { bytes: 10, f32: 50, int8: 0 }, &roof), (1e-9, "reading"));
-        assert_eq!(limit(Work { bytes: 10, f32: 200, int8: 0 }, &roof), (2e-9, "FMA"));
-        assert_eq!(limit(Work { bytes: 10, f32: 0, int8: 600 }, &roof), (3e-9, "int8"));
+        let work = Work { bytes: 10, ..Work::default() };
+        assert_eq!(limit(Work { f32: 50, ..work }, &roof), Some((1e-9, "reading")));
+        assert_eq!(limit(Work { f32: 200, ..work }, &roof), Some((2e-9, "FMA")));
+        assert_eq!(limit(Work { int8: 600, ..work }, &roof), Some((3e-9, "int8")));
+        assert_eq!(limit(Work { int8: 600, ..work }, &Roof { int8_gops: None, ..roof }), None);
+        assert_eq!(limit(Work { f16: 600, ..work }, &roof), None);
     }
 }

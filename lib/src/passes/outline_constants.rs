@@ -1,0 +1,140 @@
+//! Makes constant tensors that a kernel reads from memory into constant globals.
+//!
+//! ```mlir
+//! %b = arith.constant dense<[1.0, 2.0]> : tensor<2xf32>
+//! %y = transformer.linear %x, %w bias %b : ...
+//! ```
+//! becomes
+//! ```mlir
+//! ml_program.global private @constant_0(dense<[1.0, 2.0]> : tensor<2xf32>) : tensor<2xf32>
+//! %b = ml_program.global_load_const @constant_0 : tensor<2xf32>
+//! %y = transformer.linear %x, %w bias %b : ...
+//! ```
+//! Kernel generators then see an operand like any weight, with a layout of its own, and the launch program carries the
+//! value. Equal constants share a global; one inside a `transformer.fused` becomes an operand of it. A splat that only
+//! `arith` and `math` ops read, each with an operand that is no constant, stays: it is an immediate of the kernel.
+
+use crate::fusion::functions;
+use kforge_dialect::{
+    ir::{add_argument, body, defining_op, erase, insert_before, op_name, ops, replace_uses, string_attribute, users},
+    pass::{PassError, PassInfo, PassRun, StatisticInfo},
+};
+use melior::ir::{
+    Attribute, BlockLike, Identifier, Type, Value, ValueLike,
+    attribute::{DenseElementsAttribute, FlatSymbolRefAttribute, StringAttribute, TypeAttribute},
+    operation::{OperationBuilder, OperationLike, OperationRef},
+    r#type::RankedTensorType,
+};
+use std::collections::HashSet;
+
+pub static INFO: PassInfo = PassInfo {
+    name: "outline-constants",
+    summary: "Make constant tensors that kernels read from memory into constant globals",
+    anchor: "builtin.module",
+    options: &[],
+    statistics: &[
+        StatisticInfo { name: "outlined", summary: "constants that became loads of a global" },
+        StatisticInfo { name: "globals", summary: "globals made for them" },
+    ],
+    run,
+};
+
+fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
+    let mut globals = Globals::new(pass);
+    for function in functions(pass.op) {
+        for op in body(&function).map(ops).unwrap_or_default() {
+            if op_name(&op) == "transformer.fused" {
+                for constant in body(&op).map(ops).unwrap_or_default().into_iter().filter(|c| is_outlined(*c)) {
+                    let value = value_of(constant)?;
+                    let load = globals.load(op, constant, value);
+                    replace_uses(result(constant), add_argument(op, load));
+                    erase(constant);
+                    pass.count("outlined", 1);
+                }
+            } else if is_outlined(op) {
+                let value = value_of(op)?;
+                replace_uses(result(op), globals.load(op, op, value));
+                erase(op);
+                pass.count("outlined", 1);
+            }
+        }
+    }
+    pass.count("globals", globals.made.len());
+    Ok(())
+}
+
+/// Whether an op is a constant tensor that a kernel has to read from memory.
+fn is_outlined(op: OperationRef<'_, '_>) -> bool {
+    if op_name(&op) != "arith.constant" || RankedTensorType::try_from(result(op).r#type()).is_err() {
+        return false;
+    }
+    let is_splat = op.attribute("value").is_ok_and(|v| DenseElementsAttribute::try_from(v).is_ok_and(|d| d.is_splat()));
+    let is_constant = |value: Value| defining_op(value).is_some_and(|def| op_name(&def) == "arith.constant");
+    let is_immediate = |user: &OperationRef| {
+        let name = op_name(user);
+        (name.starts_with("arith.") || name.starts_with("math.")) && !user.operands().all(is_constant)
+    };
+    let users = users(result(op));
+    !users.is_empty() && !(is_splat && users.iter().all(is_immediate))
+}
+
+fn result<'c, 'a>(op: OperationRef<'c, 'a>) -> Value<'c, 'a> {
+    op.result(0).expect("a constant has a result").into()
+}
+
+fn value_of<'c>(constant: OperationRef<'c, '_>) -> Result<Attribute<'c>, PassError<'c>> {
+    constant.attribute("value").map_err(|_| PassError::at(&constant, "has no value"))
+}
+
+/// The globals that this run made, by their values.
+struct Globals<'r, 'c, 'a> {
+    pass: &'r PassRun<'c, 'a>,
+    taken: HashSet<String>,
+    made: Vec<(Attribute<'c>, String)>,
+}
+
+impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
+    fn new(pass: &'r PassRun<'c, 'a>) -> Self {
+        let symbols = body(&pass.op).map(ops).unwrap_or_default();
+        let taken = symbols.iter().filter_map(|op| string_attribute(op, "sym_name")).collect();
+        Globals { pass, taken, made: vec![] }
+    }
+
+    /// Loads the global of `value` before `anchor`; `constant` says type and location.
+    fn load(
+        &mut self,
+        anchor: OperationRef<'c, 'a>,
+        constant: OperationRef<'c, 'a>,
+        value: Attribute<'c>,
+    ) -> Value<'c, 'a> {
+        let ty = result(constant).r#type();
+        let name = match self.made.iter().find(|(other, _)| *other == value) {
+            Some((_, name)) => name.clone(),
+            None => self.declare(constant, ty, value),
+        };
+        let symbol = FlatSymbolRefAttribute::new(self.pass.context, &name).into();
+        let load = ("ml_program.global_load_const", [("global", symbol)]);
+        result(insert_before(self.pass.context, anchor, load.0, &[], &[ty], &load.1))
+    }
+
+    fn declare(&mut self, constant: OperationRef<'c, 'a>, ty: Type<'c>, value: Attribute<'c>) -> String {
+        let context = self.pass.context;
+        let name = (0..).map(|i| format!("constant_{i}")).find(|name| !self.taken.contains(name));
+        let name = name.expect("names do not run out");
+        self.taken.insert(name.clone());
+        let attributes = [
+            ("sym_name", StringAttribute::new(context, &name).into()),
+            ("type", TypeAttribute::new(ty).into()),
+            ("value", value),
+            ("sym_visibility", StringAttribute::new(context, "private").into()),
+        ];
+        let global = OperationBuilder::new("ml_program.global", constant.location())
+            .add_attributes(&attributes.map(|(name, value)| (Identifier::new(context, name), value)))
+            .build()
+            .expect("a global always builds");
+        let module = body(&self.pass.op).expect("a module with functions has a body");
+        module.insert_operation(self.made.len(), global);
+        self.made.push((value, name.clone()));
+        name
+    }
+}
