@@ -73,7 +73,7 @@ fn tensor(name: &str, dims: &[usize], ty: String, bytes: usize) -> TensorRow {
 }
 
 /// A terminal obeys control characters, and a file may hold any.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         match char.is_control() {

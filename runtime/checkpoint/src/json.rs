@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::config::unread::Asked;
+use crate::describe::escape;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
@@ -154,11 +155,11 @@ fn kind(value: &Value) -> String {
     }
 }
 
-/// A value for an error or a list: in one line, and no longer than one.
-pub(crate) fn shorten(text: String) -> String {
+/// A value for an error or a list: in one line, without control characters, and no longer than a line is.
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 80;
     match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+        Some((end, _)) => format!("{}...", escape(&text[..end])),
+        None => escape(text),
     }
 }

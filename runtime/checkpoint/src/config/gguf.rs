@@ -26,7 +26,7 @@ pub(crate) fn read(gguf: &Gguf, ignore: &[String]) -> Result<(Config, Vec<Unread
     let left = left.map(|(key, value)| Left {
         key: key.to_owned(),
         value: json(gguf, value),
-        shown: shorten(gguf.display(value)),
+        shown: shorten(&gguf.display(value)),
     });
     let prefix = format!("{}.", keys.architecture);
     let unread = unread::check(left.collect(), &unread::GGUF, &prefix, &config, ignore)?;

@@ -30,7 +30,7 @@ pub(crate) fn read(
     let fields = Fields::new(object);
     let config = read_config(&fields, has_output)?;
     let left = fields.left().into_iter().map(|(key, value)| {
-        let shown = shorten(value.to_string());
+        let shown = shorten(&value.to_string());
         Left { key, value: value.clone(), shown }
     });
     let unread = unread::check(left.collect(), &unread::HF, "", &config, ignore)?;

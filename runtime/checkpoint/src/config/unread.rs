@@ -10,6 +10,7 @@
 
 use super::Config;
 use crate::Error;
+use crate::describe::escape;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -218,14 +219,14 @@ pub(super) fn check(
         }
     }
     let Some((first, others)) = faults.split_first() else { return Ok(unread) };
-    let others: Vec<String> = others.iter().map(|left| format!("`{}` = {}", left.key, left.shown)).collect();
+    let others: Vec<String> = others.iter().map(|left| format!("`{}` = {}", escape(&left.key), left.shown)).collect();
     let also = if others.is_empty() { String::new() } else { format!(" (and so are {})", others.join(", ")) };
+    let (key, shown) = (escape(&first.key), &first.shown);
     let cause = format!(
-        "it is {}, which may change what the model computes, and is not supported{also}; --ignore-config {} goes on \
-         without it, at the risk of wrong answers",
-        first.shown, first.key
+        "it is {shown}, which may change what the model computes, and is not supported{also}; --ignore-config {key} goes on \
+         without it, at the risk of wrong answers"
     );
-    Err(Error::invalid(format!("`{}`", first.key), cause))
+    Err(Error::invalid(format!("`{key}`"), cause))
 }
 
 impl Rules {

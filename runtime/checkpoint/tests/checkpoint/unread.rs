@@ -248,7 +248,7 @@ fn keys_of_gguf_that_may_change_the_answer_are_errors() {
         ("llama.partial_rotary_factor`: it is 0.5,", |writer, key| writer.f32(key, 0.5)),
         ("llama.rope.twist`: it is 3,", |writer, key| writer.u32(key, 3)),
         ("llama.rope.twist`: it is 0,", |writer, key| writer.u32(key, 0)),
-        ("llama.rope_twist`: it is x,", |writer, key| writer.string(key, "x")),
+        (r"llama.rope_twist`: it is x\n,", |writer, key| writer.string(key, "x\n")),
         ("llama.attention.scale`: it is 0.25,", |writer, key| writer.f32(key, 0.25)),
         ("llama.attention.scale`: it is NaN,", |writer, key| writer.f32(key, f32::NAN)),
         ("llama.logit_scale`: it is 16,", |writer, key| writer.f32(key, 16.0)),
