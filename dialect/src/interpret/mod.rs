@@ -14,6 +14,7 @@ mod arith;
 mod constant;
 mod error;
 mod globals;
+mod roundings;
 mod transformer;
 mod values;
 mod view;
