@@ -22,7 +22,8 @@ pub use pool::Pool;
 pub use roofline::Roofline;
 pub use sample::Logits;
 
-/// What can go wrong while a program is loaded or run.
+/// What can go wrong while a program is loaded or run. A message is whole: no error has another as its source, whose
+/// message a printed chain of errors would say twice.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the object does not load: {0}")]
@@ -35,12 +36,12 @@ pub enum Error {
     Call { function: String, message: String },
     #[error("weight '{name}': {message}")]
     Weight { name: String, message: String },
-    #[error("{bytes} bytes of memory cannot be had: {source}")]
-    Memory { bytes: usize, source: std::io::Error },
-    #[error("{threads} threads cannot be had: {source}")]
-    Threads { threads: usize, source: std::io::Error },
-    #[error("the map for perf, {path}, cannot be written: {source}; unset KFORGE_PERF to do without", path = path.display())]
-    Perf { path: std::path::PathBuf, source: std::io::Error },
+    #[error("{bytes} bytes of memory cannot be had: {error}")]
+    Memory { bytes: usize, error: std::io::Error },
+    #[error("{threads} threads cannot be had: {error}")]
+    Threads { threads: usize, error: std::io::Error },
+    #[error("the map for perf, {path}, cannot be written: {error}; unset KFORGE_PERF to do without", path = path.display())]
+    Perf { path: std::path::PathBuf, error: std::io::Error },
     #[error("{0}")]
     Context(String),
     #[error("the GPU: {0}")]

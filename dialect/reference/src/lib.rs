@@ -24,7 +24,7 @@ pub use activation::{Approximate, gelu, silu, swiglu};
 pub use attention::{AttentionAttributes, attention};
 pub use block::{Activation, DecoderBlock, DecoderBlockAttributes, decoder_block, mlp};
 pub use cache::Sequences;
-pub use compare::{Comparison, Tolerance, compare};
+pub use compare::{Comparison, Roundings, RowTolerance, Tolerance, compare, compare_rows};
 pub use error::{Error, Result};
 pub use kv_update::kv_update;
 pub use linear::{embedding, linear, matmul};

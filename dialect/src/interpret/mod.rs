@@ -13,6 +13,7 @@
 mod arith;
 mod error;
 mod globals;
+mod roundings;
 mod transformer;
 pub(crate) mod values;
 mod view;

@@ -4,7 +4,7 @@ use crate::gguf::Gguf;
 use crate::json::{read_object, read_optional};
 use crate::safetensors::Shards;
 use crate::weights::{self, Expected};
-use crate::{Config, Element, Error, Storage, Tokenizer, config, random, tokenizer};
+use crate::{Config, Element, Error, Storage, Tokenizer, Unread, config, gguf, random, safetensors, tokenizer};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,6 +15,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Checkpoint {
     config: Config,
+    /// Keys of the configuration.
+    unread: Vec<Unread>,
     source: Source,
     files: Vec<Arc<Storage>>,
     /// The weights that the model uses, in the order of use.
@@ -56,29 +58,33 @@ struct Entry {
 }
 
 impl Checkpoint {
-    /// Opens a `.gguf` file, a `.safetensors` file beside its `config.json`, or a directory with `config.json` and either
-    /// `model.safetensors` or shards with `model.safetensors.index.json`.
+    /// Opens a GGUF file, a safetensors file beside its `config.json`, or a directory with `config.json` and either
+    /// `model.safetensors` or shards with `model.safetensors.index.json`. What a file is follows from its first bytes,
+    /// whatever its name.
     ///
     /// # Errors
-    /// If a file cannot be read or is malformed, if the model is not one that we compute, or if a weight is missing or of
-    /// another shape than the config says. Types that we do not compute with are errors of [`Checkpoint::weight`], so that
-    /// such a file can still be inspected.
+    /// If a file cannot be read, is of another kind or malformed, if the model is not one that we compute, or if a weight is
+    /// missing or of another shape than the config says. Types that we do not compute with are errors of
+    /// [`Checkpoint::weight`], so that such a file can still be inspected.
     pub fn open(path: &Path) -> Result<Checkpoint, Error> {
+        Self::open_ignoring(path, &[])
+    }
+
+    /// The same, but passes over these keys of the configuration although they may change what the model computes: see
+    /// [`Checkpoint::unread`].
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open_ignoring(path: &Path, ignore: &[String]) -> Result<Checkpoint, Error> {
         if path.is_dir() {
-            return Self::open_hf(path, Shards::open_directory(path)?);
+            return Self::open_hf(path, Shards::open_directory(path)?, ignore);
         }
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("gguf") => {
-                let file = Storage::open(path).map_err(|error| Error::from(error).in_file(path))?;
-                Self::from_gguf(file).map_err(|error| error.in_file(path))
-            }
-            Some("safetensors") => {
+        let file = Storage::open(path).map_err(|error| Error::from(error).in_file(path))?;
+        match Kind::of(&file).map_err(|error| error.in_file(path))? {
+            Kind::Gguf => Self::read_gguf(file, ignore).map_err(|error| error.in_file(path)),
+            Kind::Safetensors => {
                 let parent = path.parent().unwrap_or(Path::new(""));
-                Self::open_hf(parent, Shards::open_file(path)?)
-            }
-            _ => {
-                let cause = "it is neither a .gguf file, a .safetensors file, nor a directory with config.json";
-                Err(Error::invalid("the path", cause).in_file(path))
+                Self::open_hf(parent, Shards::open_file(path)?, ignore)
             }
         }
     }
@@ -97,8 +103,12 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_gguf(file: Storage) -> Result<Checkpoint, Error> {
+        Self::read_gguf(file, &[])
+    }
+
+    fn read_gguf(file: Storage, ignore: &[String]) -> Result<Checkpoint, Error> {
         let gguf = Gguf::parse(Arc::new(file))?;
-        let config = config::gguf::read(&gguf)?;
+        let (config, unread) = config::gguf::read(&gguf, ignore)?;
         let entries = gguf.tensors().iter().map(|tensor| Entry {
             name: tensor.name.clone(),
             dims: tensor.dims.clone(),
@@ -109,10 +119,10 @@ impl Checkpoint {
         });
         let weights = select(&config, entries.collect())?;
         let files = vec![gguf.storage().clone()];
-        Ok(Self::new(config, Source::Gguf(gguf), files, weights))
+        Ok(Self::new(config, unread, Source::Gguf(gguf), files, weights))
     }
 
-    fn open_hf(directory: &Path, shards: Shards) -> Result<Checkpoint, Error> {
+    fn open_hf(directory: &Path, shards: Shards, ignore: &[String]) -> Result<Checkpoint, Error> {
         let path = directory.join("config.json");
         let object = read_object(&path)?;
         let mut entries = Vec::new();
@@ -131,20 +141,27 @@ impl Checkpoint {
             });
         }
         let has_output = entries.iter().any(|entry| entry.name == "output.weight");
-        let config = config::hf::read(&object, has_output).map_err(|error| error.in_file(&path))?;
+        let read = config::hf::read(&object, has_output, ignore);
+        let (config, unread) = read.map_err(|error| error.in_file(&path))?;
         let weights = select(&config, entries).map_err(|error| error.in_file(directory))?;
         let files = shards.files.clone();
         let source = Source::HuggingFace { directory: directory.to_owned(), config: object, shards };
-        Ok(Self::new(config, source, files, weights))
+        Ok(Self::new(config, unread, source, files, weights))
     }
 
-    fn new(config: Config, source: Source, files: Vec<Arc<Storage>>, weights: Vec<Entry>) -> Self {
+    fn new(config: Config, unread: Vec<Unread>, source: Source, files: Vec<Arc<Storage>>, weights: Vec<Entry>) -> Self {
         let index = weights.iter().enumerate().map(|(i, entry)| (entry.name.clone(), i)).collect();
-        Checkpoint { config, source, files, weights, index }
+        Checkpoint { config, unread, source, files, weights, index }
     }
 
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The keys of the configuration that nothing read: those that do not change what the model computes, and those that
+    /// the caller has told to ignore. In the file's order.
+    pub fn unread(&self) -> &[Unread] {
+        &self.unread
     }
 
     /// The weight of a canonical name, GGUF's: `blk.0.attn_q.weight`.
@@ -212,6 +229,44 @@ impl Checkpoint {
 
     fn entry(&self, name: &str) -> Option<&Entry> {
         self.index.get(name).and_then(|i| self.weights.get(*i))
+    }
+}
+
+/// What a file of weights is.
+enum Kind {
+    Gguf,
+    Safetensors,
+}
+
+impl Kind {
+    /// Files that people give as models by mistake: how they begin, and what they are.
+    const OTHERS: [(&[u8], &str); 7] = [
+        (b"PK\x03\x04", "a zip archive, as PyTorch saves weights; convert them to safetensors"),
+        (b"\x80", "a Python pickle, as PyTorch saves weights; convert them to safetensors"),
+        (b"version https://git-lfs", "a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"),
+        (b"lmgg", "a GGML file of before GGUF; convert the model again with a current converter"),
+        (b"fmgg", "a GGML file of before GGUF; convert the model again with a current converter"),
+        (b"tjgg", "a GGML file of before GGUF; convert the model again with a current converter"),
+        (b"ML\xefR", "a module in MLIR's bytecode, not a model"),
+    ];
+
+    /// # Errors
+    /// If it is neither; says what else it may be.
+    fn of(file: &[u8]) -> Result<Kind, Error> {
+        if file.starts_with(&gguf::MAGIC) {
+            return Ok(Kind::Gguf);
+        }
+        // The others first: a length of any eight bytes is no magic.
+        let other = Self::OTHERS.iter().find(|(magic, _)| file.starts_with(magic));
+        if other.is_none() && safetensors::looks_like(file) {
+            return Ok(Kind::Safetensors);
+        }
+        let begins = match other {
+            Some((_, what)) => format!("it is {what}"),
+            None if file.is_empty() => "it is empty".to_owned(),
+            None => format!("it begins with \"{}\"", file[..file.len().min(8)].escape_ascii()),
+        };
+        Err(Error::invalid("the file", format!("neither GGUF nor safetensors: {begins}")))
     }
 }
 

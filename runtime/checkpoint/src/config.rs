@@ -3,6 +3,7 @@
 pub(crate) mod gguf;
 pub(crate) mod hf;
 mod scaling;
+pub(crate) mod unread;
 
 use crate::Error;
 
@@ -13,6 +14,18 @@ pub enum RopeMode {
     Interleaved,
     /// Pairs (i, i + D/2): Hugging Face's models, and GGUF's "neox" architectures.
     Half,
+}
+
+/// Which projections of the attention have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Biases {
+    /// Those of which the file has one: llama in GGUF.
+    Found,
+    None,
+    /// Queries, keys and values: qwen2.
+    Qkv,
+    /// Queries, keys, values, and the output where the file has it: `attention_bias`, whose absent output bias is zero.
+    All,
 }
 
 /// A model of the llama family: RMS norm, rotary embeddings, grouped-query attention, SwiGLU.
@@ -45,6 +58,7 @@ pub struct Config {
     pub rope_divisors: Option<Vec<f32>>,
     /// Sliding-window attention: how many keys a query sees, its own included.
     pub window: Option<usize>,
+    pub biases: Biases,
     /// The output projection is the token embedding.
     pub tied_embedding: bool,
 }

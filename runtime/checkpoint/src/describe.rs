@@ -9,6 +9,8 @@ use serde::Serialize;
 pub struct Description {
     /// In the file's order; of a Hugging Face model the keys of `config.json`, then the safetensors metadata.
     pub metadata: Vec<MetadataRow>,
+    /// The keys of the configuration that nothing reads, as they do not change what the model computes or are ignored.
+    pub unread: Vec<MetadataRow>,
     /// In the file's order, under the file's names, those that the model does not use included.
     pub tensors: Vec<TensorRow>,
 }
@@ -34,8 +36,10 @@ pub struct TensorRow {
 impl Checkpoint {
     /// Metadata and tensors, for a listing.
     pub fn describe(&self) -> Description {
+        let unread = self.unread().iter().map(|unread| metadata(&unread.key, &unread.value)).collect();
         match self.source() {
             Source::Gguf(gguf) => Description {
+                unread,
                 metadata: gguf.metadata().map(|(key, value)| metadata(key, &gguf.display(value))).collect(),
                 tensors: gguf
                     .tensors()
@@ -44,6 +48,7 @@ impl Checkpoint {
                     .collect(),
             },
             Source::HuggingFace { config, shards, .. } => Description {
+                unread,
                 metadata: config
                     .iter()
                     .map(|(key, value)| metadata(key, &value.to_string()))
@@ -68,7 +73,7 @@ fn tensor(name: &str, dims: &[usize], ty: String, bytes: usize) -> TensorRow {
 }
 
 /// A terminal obeys control characters, and a file may hold any.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         match char.is_control() {

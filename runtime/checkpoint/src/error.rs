@@ -5,11 +5,14 @@ use std::io;
 use std::path::Path;
 
 /// A checkpoint that cannot be read, or that we cannot compute with: where, what is wrong, and what to do.
+///
+/// A message is whole: it holds those of the errors inside. So none of them is given as a source, whose message whoever
+/// prints a chain of errors would add again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another error, inside this file.
-    #[error("{file}: {source}")]
-    File { file: String, source: Box<Error> },
+    #[error("{file}: {error}")]
+    File { file: String, error: Box<Error> },
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -17,7 +20,7 @@ pub enum Error {
     #[error("the safetensors header: {0}")]
     Safetensors(String),
     #[error("not the JSON expected here: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
     /// The file is well formed, but a value in it is not.
     #[error("{place}: {cause}")]
     Invalid { place: String, cause: String },
@@ -38,7 +41,13 @@ impl Error {
     pub(crate) fn in_file(self, file: impl AsRef<Path>) -> Self {
         match self {
             Error::File { .. } => self,
-            other => Error::File { file: file.as_ref().display().to_string(), source: Box::new(other) },
+            other => Error::File { file: file.as_ref().display().to_string(), error: Box::new(other) },
         }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Error::Json(error.to_string())
     }
 }

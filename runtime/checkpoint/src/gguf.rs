@@ -25,7 +25,7 @@ use cursor::Cursor;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-const MAGIC: [u8; 4] = *b"GGUF";
+pub(crate) const MAGIC: [u8; 4] = *b"GGUF";
 const DEFAULT_ALIGNMENT: u32 = 32;
 /// Bytes that a metadata entry takes at least: an empty name's length, a type, one byte.
 const LEAST_ENTRY: usize = 8 + 4 + 1;
@@ -112,9 +112,14 @@ impl Gguf {
     /// A value, shown in one line.
     pub fn display(&self, value: &Value) -> String {
         match value {
-            Value::Array(array) => ArrayView { file: &self.file, array }.to_string(),
+            Value::Array(array) => self.view(array).to_string(),
             other => other.to_string(),
         }
+    }
+
+    /// The elements of an array of this file.
+    pub(crate) fn view<'a>(&'a self, array: &'a Array) -> ArrayView<'a> {
+        ArrayView { file: &self.file, array }
     }
 
     pub fn get(&self, key: &str) -> Option<&Value> {
@@ -194,7 +199,7 @@ impl Gguf {
     /// If the key is missing or of another type.
     pub fn array(&self, key: &str) -> Result<ArrayView<'_>, Error> {
         match self.require(key)? {
-            Value::Array(array) => Ok(ArrayView { file: &self.file, array }),
+            Value::Array(array) => Ok(self.view(array)),
             other => Err(wrong_type(key, "an array", other)),
         }
     }

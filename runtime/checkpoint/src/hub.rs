@@ -3,13 +3,13 @@
 use crate::Error;
 use crate::safetensors::{INDEX, SINGLE};
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Files beside the weights that we read where they are there.
 const COMPANIONS: [&str; 4] =
     ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
 
-/// Fetches `org/name`, or one file of it, `org/name:file.gguf`, and returns its local path: a file, or the directory of a
+/// Fetches `org/name`, or one file of it, `org/name:file`, and returns its local path: a file, or the directory of a
 /// safetensors model. What the cache already holds is not fetched again. `HF_HOME` and `HF_ENDPOINT` are heeded.
 ///
 /// # Errors
@@ -29,12 +29,17 @@ fn fetch_model(spec: &str) -> Result<PathBuf, String> {
     if files.contains(&"config.json") && (files.contains(&SINGLE) || files.contains(&INDEX)) {
         return fetch_directory(&api, &files);
     }
-    let ggufs: Vec<&str> = files.into_iter().filter(|file| file.ends_with(".gguf")).collect();
+    let ggufs: Vec<&str> = files.into_iter().filter(|file| is_gguf(file)).collect();
     match ggufs[..] {
         [] => Err("the repository has neither a GGUF file nor safetensors with a config.json".to_owned()),
         [file] => get(&api, file),
         _ => Err(format!("the repository has several GGUF files; choose one: `{repo}:FILE` of {}", ggufs.join(", "))),
     }
+}
+
+/// By its name, as nothing else of it is here yet.
+fn is_gguf(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
 /// Fetches the parts of a safetensors model: they land side by side.
@@ -81,10 +86,10 @@ impl<'a> Spec<'a> {
             !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
         };
         let repo_is_plain = repo.split_once('/').is_some_and(|(org, name)| part(org) && part(name));
-        let file_is_plain = file.is_none_or(|file| file.split('/').all(part) && file.ends_with(".gguf"));
+        let file_is_plain = file.is_none_or(|file| file.split('/').all(part));
         match repo_is_plain && file_is_plain {
             true => Ok(Spec { repo, file }),
-            false => Err("expected `org/name` or `org/name:file.gguf`".to_owned()),
+            false => Err("expected `org/name` or `org/name:file`".to_owned()),
         }
     }
 }
@@ -96,15 +101,19 @@ mod tests {
     #[test]
     fn a_name_is_a_repository_and_perhaps_a_file() {
         assert_eq!(Spec::parse("org/a-model"), Ok(Spec { repo: "org/a-model", file: None }));
-        let file = Some("q4/model.Q4_1.gguf");
-        assert_eq!(Spec::parse("org/model:q4/model.Q4_1.gguf"), Ok(Spec { repo: "org/model", file }));
+        for file in ["q4/model.Q4_1.gguf", "MODEL.GGUF", "sha256-0123abcd"] {
+            let spec = format!("org/model:{file}");
+            assert_eq!(Spec::parse(&spec), Ok(Spec { repo: "org/model", file: Some(file) }));
+        }
     }
 
     #[test]
     fn names_that_would_leave_the_cache_are_refused() {
-        for spec in ["", "model", "org/", "/model", "org/../x", "../x", "a/b/c", "org/m:../x.gguf", "org/m:x.bin"] {
+        for spec in
+            ["", "model", "org/", "/model", "org/../x", "../x", "a/b/c", "org/m:../x.gguf", "org/m:/x", "org/m:"]
+        {
             let error = fetch(spec).unwrap_err().to_string();
-            assert_eq!(error, format!("fetching `{spec}`: expected `org/name` or `org/name:file.gguf`"));
+            assert_eq!(error, format!("fetching `{spec}`: expected `org/name` or `org/name:file`"));
         }
     }
 }

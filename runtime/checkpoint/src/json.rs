@@ -1,6 +1,8 @@
 //! JSON files beside the weights.
 
 use crate::Error;
+use crate::config::unread::Asked;
+use crate::describe::escape;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
@@ -38,20 +40,73 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Map<String, Value>>, E
     if path.is_file() { read_object(path).map(Some) } else { Ok(None) }
 }
 
-/// Typed access to the keys of an object. An absent key and a null are the same.
+/// Typed access to the keys of an object. An absent key and a null are the same. Each key that is asked for is recorded.
 pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
-    /// What errors put before a key: `rope_scaling.`.
-    prefix: &'static str,
+    /// What goes before a key in its full name: `rope_scaling.`.
+    prefix: String,
+    asked: Asked,
 }
 
 impl<'a> Fields<'a> {
-    pub fn new(object: &'a Map<String, Value>, prefix: &'static str) -> Self {
-        Fields { object, prefix }
+    /// Of an object that is no part of another.
+    pub fn new(object: &'a Map<String, Value>) -> Self {
+        Fields { object, prefix: String::new(), asked: Asked::default() }
+    }
+
+    /// The keys of the object that `key` holds.
+    ///
+    /// # Errors
+    /// If it holds something else.
+    pub fn nested(&self, key: &str) -> Result<Option<Fields<'a>>, Error> {
+        let object = self.read(key, "an object", Value::as_object)?;
+        let prefix = format!("{}{key}.", self.prefix);
+        Ok(object.map(|object| Fields { object, prefix, asked: self.asked.clone() }))
     }
 
     pub fn get(&self, key: &str) -> Option<&'a Value> {
+        self.asked.add(format!("{}{key}", self.prefix));
+        self.peek(key)
+    }
+
+    /// As [`Fields::get`], for a value that does not decide anything: the key stays unread.
+    pub fn peek(&self, key: &str) -> Option<&'a Value> {
         self.object.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether the key is there, be it as null.
+    pub fn names(&self, key: &str) -> bool {
+        self.object.contains_key(key)
+    }
+
+    /// Counts a key as read if it repeats a value that was read elsewhere.
+    pub fn repeats(&self, key: &str, value: &Value) {
+        let same = |a: &Value, b: &Value| a == b || a.as_f64().is_some_and(|a| b.as_f64() == Some(a));
+        if self.peek(key).is_some_and(|found| same(found, value)) {
+            self.get(key);
+        }
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.object.keys().map(String::as_str)
+    }
+
+    /// The full names and values of everything that has not been asked for, down to what is no object.
+    pub fn left(&self) -> Vec<(String, &'a Value)> {
+        let mut left = Vec::new();
+        self.collect_left(self.object, &self.prefix, &mut left);
+        left
+    }
+
+    fn collect_left(&self, object: &'a Map<String, Value>, prefix: &str, left: &mut Vec<(String, &'a Value)>) {
+        for (key, value) in object {
+            let path = format!("{prefix}{key}");
+            match value {
+                Value::Object(inner) => self.collect_left(inner, &format!("{path}."), left),
+                value if !self.asked.contains(&path) => left.push((path, value)),
+                _ => {}
+            }
+        }
     }
 
     pub fn count(&self, key: &str) -> Result<Option<u64>, Error> {
@@ -68,10 +123,6 @@ impl<'a> Fields<'a> {
 
     pub fn string(&self, key: &str) -> Result<Option<&'a str>, Error> {
         self.read(key, "a string", Value::as_str)
-    }
-
-    pub fn object(&self, key: &str) -> Result<Option<&'a Map<String, Value>>, Error> {
-        self.read(key, "an object", Value::as_object)
     }
 
     /// The value of a key that must be there.
@@ -101,5 +152,14 @@ fn kind(value: &Value) -> String {
         Value::String(_) => "a string".to_owned(),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// A value for an error or a list: in one line, without control characters, and no longer than a line is.
+pub(crate) fn shorten(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", escape(&text[..end])),
+        None => escape(text),
     }
 }

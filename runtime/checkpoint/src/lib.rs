@@ -29,7 +29,8 @@ pub mod tokenizer;
 mod weights;
 
 pub use checkpoint::{Checkpoint, Weight};
-pub use config::{Config, RopeMode};
+pub use config::unread::Unread;
+pub use config::{Biases, Config, RopeMode};
 pub use describe::{Description, MetadataRow, TensorRow};
 pub use element::Element;
 pub use error::Error;

@@ -112,6 +112,16 @@ impl Shards {
     }
 }
 
+/// Whether a file begins like one: eight bytes of a length, then a JSON object, or less of it than a whole file has.
+pub(crate) fn looks_like(file: &[u8]) -> bool {
+    match file.split_first_chunk::<8>() {
+        Some((length, rest)) => {
+            u64::from_le_bytes(*length) <= MOST_HEADER && rest.first().is_none_or(|byte| *byte == b'{')
+        }
+        None => false,
+    }
+}
+
 /// The header, and where the data starts.
 ///
 /// This does what `SafeTensors::read_metadata` does, whose sum of the lengths can overflow.

@@ -1,6 +1,7 @@
 //! The weights of a model: their canonical names, which are GGUF's, and their shapes.
 
 use crate::Config;
+use crate::config::Biases;
 
 /// A weight that a model may have.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,17 +20,27 @@ pub(crate) fn expected(config: &Config) -> Vec<Expected> {
     let mut push = |name: String, dims: &[usize], required: bool| {
         all.push(Expected { name, dims: dims.to_vec(), required });
     };
+    // None where the model has no such bias, whatever the file holds.
+    let (qkv_bias, output_bias) = match config.biases {
+        Biases::Found => (Some(false), Some(false)),
+        Biases::None => (None, None),
+        Biases::Qkv => (Some(true), None),
+        Biases::All => (Some(true), Some(false)),
+    };
     push("token_embd.weight".to_owned(), &[vocab, hidden], true);
-    let biased = config.architecture == "qwen2";
     for layer in 0..config.layers {
         let mut block = |part: &str, dims: &[usize], required| push(format!("blk.{layer}.{part}"), dims, required);
         block("attn_norm.weight", &[hidden], true);
         for (part, rows) in [("attn_q", q), ("attn_k", kv), ("attn_v", kv)] {
             block(&format!("{part}.weight"), &[rows, hidden], true);
-            block(&format!("{part}.bias"), &[rows], biased);
+            if let Some(required) = qkv_bias {
+                block(&format!("{part}.bias"), &[rows], required);
+            }
         }
         block("attn_output.weight", &[hidden, q], true);
-        block("attn_output.bias", &[hidden], false);
+        if let Some(required) = output_bias {
+            block("attn_output.bias", &[hidden], required);
+        }
         block("ffn_norm.weight", &[hidden], true);
         block("ffn_gate.weight", &[ffn, hidden], true);
         block("ffn_up.weight", &[ffn, hidden], true);

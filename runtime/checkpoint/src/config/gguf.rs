@@ -1,25 +1,63 @@
 //! A config from the metadata of a GGUF file.
 
-use super::{Config, RopeMode, derived_head_dim, scaling, size, unsupported_architecture};
+use super::unread::{self, Asked, Left, Unread};
+use super::{Biases, Config, RopeMode, derived_head_dim, scaling, size, unsupported_architecture};
 use crate::Error;
-use crate::gguf::{GgmlType, Gguf, TensorInfo};
+use crate::gguf::{self, GgmlType, Gguf, TensorInfo};
+use crate::json::shorten;
+use serde_json::Value;
 
 const ROPE_FREQS: &str = "rope_freqs.weight";
 /// llama.cpp's, where a file gives none.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 
-/// Reads and validates the config of a llama or qwen2 model.
+/// Reads and validates the config of a llama or qwen2 model. Gives the keys that were not read along, but for those that
+/// describe the file or belong to the tokenizer.
 ///
 /// # Errors
-/// If a key is missing, has the wrong type, or asks for something that we do not compute.
-pub(crate) fn read(gguf: &Gguf) -> Result<Config, Error> {
-    let architecture = gguf.string("general.architecture")?;
+/// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one of the architecture's
+/// that is not read may change what the model computes, and `ignore` does not name it.
+pub(crate) fn read(gguf: &Gguf, ignore: &[String]) -> Result<(Config, Vec<Unread>), Error> {
+    const DESCRIPTIVE: [&str; 4] = ["general.", "tokenizer.", "quantize.", "split."];
+    let keys = Keys { gguf, architecture: gguf.string("general.architecture")?, asked: Asked::default() };
+    let config = read_config(&keys)?;
+    let left = gguf.metadata().filter(|(key, _)| !keys.asked.contains(key));
+    let left = left.filter(|(key, _)| !DESCRIPTIVE.iter().any(|prefix| key.starts_with(prefix)));
+    let left = left.map(|(key, value)| Left {
+        key: key.to_owned(),
+        value: json(gguf, value),
+        shown: shorten(&gguf.display(value)),
+    });
+    let prefix = format!("{}.", keys.architecture);
+    let unread = unread::check(left.collect(), &unread::GGUF, &prefix, &config, ignore)?;
+    Ok((config, unread))
+}
+
+/// A value as a rule for neutral ones sees it: an array that is too long for a number of each layer is as good as a text.
+fn json(gguf: &Gguf, value: &gguf::Value) -> Value {
+    const MOST: usize = 1 << 12;
+    match value {
+        gguf::Value::Unsigned(_, value) => (*value).into(),
+        gguf::Value::Signed(_, value) => (*value).into(),
+        gguf::Value::F32(value) if value.is_finite() => f64::from(*value).into(),
+        gguf::Value::F64(value) if value.is_finite() => (*value).into(),
+        gguf::Value::Bool(value) => (*value).into(),
+        gguf::Value::String(value) => value.as_str().into(),
+        gguf::Value::Array(array) if array.len <= MOST && array.element != gguf::ValueType::Array => {
+            let values = gguf.view(array).values();
+            values.map(|value| json(gguf, &value)).collect()
+        }
+        gguf::Value::F32(_) | gguf::Value::F64(_) | gguf::Value::Array(_) => gguf.display(value).into(),
+    }
+}
+
+fn read_config(keys: &Keys) -> Result<Config, Error> {
+    let &Keys { gguf, architecture, .. } = keys;
     let rope_mode = match architecture {
         "llama" => RopeMode::Interleaved,
         "qwen2" => RopeMode::Half,
         other => return Err(unsupported_architecture("metadata `general.architecture`", other)),
     };
-    let keys = Keys { gguf, architecture };
     keys.refuse_above_zero("expert_count", "mixtures of experts are not supported")?;
 
     let hidden = keys.require("embedding_length")?;
@@ -48,38 +86,51 @@ pub(crate) fn read(gguf: &Gguf) -> Result<Config, Error> {
         ffn: keys.require("feed_forward_length")?,
         vocab,
         context: keys.require("context_length")?,
-        norm_eps: gguf.f32(&keys.key("attention.layer_norm_rms_epsilon"))?,
-        rope_base: gguf.optional(&keys.key("rope.freq_base"), Gguf::f32)?.unwrap_or(DEFAULT_ROPE_BASE),
+        norm_eps: gguf.f32(&keys.asked("attention.layer_norm_rms_epsilon"))?,
+        rope_base: keys.number("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE),
         rope_mode,
-        rope_divisors: rope_divisors(&keys, head_dim)?,
+        rope_divisors: rope_divisors(keys, head_dim)?,
         window: keys.optional("attention.sliding_window")?.filter(|window| *window > 0),
+        biases: if architecture == "qwen2" { Biases::Qkv } else { Biases::Found },
         tied_embedding: tensor(gguf, "output.weight").is_none(),
     }
     .validate()
 }
 
-/// Keys under the architecture's name.
+/// Keys under the architecture's name. Each that is asked for is recorded.
 struct Keys<'a> {
     gguf: &'a Gguf,
     architecture: &'a str,
+    asked: Asked,
 }
 
 impl Keys<'_> {
-    fn key(&self, key: &str) -> String {
-        format!("{}.{key}", self.architecture)
+    /// The full name, recorded as asked for.
+    fn asked(&self, key: &str) -> String {
+        let key = format!("{}.{key}", self.architecture);
+        self.asked.add(key.clone());
+        key
     }
 
     fn place(&self, key: &str) -> String {
-        format!("metadata `{}`", self.key(key))
+        format!("metadata `{}.{key}`", self.architecture)
     }
 
     fn require(&self, key: &str) -> Result<usize, Error> {
-        size(&self.place(key), self.gguf.u64(&self.key(key))?)
+        size(&self.place(key), self.gguf.u64(&self.asked(key))?)
     }
 
     fn optional(&self, key: &str) -> Result<Option<usize>, Error> {
-        let value = self.gguf.optional(&self.key(key), Gguf::u64)?;
+        let value = self.gguf.optional(&self.asked(key), Gguf::u64)?;
         value.map(|value| size(&self.place(key), value)).transpose()
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f32>, Error> {
+        Ok(self.gguf.optional(&self.asked(key), Gguf::f32)?)
+    }
+
+    fn string(&self, key: &str) -> Result<Option<&str>, Error> {
+        Ok(self.gguf.optional(&self.asked(key), Gguf::string)?)
     }
 
     fn same(&self, key: &str, expected: usize, otherwise: &str) -> Result<(), Error> {
@@ -101,19 +152,20 @@ impl Keys<'_> {
 
 /// Linear scaling from the metadata, times the tensor of frequency factors.
 fn rope_divisors(keys: &Keys, head_dim: usize) -> Result<Option<Vec<f32>>, Error> {
-    let factor = match keys.gguf.optional(&keys.key("rope.scaling.type"), Gguf::string)? {
-        None | Some("linear") => {
-            let factor = keys.gguf.optional(&keys.key("rope.scaling.factor"), Gguf::f32)?;
+    let factor = match keys.string("rope.scaling.type")? {
+        None | Some("linear") => match keys.number("rope.scaling.factor")? {
+            Some(factor) => factor,
             // The key of files from before 2023-11.
-            let older = || keys.gguf.optional(&keys.key("rope.scale_linear"), Gguf::f32);
-            factor.map_or_else(older, |factor| Ok(Some(factor)))?.unwrap_or(1.0)
-        }
+            None => keys.number("rope.scale_linear")?.unwrap_or(1.0),
+        },
         Some("none") => 1.0,
         Some(other) => {
             let cause = format!("rope scaling `{other}` is not supported; none and linear are");
             return Err(Error::invalid(keys.place("rope.scaling.type"), cause));
         }
     };
+    // 0 is "not set" to llama.cpp.
+    let factor = if factor == 0.0 { 1.0 } else { factor };
     let factors = tensor(keys.gguf, ROPE_FREQS).map(|info| frequency_factors(keys.gguf, info, head_dim)).transpose()?;
     Ok(match factors {
         Some(factors) => Some(factors.into_iter().map(|divisor| divisor * factor).collect()),

@@ -1,25 +1,43 @@
 //! A config from Hugging Face's `config.json`.
 
 use super::scaling::{self, Llama3};
-use super::{Config, RopeMode, derived_head_dim, size, unsupported_architecture};
+use super::unread::{self, Left, Unread};
+use super::{Biases, Config, RopeMode, derived_head_dim, size, unsupported_architecture};
 use crate::Error;
-use crate::json::Fields;
+use crate::json::{Fields, shorten};
 use serde_json::{Map, Value};
 
 /// transformers' default of `rope_theta`.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 /// transformers' default of `rms_norm_eps`.
 const DEFAULT_NORM_EPS: f32 = 1e-6;
+/// The default of `sliding_window` of MistralConfig and Qwen2Config: what a config without the key means.
+const DEFAULT_WINDOW: usize = 4096;
 /// Qwen2Config's default of `max_window_layers`.
 const DEFAULT_WINDOW_LAYERS: usize = 28;
 
 /// Reads and validates the config of a llama, mistral or qwen2 model; `has_output` says whether the weights hold an
-/// output projection.
+/// output projection. Gives the keys that were not read along.
 ///
 /// # Errors
-/// If a key is missing, has the wrong type, or asks for something that we do not compute.
-pub(crate) fn read(object: &Map<String, Value>, has_output: bool) -> Result<Config, Error> {
-    let fields = Fields::new(object, "");
+/// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one that is not read may
+/// change what the model computes, and `ignore` does not name it.
+pub(crate) fn read(
+    object: &Map<String, Value>,
+    has_output: bool,
+    ignore: &[String],
+) -> Result<(Config, Vec<Unread>), Error> {
+    let fields = Fields::new(object);
+    let config = read_config(&fields, has_output)?;
+    let left = fields.left().into_iter().map(|(key, value)| {
+        let shown = shorten(&value.to_string());
+        Left { key, value: value.clone(), shown }
+    });
+    let unread = unread::check(left.collect(), &unread::HF, "", &config, ignore)?;
+    Ok((config, unread))
+}
+
+fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
     let architecture = fields.require("model_type", fields.string("model_type")?)?;
     if !["llama", "mistral", "qwen2"].contains(&architecture) {
         return Err(unsupported_architecture("`model_type`", architecture));
@@ -55,39 +73,64 @@ pub(crate) fn read(object: &Map<String, Value>, has_output: bool) -> Result<Conf
         vocab: require("vocab_size")?,
         context: require("max_position_embeddings")?,
         norm_eps: fields.number("rms_norm_eps")?.unwrap_or(DEFAULT_NORM_EPS),
-        rope_base: rope_base(&fields)?,
+        rope_base: rope_base(fields)?,
         rope_mode: RopeMode::Half,
         rope_divisors: None,
-        window: window(&fields, architecture, layers)?,
+        window: window(fields, architecture, layers)?,
+        biases: biases(fields, architecture)?,
         tied_embedding: !has_output || fields.flag("tie_word_embeddings")?.unwrap_or(false),
     }
     .validate()?;
     // After the check of the head dimension, which sizes them.
-    let rope_divisors = rope_divisors(&fields, &config)?;
+    let rope_divisors = rope_divisors(fields, &config)?;
     Config { rope_divisors, ..config }.validate()
+}
+
+/// transformers' llama has biases where the config says so, and its qwen2 of queries, keys and values whatever it says.
+fn biases(fields: &Fields, architecture: &str) -> Result<Biases, Error> {
+    Ok(match architecture {
+        "qwen2" => Biases::Qkv,
+        _ if fields.flag("attention_bias")?.unwrap_or(false) => Biases::All,
+        _ => Biases::None,
+    })
 }
 
 /// transformers 5 moved the rope's keys into `rope_parameters`.
 fn rope_base(fields: &Fields) -> Result<f32, Error> {
-    let base = match fields.object("rope_parameters")? {
-        Some(parameters) => Fields::new(parameters, "rope_parameters.").number("rope_theta")?,
-        None => None,
-    };
-    Ok(match base {
-        Some(base) => base,
-        None => fields.number("rope_theta")?.unwrap_or(DEFAULT_ROPE_BASE),
-    })
+    if let Some(parameters) = fields.nested("rope_parameters")?
+        && let Some(base) = parameters.number("rope_theta")?
+    {
+        if let Some(value) = parameters.peek("rope_theta") {
+            fields.repeats("rope_theta", value);
+        }
+        return Ok(base);
+    }
+    Ok(fields.number("rope_theta")?.unwrap_or(DEFAULT_ROPE_BASE))
 }
 
 fn rope_divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, Error> {
-    let scaling = match (fields.object("rope_parameters")?, fields.object("rope_scaling")?) {
-        (Some(parameters), _) => Fields::new(parameters, "rope_parameters."),
-        (None, Some(parameters)) => Fields::new(parameters, "rope_scaling."),
+    let scaling = match (fields.nested("rope_parameters")?, fields.nested("rope_scaling")?) {
+        (Some(parameters), older) => {
+            // Files that older versions should read too have both.
+            for (older, key) in older.iter().flat_map(|older| older.keys().map(move |key| (older, key))) {
+                if let Some(value) = parameters.peek(key) {
+                    older.repeats(key, value);
+                }
+            }
+            parameters
+        }
+        (None, Some(parameters)) => parameters,
         (None, None) => return Ok(None),
     };
     let number = |key: &str| scaling.require(key, scaling.number(key)?);
     // `type` is the older name of the key.
-    let kind = scaling.string("rope_type")?.map_or_else(|| scaling.string("type"), |kind| Ok(Some(kind)))?;
+    let kind = match scaling.get("rope_type") {
+        Some(kind) => {
+            scaling.repeats("type", kind);
+            scaling.string("rope_type")?
+        }
+        None => scaling.string("type")?,
+    };
     match kind {
         None | Some("default") => Ok(None),
         Some("linear") => Ok(Some(scaling::linear(config.head_dim, number("factor")?))),
@@ -108,18 +151,20 @@ fn rope_divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, E
 }
 
 fn window(fields: &Fields, architecture: &str, layers: usize) -> Result<Option<usize>, Error> {
-    let Some(window) = fields.count("sliding_window")? else { return Ok(None) };
-    let window = size(&fields.place("sliding_window"), window)?;
+    let count = |key: &str, default: usize| match fields.count(key)? {
+        Some(value) => size(&fields.place(key), value).map(Some),
+        // A null is none, and not the default.
+        None => Ok((!fields.names(key)).then_some(default)),
+    };
     match architecture {
-        "mistral" => Ok(Some(window)),
-        "qwen2" if fields.flag("use_sliding_window")?.unwrap_or(false) => {
+        "mistral" => count("sliding_window", DEFAULT_WINDOW),
+        "qwen2" => {
+            let (window, slides) = (count("sliding_window", DEFAULT_WINDOW)?, fields.flag("use_sliding_window")?);
             // Only the layers from here on slide.
-            let first = match fields.count("max_window_layers")? {
-                Some(first) => size(&fields.place("max_window_layers"), first)?,
-                None => DEFAULT_WINDOW_LAYERS,
-            };
+            let first = count("max_window_layers", DEFAULT_WINDOW_LAYERS)?.unwrap_or(DEFAULT_WINDOW_LAYERS);
             match first {
-                0 => Ok(Some(window)),
+                _ if !slides.unwrap_or(false) || window.is_none() => Ok(None),
+                0 => Ok(window),
                 first if first >= layers => Ok(None),
                 first => {
                     let cause =

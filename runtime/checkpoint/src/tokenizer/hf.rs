@@ -27,7 +27,7 @@ pub(crate) fn load(
 
     let tokenizer_config = companion("tokenizer_config.json")?.unwrap_or_default();
     let generation = companion("generation_config.json")?.unwrap_or_default();
-    let fields = Fields::new(&tokenizer_config, "");
+    let fields = Fields::new(&tokenizer_config);
     let text = |key: &str| special_text(fields.get(key)).map(str::to_owned);
     let (bos_token, eos_token) = (text("bos_token"), text("eos_token"));
 

@@ -56,7 +56,9 @@ fn windows_follow_the_architecture() {
     let window = |changes| open_hf(changes, &[]).map(|model| model.config().window);
     assert_eq!(window(json!({"model_type": "mistral", "sliding_window": 64})), Ok(Some(64)));
     assert_eq!(window(json!({"model_type": "mistral", "sliding_window": null})), Ok(None));
-    assert_eq!(window(json!({"model_type": "llama", "sliding_window": 64})), Ok(None));
+    // MistralConfig's default;
+    assert_eq!(window(json!({"model_type": "mistral"})), Ok(Some(4096)));
+    assert_eq!(window(json!({"model_type": "llama", "sliding_window": null})), Ok(None));
 }
 
 #[test]

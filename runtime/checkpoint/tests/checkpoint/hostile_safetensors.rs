@@ -226,11 +226,73 @@ fn hostile_shard_indices() {
 fn paths_that_are_no_model() {
     let directory = tempfile::tempdir().unwrap();
     let open = |name: &str| open_without_path(&directory.path().join(name), directory.path()).unwrap_err();
-    std::fs::write(directory.path().join("model.bin"), b"GGUF").unwrap();
-    check(&open("model.bin"), "model.bin: the path: it is neither a .gguf file, a .safetensors file, nor a directory");
     check(&open("none.gguf"), "none.gguf: ");
-    std::fs::write(directory.path().join("empty.gguf"), b"").unwrap();
-    check(&open("empty.gguf"), "empty.gguf: the header: 4 bytes are needed at byte 0");
+    let files: [(&[u8], &str); 8] = [
+        (b"", "it is empty"),
+        (b"a text, no model", r#"it begins with "a text, ""#),
+        (b"GGML\x03\0\0\0", r#"it begins with "GGML\x03\x00\x00\x00""#),
+        (b"PK\x03\x04and more", "it is a zip archive, as PyTorch saves weights; convert them to safetensors"),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF", "it is a Python pickle, as PyTorch saves weights; convert them to safetensors"),
+        (b"version https://git-lfs.github.com/spec/v1", "it is a pointer of Git LFS, not the file itself; fetch it"),
+        (b"lmgg\x01\0\0\0\x01\0\0\0", "it is a GGML file of before GGUF; convert the model again"),
+        (b"\x10\0\0\0\0\0\0\0[1, 2, 3, 4, 5 ]", r#"it begins with "\x10\x00"#),
+    ];
+    for (bytes, expected) in files {
+        std::fs::write(directory.path().join("model.gguf"), bytes).unwrap();
+        check(&open("model.gguf"), &format!("model.gguf: the file: neither GGUF nor safetensors: {expected}"));
+    }
+    std::fs::write(directory.path().join("model.bin"), b"GGUF").unwrap();
+    check(&open("model.bin"), "model.bin: the header: 4 bytes are needed at byte 4");
     let error = open_without_path(directory.path(), directory.path()).unwrap_err();
     check(&error, "DIR: the weights: neither `model.safetensors` nor `model.safetensors.index.json`");
+}
+
+#[test]
+fn a_file_is_known_by_its_first_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("config.json"), hf_config().to_string()).unwrap();
+    let gguf = crate::support::GgufModel::new().bytes();
+    for name in ["sha256-0123abcd", "X.GGUF", "weights.safetensors", "a.b.c", " "] {
+        for bytes in [&gguf, &safetensors(&hf_tensors())] {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+            let model = open_without_path(&directory.path().join(name), directory.path()).unwrap();
+            assert_eq!(model.names().len(), 11, "{name}");
+        }
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let path = directory.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+        std::fs::write(&path, &gguf).unwrap();
+        assert_eq!(open_without_path(&path, directory.path()).unwrap().names().len(), 11);
+    }
+}
+
+/// Whoever prints an error with its sources must not print a cause twice.
+#[test]
+fn a_cause_is_said_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model");
+    let config = directory.path().join("config.json");
+    let weights = safetensors(&hf_tensors());
+    let files: [(&[u8], &[u8], &str); 6] = [
+        (b"garbage", b"{}", "neither GGUF nor safetensors"),
+        (b"GGUF\x09\0\0\0", b"{}", "GGUF version 9"),
+        (&weights, b"[1]", "invalid type"),
+        (&weights, b"{}", "`model_type`"),
+        (&weights[..40], b"{}", "the file is truncated"),
+        (b"\x02\0\0\0\0\0\0\0{]", b"{}", "the safetensors header"),
+    ];
+    let once = |error: &dyn std::error::Error, cause: &str| {
+        let chain: Vec<String> =
+            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        assert_eq!(chain.join(": ").matches(cause).count(), 1, "{chain:?}");
+    };
+    for (bytes, json, cause) in files {
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::write(&config, json).unwrap();
+        once(&kforge_checkpoint::Checkpoint::open(&path).unwrap_err(), cause);
+    }
+    once(&kforge_checkpoint::Checkpoint::open(&directory.path().join("none")).unwrap_err(), "No such file");
+    once(&kforge_checkpoint::hub::fetch("none").unwrap_err(), "expected `org/name`");
 }

@@ -8,3 +8,4 @@ mod smollm2;
 mod support;
 mod tiny;
 mod tokenizers;
+mod unread;

@@ -9,6 +9,7 @@ use kforge_lowering::{
 };
 use kforge_passes::models::llama::{Phase, Returns};
 use std::{
+    ffi::OsString,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -19,9 +20,9 @@ pub struct Options {
     /// A module in the transformer dialect; - is standard input
     #[arg(required_unless_present = "model", conflicts_with = "model")]
     file: Option<PathBuf>,
-    /// The module of a model instead: a GGUF file, a safetensors directory, ORG/NAME, or random:tiny
+    /// The module of a model instead: a GGUF file, a safetensors file or directory, ORG/NAME, or random:tiny
     #[arg(long)]
-    model: Option<String>,
+    model: Option<OsString>,
     #[command(flatten)]
     cache: model::Cache,
     /// The kernel, as kforge_gemv_3; without it, the names of all are printed
@@ -48,9 +49,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     };
     let (name, source) = match (&options.model, &options.file) {
         (Some(name), _) => {
-            let checkpoint = model::open(name)?;
+            let checkpoint = model::open(common, name)?;
             (
-                name.clone(),
+                name.to_string_lossy().into_owned(),
                 kforge_tools::model::module(
                     &checkpoint,
                     options.cache.kv_type(),

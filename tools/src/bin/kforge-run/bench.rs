@@ -16,7 +16,7 @@ use kforge_runtime::{
 };
 use profile::{Call, Work};
 use serde::Serialize;
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Instant};
 use tracing::info_span;
 
 #[derive(Subcommand, Debug)]
@@ -31,9 +31,9 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// A GGUF file, a safetensors directory, a Hugging Face repository ORG/NAME, or random:tiny
+    /// A GGUF file, a safetensors file or directory, a Hugging Face repository ORG/NAME, or random:tiny
     #[arg(long, default_value = model::DEFAULT)]
-    model: String,
+    model: OsString,
     /// Prompt lengths
     #[arg(short, long, value_delimiter = ',', default_value = "128")]
     prompt: Vec<usize>,
@@ -143,7 +143,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     }
     // Completes the file when everything has run.
     let _trace = options.trace.as_deref().map(trace::start).transpose()?;
-    let checkpoint = model::open(&options.model)?;
+    let checkpoint = model::open(common, &options.model)?;
     let threads = match options.threads_list.as_slice() {
         [] => vec![common.threads],
         list => list.to_vec(),
@@ -181,7 +181,7 @@ fn measure(
             }
         }
         rows.push(Row {
-            model: options.model.clone(),
+            model: options.model.to_string_lossy().into_owned(),
             size: checkpoint.file_bytes(),
             params: parameters(checkpoint)?,
             backend: if decoder.executor().is_gpu() { "gpu" } else { "cpu" },

@@ -1,6 +1,6 @@
 //! `kforge-run emit-mlir`: the module that the decoder compiles.
 
-use crate::model;
+use crate::{Common, model};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use kforge_passes::models::{
@@ -9,13 +9,13 @@ use kforge_passes::models::{
 };
 use kforge_program::Element;
 use kforge_tools::model::{module, weight_type};
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub struct Options {
     /// A checkpoint; without one, sizes are given and weights are f32
     #[arg(long, conflicts_with_all = ["hidden", "heads", "kv_heads", "layers", "ffn", "vocab"])]
-    model: Option<String>,
+    model: Option<OsString>,
     #[command(flatten)]
     cache: model::Cache,
     /// Give the K greatest logits and their tokens instead of all logits
@@ -52,14 +52,14 @@ impl Options {
     }
 }
 
-pub fn run(options: &Options) -> Result<ExitCode> {
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let phases: &[Phase] = match options.phase {
         Some(PhaseName::Prefill) => &[Phase::Prefill],
         Some(PhaseName::Decode) => &[Phase::Decode],
         None => &[Phase::Prefill, Phase::Decode],
     };
     let text = match &options.model {
-        Some(name) => module(&model::open(name)?, options.cache.kv_type(), options.returns(), phases)?,
+        Some(name) => module(&model::open(common, name)?, options.cache.kv_type(), options.returns(), phases)?,
         None => from_sizes(options, phases)?,
     };
     print!("{text}");

@@ -3,12 +3,12 @@
 //! The CPU target runs the compiled module, the reference target interprets it; both take the same inputs and globals,
 //! so that `--compare reference` can set one against the other.
 
-use crate::{Common, Target, aot::read_source, compile, npy, npy::Array, print};
+use crate::{Common, Numerics, Target, aot::read_source, compile, npy, npy::Array, print};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use kforge_dialect::Interpreter;
 use kforge_program::Element;
-use kforge_reference::{Tensor, Tolerance, compare, random};
+use kforge_reference::{Roundings, Tensor, Tolerance, compare, compare_rows, random};
 use kforge_runtime::View;
 use kforge_tools::tensors::{self, program_element, reference_element};
 use std::{io, path::PathBuf, process::ExitCode};
@@ -39,16 +39,16 @@ pub struct Options {
     /// Run a second time with another target and compare
     #[arg(long, value_enum)]
     compare: Option<Target>,
-    /// Largest difference that --compare accepts, absolute and relative; --numerics fast, which rounds activations to 8
-    /// bits, and results of f16 or bf16 need a larger one than the default
-    #[arg(long, default_value_t = 1e-4, value_name = "T")]
-    tolerance: f64,
+    /// Largest difference that --compare accepts, absolute and relative; without it, one that follows from element types,
+    /// lengths of sums, --numerics and the size of a row's elements
+    #[arg(long, value_name = "T", value_parser = tolerance, allow_negative_numbers = true)]
+    tolerance: Option<f64>,
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let file = options.file.as_ref().context("no file was given")?;
     let source = read_source(file)?;
-    let plan = Plan::new(&source, options)?;
+    let plan = Plan::new(common, &source, options)?;
     let results = plan.run(common, common.target)?;
     if options.outputs.len() > results.len() {
         bail!("'{}' has {} results, but {} --output were given", options.entry, results.len(), options.outputs.len());
@@ -69,20 +69,29 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
     let Some(other) = options.compare else { return Ok(ExitCode::SUCCESS) };
     let expected = plan.run(common, other)?;
-    let tolerance = Tolerance { abs: options.tolerance, rel: options.tolerance };
     let mut within = true;
     for (i, (actual, expected)) in results.iter().zip(&expected).enumerate() {
-        let comparison = compare(actual, expected, tolerance)?;
+        let comparison = match options.tolerance {
+            Some(tolerance) => compare(actual, expected, Tolerance { abs: tolerance, rel: tolerance })?,
+            None => compare_rows(actual, expected, plan.roundings.tolerance(expected.element()))?,
+        };
         within &= comparison.within_tolerance();
         eprintln!("result {i}: {comparison}");
     }
     Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn tolerance(text: &str) -> Result<f64, String> {
+    let tolerance: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if tolerance >= 0.0 { Ok(tolerance) } else { Err("it must be 0 or more".to_owned()) }
+}
+
 /// A function with its inputs and globals, ready for any target.
 struct Plan<'s> {
     source: &'s str,
     entry: &'s str,
+    /// What right answers of the targets may differ by.
+    roundings: Roundings,
     inputs: Vec<Tensor>,
     globals: Vec<(String, Tensor)>,
     /// Mutable globals begin as zeros of these shapes.
@@ -90,7 +99,7 @@ struct Plan<'s> {
 }
 
 impl<'s> Plan<'s> {
-    fn new(source: &'s str, options: &'s Options) -> Result<Self> {
+    fn new(common: &Common, source: &'s str, options: &'s Options) -> Result<Self> {
         let context = kforge_lowering::compile::context();
         let name = options.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
         let module = kforge_lowering::compile::parse(&context, source, &name)?;
@@ -112,7 +121,7 @@ impl<'s> Plan<'s> {
         let inputs = options.inputs.iter().zip(&function.inputs).enumerate();
         let inputs = inputs
             .map(|(i, (spec, (dims, element)))| value(spec, dims, *element).with_context(|| format!("input {i}")))
-            .collect::<Result<_>>()?;
+            .collect::<Result<Vec<Tensor>>>()?;
         let mut given = vec![];
         for text in &options.globals {
             let (name, spec) =
@@ -144,7 +153,15 @@ impl<'s> Plan<'s> {
         if let Some((name, _)) = given.iter().find(|(name, _)| !globals.iter().any(|(g, _)| g == name)) {
             bail!("the module has no global '{name}'");
         }
-        Ok(Plan { source, entry: &options.entry, inputs, globals, states })
+        let fast = common.numerics == Numerics::Fast;
+        let gpu = [Some(common.target), options.compare].iter().any(|t| matches!(t, Some(Target::Gpu | Target::Auto)));
+        let roundings = interpreter.roundings(&options.entry, fast, fast && gpu);
+        let mut roundings = roundings.context("the function has no body")?;
+        let tensors = inputs.iter().chain(globals.iter().map(|(_, tensor)| tensor));
+        let sizes = tensors.flat_map(Tensor::shape);
+        let sizes = sizes.chain(states.iter().flat_map(|(_, dims, _)| dims));
+        roundings.terms = sizes.copied().fold(roundings.terms, usize::max);
+        Ok(Plan { source, entry: &options.entry, roundings, inputs, globals, states })
     }
 
     fn run(&self, common: &Common, target: Target) -> Result<Vec<Tensor>> {

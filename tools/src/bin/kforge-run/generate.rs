@@ -12,6 +12,7 @@ use kforge_runtime::{
 };
 use serde::Serialize;
 use std::{
+    ffi::{OsStr, OsString},
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -20,9 +21,9 @@ use std::{
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// A GGUF file, a safetensors directory, a Hugging Face repository ORG/NAME, or random:tiny
+    /// A GGUF file, a safetensors file or directory, a Hugging Face repository ORG/NAME, or random:tiny
     #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
+    model: Option<OsString>,
     /// The text to continue
     #[arg(long, required_unless_present = "prompt_ids", conflicts_with = "prompt_ids", allow_hyphen_values = true)]
     prompt: Option<String>,
@@ -86,7 +87,7 @@ struct Timings {
 
 pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode> {
     let begin = Instant::now();
-    let name = options.model.as_deref().unwrap_or(default);
+    let name = options.model.as_deref().unwrap_or(OsStr::new(default));
     let sampler = Sampler::new(Sampling {
         temperature: options.temperature,
         top_k: options.top_k,
@@ -97,8 +98,8 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     });
     let mut sampler = sampler.map_err(anyhow::Error::msg)?;
     options.dump_logits.as_deref().map_or(Ok(()), npy::check_place)?;
-    let checkpoint = model::open(name)?;
-    if name.starts_with("random:") {
+    let checkpoint = model::open(common, name)?;
+    if let Some(name) = name.to_str().filter(|name| name.starts_with("random:")) {
         eprintln!("kforge-run: the weights of {name} are random: the text means nothing");
     }
     let tokenizer = checkpoint.tokenizer()?;

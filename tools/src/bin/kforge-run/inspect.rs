@@ -5,20 +5,21 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_program::{Buffer, Function, Program};
-use std::{fs, path::Path, process::ExitCode};
+use std::{ffi::OsString, fs, path::Path, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// A module (.mlir), a GGUF file, a safetensors directory, or another model as of --model
-    file: String,
+    /// A module (.mlir), a GGUF file, a safetensors file or directory, or another model as of --model
+    file: OsString,
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    if Path::new(&options.file).extension().is_some_and(|e| e == "mlir") {
-        let source = fs::read_to_string(&options.file).with_context(|| format!("{} cannot be read", options.file))?;
+    let path = Path::new(&options.file);
+    if path.extension().is_some_and(|e| e == "mlir") {
+        let source = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let program = match common.target {
             Target::Cpu => compile::compile(common, &source)?.program,
             Target::Gpu => {
@@ -34,7 +35,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let description = model::open(&options.file)?.describe();
+    let description = model::open(common, &options.file)?.describe();
     if options.json {
         println!("{}", serde_json::to_string_pretty(&description)?);
         return Ok(ExitCode::SUCCESS);
@@ -45,6 +46,10 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         metadata.add_row([row.key.clone(), value]);
     }
     println!("{metadata}");
+    if !description.unread.is_empty() {
+        let keys: Vec<&str> = description.unread.iter().map(|row| row.key.as_str()).collect();
+        println!("not read: {}", keys.join(", "));
+    }
     let mut tensors = table(&["tensor", "shape", "type", "bytes"]);
     for row in &description.tensors {
         let dims: Vec<String> = row.dims.iter().map(usize::to_string).collect();

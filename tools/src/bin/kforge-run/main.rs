@@ -70,6 +70,10 @@ struct Common {
     /// Time that --tuning incremental may take, as 500ms or 2s
     #[arg(long, global = true, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     tuning_budget: Duration,
+    /// Go on without a key of a model's configuration that is not supported although it may change the answers; may be
+    /// given several times
+    #[arg(long, global = true, value_name = "KEY")]
+    ignore_config: Vec<String>,
     /// Neither read nor write the cache of compiled objects
     #[arg(long, global = true)]
     no_cache: bool,
@@ -179,7 +183,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         None => function::run(common, &cli.function),
         Some(Command::Generate(options)) => generate::run(common, &options, model::DEFAULT),
         Some(Command::LlmInference(options)) => generate::run(common, &options, model::RANDOM),
-        Some(Command::EmitMlir(options)) => emit::run(&options),
+        Some(Command::EmitMlir(options)) => emit::run(common, &options),
         Some(Command::Inspect(options)) => inspect::run(common, &options),
         Some(Command::Compile(options)) => aot::run(common, &options),
         Some(Command::Asm(options)) => asm::run(common, &options),

@@ -12,6 +12,7 @@ use kforge_passes::models::{
 use kforge_runtime::{Decoder, Error, Execute, cache};
 use kforge_tools::model::{module, set_weights};
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -53,9 +54,30 @@ impl Cache {
     }
 }
 
-/// Opens `default`, `random:NAME`, a path, or a Hugging Face repository.
-pub fn open(name: &str) -> Result<Checkpoint> {
-    if let Some(kind) = name.strip_prefix("random:") {
+/// Opens `default`, `random:NAME`, a path, or a Hugging Face repository. Says which keys of its configuration
+/// `--ignore-config` passes over.
+pub fn open(common: &Common, name: &OsStr) -> Result<Checkpoint> {
+    let checkpoint = find(name, &common.ignore_config)?;
+    let ignored: Vec<String> = checkpoint
+        .unread()
+        .iter()
+        .filter(|unread| unread.ignored)
+        .map(|unread| format!("{} = {}", unread.key, unread.value))
+        .collect();
+    if !ignored.is_empty() {
+        eprintln!("kforge-run: warning: ignored, so the answers may be wrong: {}", ignored.join(", "));
+    }
+    let needless = |key: &&String| !checkpoint.unread().iter().any(|unread| unread.ignored && unread.key == **key);
+    if let Some(key) = common.ignore_config.iter().find(needless) {
+        eprintln!("kforge-run: warning: --ignore-config {key} does nothing: the model opens without it");
+    }
+    Ok(checkpoint)
+}
+
+fn find(name: &OsStr, ignore: &[String]) -> Result<Checkpoint> {
+    // Names of ours, and of repositories, are text; those of files need not be.
+    let text = name.to_str();
+    if let Some(kind) = text.and_then(|text| text.strip_prefix("random:")) {
         return Ok(Checkpoint::random(kind, SEED)?);
     }
     if name == DEFAULT {
@@ -67,20 +89,28 @@ pub fn open(name: &str) -> Result<Checkpoint> {
                 path.display()
             );
         }
-        return Ok(Checkpoint::open(&path)?);
+        return Ok(Checkpoint::open_ignoring(&path, ignore)?);
     }
     let path = Path::new(name);
-    if path.exists() {
-        return Ok(Checkpoint::open(path)?);
+    match text.filter(|text| is_repository(text)) {
+        // What is there but cannot be looked at is an error of opening it.
+        _ if !matches!(path.try_exists(), Ok(false)) => Ok(Checkpoint::open_ignoring(path, ignore)?),
+        Some(repository) => Ok(Checkpoint::open_ignoring(&kforge_checkpoint::hub::fetch(repository)?, ignore)?),
+        None => bail!(
+            "there is no file or directory '{}'; --model takes a GGUF file, a safetensors file or directory, ORG/NAME or \
+             random:tiny",
+            path.display()
+        ),
     }
-    let looks_like_a_path = name.starts_with(['.', '/', '~']) || name.ends_with(".gguf") && !name.contains(':');
-    if looks_like_a_path || name.split('/').count() != 2 {
-        bail!(
-            "there is no file or directory '{name}'; --model takes a GGUF file, a safetensors directory, ORG/NAME or random:tiny"
-        );
-    }
-    let path = kforge_checkpoint::hub::fetch(name)?;
-    Ok(Checkpoint::open(&path)?)
+}
+
+/// Whether a name that is no file can be meant for a repository, `ORG/NAME` or `ORG/NAME:FILE`.
+fn is_repository(name: &str) -> bool {
+    let file = Path::new(name).extension().is_some_and(|extension| {
+        ["gguf", "safetensors"].iter().any(|known| extension.eq_ignore_ascii_case(known)) && !name.contains(':')
+    });
+    let repository = name.split_once(':').map_or(name, |(repository, _)| repository);
+    !file && !name.starts_with(['.', '/', '~']) && repository.split('/').count() == 2
 }
 
 fn default_path() -> Option<PathBuf> {
@@ -143,14 +173,15 @@ fn executor(
 }
 
 /// The decoder of the model `name`; where `--target auto` has taken a GPU that fails later, the CPU goes on.
-pub fn with_fallback(common: &Common, name: &str, cache: Cache, returns: Returns, decoder: Decoder) -> Decoder {
+pub fn with_fallback(common: &Common, name: &OsStr, cache: Cache, returns: Returns, decoder: Decoder) -> Decoder {
     if common.target != Target::Auto || !decoder.executor().is_gpu() {
         return decoder;
     }
     let (common, name) = (Common { target: Target::Cpu, ..common.clone() }, name.to_owned());
     decoder.with_fallback(Box::new(move |error| {
         eprintln!("kforge-run: warning: {error}; the CPU goes on");
-        let executor = open(&name).and_then(|checkpoint| executor(&common, &checkpoint, cache, returns));
+        let executor =
+            find(&name, &common.ignore_config).and_then(|checkpoint| executor(&common, &checkpoint, cache, returns));
         executor.map(|(executor, _)| executor).map_err(|e| Error::Context(format!("the CPU cannot go on: {e:#}")))
     }))
 }
@@ -162,4 +193,19 @@ pub fn bar(length: u64, message: &str) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_a_repository() {
+        for name in ["org/model", "org/model:model.gguf", "org/model:q4/X.GGUF", "org/model:sha256-0123abcd"] {
+            assert!(is_repository(name), "{name}");
+        }
+        for name in ["", "model", "a/b/c", "./model", "/model", "~/model", "models/X.GGUF", "models/x.safetensors"] {
+            assert!(!is_repository(name), "{name}");
+        }
+    }
 }

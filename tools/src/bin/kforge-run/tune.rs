@@ -21,6 +21,7 @@ use kforge_tools::{
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fs,
     io::BufRead,
     path::{Path, PathBuf},
@@ -34,9 +35,9 @@ pub struct Options {
     /// Tune the kernels of a module; - is standard input
     #[arg(group = "what")]
     file: Option<PathBuf>,
-    /// Tune the kernels of a model: a GGUF file, a safetensors directory, ORG/NAME, default or random:tiny
+    /// Tune the kernels of a model: a GGUF file, a safetensors file or directory, ORG/NAME, default or random:tiny
     #[arg(long, group = "what")]
-    model: Option<String>,
+    model: Option<OsString>,
     /// Time to measure for, as 60s or 5m; without it, until every search is over
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
@@ -119,7 +120,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let source = match (&options.file, &options.model) {
         (Some(file), _) => read_source(file)?,
         (None, Some(name)) => {
-            module(&model::open(name)?, KvType::F32, Returns::Logits, &[Phase::Prefill, Phase::Decode])?
+            module(&model::open(common, name)?, KvType::F32, Returns::Logits, &[Phase::Prefill, Phase::Decode])?
         }
         (None, None) => bail!("give a module, or --model"),
     };

@@ -6,13 +6,13 @@ use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_passes::models::llama::Returns;
 use kforge_tools::reference::{self, Limits, Outcome, check};
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, fs, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// A GGUF file, a safetensors directory, a Hugging Face repository ORG/NAME, or random:tiny
+    /// A GGUF file, a safetensors file or directory, a Hugging Face repository ORG/NAME, or random:tiny
     #[arg(long, default_value = model::DEFAULT)]
-    model: String,
+    model: OsString,
     /// Rows of {prompt, ids, logits, logit_stride, greedy, gap, nll}
     #[arg(long, value_name = "FILE.json")]
     reference: PathBuf,
@@ -29,7 +29,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let place = options.reference.display();
     let text = fs::read_to_string(&options.reference).with_context(|| format!("{place} cannot be read"))?;
     let rows = reference::parse(&text).with_context(|| format!("{place}"))?;
-    let checkpoint = model::open(&options.model)?;
+    let checkpoint = model::open(common, &options.model)?;
     let tokenizer = checkpoint.tokenizer()?;
     let context = reference::context(&rows);
     let (mut decoder, _) = model::decoder(common, &checkpoint, options.cache, Returns::Logits, context)?;
