@@ -10,7 +10,7 @@ use crate::{
     kernels::shared::{each_lanes, load_lanes},
 };
 use kforge_program::Access;
-use melior::ir::{ValueLike, operation::OperationLike as _};
+use melior::ir::ValueLike;
 
 /// Most elements that a kernel chooses.
 const MOST: usize = 256;
