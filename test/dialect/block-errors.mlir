@@ -272,8 +272,8 @@ func.func @f(%n: index, %x: memref<4xi32>) {
 // -----
 
 func.func @f(%n: index, %x: memref<4xi32>) {
-  // expected-error @below {{'transformer.check' op of kind "position" takes one or two buffers and two sizes}}
-  transformer.check "position" buffers(%x : memref<4xi32>) sizes(%n)
+  // expected-error @below {{'transformer.check' op of kind "position" takes one or two buffers and one or two sizes}}
+  transformer.check "position" buffers(%x : memref<4xi32>) sizes(%n, %n, %n)
   return
 }
 

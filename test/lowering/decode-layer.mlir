@@ -14,15 +14,15 @@
 // UNFUSED-NEXT: (S) 18 launches
 
 // CHECK-LABEL: func.func @main
-// CHECK: transformer.launch @gemv_0 {{.*}} {summary = "norm+linear x3"}
+// CHECK: transformer.launch @gemv_0 {{.*}}summary = "norm+linear x3"}
 // CHECK: transformer.check "position" buffers(%{{.*}} : memref<1xi32>) sizes(%c1, %c2048)
 // CHECK-NOT: transformer.check
 // CHECK: transformer.launch @rope_1 {{.*}} access [0, 0, 0, 0, 0, 0, 1, 2, 2]
 // CHECK: transformer.launch @attention_2
 // CHECK: transformer.launch @attention_2_fold
-// CHECK: transformer.launch @gemv_3 {{.*}} {summary = "linear+addf"}
-// CHECK: transformer.launch @gemv_4 {{.*}} {summary = "norm+linear x2+swiglu"}
-// CHECK: transformer.launch @gemv_5 {{.*}} {summary = "linear+addf"}
+// CHECK: transformer.launch @gemv_3 {{.*}}summary = "linear+addf"}
+// CHECK: transformer.launch @gemv_4 {{.*}}summary = "norm+linear x2+swiglu"}
+// CHECK: transformer.launch @gemv_5 {{.*}}summary = "linear+addf"}
 // CHECK-NOT: transformer.launch
 // CHECK: return
 
@@ -30,12 +30,12 @@
 // GPU: ml_program.global private mutable @k_cache : {{.*}} {transformer.layout = "keys16"}
 // GPU: ml_program.global private mutable @v_cache : {{.*}} {transformer.layout = "head_major"}
 // GPU-LABEL: func.func @main
-// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "norm+linear x3"}
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}}summary = "norm+linear x3"}
 // GPU-NOT: transformer.launch
-// GPU: transformer.launch @attention_{{[0-9]+}} {{.*}} access [{{.*}}2{{.*}}2{{.*}}] {summary = "rope x2+kv_update x2+attention"}
-// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "linear+addf"}
-// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "norm+linear x2+swiglu"}
-// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}} {summary = "linear+addf"}
+// GPU: transformer.launch @attention_{{[0-9]+}} {{.*}} access [{{.*}}2{{.*}}2{{.*}}]{{.*}}summary = "rope x2+kv_update x2+attention"}
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}}summary = "linear+addf"}
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}}summary = "norm+linear x2+swiglu"}
+// GPU: transformer.launch @gemv_{{[0-9]+}} {{.*}}summary = "linear+addf"}
 // GPU-NOT: transformer.launch
 // GPU: return
 

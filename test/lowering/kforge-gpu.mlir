@@ -15,7 +15,7 @@
 // CHECK: gpu.func @[[WIDEN:elementwise_[0-9]+]](%{{.*}}: memref<?xi32>, %{{.*}}: memref<?xf32>,
 // CHECK-LABEL: func.func @linear
 // CHECK-SAME: %[[X:[a-z0-9]+]]: memref<1x64xf32>, %[[W:[a-z0-9]+]]: memref<{{.*}}xf32> {transformer.layout = "rows16"}
-// CHECK: transformer.launch @[[GEMV]] tasks(%{{.*}}) buffers(%[[X]], %[[W]], %{{.*}}) access [0, 0, 1] {summary = "linear"}
+// CHECK: transformer.launch @[[GEMV]] tasks(%{{.*}}) buffers(%[[X]], %[[W]], %{{.*}}) access [0, 0, 1]{{.*}}summary = "linear"}
 // CHECK-LABEL: func.func @widen
 // CHECK: transformer.launch @[[WIDEN]] tasks(
 
@@ -23,11 +23,11 @@
 // CHECK-LABEL: func.func @choose
 // CHECK-SAME: %[[X:[a-z0-9]+]]: memref<?x5000xf32>
 // CHECK: %[[BEST:[a-z0-9_]+]] = memref.alloc(%{{.*}}){{.*}} : memref<?x8xf32>
-// CHECK: transformer.launch @[[PART:top_k_[0-9]+]] tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 1] {summary = "top 4"}
-// CHECK: transformer.launch @[[PART]]_fold tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 0] {summary = "top 4 of parts"}
+// CHECK: transformer.launch @[[PART:top_k_[0-9]+]] tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 1]{{.*}}summary = "top 4"}
+// CHECK: transformer.launch @[[PART]]_fold tasks(%{{.*}}) buffers(%[[X]], %{{.*}}, %{{.*}}, %[[BEST]] : {{.*}}) access [0, 1, 1, 0]{{.*}}summary = "top 4 of parts"}
 // CHECK-NEXT: return
 // CHECK-LABEL: func.func @argmax
-// CHECK: transformer.launch @top_k_{{[0-9]+}} tasks(%{{.*}}) buffers(%{{.*}}, %{{.*}} : memref<2x512xf32>, memref<2x1xi32>) access [0, 1] {summary = "argmax"}
+// CHECK: transformer.launch @top_k_{{[0-9]+}} tasks(%{{.*}}) buffers(%{{.*}}, %{{.*}} : memref<2x512xf32>, memref<2x1xi32>) access [0, 1]{{.*}}summary = "argmax"}
 // CHECK-NEXT: return
 
 // BLOCK: gpu.module @kernels {
@@ -38,12 +38,12 @@
 // BLOCK: math.exp
 // BLOCK: gpu.func @[[OUTPUT:gemm_[0-9]+]](
 // BLOCK-LABEL: func.func @main
-// BLOCK: transformer.launch @[[NORM]] {{.*}} {summary = "rms_norm"}
-// BLOCK: transformer.launch @[[QKV]] {{.*}} {summary = "linear x3"}
-// BLOCK: transformer.launch @[[ROPE]] {{.*}} {summary = "rope x2+kv_update x2"}
-// BLOCK: transformer.launch @[[ATTENTION]] {{.*}} {summary = "attention"}
-// BLOCK: transformer.launch @[[OUTPUT]] {{.*}} {summary = "linear+addf"}
-// BLOCK: transformer.launch @[[NORM]] {{.*}} {summary = "rms_norm"}
+// BLOCK: transformer.launch @[[NORM]] {{.*}}summary = "rms_norm"}
+// BLOCK: transformer.launch @[[QKV]] {{.*}}summary = "linear x3"}
+// BLOCK: transformer.launch @[[ROPE]] {{.*}}summary = "rope x2+kv_update x2"}
+// BLOCK: transformer.launch @[[ATTENTION]] {{.*}}summary = "attention"}
+// BLOCK: transformer.launch @[[OUTPUT]] {{.*}}summary = "linear+addf"}
+// BLOCK: transformer.launch @[[NORM]] {{.*}}summary = "rms_norm"}
 
 // ADAPTER: transformer.adapter = "f16+subgroups8+1024x32768"
 // ADAPTER: gpu.func @elementwise_{{[0-9]+}}(%{{.*}}: memref<?xf16>, %{{.*}}: memref<?xf32>,

@@ -324,11 +324,13 @@ func.func @f(%u: tensor<1x8x2x16xf32>) {
 
 // -----
 
-ml_program.global private mutable @table : tensor<1x4xi32>
-func.func @f(%q: tensor<1x1x4x16xf32>, %k: tensor<8x16x2x16xf32>, %at: tensor<1xi32>) -> tensor<1x1x4x16xf32> {
-  %t = ml_program.global_load @table : tensor<1x4xi32>
+func.func @f(%q: tensor<1x1x4x16xf32>, %k: tensor<8x16x2x16xf32>, %at: tensor<1xi32>, %best: tensor<1x9xf32>) -> tensor<1x1x4x16xf32> {
+  %values, %t = transformer.fused(%B = %best : tensor<1x9xf32>) -> (tensor<1x4xf32>, tensor<1x4xi32>) kernel #transformer.kernel<"top_k"> {
+    %1, %2 = transformer.top_k %B : tensor<1x9xf32> -> tensor<1x4xf32>, tensor<1x4xi32>
+    transformer.yield %1, %2 : tensor<1x4xf32>, tensor<1x4xi32>
+  }
   %0 = transformer.fused(%Q = %q : tensor<1x1x4x16xf32>, %K = %k : tensor<8x16x2x16xf32>, %P = %at : tensor<1xi32>, %T = %t : tensor<1x4xi32>) -> tensor<1x1x4x16xf32> kernel #transformer.kernel<"attention", tile = [1, 2, 1]> {
-    // expected-error @below {{'transformer.attention' op needs block table, positions and lengths to be arguments of the function, where they are checked before a call}}
+    // expected-error @below {{'transformer.attention' op needs block table, positions and lengths to be arguments of the function or globals, where they are checked before a call}}
     %1 = transformer.attention %Q, %K, %K at %P blocks %T : tensor<1x1x4x16xf32>, tensor<8x16x2x16xf32>, tensor<8x16x2x16xf32>, tensor<1xi32> blocks tensor<1x4xi32>
     transformer.yield %1 : tensor<1x1x4x16xf32>
   }

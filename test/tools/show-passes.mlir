@@ -12,6 +12,7 @@
 // CHECK-NEXT: --fuse-epilogue
 // CHECK-NEXT: --fuse-rope-kv
 // CHECK-NEXT: --fuse-rope-attention
+// CHECK-NEXT: --outline-constants
 // CHECK-NEXT: --outline-groups
 // CHECK-NEXT: --select-kernels
 // CHECK-NEXT: --tile

@@ -176,15 +176,26 @@ fn inputs_are_checked() {
     append(&mut executor, 4, [0, 3], [3, 0]).expect("only real rows count");
     assert_eq!(
         error(append(&mut executor, 2, [0, 2], [2, 2])),
-        "append: sequence 1 has 2 rows at position 2, but the cache holds 3"
+        "append: input 1 has 2 at element 1, but must be in 0..=1: the cache holds 3, and 2 rows follow"
     );
     assert_eq!(
         error(append(&mut executor, 2, [-1, 0], [2, 2])),
-        "append: sequence 0 has 2 rows at position -1, but the cache holds 3"
+        "append: input 1 has -1 at element 0, but must be in 0..=1: the cache holds 3, and 2 rows follow"
     );
     assert_eq!(
         error(append(&mut executor, 1, [i32::MAX, 0], [1, 1])),
-        format!("append: sequence 0 has 1 rows at position {}, but the cache holds 3", i32::MAX)
+        format!("append: input 1 has {} at element 0, but must be in 0..=2: the cache holds 3, and 1 rows follow", i32::MAX)
+    );
+    // As the reference, which refuses them before it computes: more rows than there are, and fewer than none.
+    for (lengths, at, length) in [([3, 2], 0, 3), ([2, -1], 1, -1)] {
+        assert_eq!(
+            error(append(&mut executor, 2, [0, 0], lengths)),
+            format!("append: input 2 has {length} at element {at}, but must be in 0..=2")
+        );
+    }
+    assert_eq!(
+        error(append(&mut executor, 4, [0, 0], [4, 4])),
+        "append: input 1 has 0 at element 0, but 4 rows follow, and the cache holds 3"
     );
 }
 
@@ -209,12 +220,12 @@ fn block_tables_are_checked() {
     };
     call(&[3, 7], &[2, -1, 0, 1], [3, 3]).expect("a page without tokens may be nowhere");
     for (positions, table, message) in [
-        ([4, 7], [2, -1, 0, 1], "input 4 has block -1 for page 1 of sequence 0, but must be in 0..3"),
-        ([3, 7], [2, -1, 3, 1], "input 4 has block 3 for page 0 of sequence 1, but must be in 0..3"),
-        ([3, 7], [2, -1, i32::MIN, 1], "input 4 has block -2147483648 for page 0 of sequence 1, but must be in 0..3"),
-        ([3, 8], [2, -1, 0, 1], "sequence 1 has 1 rows at position 8, but its pages hold 8"),
-        ([-1, 7], [2, -1, 0, 1], "sequence 0 has 1 rows at position -1, but its pages hold 8"),
-        ([i32::MAX, 7], [2, -1, 0, 1], "sequence 0 has 1 rows at position 2147483647, but its pages hold 8"),
+        ([4, 7], [2, -1, 0, 1], "input 4 has -1 at element 1, but for page 1 of sequence 0 must be in 0..3"),
+        ([3, 7], [2, -1, 3, 1], "input 4 has 3 at element 2, but for page 0 of sequence 1 must be in 0..3"),
+        ([3, 7], [2, -1, i32::MIN, 1], "input 4 has -2147483648 at element 2, but for page 0 of sequence 1 must be in 0..3"),
+        ([3, 8], [2, -1, 0, 1], "input 3 has 8 at element 1, but must be in 0..=7: its pages hold 8, and 1 rows follow"),
+        ([-1, 7], [2, -1, 0, 1], "input 3 has -1 at element 0, but must be in 0..=7: its pages hold 8, and 1 rows follow"),
+        ([i32::MAX, 7], [2, -1, 0, 1], "input 3 has 2147483647 at element 0, but must be in 0..=7: its pages hold 8, and 1 rows follow"),
     ] {
         assert_eq!(error(call(&positions, &table, [3, 3])), format!("paged: {message}"));
     }
