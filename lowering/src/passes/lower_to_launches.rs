@@ -335,12 +335,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             }
             // Constants of other types are copied into the groups that use them.
             "arith.constant" if users(result()?).is_empty() => {}
-            other => {
-                return Err(PassError::at(
-                    &op,
-                    format!("cannot be lowered to a launch; run --outline-groups first, or replace '{other}'"),
-                ));
-            }
+            other => return Err(PassError::at(&op, foreign(op, other))),
         }
         Ok(None)
     }
@@ -564,6 +559,26 @@ fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), Pass
         }
         _ => Ok(()),
     }
+}
+
+/// Why an op that no launch computes is there, and what may be instead.
+fn foreign<'c>(op: OperationRef<'c, '_>, name: &str) -> String {
+    let is_tensor = op.results().all(|r| RankedTensorType::try_from(r.r#type()).is_ok());
+    let fix = match name.split_once('.').unwrap_or(("", name)) {
+        ("transformer", _) => return "is in no 'transformer.fused'; run --outline-groups first".into(),
+        ("arith" | "math", rest) if is_tensor && rest != "constant" => {
+            return "is in no 'transformer.fused'; run --outline-groups first".into();
+        }
+        ("func", "call") => "inline the call, as --inline does",
+        ("scf" | "cf" | "affine", _) => "a compiled function is one block, without control flow",
+        ("arith" | "math", _) => "make it an op on tensors",
+        _ => "write it with those",
+    };
+    format!(
+        "is not among the ops that compile: those of 'transformer', element-wise ops of 'arith' and 'math' on float \
+         tensors, views by 'tensor.expand_shape', 'collapse_shape' and 'cast', sizes by 'tensor.dim' and 'arith' on \
+         indices, and loads and stores of 'ml_program' globals; {fix}"
+    )
 }
 
 /// The dimensions of a value inside a group, by the group's operands.
