@@ -24,8 +24,9 @@ fn main() {
         generate(&format!("-gen-{kind}-defs"), &format!("Transformer{file}.cpp.inc"));
     }
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").opt_level(1).debug(false).warnings(false);
-    // As LLVM itself is built.
+    // As LLVM itself is built: with assertions on, those that its headers have inline would end a program at what its
+    // libraries report.
+    build.cpp(true).std("c++17").opt_level(2).define("NDEBUG", None).debug(false).warnings(false);
     build.flag("-fno-rtti").flag("-fno-exceptions").flag("-w");
     build.include(&out).include("cpp").include(prefix.join("include"));
     for group in ["dialect", "linear", "norm", "attention", "block", "shim"] {

@@ -70,7 +70,7 @@ public:
                     memref::MemRefDialect, ml_program::MLProgramDialect, scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
   }
 
-  bool canScheduleOn(RegisteredOperationName) const override { return true; }
+  bool canScheduleOn(RegisteredOperationName name) const override { return !getOpName() || name.getStringRef() == *getOpName(); }
   void runOnOperation() override {
     if (!run(spec.row, this, wrap(getOperation()), wrap(&getContext())))
       signalPassFailure();
@@ -111,6 +111,43 @@ private:
   std::vector<std::function<std::string()>> values;
 };
 
+struct IsaOptions : PassPipelineOptions<IsaOptions> {
+  static constexpr StringLiteral place = "{isa}";
+  PassOptions::Option<std::string> isa{*this, "isa", llvm::cl::desc("Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon"), llvm::cl::init("host")};
+  std::string select() const { return "{isa=" + isa.getValue() + "}"; }
+};
+struct AdapterOptions : PassPipelineOptions<AdapterOptions> {
+  static constexpr StringLiteral place = "{adapter}";
+  PassOptions::Option<std::string> adapter{*this, "adapter", llvm::cl::desc("What a GPU has: f16, subgroups32, 256x16384, joined by +"), llvm::cl::init("")};
+  std::string select() const { return "{isa=gpu adapter=" + adapter.getValue() + "}"; }
+};
+
+template <typename Options> void registerPipeline(StringRef name, StringRef description, StringRef text) {
+  constexpr bool takesOptions = !std::is_same_v<Options, EmptyPipelineOptions>;
+  auto build = [name = name.str(), text = text.str()](OpPassManager &pm, StringRef options,
+                                                      function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
+    // Anywhere else its passes of modules and functions would find nothing to run on, and say nothing.
+    if (pm.getOpName() != ModuleOp::getOperationName())
+      return error("the pipeline '" + name + "' runs on builtin.module, not on " + pm.getOpAnchorName() + "; use it as --" + name +
+                   " on a module, or as --pass-pipeline='builtin.module(" + name + ")'");
+    std::string pipeline = text;
+    if constexpr (takesOptions) {
+      Options parsed;
+      if (failed(parsed.parseFromString(options)))
+        return error("bad options of the pipeline: " + options);
+      for (size_t at; (at = pipeline.find(Options::place)) != std::string::npos;)
+        pipeline.replace(at, Options::place.size(), parsed.select());
+    } else if (!options.empty()) {
+      return error("the pipeline takes no options");
+    }
+    return parsePassPipeline(pipeline, pm);
+  };
+  registerPassPipeline(name, description, build, [](function_ref<void(const mlir::detail::PassOptions &)> visit) {
+    if constexpr (takesOptions)
+      visit(Options());
+  });
+}
+
 void fillRegistry(DialectRegistry &registry) {
   registerAllDialects(registry);
   registerAllExtensions(registry);
@@ -130,33 +167,15 @@ void kforgeRegisterPass(const PassSpec *spec, RunFn run) {
   registerPass([row, run]() -> std::unique_ptr<Pass> { return std::make_unique<RustPass>(row, run); });
 }
 
-/// A named pipeline that stands for `text`, a comma-separated list in which `{isa}` becomes the pipeline's option.
+/// A named pipeline of a module that stands for `text`, a comma-separated list. `{isa}` or `{adapter}` in it become the
+/// options of `select-kernels`, and the pipeline takes that option.
 void kforgeRegisterPipeline(const char *name, const char *description, const char *text) {
-  struct Options : PassPipelineOptions<Options> {
-    PassOptions::Option<std::string> isa{*this, "isa", llvm::cl::desc("Instruction set: host, avx512, avx2, sse2 or neon"), llvm::cl::init("host")};
-    PassOptions::Option<std::string> adapter{*this, "adapter", llvm::cl::desc("What a GPU has: f16, subgroups32, 256x16384, joined by +"), llvm::cl::init("")};
-  };
-  std::string expansion = text;
-  registerPassPipeline(
-      name, description,
-      [expansion](OpPassManager &pm, StringRef options, function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
-        Options parsed;
-        bool forCpu = StringRef(expansion).contains("{isa}"), forGpu = StringRef(expansion).contains("{adapter}");
-        if (!options.empty() && !forCpu && !forGpu)
-          return error("the pipeline takes no options");
-        if (failed(parsed.parseFromString(options)) || (parsed.isa.hasValue() && !forCpu) || (parsed.adapter.hasValue() && !forGpu))
-          return error("bad options of the pipeline: " + options);
-        std::string pipeline = expansion;
-        for (size_t at; (at = pipeline.find("{isa}")) != std::string::npos;)
-          pipeline.replace(at, 5, "{isa=" + parsed.isa.getValue() + "}");
-        for (size_t at; (at = pipeline.find("{adapter}")) != std::string::npos;)
-          pipeline.replace(at, 9, "{isa=gpu adapter=" + parsed.adapter.getValue() + "}");
-        return parsePassPipeline(pipeline, pm);
-      },
-      [expansion](function_ref<void(const mlir::detail::PassOptions &)> visit) {
-        if (StringRef(expansion).contains("{isa}") || StringRef(expansion).contains("{adapter}"))
-          visit(Options());
-      });
+  if (StringRef(text).contains(IsaOptions::place))
+    registerPipeline<IsaOptions>(name, description, text);
+  else if (StringRef(text).contains(AdapterOptions::place))
+    registerPipeline<AdapterOptions>(name, description, text);
+  else
+    registerPipeline<EmptyPipelineOptions>(name, description, text);
 }
 
 void kforgeRegisterUpstreamPasses() { registerAllPasses(); }
@@ -169,6 +188,9 @@ void kforgePassOption(void *pass, size_t index, void (*take)(MlirStringRef, void
 int kforgeOptMain(int argc, char **argv) {
   DialectRegistry registry;
   fillRegistry(registry);
+  // For `--help`; the program answers it before it comes here.
+  llvm::cl::opt<std::string> showPasses("show-passes", llvm::cl::ValueOptional, llvm::cl::value_desc("markdown"),
+                                        llvm::cl::desc("List the passes of KernelForge and exit; markdown adds options and statistics"));
   return asMainReturnCode(MlirOptMain(argc, argv, "KernelForge optimizer driver\n", registry));
 }
 int kforgeLspMain(int argc, char **argv) {

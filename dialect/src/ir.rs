@@ -55,6 +55,11 @@ pub fn key<'c>(value: impl ValueLike<'c>) -> usize {
     value.to_raw().ptr as usize
 }
 
+/// What tells an op from every other, to key maps by.
+pub fn identity(op: OperationRef<'_, '_>) -> usize {
+    op.to_raw().ptr as usize
+}
+
 /// The axes of each group of a reshape, from its `reassociation`.
 pub fn reassociation<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> Option<Vec<Vec<usize>>> {
     let groups = ArrayAttribute::try_from(op.attribute("reassociation").ok()?).ok()?;
@@ -86,10 +91,49 @@ pub fn users<'c, 'a>(value: Value<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
     users
 }
 
+/// Whether a value has one use.
+pub fn has_one_use(value: Value<'_, '_>) -> bool {
+    // SAFETY: uses are read of a value that is alive.
+    unsafe {
+        let first = sys::mlirValueGetFirstUse(value.to_raw());
+        !sys::mlirOpOperandIsNull(first) && sys::mlirOpOperandIsNull(sys::mlirOpOperandGetNextUse(first))
+    }
+}
+
+/// Whether `op` is the only op that uses a value, perhaps more than once. Looks at no more uses than an op has operands:
+/// a value may have as many users as the function has ops.
+pub fn is_used_by_only<'c, 'a>(value: Value<'c, 'a>, op: OperationRef<'c, 'a>) -> bool {
+    // SAFETY: the use list is not changed while it is walked.
+    unsafe {
+        let mut next = sys::mlirValueGetFirstUse(value.to_raw());
+        while !sys::mlirOpOperandIsNull(next) {
+            if OperationRef::from_raw(sys::mlirOpOperandGetOwner(next)) != op {
+                return false;
+            }
+            next = sys::mlirOpOperandGetNextUse(next);
+        }
+    }
+    true
+}
+
 /// Makes every use of `from` a use of `to`.
 pub fn replace_uses<'c, 'a>(from: Value<'c, 'a>, to: Value<'c, 'a>) {
     // SAFETY: both values are alive and, as the caller sees to, of one type.
     unsafe { sys::mlirValueReplaceAllUsesOfWith(from.to_raw(), to.to_raw()) }
+}
+
+/// Deletes ops that may use each other, as those of a graph region do in any order. What stays must use none of them.
+pub fn erase_all<'c: 'a, 'a>(ops: impl IntoIterator<Item = OperationRef<'c, 'a>>) {
+    let block = melior::ir::Block::new(&[]);
+    for op in ops {
+        // SAFETY: the op leaves its block, if it is in one, for a block that then owns it.
+        unsafe {
+            sys::mlirOperationRemoveFromParent(op.to_raw());
+            sys::mlirBlockAppendOwnedOperation(block.to_raw(), op.to_raw());
+        }
+    }
+    // A block drops the operands of all its ops before it deletes the first.
+    drop(block);
 }
 
 /// Deletes an op that has no uses left.
@@ -237,6 +281,16 @@ pub fn parse_attribute<'c>(context: &'c Context, source: &str) -> Attribute<'c> 
 /// An unknown location.
 pub fn unknown(context: &Context) -> Location<'_> {
     Location::unknown(context)
+}
+
+/// The location of an op that does what ops at several places did; diagnostics show the first.
+pub fn fused_location<'c>(context: &'c Context, locations: &[Location<'c>]) -> Location<'c> {
+    let raw: Vec<_> = locations.iter().map(|location| location.to_raw()).collect();
+    let no_metadata = sys::MlirAttribute { ptr: std::ptr::null() };
+    // SAFETY: the locations are of the context, and the call copies them; metadata may be null.
+    unsafe {
+        Location::from_raw(sys::mlirLocationFusedGet(context.to_raw(), raw.len() as isize, raw.as_ptr(), no_metadata))
+    }
 }
 
 /// The op whose block a block argument belongs to, and the argument's number.

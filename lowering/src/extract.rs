@@ -40,9 +40,11 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
         let adapter: Adapter = adapter.parse().map_err(|message: String| PassError::at(&module, message))?;
         program.binding_bytes = Some(adapter.binding_bytes);
     }
+    let globals = program.globals.iter().enumerate().map(|(i, global)| (global.name.clone(), i)).collect();
+    let mut numbers = Numbers { globals, kernels: HashMap::new() };
     for op in &all {
         if op_name(op) == "func.func" && !is_kernel(*op) {
-            let function = Extract::new(&mut program, is_gpu).function(*op)?;
+            let function = Extract::new(&mut program, &mut numbers, is_gpu).function(*op)?;
             program.functions.push(function);
         }
     }
@@ -100,8 +102,15 @@ pub(crate) fn tensor_type(ty: Type<'_>, dims: Vec<Expr>) -> Option<TensorType> {
     Some(TensorType { dims, element })
 }
 
+/// The numbers of globals and kernels in the program, by name.
+struct Numbers {
+    globals: HashMap<String, usize>,
+    kernels: HashMap<String, usize>,
+}
+
 struct Extract<'p, 'c, 'a> {
     program: &'p mut Program,
+    numbers: &'p mut Numbers,
     symbols: Vec<Symbol>,
     buffers: HashMap<usize, Buffer>,
     sizes: HashMap<usize, Expr>,
@@ -110,9 +119,10 @@ struct Extract<'p, 'c, 'a> {
 }
 
 impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
-    fn new(program: &'p mut Program, is_gpu: bool) -> Self {
+    fn new(program: &'p mut Program, numbers: &'p mut Numbers, is_gpu: bool) -> Self {
         Self {
             program,
+            numbers,
             is_gpu,
             symbols: vec![],
             buffers: HashMap::new(),
@@ -164,6 +174,10 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let all = ops(block);
         let returned: Vec<Value> =
             all.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).collect();
+        let mut outputs_of: HashMap<usize, usize> = HashMap::new();
+        for (i, value) in returned.iter().enumerate() {
+            outputs_of.entry(key(*value)).or_insert(i);
+        }
         let (mut locals, mut launches, mut checks): (Vec<Local>, Vec<Launch>, Vec<Check>) = (vec![], vec![], vec![]);
         let mut types: HashMap<usize, TensorType> = HashMap::new();
         // Dynamic dimensions of each class of intermediates, and which class each intermediate is of.
@@ -196,7 +210,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                 }
                 ("ml_program.global_load" | "ml_program.global_load_const", Some(result)) => {
                     let name = op.attribute("global").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
-                    let index = name.and_then(|n| self.program.globals.iter().position(|g| g.name == n.value()));
+                    let index = name.and_then(|n| self.numbers.globals.get(n.value()).copied());
                     let index = index.ok_or_else(|| PassError::at(op, "loads a global that is not there"))?;
                     self.buffers.insert(key(result), Buffer::Global(index));
                 }
@@ -216,8 +230,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     }
                     let ty = tensor_type(result.r#type(), extents)
                         .ok_or_else(|| PassError::at(op, "has an unknown element type"))?;
-                    if let Some(i) = returned.iter().position(|r| *r == result) {
-                        self.buffers.insert(key(result), Buffer::Output(i));
+                    if let Some(i) = outputs_of.get(&key(result)) {
+                        self.buffers.insert(key(result), Buffer::Output(*i));
                     } else if let Some((class, local)) = local(*op, result.r#type(), &unit) {
                         let known =
                             units.get_mut(class).ok_or_else(|| PassError::at(op, "is of no class in the arena"))?;
@@ -338,11 +352,12 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         };
         // An object has entries around its kernels, a shader is the kernel itself.
         let symbol = if self.is_gpu { name } else { entry_name(&name) };
-        let kernel = match self.program.kernels.iter().position(|k| k.name == symbol) {
+        let kernel = match self.numbers.kernels.get(&symbol).copied() {
             Some(kernel) => kernel,
             None => {
                 let params = access(&op);
                 let summary = string_attribute(&op, "summary").unwrap_or_default();
+                self.numbers.kernels.insert(symbol.clone(), self.program.kernels.len());
                 let family = string_attribute(&op, "family").map(|family| family.parse()).transpose();
                 let family: Option<Family> = family.map_err(|message: String| PassError::at(&op, message))?;
                 let role = if op.has_attribute("companion") { Role::Companion } else { Role::Main };
@@ -453,22 +468,50 @@ fn argument_layout(function: OperationRef<'_, '_>, index: usize) -> Option<Strin
 
 /// Sets a barrier where a launch conflicts with one since the last barrier.
 fn barriers(function: &mut Function, kernels: &[Kernel]) {
-    let mut touched: Vec<(Buffer, Access)> = vec![];
-    let locals: Vec<(usize, usize)> = function.locals.iter().map(|l| (l.first, l.last)).collect();
-    // Buffers of the arena may share bytes when one's life ends before the other's begins.
-    let may_alias = |a: Buffer, b: Buffer| match (a, b) {
-        (Buffer::Local(a), Buffer::Local(b)) => a == b || locals[a].1 < locals[b].0 || locals[b].1 < locals[a].0,
-        (a, b) => a == b,
-    };
+    let mut touched = Touched::default();
     for launch in &mut function.launches {
-        let now: Vec<(Buffer, Access)> =
-            launch.buffers.iter().copied().zip(kernels[launch.kernel].params.iter().copied()).collect();
-        let conflict =
-            now.iter().any(|(b, a)| touched.iter().any(|(tb, ta)| may_alias(*b, *tb) && (a.writes() || ta.writes())));
-        if conflict {
+        let now = || launch.buffers.iter().copied().zip(kernels[launch.kernel].params.iter().copied());
+        if now().any(|(buffer, access)| touched.conflicts(buffer, access, &function.locals)) {
             launch.barrier = true;
-            touched.clear();
+            touched = Touched::default();
         }
-        touched.extend(now);
+        now().for_each(|(buffer, access)| touched.add(buffer, access, &function.locals));
+    }
+}
+
+/// The buffers touched since the last barrier.
+#[derive(Default)]
+struct Touched {
+    /// Whether each was written.
+    buffers: HashMap<Buffer, bool>,
+    /// Of the locals touched, and of those written: where the first ends and where the last begins. One that ended before
+    /// another begins may have the same bytes of the arena.
+    locals: Option<(usize, usize)>,
+    written: Option<(usize, usize)>,
+}
+
+impl Touched {
+    fn conflicts(&self, buffer: Buffer, access: Access, locals: &[Local]) -> bool {
+        if self.buffers.get(&buffer).is_some_and(|written| *written || access.writes()) {
+            return true;
+        }
+        let others = if access.writes() { self.locals } else { self.written };
+        match (buffer, others) {
+            (Buffer::Local(i), Some((end, begin))) => end < locals[i].first || locals[i].last < begin,
+            _ => false,
+        }
+    }
+
+    fn add(&mut self, buffer: Buffer, access: Access, locals: &[Local]) {
+        *self.buffers.entry(buffer).or_default() |= access.writes();
+        let Buffer::Local(i) = buffer else { return };
+        let join = |span: Option<(usize, usize)>| {
+            let (end, begin) = span.unwrap_or((usize::MAX, 0));
+            Some((end.min(locals[i].last), begin.max(locals[i].first)))
+        };
+        self.locals = join(self.locals);
+        if access.writes() {
+            self.written = join(self.written);
+        }
     }
 }

@@ -114,6 +114,9 @@ pub fn quant(ty: Type<'_>) -> Option<(kforge_quant::BlockFormat, usize, usize)> 
     kforge_dialect::QuantType::from_type(ty).map(|q| (q.format, q.rows, q.columns))
 }
 
+/// Most ops of a group: generators follow values through it by recursion.
+const MOST_OPS: usize = 4096;
+
 impl<'c, 'a> Group<'c, 'a> {
     /// Takes a `transformer.fused` apart; `kernel` and `tile` are its selected kernel.
     pub fn new(op: OperationRef<'c, 'a>, kernel: String, tile: Vec<usize>) -> Result<'c, 'a, Self> {
@@ -123,6 +126,9 @@ impl<'c, 'a> Group<'c, 'a> {
             (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(Into::into).collect();
         let mut body = ops(block);
         let terminator = body.pop().ok_or_else(|| fail("the fused region has no yield"))?;
+        if body.len() > MOST_OPS {
+            return Err(fail(&format!("the fused region has {} ops, over {MOST_OPS}; split it", body.len())));
+        }
         let yields = terminator.operands();
         let mut index = HashMap::new();
         for (i, argument) in arguments.iter().enumerate() {

@@ -8,7 +8,7 @@ use crate::{
     extract,
     passes::kernel_entries::{entry_name, is_kernel},
 };
-use kforge_dialect::ir::{body, erase, ops, string_attribute};
+use kforge_dialect::ir::{body, erase_all, ops, string_attribute};
 use melior::{Context, ir::Module};
 
 /// What to show of a kernel.
@@ -64,11 +64,7 @@ pub fn kernel(
         Level::LlvmIr => Output::LlvmIr,
         Level::Assembly => Output::Assembly,
     };
-    for op in &all {
-        if op != wanted {
-            erase(*op);
-        }
-    }
+    erase_all(all.iter().copied().filter(|op| op != wanted));
     emit(&context, &mut module, target, output)
 }
 

@@ -2,8 +2,8 @@
 // RUN: kforge-opt %s --outline-groups --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: outline-groups
-// STATS-NEXT: (S) 10 outlined
-// STATS-NEXT: (S) 14 ops
+// STATS-NEXT: (S) 12 outlined
+// STATS-NEXT: (S) 18 ops
 
 // CHECK-LABEL: @group
 // CHECK-SAME: (%[[X:.*]]: tensor<1x64xf32>, %[[G:.*]]: tensor<64xf32>, %[[W:.*]]: tensor<128x64xf32>)
@@ -65,6 +65,25 @@ func.func @between(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xf32> {
   %1 = math.exp %y : tensor<4xf32>
   %2 = arith.addf %0, %1 {transformer.group = 3 : i64} : tensor<4xf32>
   return %2 : tensor<4xf32>
+}
+
+// So is what that needs, and a group of which one op is needed: all of it.
+// CHECK-LABEL: @needs
+// CHECK: %[[V:.*]] = tensor.collapse_shape %arg1
+// CHECK: %[[E:.*]]:2 = transformer.fused({{.*}} = %[[V]] : tensor<4xf32>)
+// CHECK-NEXT: math.exp
+// CHECK-NEXT: transformer.softmax
+// CHECK: %[[W:.*]] = transformer.fused({{.*}} = %[[E]]#0 : tensor<4xf32>)
+// CHECK-NEXT: transformer.silu
+// CHECK-NEXT: arith.addf
+// CHECK: return %[[W]], %[[E]]#1
+func.func @needs(%x: tensor<4xf32>, %y: tensor<2x2xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  %0 = transformer.silu %x {transformer.group = 3 : i64} : tensor<4xf32>
+  %v = tensor.collapse_shape %y [[0, 1]] : tensor<2x2xf32> into tensor<4xf32>
+  %1 = math.exp %v {transformer.group = 4 : i64} : tensor<4xf32>
+  %2 = arith.addf %0, %1 {transformer.group = 3 : i64} : tensor<4xf32>
+  %3 = transformer.softmax %1 {transformer.group = 4 : i64} : tensor<4xf32>
+  return %2, %3 : tensor<4xf32>, tensor<4xf32>
 }
 
 // What is outlined already stays as it is.

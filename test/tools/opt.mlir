@@ -25,7 +25,7 @@
 // DUMP: select-kernels{{.*}}isa=neon mode=off
 // DUMP: lower-to-launches
 
-// ERROR: error: 'transformer.rms_norm' op cannot be lowered to a launch; run --outline-groups first, or replace 'transformer.rms_norm'
+// ERROR: error: 'transformer.rms_norm' op is in no 'transformer.fused'; run --outline-groups first
 // REPRODUCER: pipeline: "builtin.module(lower-to-launches)"
 
 func.func @f(%x: tensor<9x64xf32>, %g: tensor<64xf32>, %w: tensor<64x64xf32>) -> tensor<9x64xf32> {

@@ -32,12 +32,15 @@
 // HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2, neon or gpu
 // HELP-NEXT: --mode={{.*}}What is asked of the tuner: off, cached-only, tune or incremental
 // HELP-NEXT: --threads=
+// A pipeline shows the options that it takes.
 // HELP: --kforge-cpu
-// HELP: --isa=
+// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon
 // HELP-NEXT: --kforge-fuse
 // HELP-NEXT: --kforge-gpu
 // HELP-NEXT: --adapter=
-// HELP: --kforge-llvm
+// HELP-NEXT: --kforge-llvm
+// HELP-NEXT: --{{[^a]}}
+// HELP: --show-passes{{.*}}List the passes of KernelForge and exit
 
 // MARKDOWN: | `fuse-norm` | `func.func` | {{.*}} | `max-rows` (8): {{.*}} | `fused`: norms grouped |
 // MARKDOWN: | `kforge-cpu` | `isa` (host) |

@@ -5,11 +5,11 @@
 //! %z = arith.addf %y, %residual {transformer.group = 0 : i64}
 //! ```
 //! The op is then applied to the accumulators before they are stored. Fires where no other op uses the linear's result
-//! and every other operand is computed before the linear; repeats along the chain.
+//! and every other operand is computed before the linear; repeats along the chain, up to 64 ops.
 
-use crate::fusion::{group, join};
+use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, defining_op, op_name, ops, users},
+    ir::{body, defining_op, is_used_by_only, op_name, ops},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{
@@ -40,14 +40,18 @@ const EPILOGUES: &[&str] = &[
     "transformer.swiglu",
 ];
 
+/// Most ops of a group: each is code in the innermost loop for every accumulator.
+const MOST: usize = 64;
+
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
+    let mut groups = Groups::of(pass.context, block);
     for op in ops(block) {
         if !EPILOGUES.contains(&op_name(&op).as_str()) || group(&op).is_some() {
             continue;
         }
-        if let Some(producer) = producer(op) {
-            join(pass.context, block, &[producer, op]);
+        if let Some(producer) = producer(&groups, op) {
+            groups.join(&[producer, op]);
             pass.count("fused", 1);
         }
     }
@@ -55,28 +59,22 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 }
 
 /// The group's op that only `op` uses, if all that `op` needs besides is computed before that group begins.
-fn producer<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+fn producer<'c, 'a>(groups: &Groups<'c, 'a>, op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
     let operands: Vec<Value> = op.operands().collect();
     operands.iter().find_map(|value| {
         let producer = defining_op(*value)?;
         let name = op_name(&producer);
         let is_root = matches!(name.as_str(), "transformer.linear" | "transformer.matmul");
         let is_chained = EPILOGUES.contains(&name.as_str()) && group(&producer).is_some();
-        if !(is_root || is_chained) || users(*value).iter().any(|user| *user != op) {
+        let is_full = group(&producer).is_some_and(|number| groups.members(number).len() >= MOST);
+        if !(is_root || is_chained) || is_full || !is_used_by_only(*value, op) {
             return None;
         }
-        let first = first_member(producer);
+        let first = groups.first(producer);
         let ready = operands.iter().filter(|o| *o != value).all(|o| match defining_op(*o) {
             None => true,
             Some(def) => def.block() == first.block() && def.is_before_in_block(first) && o.r#type() == value.r#type(),
         });
         ready.then_some(producer)
     })
-}
-
-fn first_member<'c, 'a>(op: OperationRef<'c, 'a>) -> OperationRef<'c, 'a> {
-    match (group(&op), op.block()) {
-        (Some(number), Some(block)) => crate::fusion::members(block, number).first().copied().unwrap_or(op),
-        _ => op,
-    }
 }

@@ -8,13 +8,12 @@
 //! Both products stay in registers until the activation has combined them. Fires where each linear's only use is the
 //! combination (`swiglu`, or an activation and `arith.mulf`); not where a projection is used elsewhere too.
 
-use super::fuse_qkv::{gate, siblings};
-use crate::fusion::{group, join};
+use super::fuse_qkv::{gate, linears};
+use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, op_name, ops},
+    ir::body,
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use melior::ir::operation::OperationLike;
 
 pub static INFO: PassInfo = PassInfo {
     name: "fuse-gate-up",
@@ -27,15 +26,14 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
-    for op in ops(block) {
-        if op_name(&op) != "transformer.linear" || group(&op).is_some() {
+    let mut groups = Groups::of(pass.context, block);
+    for mut joined in linears(block) {
+        if joined.iter().all(|op| group(op).is_some()) {
             continue;
         }
-        let pair = siblings(block, op.operand(0).expect("linear has an input"));
-        let Some(combination) = gate(&pair) else { continue };
-        let mut joined = pair;
+        let Some(combination) = gate(&joined).filter(|ops| ops.iter().all(|op| groups.holds(*op))) else { continue };
         joined.extend(combination);
-        join(pass.context, block, &joined);
+        groups.join(&joined);
         pass.count("groups", 1);
     }
     Ok(())

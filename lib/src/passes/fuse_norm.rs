@@ -9,7 +9,7 @@
 //! the rows are static and at most `max-rows`, and every use of the norm is the input of a linear of one group; and,
 //! whatever the rows, where the one use is a `quantize`, which reads whole rows as the norm does.
 
-use crate::fusion::{group, join};
+use crate::fusion::{Groups, group};
 use kforge_dialect::{
     ir::{body, dims, op_name, ops, users},
     pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
@@ -31,6 +31,7 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
+    let mut groups = Groups::of(pass.context, block);
     let most = usize::try_from(pass.integer("max-rows")).unwrap_or(0);
     for op in ops(block) {
         if !matches!(op_name(&op).as_str(), "transformer.rms_norm" | "transformer.layer_norm") || group(&op).is_some() {
@@ -40,8 +41,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let readers = users(norm);
         if let [reader] = readers[..]
             && op_name(&reader) == "transformer.quantize"
+            && groups.holds(reader)
         {
-            join(pass.context, block, &[op, reader]);
+            groups.join(&[op, reader]);
             pass.count("fused", 1);
             continue;
         }
@@ -50,19 +52,18 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         if rows.is_none_or(|rows| rows > most) {
             continue;
         }
-        let users = users(norm);
         let reads = |user: &melior::ir::operation::OperationRef| {
             op_name(user) == "transformer.linear"
+                && groups.holds(*user)
                 && user.operand(0).is_ok_and(|v| v == norm)
                 && user.operand(1).is_ok_and(|v| v != norm)
         };
-        let together = users.len() == 1 || users.iter().all(|u| group(u).is_some() && group(u) == group(&users[0]));
-        if users.is_empty() || !users.iter().all(reads) || !together {
+        let Some(first) = readers.first().copied() else { continue };
+        let together = readers.len() == 1 || readers.iter().all(|r| group(r).is_some() && group(r) == group(&first));
+        if !readers.iter().all(reads) || !together {
             continue;
         }
-        let mut joined = vec![users[0]];
-        joined.push(op);
-        join(pass.context, block, &joined);
+        groups.join(&[first, op]);
         pass.count("fused", 1);
     }
     Ok(())

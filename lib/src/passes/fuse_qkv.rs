@@ -9,15 +9,16 @@
 //! input whose results are not multiplied with each other (that is `fuse-gate-up`'s business), and not where one of
 //! them depends on another.
 
-use crate::fusion::{group, join};
+use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, op_name, ops, users},
+    ir::{body, key, op_name, operand, ops, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{
-    Value,
+    BlockRef,
     operation::{OperationLike, OperationRef},
 };
+use std::collections::HashMap;
 
 pub static INFO: PassInfo = PassInfo {
     name: "fuse-qkv",
@@ -30,36 +31,30 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
-    let mut seen: Vec<Value> = vec![];
-    for op in ops(block) {
-        if op_name(&op) != "transformer.linear" || group(&op).is_some() {
-            continue;
-        }
-        let input = op.operand(0).expect("linear has an input");
-        if seen.contains(&input) {
-            continue;
-        }
-        seen.push(input);
-        let siblings = siblings(block, input);
-        if siblings.len() > 1 && !meet(&siblings) {
-            join(pass.context, block, &siblings);
+    let mut groups = Groups::of(pass.context, block);
+    for siblings in linears(block) {
+        let is_new = siblings.iter().any(|op| group(op).is_none());
+        if siblings.len() > 1 && is_new && gate(&siblings).is_none() {
+            groups.join(&siblings);
             pass.count("groups", 1);
         }
     }
     Ok(())
 }
 
-/// Linear ops of the block that read `input` as activations, in program order.
-pub fn siblings<'c, 'a>(block: melior::ir::BlockRef<'c, 'a>, input: Value<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
-    ops(block)
-        .into_iter()
-        .filter(|op| op_name(op) == "transformer.linear" && op.operand(0).is_ok_and(|v| v == input))
-        .collect()
-}
-
-/// Whether the results of all `linears` have one common user that combines them element by element.
-pub fn meet(linears: &[OperationRef<'_, '_>]) -> bool {
-    gate(linears).is_some()
+/// The linear ops of a block by the activations that they read, both in program order.
+pub fn linears<'c, 'a>(block: BlockRef<'c, 'a>) -> Vec<Vec<OperationRef<'c, 'a>>> {
+    let mut by_input: Vec<Vec<OperationRef>> = vec![];
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.linear") {
+        let Some(input) = operand(&op, 0) else { continue };
+        let place = *places.entry(key(input)).or_insert(by_input.len());
+        if place == by_input.len() {
+            by_input.push(vec![]);
+        }
+        by_input[place].push(op);
+    }
+    by_input
 }
 
 /// The op that combines the linears: `swiglu`, or `mulf` with an activation on one side.

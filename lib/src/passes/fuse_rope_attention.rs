@@ -12,12 +12,12 @@
 //! the attention. Does not with a block table, by which a sequence may read what another one writes, and where rows are
 //! rounded to 8 bits.
 
-use crate::fusion::{group, join, members};
+use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, defining_op, dims, op_name, operand, ops, optional_operand, users},
+    ir::{body, defining_op, dims, has_one_use, op_name, operand, ops, optional_operand},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use melior::ir::{BlockRef, Value, ValueLike, operation::OperationRef};
+use melior::ir::{Value, ValueLike, operation::OperationRef};
 
 pub static INFO: PassInfo = PassInfo {
     name: "fuse-rope-attention",
@@ -30,9 +30,10 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
+    let mut groups = Groups::of(pass.context, block);
     for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.attention") {
-        if let Some(joined) = before(op).filter(|joined| is_whole(block, joined)) {
-            join(pass.context, block, &joined);
+        if let Some(joined) = before(op).filter(|joined| is_whole(&groups, joined)) {
+            groups.join(&joined);
             pass.count("fused", 1);
         }
     }
@@ -68,11 +69,11 @@ fn before<'c, 'a>(attention: OperationRef<'c, 'a>) -> Option<Vec<OperationRef<'c
 
 /// The rotation that makes `rows`, if they have no other use.
 fn rotation<'c, 'a>(rows: Value<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
-    defining_op(rows).filter(|def| op_name(def) == "transformer.rope" && users(rows).len() == 1)
+    defining_op(rows).filter(|def| op_name(def) == "transformer.rope" && has_one_use(rows))
 }
 
 /// Whether the groups of `joined` hold nothing else.
-fn is_whole(block: BlockRef<'_, '_>, joined: &[OperationRef<'_, '_>]) -> bool {
-    let mut groups = joined.iter().filter_map(group);
-    groups.all(|number| members(block, number).iter().all(|op| joined.contains(op)))
+fn is_whole<'c, 'a>(groups: &Groups<'c, 'a>, joined: &[OperationRef<'c, 'a>]) -> bool {
+    let mut numbers = joined.iter().filter_map(group);
+    numbers.all(|number| groups.members(number).iter().all(|op| joined.contains(op)))
 }

@@ -9,9 +9,9 @@
 //! A rotated key goes from registers into its cache, and so does one that a `transformer.quantize` rounds on the way. Fires
 //! for the `rope` and `kv_update` ops that one attention reads, when what is rotated or rounded has no other use.
 
-use crate::fusion::{group, join};
+use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, defining_op, op_name, ops, users},
+    ir::{body, defining_op, has_one_use, op_name, ops},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::operation::{OperationLike, OperationRef};
@@ -27,6 +27,7 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
+    let mut groups = Groups::of(pass.context, block);
     for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.attention") {
         let mut joined: Vec<OperationRef> = vec![];
         for operand in op.operands().take(3) {
@@ -48,7 +49,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             joined.push(def);
         }
         if joined.len() > 1 {
-            join(pass.context, block, &joined);
+            groups.join(&joined);
             pass.count("groups", 1);
         }
     }
@@ -58,5 +59,5 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 /// The op called `name` that makes operand `index` of `user`, if nothing else uses it.
 fn only_used<'c, 'a>(user: OperationRef<'c, 'a>, index: usize, name: &str) -> Option<OperationRef<'c, 'a>> {
     let operand = user.operand(index).ok()?;
-    defining_op(operand).filter(|def| op_name(def) == name && users(operand).len() == 1)
+    defining_op(operand).filter(|def| op_name(def) == name && has_one_use(operand))
 }

@@ -12,14 +12,18 @@
 //!   transformer.yield %1
 //! }
 //! ```
-//! The region stands where the group's first op stood; what it needs from between is moved up. A group whose ops need
-//! each other through an op outside cannot be one kernel: that is an error at that op. Constants are copied inside.
+//! The region stands where the group's first op stood, at the locations of all its ops; what it needs from between is moved
+//! up. A group whose ops need each other through an op outside cannot be one kernel: that is an error at its first op.
+//! Constants are copied inside.
 //! Views, constants, sizes and global accesses are no kernels and stay. A `transformer.quantize` that only a cache update
 //! reads is outlined with it, fused or not: the kernel that finds the integers is the one that can keep them.
 
-use crate::fusion::{GROUP, group, join, members};
+use crate::fusion::{GROUP, Groups, group};
 use kforge_dialect::{
-    ir::{body, defining_op, erase, key, move_before, op_name, ops, remove_attribute, replace_uses, users},
+    ir::{
+        body, defining_op, erase_all, fused_location, identity, key, move_before, op_name, operand, ops,
+        remove_attribute, replace_uses, set_operand, users,
+    },
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{
@@ -27,7 +31,7 @@ use melior::ir::{
     operation::{OperationBuilder, OperationLike, OperationRef},
     r#type::RankedTensorType,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub static INFO: PassInfo = PassInfo {
     name: "outline-groups",
@@ -43,32 +47,25 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
+    let mut groups = Groups::of(pass.context, block);
     for op in ops(block) {
         if group(&op).is_none() && is_computation(op) {
-            let joined: Vec<OperationRef> = std::iter::once(op).chain(rounded_update(op)).collect();
-            join(pass.context, block, &joined);
+            let update = rounded_update(op).filter(|update| groups.holds(*update));
+            let joined: Vec<OperationRef> = std::iter::once(op).chain(update).collect();
+            groups.join(&joined);
+        } else if group(&op).is_some() && !is_computation(op) {
+            return Err(PassError::at(&op, format!("cannot be part of a kernel; remove its '{GROUP}'")));
         }
     }
-    let mut numbers: Vec<i64> = vec![];
-    for number in ops(block).iter().filter_map(group) {
-        if !numbers.contains(&number) {
-            numbers.push(number);
-        }
-    }
-    for number in numbers {
-        let group = members(block, number);
-        pass.count("ops", group.len());
-        outline(block, &group)?;
-        pass.count("outlined", 1);
-    }
-    Ok(())
+    let mut outline = Outline::new(pass, block, groups.into_members().into_values().collect());
+    outline.run()
 }
 
 /// The cache update that alone reads what a `quantize` makes.
 fn rounded_update<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
     let rows = op.results().next().filter(|_| op_name(&op) == "transformer.quantize")?.into();
     let [update] = users(rows)[..] else { return None };
-    let is_update = op_name(&update) == "transformer.kv_update" && update.operand(1).is_ok_and(|v| v == rows);
+    let is_update = op_name(&update) == "transformer.kv_update" && operand(&update, 1) == Some(rows);
     is_update.then_some(update)
 }
 
@@ -84,92 +81,221 @@ fn is_computation(op: OperationRef<'_, '_>) -> bool {
     }
 }
 
-fn outline<'c>(block: BlockRef<'c, '_>, group: &[OperationRef<'c, '_>]) -> Result<(), PassError<'c>> {
-    let inside = |value: Value| defining_op(value).is_some_and(|def| group.contains(&def));
-    let anchor = group[0];
-    let (mut inputs, mut constants): (Vec<Value>, Vec<OperationRef>) = (vec![], vec![]);
-    for value in group.iter().flat_map(|op| op.operands()).filter(|v| !inside(*v)) {
-        match defining_op(value).filter(|def| op_name(def) == "arith.constant") {
-            Some(constant) if !constants.contains(&constant) => constants.push(constant),
-            None if !inputs.contains(&value) => inputs.push(value),
-            _ => {}
-        }
-    }
-    for input in &inputs {
-        hoist(*input, anchor, group)?;
-    }
-    let outputs: Vec<Value> = group
-        .iter()
-        .flat_map(|op| op.results())
-        .map(Value::from)
-        .filter(|v| users(*v).iter().any(|u| !group.contains(u)))
-        .collect();
-
-    let types: Vec<Type> = inputs.iter().map(|v| v.r#type()).collect();
-    let located: Vec<_> = types.iter().map(|t| (*t, anchor.location())).collect();
-    let region = Region::new();
-    let inner = region.append_block(Block::new(&located));
-    let mut mapping: HashMap<usize, Value> = HashMap::new();
-    for (i, input) in inputs.iter().enumerate() {
-        mapping.insert(key(*input), inner.argument(i).expect("an argument for each input").into());
-    }
-    for op in constants.iter().chain(group) {
-        let operands: Vec<Value> = op.operands().map(|v| mapping[&key(v)]).collect();
-        let copy = inner.append_operation((**op).clone());
-        remove_attribute(copy, GROUP);
-        for (i, operand) in operands.into_iter().enumerate() {
-            kforge_dialect::ir::set_operand(copy, i, operand);
-        }
-        for (old, new) in op.results().zip(copy.results()) {
-            mapping.insert(key(old), new.into());
-        }
-    }
-    let yields: Vec<Value> = outputs.iter().map(|v| mapping[&key(*v)]).collect();
-    let terminator = OperationBuilder::new("transformer.yield", anchor.location()).add_operands(&yields).build();
-    inner.append_operation(terminator.expect("a yield always builds"));
-    let results: Vec<Type> = outputs.iter().map(|v| v.r#type()).collect();
-    let fused = OperationBuilder::new("transformer.fused", anchor.location())
-        .add_operands(&inputs)
-        .add_results(&results)
-        .add_regions([region])
-        .build()
-        .expect("a fused op with given result types always builds");
-    let fused = block.insert_operation_before(anchor, fused);
-    for (old, new) in outputs.iter().zip(fused.results()) {
-        replace_uses(*old, new.into());
-    }
-    group.iter().rev().for_each(|op| erase(*op));
-    Ok(())
+/// What is placed as one: an op that stays as it is, or a group.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Unit {
+    /// By its position in the block.
+    Op(usize),
+    /// By its number in [`Outline::groups`].
+    Group(usize),
 }
 
-/// Moves what defines `value`, and what that needs, before `anchor`.
-fn hoist<'c, 'a>(
-    value: Value<'c, 'a>,
-    anchor: OperationRef<'c, 'a>,
-    group: &[OperationRef<'c, 'a>],
-) -> Result<(), PassError<'c>> {
-    let Some(def) = defining_op(value) else { return Ok(()) };
-    if def.block() != anchor.block() || def.is_before_in_block(anchor) {
-        return Ok(());
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// What it needs is being placed.
+    Open,
+    Placed,
+}
+
+/// One walk over a block that puts each unit behind what it needs. Outlined ops stay in the block to the end, so that no
+/// new op can have the identity of an old one.
+struct Outline<'p, 'c, 'a> {
+    pass: &'p PassRun<'c, 'a>,
+    block: BlockRef<'c, 'a>,
+    /// The block as it was.
+    ops: Vec<OperationRef<'c, 'a>>,
+    units: HashMap<usize, Unit>,
+    groups: Vec<Vec<OperationRef<'c, 'a>>>,
+    states: HashMap<Unit, State>,
+    /// Positions of stores to globals, rising.
+    stores: Vec<usize>,
+}
+
+/// What a fused op takes: its operands, and constants that are copied into it.
+struct Inputs<'c, 'a> {
+    values: Vec<Value<'c, 'a>>,
+    constants: Vec<OperationRef<'c, 'a>>,
+}
+
+impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
+    fn new(pass: &'p PassRun<'c, 'a>, block: BlockRef<'c, 'a>, groups: Vec<Vec<OperationRef<'c, 'a>>>) -> Self {
+        let ops = ops(block);
+        let mut units: HashMap<usize, Unit> =
+            ops.iter().enumerate().map(|(position, op)| (identity(*op), Unit::Op(position))).collect();
+        for (number, members) in groups.iter().enumerate() {
+            units.extend(members.iter().map(|op| (identity(*op), Unit::Group(number))));
+        }
+        let is_store = |position: &usize| op_name(&ops[*position]) == "ml_program.global_store";
+        let stores = (0..ops.len()).filter(is_store).collect();
+        Outline { pass, block, ops, units, groups, states: HashMap::new(), stores }
     }
-    if group.contains(&def) {
-        return Err(PassError::at(
-            &anchor,
-            "is in a group whose ops need each other through an op outside it; take one out of the group",
-        ));
-    }
-    if op_name(&def) == "ml_program.global_load" {
-        let mut between = anchor.next_in_block();
-        while let Some(op) = between.filter(|op| *op != def) {
-            if op_name(&op) == "ml_program.global_store" {
-                return Err(PassError::at(&def, "cannot move above a store to a global, as its group needs"));
+
+    fn run(&mut self) -> Result<(), PassError<'c>> {
+        for position in 0..self.ops.len() {
+            let unit = self.units[&identity(self.ops[position])];
+            match unit {
+                _ if self.states.contains_key(&unit) => {}
+                Unit::Op(_) => {
+                    self.states.insert(unit, State::Placed);
+                }
+                Unit::Group(_) => self.place(unit, position)?,
             }
-            between = op.next_in_block();
+        }
+        erase_all(self.groups.drain(..).flatten());
+        Ok(())
+    }
+
+    /// Places a unit, after all that it needs and has not been placed, before the op at `position`.
+    fn place(&mut self, unit: Unit, position: usize) -> Result<(), PassError<'c>> {
+        self.states.insert(unit, State::Open);
+        // No recursion: a chain of needs may be as long as the function.
+        let mut open = vec![(unit, self.needs(unit).into_iter())];
+        while let Some((unit, needs)) = open.last_mut() {
+            let unit = *unit;
+            let Some(needed) = needs.next() else {
+                open.pop();
+                self.emit(unit, position);
+                self.states.insert(unit, State::Placed);
+                continue;
+            };
+            match self.states.get(&needed) {
+                Some(State::Placed) => {}
+                Some(State::Open) => {
+                    let cycle = open.iter().map(|(unit, _)| *unit).skip_while(|unit| *unit != needed);
+                    return Err(self.cycle(cycle.collect()));
+                }
+                None => {
+                    self.check_load(needed, position)?;
+                    self.states.insert(needed, State::Open);
+                    open.push((needed, self.needs(needed).into_iter()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cycle(&self, units: Vec<Unit>) -> PassError<'c> {
+        let first = units.iter().find_map(|unit| match unit {
+            Unit::Group(number) => self.groups[*number].first(),
+            Unit::Op(_) => None,
+        });
+        let message = "is in a group whose ops need each other through an op outside it; take one out of the group";
+        PassError::at(first.unwrap_or(&self.pass.op), message)
+    }
+
+    /// A load of a global cannot move up to `position` over a store.
+    fn check_load(&self, unit: Unit, position: usize) -> Result<(), PassError<'c>> {
+        let Unit::Op(load) = unit else { return Ok(()) };
+        let next = self.stores.get(self.stores.partition_point(|store| *store <= position));
+        if op_name(&self.ops[load]) == "ml_program.global_load" && next.is_some_and(|store| *store < load) {
+            let message = "cannot move above a store to a global, as its group needs";
+            return Err(PassError::at(&self.ops[load], message));
+        }
+        Ok(())
+    }
+
+    /// The units that define what a unit uses, in the order of use.
+    fn needs(&self, unit: Unit) -> Vec<Unit> {
+        let values = match unit {
+            Unit::Op(position) => used(self.ops[position]),
+            Unit::Group(number) => self.inputs(number).values,
+        };
+        let unit_of = |value: Value<'c, 'a>| self.units.get(&identity(defining_op(value)?)).copied();
+        values.into_iter().filter_map(unit_of).filter(|needed| *needed != unit).collect()
+    }
+
+    fn is_in(&self, op: OperationRef<'c, 'a>, group: usize) -> bool {
+        self.units.get(&identity(op)) == Some(&Unit::Group(group))
+    }
+
+    /// What the ops of a group take from outside, each once.
+    fn inputs(&self, group: usize) -> Inputs<'c, 'a> {
+        let mut inputs = Inputs { values: vec![], constants: vec![] };
+        let mut seen = HashSet::new();
+        for value in self.groups[group].iter().flat_map(|op| op.operands()) {
+            match defining_op(value) {
+                Some(def) if self.is_in(def, group) => {}
+                Some(def) if op_name(&def) == "arith.constant" => {
+                    if seen.insert(key(value)) {
+                        inputs.constants.push(def);
+                    }
+                }
+                _ => {
+                    if seen.insert(key(value)) {
+                        inputs.values.push(value);
+                    }
+                }
+            }
+        }
+        inputs
+    }
+
+    fn emit(&mut self, unit: Unit, position: usize) {
+        match unit {
+            Unit::Op(moved) => move_before(self.ops[moved], self.ops[position]),
+            Unit::Group(number) => self.fuse(number, self.ops[position]),
         }
     }
-    for operand in def.operands() {
-        hoist(operand, anchor, group)?;
+
+    /// Makes a group one op before `place`.
+    fn fuse(&self, number: usize, place: OperationRef<'c, 'a>) {
+        let members = &self.groups[number];
+        let anchor = members[0];
+        let Inputs { values, constants } = self.inputs(number);
+        let outputs: Vec<Value> = members
+            .iter()
+            .flat_map(|op| op.results())
+            .map(Value::from)
+            .filter(|v| users(*v).into_iter().any(|user| !self.is_in(user, number)))
+            .collect();
+
+        let located: Vec<_> = values.iter().map(|v| (v.r#type(), anchor.location())).collect();
+        let region = Region::new();
+        let inner = region.append_block(Block::new(&located));
+        let mut mapping: HashMap<usize, Value> = HashMap::new();
+        for (i, value) in values.iter().enumerate() {
+            mapping.insert(key(*value), inner.argument(i).expect("an argument for each input").into());
+        }
+        for op in constants.iter().chain(members) {
+            let operands: Vec<Value> = op.operands().map(|v| mapping[&key(v)]).collect();
+            let copy = inner.append_operation((**op).clone());
+            remove_attribute(copy, GROUP);
+            for (i, operand) in operands.into_iter().enumerate() {
+                set_operand(copy, i, operand);
+            }
+            for (old, new) in op.results().zip(copy.results()) {
+                mapping.insert(key(old), new.into());
+            }
+        }
+        let yields: Vec<Value> = outputs.iter().map(|v| mapping[&key(*v)]).collect();
+        let terminator = OperationBuilder::new("transformer.yield", anchor.location()).add_operands(&yields).build();
+        inner.append_operation(terminator.expect("a yield always builds"));
+        let results: Vec<Type> = outputs.iter().map(|v| v.r#type()).collect();
+        let locations: Vec<_> = members.iter().map(|op| op.location()).collect();
+        let fused = OperationBuilder::new("transformer.fused", fused_location(self.pass.context, &locations))
+            .add_operands(&values)
+            .add_results(&results)
+            .add_regions([region])
+            .build()
+            .expect("a fused op with given result types always builds");
+        let fused = self.block.insert_operation_before(place, fused);
+        for (old, new) in outputs.iter().zip(fused.results()) {
+            replace_uses(*old, new.into());
+        }
+        self.pass.count("outlined", 1);
+        self.pass.count("ops", members.len());
     }
-    move_before(def, anchor);
-    Ok(())
+}
+
+/// The values that an op uses, in its regions too.
+fn used<'c, 'a>(op: OperationRef<'c, 'a>) -> Vec<Value<'c, 'a>> {
+    let mut values: Vec<Value> = op.operands().collect();
+    for region in op.regions() {
+        let mut block = region.first_block();
+        while let Some(inside) = block {
+            values.extend(ops(inside).into_iter().flat_map(used));
+            block = inside.next_in_region();
+        }
+    }
+    values
 }

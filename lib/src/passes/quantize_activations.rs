@@ -13,10 +13,11 @@
 
 use kforge_dialect::{
     QuantType,
-    ir::{body, element, insert_before, op_name, ops, set_operand},
+    ir::{body, element, insert_before, key, op_name, ops, set_operand},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{Type, Value, ValueLike, operation::OperationLike};
+use std::collections::HashMap;
 
 pub static INFO: PassInfo = PassInfo {
     name: "quantize-activations",
@@ -29,7 +30,7 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
-    let mut rounded: Vec<(Value, Value)> = vec![];
+    let mut rounded: HashMap<usize, Value> = HashMap::new();
     for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.linear") {
         let (Ok(input), Ok(weight)) = (op.operand(0), op.operand(1)) else {
             return Err(PassError::at(&op, "has too few operands"));
@@ -37,13 +38,10 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         if QuantType::from_type(weight.r#type()).is_none() || element(input.r#type()) != Type::float32(pass.context) {
             continue;
         }
-        let known = rounded.iter().find(|(from, _)| *from == input).map(|(_, to)| *to);
-        let value = known.unwrap_or_else(|| {
+        let value = *rounded.entry(key(input)).or_insert_with(|| {
             let quantize = insert_before(pass.context, op, "transformer.quantize", &[input], &[input.r#type()], &[]);
-            let value = quantize.result(0).expect("quantize has a result").into();
-            rounded.push((input, value));
             pass.count("quantized", 1);
-            value
+            quantize.result(0).expect("quantize has a result").into()
         });
         set_operand(op, 0, value);
     }

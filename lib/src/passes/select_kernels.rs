@@ -27,7 +27,8 @@ use crate::{
 use kforge_dialect::{
     KernelAttribute, QuantType, constant,
     ir::{
-        argument_owner, body, defining_op, dims, element, op_name, ops, parse_attribute, segments, set_attribute, users,
+        argument_owner, body, defining_op, dims, element, identity, key, op_name, operand, ops, parse_attribute,
+        segments, set_attribute, string_attribute, users,
     },
     pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -39,7 +40,7 @@ use melior::{
         operation::{OperationLike, OperationRef},
     },
 };
-use std::{collections::HashMap, time::Duration};
+use std::{cell::RefCell, collections::HashMap, time::Duration};
 
 pub static INFO: PassInfo = PassInfo {
     name: "select-kernels",
@@ -92,7 +93,17 @@ enum Origin<'c, 'a> {
     Argument(OperationRef<'c, 'a>, usize),
 }
 
-fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
+impl Origin<'_, '_> {
+    /// Equal for equal origins, to key maps by.
+    fn identity(self) -> (usize, Option<usize>) {
+        match self {
+            Origin::Global(global) => (identity(global), None),
+            Origin::Argument(function, index) => (identity(function), Some(index)),
+        }
+    }
+}
+
+fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
     let isa: Isa = pass.text("isa").parse().map_err(|message: String| PassError::at(&pass.op, message))?;
     set_attribute(pass.op, "transformer.isa", StringAttribute::new(pass.context, isa.name()).into());
     let adapter: Adapter = pass.text("adapter").parse().map_err(|message: String| PassError::at(&pass.op, message))?;
@@ -111,10 +122,11 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         .flat_map(ops)
         .filter(|op| op_name(op) == "transformer.fused")
         .collect();
-    let layouts = choose_layouts(pass, &fused)?;
+    let storage = Storage::of(pass.op);
+    let layouts = choose_layouts(pass, &storage, &fused)?;
     for (origin, layout) in &layouts {
         let value = StringAttribute::new(pass.context, layout).into();
-        match origin.0 {
+        match *origin {
             Origin::Global(global) => set_attribute(global, "transformer.layout", value),
             // SAFETY: the function has such an argument; name and attribute are of its context.
             Origin::Argument(function, index) => unsafe {
@@ -129,13 +141,15 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         pass.count("packed", 1);
     }
     let mut session = session(pass, isa, adapter)?;
-    let layout = |value: Value<'c, '_>| {
-        if is_blocks8(value) {
-            return "blocks8";
-        }
-        origin(pass.op, value)
-            .and_then(|o| layouts.iter().find(|(k, _)| k.0 == o))
-            .map_or("row_major", |(_, layout)| layout)
+    let chosen: HashMap<_, &'static str> =
+        layouts.iter().map(|(origin, layout)| (origin.identity(), *layout)).collect();
+    let mut layouts_of_values: HashMap<usize, &'static str> = HashMap::new();
+    let mut layout = |value: Value<'c, 'a>| {
+        *layouts_of_values.entry(key(value)).or_insert_with(|| match storage.origin(value) {
+            _ if is_blocks8(value) => "blocks8",
+            Some(origin) => chosen.get(&origin.identity()).copied().unwrap_or("row_major"),
+            None => "row_major",
+        })
     };
     for op in &fused {
         if op.results().any(|r| is_blocks8(r.into())) {
@@ -258,36 +272,49 @@ fn is_blocks8<'c>(value: Value<'c, '_>) -> bool {
     })
 }
 
-/// A map key: origins compare by identity.
-struct Place<'c, 'a>(Origin<'c, 'a>);
-
 /// One layout for each weight and cache of the module.
 fn choose_layouts<'c, 'a>(
     pass: &PassRun<'c, 'a>,
+    storage: &Storage<'c, 'a>,
     fused: &[OperationRef<'c, 'a>],
-) -> Result<Vec<(Place<'c, 'a>, &'static str)>, PassError<'c>> {
-    let mut wishes: Vec<(Origin, Wish)> = vec![];
-    let mut wish = |origin: Origin<'c, 'a>, wish: Wish| match wishes.iter_mut().find(|(o, _)| *o == origin) {
-        Some((_, old)) => *old = old.and(wish),
-        None => wishes.push((origin, wish)),
+) -> Result<Vec<(Origin<'c, 'a>, &'static str)>, PassError<'c>> {
+    let mut wishes: HashMap<_, (Origin, Wish)> = HashMap::new();
+    let mut wish = |origin: Origin<'c, 'a>, wish: Wish| {
+        let (_, old) = wishes.entry(origin.identity()).or_insert((origin, wish));
+        *old = old.and(wish);
     };
     for op in functions(pass.op).iter().filter_map(body).flat_map(ops) {
         // Views and returns read a tensor as it is; a store puts back what an update has left in place.
         if !matches!(op_name(&op).as_str(), "transformer.fused" | "ml_program.global_store") {
-            op.operands().filter_map(|v| origin(pass.op, v)).for_each(|place| wish(place, Wish::RowMajor));
+            op.operands().filter_map(|v| storage.origin(v)).for_each(|place| wish(place, Wish::RowMajor));
         }
     }
+    let mut packable = HashMap::new();
     let mut quantised = HashMap::new();
     for op in fused {
         let Some(block) = body(op) else { continue };
         for (i, operand) in op.operands().enumerate() {
             let argument: Value = block.argument(i).expect("an argument for each operand").into();
-            let place = origin(pass.op, operand);
+            let place = storage.origin(operand);
             let quant = QuantType::from_type(operand.r#type()).is_some();
             for user in users(argument) {
                 let wanted = wanted(user, argument);
                 if let Some(place) = place {
-                    wish(place, if keeps_order(place, wanted) { Wish::RowMajor } else { wanted });
+                    let mut keeps_order = |layout: &str| match place {
+                        // A cache handed in and out keeps the caller's order, and so does what more than kernels read.
+                        Origin::Argument(function, index) => {
+                            layout != "rows16"
+                                || !*packable.entry(key(operand)).or_insert_with(|| only_fused_uses(function, index))
+                        }
+                        Origin::Global(global) => layout != "rows16" && begins_with_a_value(global),
+                    };
+                    wish(
+                        place,
+                        match wanted {
+                            Wish::Layout(layout) if keeps_order(layout) => Wish::RowMajor,
+                            wanted => wanted,
+                        },
+                    );
                 }
                 if quant && wanted != Wish::Layout("rows16") {
                     return Err(PassError::at(&user, "cannot take a quantised weight in this place"));
@@ -297,20 +324,20 @@ fn choose_layouts<'c, 'a>(
                 let Some(place) = place else {
                     return Err(PassError::at(op, "needs a quantised weight to be a global or an argument"));
                 };
-                quantised.insert(format!("{:?}", operand.to_raw().ptr), (place, *op));
+                quantised.entry(place.identity()).or_insert(*op);
             }
         }
     }
-    for (place, op) in quantised.values() {
-        if !wishes.iter().any(|(o, l)| o == place && *l == Wish::Layout("rows16")) {
-            return Err(PassError::at(op, "has a quantised weight that is also used as something else"));
+    for (place, op) in quantised {
+        if wishes.get(&place).is_none_or(|(_, wish)| *wish != Wish::Layout("rows16")) {
+            return Err(PassError::at(&op, "has a quantised weight that is also used as something else"));
         }
     }
-    let updates: Vec<(Origin, bool)> = fused.iter().flat_map(|op| updates(pass, *op)).collect();
-    let is_rounded = |place: Origin| {
-        let mut own = updates.iter().filter(|(origin, _)| *origin == place).peekable();
-        own.peek().is_some() && own.all(|(_, rounded)| *rounded)
-    };
+    let mut rounded = HashMap::new();
+    for (origin, is_rounded) in fused.iter().flat_map(|op| updates(pass, storage, *op)) {
+        *rounded.entry(origin.identity()).or_insert(true) &= is_rounded;
+    }
+    let is_rounded = |origin: Origin| rounded.get(&origin.identity()).copied().unwrap_or(false);
     let narrowed = |(origin, wish): (Origin<'c, 'a>, Wish)| {
         let layout = match wish {
             Wish::Any | Wish::RowMajor => return None,
@@ -318,18 +345,22 @@ fn choose_layouts<'c, 'a>(
             Wish::Layout("head_major") if is_rounded(origin) => "head_major_i8",
             Wish::Layout(layout) => layout,
         };
-        Some((Place(origin), layout))
+        Some((origin, layout))
     };
-    Ok(wishes.into_iter().filter_map(narrowed).collect())
+    Ok(wishes.into_values().filter_map(narrowed).collect())
 }
 
 /// The caches that a region updates, and whether by f32 rows that a `quantize` in it made, so that integers say them.
-fn updates<'c, 'a>(pass: &PassRun<'c, 'a>, fused: OperationRef<'c, 'a>) -> Vec<(Origin<'c, 'a>, bool)> {
+fn updates<'c, 'a>(
+    pass: &PassRun<'c, 'a>,
+    storage: &Storage<'c, 'a>,
+    fused: OperationRef<'c, 'a>,
+) -> Vec<(Origin<'c, 'a>, bool)> {
     let f32 = Type::float32(pass.context);
     let inner = body(&fused).map(ops).unwrap_or_default();
     let update = |op: OperationRef<'c, 'a>| {
         let (cache, rows) = (op.operand(0).ok()?, op.operand(1).ok()?);
-        let origin = origin(pass.op, fused.operand(argument_owner(cache)?.1).ok()?)?;
+        let origin = storage.origin(fused.operand(argument_owner(cache)?.1).ok()?)?;
         let is_quantized = defining_op(rows).is_some_and(|def| op_name(&def) == "transformer.quantize");
         Some((origin, is_quantized && [cache, rows].iter().all(|v| element(v.r#type()) == f32)))
     };
@@ -375,16 +406,9 @@ fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Wish {
     }
 }
 
-/// Whether storage stays row-major though a use wants a packed layout: a cache that a caller hands in and out, a weight
-/// that more than kernels read, and state that begins with a value of the module.
-fn keeps_order(place: Origin<'_, '_>, wanted: Wish) -> bool {
-    let Wish::Layout(layout) = wanted else { return false };
-    match place {
-        Origin::Argument(function, index) => layout != "rows16" || !only_fused_uses(function, index),
-        Origin::Global(global) => {
-            layout != "rows16" && global.attribute("value").is_ok_and(|value| !constant::is_extern(value))
-        }
-    }
+/// Whether state begins with a value of the module, which is row-major.
+fn begins_with_a_value(global: OperationRef<'_, '_>) -> bool {
+    global.attribute("value").is_ok_and(|value| !constant::is_extern(value))
 }
 
 fn only_fused_uses<'c>(function: OperationRef<'c, '_>, index: usize) -> bool {
@@ -393,31 +417,64 @@ fn only_fused_uses<'c>(function: OperationRef<'c, '_>, index: usize) -> bool {
         .is_some_and(|argument| users(argument.into()).iter().all(|u| op_name(u) == "transformer.fused"))
 }
 
-/// The storage that a value is, or is an in-place update of.
-fn origin<'c, 'a>(module: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Option<Origin<'c, 'a>> {
-    let Some(def) = defining_op(value) else {
-        let (function, number) = argument_owner(value)?;
-        return (op_name(&function) == "func.func").then_some(Origin::Argument(function, number));
-    };
-    match op_name(&def).as_str() {
-        "ml_program.global_load" | "ml_program.global_load_const" => {
-            let symbol = FlatSymbolRefAttribute::try_from(def.attribute("global").ok()?).ok()?;
-            let named = |op: &OperationRef| {
-                op_name(op) == "ml_program.global"
-                    && kforge_dialect::ir::string_attribute(op, "sym_name").as_deref() == Some(symbol.value())
-            };
-            body(&module).map(ops)?.into_iter().find(named).map(Origin::Global)
-        }
-        "transformer.fused" => {
-            let position = def.results().position(|r| Value::from(r) == value)?;
-            let block = body(&def)?;
-            let update = defining_op(block.terminator()?.operand(position).ok()?)?;
-            if op_name(&update) != "transformer.kv_update" {
-                return None;
-            }
-            let (_, cache) = argument_owner(update.operand(0).ok()?)?;
-            origin(module, def.operand(cache).ok()?)
-        }
-        _ => None,
+/// What the values of a module are stored in.
+struct Storage<'c, 'a> {
+    globals: HashMap<String, OperationRef<'c, 'a>>,
+    /// The origins found so far: a cache may be updated as often as the function has ops.
+    known: RefCell<HashMap<usize, Option<Origin<'c, 'a>>>>,
+}
+
+impl<'c, 'a> Storage<'c, 'a> {
+    fn of(module: OperationRef<'c, 'a>) -> Self {
+        let globals = body(&module).map(ops).unwrap_or_default().into_iter();
+        let globals = globals.filter(|op| op_name(op) == "ml_program.global");
+        let globals = globals.filter_map(|op| Some((string_attribute(&op, "sym_name")?, op))).collect();
+        Storage { globals, known: RefCell::default() }
     }
+
+    /// The storage that a value is, or is an in-place update of.
+    fn origin(&self, value: Value<'c, 'a>) -> Option<Origin<'c, 'a>> {
+        // The updates on the way to it.
+        let mut updates = vec![];
+        let mut at = Some(value);
+        let mut origin = None;
+        while let Some(value) = at.take() {
+            if let Some(known) = self.known.borrow().get(&key(value)) {
+                origin = *known;
+                break;
+            }
+            updates.push(key(value));
+            match updated(value) {
+                Some(cache) => at = Some(cache),
+                None => origin = self.direct(value),
+            }
+        }
+        self.known.borrow_mut().extend(updates.into_iter().map(|value| (value, origin)));
+        origin
+    }
+
+    /// The storage that a value is.
+    fn direct(&self, value: Value<'c, 'a>) -> Option<Origin<'c, 'a>> {
+        let Some(def) = defining_op(value) else {
+            let (function, number) = argument_owner(value)?;
+            return (op_name(&function) == "func.func").then_some(Origin::Argument(function, number));
+        };
+        if !matches!(op_name(&def).as_str(), "ml_program.global_load" | "ml_program.global_load_const") {
+            return None;
+        }
+        let symbol = FlatSymbolRefAttribute::try_from(def.attribute("global").ok()?).ok()?;
+        self.globals.get(symbol.value()).copied().map(Origin::Global)
+    }
+}
+
+/// The cache that a result of a `transformer.fused` is an update of.
+fn updated<'c: 'a, 'a>(value: Value<'c, 'a>) -> Option<Value<'c, 'a>> {
+    let fused = defining_op(value).filter(|def| op_name(def) == "transformer.fused")?;
+    let position = fused.results().position(|r| Value::from(r) == value)?;
+    let update = defining_op(operand(&body(&fused)?.terminator()?, position)?)?;
+    if op_name(&update) != "transformer.kv_update" {
+        return None;
+    }
+    let (_, cache) = argument_owner(operand(&update, 0)?)?;
+    operand(&fused, cache)
 }

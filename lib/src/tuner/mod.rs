@@ -12,6 +12,7 @@
 //! Measuring takes a compiler and an executor, which are further down the road than passes: a program that has both
 //! [installs](install) itself as the host.
 
+pub mod cpu;
 pub mod database;
 pub mod environment;
 pub mod gpu;

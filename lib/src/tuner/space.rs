@@ -5,16 +5,13 @@
 //! database is checked as one written by hand.
 
 use super::{
-    gpu,
-    product::{BLOCK, Family, GEMV_ROWS, LANES, PANEL_BYTES, Product},
+    cpu, gpu,
+    product::{BLOCK, Family, LANES, PANEL_BYTES, Product},
 };
 use crate::isa::Isa;
 
 /// Names the rules below; stored with what they admitted.
 const PREDICATE: &str = "linear-tiles-1";
-
-/// Sixteen-lane sums in the body of a loop: more than any register file, few enough to compile.
-const SUMS: usize = 64;
 
 /// The rules that admit tiles of a product.
 pub fn predicate(product: &Product) -> &'static str {
@@ -74,61 +71,10 @@ pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
     if product.isa == Isa::Gpu {
         return gpu::legal(product, tile);
     }
-    let lanes = |name: &str, value: usize| {
-        if value == 0 || !value.is_multiple_of(LANES) || value > 1 << 16 {
-            return Err(format!("{name} = {value} is no multiple of {LANES} from {LANES} to 65536"));
-        }
-        Ok(value / LANES)
-    };
-    let sums = |name: &str, sums: usize| match sums {
-        0..=SUMS => Ok(()),
-        _ => Err(format!("{name} keeps {sums} sums in registers, over {SUMS}")),
-    };
-    match (product.family, tile) {
-        (Family::Gemv, [width, rest @ ..]) if rest.len() <= 2 => {
-            let rows = product.rows.filter(|rows| *rows <= GEMV_ROWS);
-            let rows = rows.ok_or_else(|| format!("a gemv takes at most {GEMV_ROWS} rows, their number known"))?;
-            let registers = rest.first().copied().unwrap_or(*width);
-            let (groups, strip) = (lanes("NT", *width)?, lanes("NR", registers)?);
-            if !groups.is_multiple_of(strip) {
-                return Err(format!("NT = {width} is no multiple of NR = {registers}"));
-            }
-            if let Some(ahead) = rest.get(1).filter(|ahead| **ahead > 1024) {
-                return Err(format!("AHEAD = {ahead} is over 1024"));
-            }
-            sums("NR", strip.saturating_mul(rows).saturating_mul(product.together()))
-        }
-        (Family::Gemm, [block, height, width, rest @ ..]) if rest.len() <= 1 => {
-            let groups = lanes("NR", *width)?;
-            if *height == 0 || *block == 0 || *block > 1 << 16 || !block.is_multiple_of(*height) {
-                return Err(format!("MB = {block} is no multiple of MR = {height} up to 65536"));
-            }
-            sums("MR x NR", groups.saturating_mul(*height))?;
-            if product.norm {
-                return Err("a gemm has no norm in front".into());
-            }
-            let depth = match rest.first() {
-                None => product.depth,
-                Some(_) if product.int8 => return Err("KC is for products of floats".into()),
-                Some(depth) if *depth == 0 || !depth.is_multiple_of(BLOCK) => {
-                    return Err(format!("KC = {depth} is no positive multiple of {BLOCK}"));
-                }
-                Some(depth) => (*depth).min(product.depth),
-            };
-            let together = product.together();
-            let panels = if product.streams || product.int8 { 0 } else { 4 * depth * width * together };
-            let waiting = if depth < product.depth { 4 * block * width * together } else { 0 };
-            if panels > PANEL_BYTES {
-                return Err(format!("the panels take {panels} bytes of stack, over {PANEL_BYTES}"));
-            }
-            if waiting > PANEL_BYTES / 2 {
-                return Err(format!("the waiting sums take {waiting} bytes of stack, over {}", PANEL_BYTES / 2));
-            }
-            Ok(())
-        }
-        (Family::Gemv, _) => Err("a gemv's tile is [NT], [NT, NR] or [NT, NR, AHEAD]".into()),
-        _ => Err("a gemm's tile is [MB, MR, NR] or [MB, MR, NR, KC]".into()),
+    if product.norm && product.family == Family::Gemm {
+        return Err("a gemm has no norm in front".into());
     }
+    cpu::Tile::new(product.family, tile, product.into()).map(drop)
 }
 
 /// Every legal tile that is worth a thought, the default first, the others in a fixed order.

@@ -1,6 +1,6 @@
 //! Placing buffers with lifetimes into one arena.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// A buffer alive from launch `first` to launch `last` inclusive.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,31 +23,116 @@ impl Lifetime {
 pub fn place(buffers: &[Lifetime], low: impl Fn(&Lifetime) -> bool) -> (Vec<i64>, i64) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     let life = |b: &Lifetime| b.last.saturating_sub(b.first);
-    order.sort_by_key(|i| {
+    order.sort_by_cached_key(|i| {
         let buffer = &buffers[*i];
         (Reverse(low(buffer)), Reverse(buffer.bytes), Reverse(life(buffer)), buffer.first, *i)
     });
     let mut offsets = vec![0; buffers.len()];
-    let mut placed: Vec<usize> = vec![];
+    let launches = buffers.iter().map(|b| b.last.saturating_add(1)).max().unwrap_or(0);
+    let mut occupied = Occupied::of(launches);
     for i in order {
-        let mut taken: Vec<(i64, i64)> = placed
-            .iter()
-            .filter(|j| buffers[**j].meets(&buffers[i]))
-            .map(|j| (offsets[*j], offsets[*j] + buffers[*j].bytes))
-            .collect();
-        taken.sort_unstable();
-        let mut at = 0;
-        for (from, to) in taken {
-            if at + buffers[i].bytes <= from {
-                break;
-            }
-            at = at.max(to);
-        }
-        offsets[i] = at;
-        placed.push(i);
+        offsets[i] = occupied.lowest(&buffers[i]);
+        occupied.add(&buffers[i], offsets[i]);
     }
     let end = buffers.iter().zip(&offsets).map(|(b, o)| b.bytes + o).max().unwrap_or(0);
     (offsets, end)
+}
+
+/// Which bytes are taken when: a segment tree over the launches. A node stands for a range of launches, its halves for the
+/// halves of that.
+struct Occupied {
+    launches: usize,
+    /// Of each node: bytes taken at some launch of its range.
+    some: Vec<Ranges>,
+    /// Bytes that a buffer takes for all of the range.
+    all: Vec<Ranges>,
+}
+
+impl Occupied {
+    fn of(launches: usize) -> Self {
+        let launches = launches.next_power_of_two();
+        Occupied { launches, some: vec![Ranges::default(); 2 * launches], all: vec![Ranges::default(); 2 * launches] }
+    }
+
+    /// The lowest offset from which on a buffer's bytes are free for its whole life.
+    fn lowest(&self, buffer: &Lifetime) -> i64 {
+        if buffer.bytes <= 0 {
+            return 0;
+        }
+        let mut taken: Vec<&Ranges> = vec![];
+        // Nodes in the buffer's life, whatever lives in them; and nodes around it, for what lives through.
+        self.visit(buffer, 1, 0, self.launches, &mut |node, is_inside| {
+            taken.push(if is_inside { &self.some[node] } else { &self.all[node] });
+        });
+        let mut at = 0;
+        // An offset stands when no range in any node moves it.
+        loop {
+            let moved = taken.iter().fold(at, |at, ranges| ranges.free_from(at, buffer.bytes));
+            if moved == at {
+                return at;
+            }
+            at = moved;
+        }
+    }
+
+    fn add(&mut self, buffer: &Lifetime, offset: i64) {
+        let mut nodes = vec![];
+        self.visit(buffer, 1, 0, self.launches, &mut |node, is_inside| nodes.push((node, is_inside)));
+        for (node, is_inside) in nodes {
+            self.some[node].add(offset, offset + buffer.bytes);
+            if is_inside {
+                self.all[node].add(offset, offset + buffer.bytes);
+            }
+        }
+    }
+
+    /// Calls `at` with the greatest nodes that lie in a buffer's life, and with all nodes around those.
+    fn visit(&self, life: &Lifetime, node: usize, from: usize, count: usize, at: &mut impl FnMut(usize, bool)) {
+        let to = from + count;
+        if life.last < from || to <= life.first {
+            return;
+        }
+        let is_inside = life.first <= from && to <= life.last.saturating_add(1);
+        at(node, is_inside);
+        if !is_inside {
+            self.visit(life, 2 * node, from, count / 2, at);
+            self.visit(life, 2 * node + 1, from + count / 2, count / 2, at);
+        }
+    }
+}
+
+/// Disjoint ranges of bytes, from each start to its end; ranges that touch are one.
+#[derive(Clone, Default)]
+struct Ranges(BTreeMap<i64, i64>);
+
+impl Ranges {
+    fn add(&mut self, from: i64, to: i64) {
+        if from >= to {
+            return;
+        }
+        let (mut from, mut to) = (from, to);
+        while let Some((start, end)) = self.0.range(..=to).next_back().map(|(start, end)| (*start, *end)) {
+            if end < from {
+                break;
+            }
+            self.0.remove(&start);
+            (from, to) = (from.min(start), to.max(end));
+        }
+        self.0.insert(from, to);
+    }
+
+    /// The lowest offset, `at` or above, of so many free bytes.
+    fn free_from(&self, at: i64, bytes: i64) -> i64 {
+        let before = self.0.range(..=at).next_back().map_or(at, |(_, end)| at.max(*end));
+        let mut at = before;
+        for (start, end) in self.0.range(before..) {
+            if at + bytes <= *start {
+                break;
+            }
+            at = *end;
+        }
+        at
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +156,30 @@ mod tests {
         assert_eq!(place(&buffers, |_| false).1, 64 * (8 + 8 + 21));
     }
 
+    /// Each buffer at the lowest free place, found by looking at all that were placed before.
+    fn plain(buffers: &[Lifetime]) -> Vec<i64> {
+        let mut order: Vec<usize> = (0..buffers.len()).collect();
+        order.sort_by_key(|i| {
+            let b = &buffers[*i];
+            (Reverse(b.bytes), Reverse(b.last - b.first), b.first, *i)
+        });
+        let mut offsets = vec![0; buffers.len()];
+        for (n, i) in order.iter().enumerate() {
+            let meeting = order[..n].iter().filter(|j| buffers[**j].meets(&buffers[*i]));
+            let mut taken: Vec<(i64, i64)> = meeting.map(|j| (offsets[*j], offsets[*j] + buffers[*j].bytes)).collect();
+            taken.sort_unstable();
+            let mut at = 0;
+            for (from, to) in taken {
+                if at + buffers[*i].bytes <= from {
+                    break;
+                }
+                at = at.max(to);
+            }
+            offsets[*i] = at;
+        }
+        offsets
+    }
+
     #[test]
     fn no_two_live_buffers_overlap() {
         let mut seed = 1u64;
@@ -86,6 +195,7 @@ mod tests {
                 })
                 .collect();
             let (offsets, end) = place(&buffers, |_| false);
+            assert_eq!(offsets, plain(&buffers), "{buffers:?}");
             for (i, a) in buffers.iter().enumerate() {
                 assert!(offsets[i] + a.bytes <= end);
                 for (j, b) in buffers.iter().enumerate().skip(i + 1) {

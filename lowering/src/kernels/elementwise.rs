@@ -19,30 +19,31 @@ use melior::ir::{
 pub const CHUNK: usize = 1024;
 
 /// Ops that [`apply`] knows.
+const ELEMENTWISE: &[&str] = &[
+    "arith.addf",
+    "arith.subf",
+    "arith.mulf",
+    "arith.divf",
+    "arith.negf",
+    "arith.maximumf",
+    "arith.minimumf",
+    "arith.maxnumf",
+    "arith.minnumf",
+    "arith.extf",
+    "arith.truncf",
+    "math.exp",
+    "math.tanh",
+    "math.sqrt",
+    "math.rsqrt",
+    "math.absf",
+    "math.erf",
+    "transformer.silu",
+    "transformer.gelu",
+    "transformer.swiglu",
+];
+
 pub fn is_elementwise(name: &str) -> bool {
-    matches!(
-        name,
-        "arith.addf"
-            | "arith.subf"
-            | "arith.mulf"
-            | "arith.divf"
-            | "arith.negf"
-            | "arith.maximumf"
-            | "arith.minimumf"
-            | "arith.maxnumf"
-            | "arith.minnumf"
-            | "arith.extf"
-            | "arith.truncf"
-            | "math.exp"
-            | "math.tanh"
-            | "math.sqrt"
-            | "math.rsqrt"
-            | "math.absf"
-            | "math.erf"
-            | "transformer.silu"
-            | "transformer.gelu"
-            | "transformer.swiglu"
-    )
+    ELEMENTWISE.contains(&name)
 }
 
 /// The value of an element-wise op on f32 lanes.
@@ -73,7 +74,10 @@ pub fn apply<'c, 'a>(
         "transformer.silu" => e.mulf(x[0], e.sigmoid(x[0])),
         "transformer.swiglu" => e.mulf(e.mulf(x[0], e.sigmoid(x[0])), x[1]),
         "transformer.gelu" => gelu(e, x[0], is_tanh(op)),
-        _ => return Err(group.unsupported(Some(op), format!("'{name}' has no element-wise kernel"))),
+        _ => {
+            let message = format!("'{name}' has no element-wise kernel; there are some of {}", ELEMENTWISE.join(", "));
+            return Err(group.unsupported(Some(op), message));
+        }
     })
 }
 

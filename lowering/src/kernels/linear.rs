@@ -31,11 +31,14 @@ use crate::{
     },
     weights::{Block, Factors, Reader, Storage, Weight, unshifted},
 };
-use kforge_passes::tuner::product::{AHEAD, AHEAD_INT8, GEMV_ROWS, PANEL_BYTES};
+use kforge_passes::tuner::{
+    cpu,
+    product::{AHEAD, AHEAD_INT8, Family, PANEL_BYTES},
+};
 use kforge_program::{Access, Layout, layout::UNIT};
 use kforge_quant::BlockFormat;
 use melior::ir::{
-    Value, ValueLike,
+    TypeLike, Value, ValueLike,
     operation::{OperationLike, OperationRef},
 };
 use std::collections::BTreeSet;
@@ -297,29 +300,14 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
 
     fn gemv(&self, e: &Emitter<'c, 'a>, task: V<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Size> {
         let group = self.group;
-        let rows = self.rows.as_const().filter(|m| *m <= GEMV_ROWS);
-        let rows = rows
-            .ok_or_else(|| group.unsupported(None, format!("gemv takes a static 0 to {GEMV_ROWS} rows; use gemm")))?;
-        let (width, registers, ahead) = match group.tile[..] {
-            [width] => (width, width, None),
-            [width, registers] => (width, registers, None),
-            [width, registers, ahead] => (width, registers, Some(ahead)),
-            _ => {
-                return Err(group.unsupported(
-                    None,
-                    "gemv's tile is [NT, NR, AHEAD]: columns of a task, columns in registers, blocks asked for ahead",
-                ));
-            }
+        let cpu::Tile::Gemv { rows, groups, strip, ahead } = self.tile(Family::Gemv)? else {
+            return Err(group.unsupported(None, "a gemv has no such tile"));
         };
-        let (groups, strip) = (self.groups("NT", width)?, self.groups("NR", registers)?);
-        if !groups.is_multiple_of(strip) {
-            return Err(group.unsupported(None, format!("gemv's NT = {width} must be a multiple of NR = {registers}")));
-        }
         if rows == 0 {
             return Ok(Size::Const(0));
         }
         let x = self.prologue(e, buffers, rows)?;
-        let tiles = self.each_section(e, task, width, |e, section, tile| {
+        let tiles = self.each_section(e, task, groups * LANES, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
             let strip = Strip { section, weights: &weights, groups: strip, rows, ahead };
             let first = e.mul_c(tile, groups);
@@ -417,34 +405,15 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         totals: &[Totals],
     ) -> Result<'c, 'a, Size> {
         let group = self.group;
-        let (block, height, width, depth) = match group.tile[..] {
-            [block, height, width] => (block, height, width, self.depth),
-            [block, height, width, depth] => (block, height, width, depth.min(self.depth)),
-            _ => {
-                return Err(group.unsupported(
-                    None,
-                    "gemm's tile is [MB, MR, NR, KC]: rows of a task, rows in registers, columns of a task, and the \
-                     depth of a block",
-                ));
-            }
-        };
-        if height == 0 || block == 0 || block % height != 0 {
-            let message = format!("gemm's MB must be a positive multiple of MR, got {block} and {height}");
-            return Err(group.unsupported(None, message));
-        }
-        if depth < self.depth && (depth == 0 || !depth.is_multiple_of(UNIT)) {
-            let message = format!("gemm's KC must be a positive multiple of {}, got {depth}", UNIT);
-            return Err(group.unsupported(None, message));
-        }
-        if depth < self.depth && self.int8 {
-            return Err(group.unsupported(None, "gemm's KC is for products of floats; leave it out"));
-        }
         if self.norm.is_some() {
             return Err(
                 group.unsupported(self.norm, "a norm can be a gemv's prologue only; leave it out of a gemm's group")
             );
         }
-        let groups = self.groups("NR", width)?;
+        let cpu::Tile::Gemm { block, height, groups, depth } = self.tile(Family::Gemm)? else {
+            return Err(group.unsupported(None, "a gemm has no such tile"));
+        };
+        let width = groups * LANES;
         let x = self.prologue(e, buffers, 0)?;
         let column_tiles: usize = self.sections.iter().map(|s| s.columns.div_ceil(width)).sum();
         // Neighbouring tasks share a column tile: its weights are still in the shared cache.
@@ -459,7 +428,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let first = e.mul_c(tile, groups);
             let last = section.columns.div_ceil(LANES) - 1;
             let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
-            let panels = weights.iter().map(|w| self.panel(e, w, groups, depth)).collect::<Result<Vec<_>>>()?;
+            let panels: Vec<Panel> = weights.iter().map(|w| self.panel(e, w, groups, depth)).collect();
             let scratch = self.scratch(e, &x, height, depth);
             let tile = Tile { section, scratch, totals: &totals, indices: &indices, first, last, height, start, end };
             if depth == self.depth {
@@ -474,11 +443,6 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                 });
             }
             // The sums of a task outlive the blocks of K: each chain goes on where the block before left it.
-            let bytes = 4 * panels.len() * block * width;
-            if bytes > PANEL_BYTES / 2 {
-                let message = format!("the sums of MB = {block} by NR = {width} take {bytes} bytes of stack; lower MB");
-                return Err(group.unsupported(None, message));
-            }
             let memory = e.alloca(&[block / height, panels.len() * groups * height, LANES], e.f32());
             let place = |e: &Emitter<'c, 'a>, row: V<'c, 'a>| e.div_rem_c(e.sub(row, start), height).0;
             let load = |e: &Emitter<'c, 'a>, row: V<'c, 'a>, p: usize| -> Vec<V<'c, 'a>> {
@@ -615,34 +579,29 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         }
     }
 
-    /// Row groups of `width` columns.
-    fn groups(&self, name: &str, width: usize) -> Result<'c, 'a, usize> {
-        if width == 0 || !width.is_multiple_of(LANES) {
-            let message = format!("{name} must be a positive multiple of {LANES}, got {width}");
-            return Err(self.group.unsupported(None, message));
-        }
-        Ok(width / LANES)
+    /// The tile that the op has, if the product may have it.
+    fn tile(&self, family: Family) -> Result<'c, 'a, cpu::Tile> {
+        let streams = |root: &OperationRef<'c, 'a>| {
+            let (operand, (storage, ..)) = self.stored(*root)?;
+            let element = element(self.group.arguments[operand].r#type());
+            Ok(storage == Storage::Float(Layout::Rows16) && element.is_f32())
+        };
+        let streams = self.sections.iter().flat_map(|s| &s.roots).map(streams).collect::<Result<Vec<bool>>>()?;
+        let shape = cpu::Shape {
+            rows: self.rows.as_const(),
+            depth: self.depth,
+            together: self.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1),
+            in_place: self.int8 || streams.into_iter().all(|streams| streams),
+            int8: self.int8,
+        };
+        cpu::Tile::new(family, &self.group.tile, shape).map_err(|message| self.group.unsupported(None, message))
     }
 
     /// Where a task reads `depth` columns of K of `groups` row groups: the weight itself, or room for a copy. The factors of
     /// codes take a sixteenth more, an eighth in q6_k.
-    fn panel(
-        &self,
-        e: &Emitter<'c, 'a>,
-        weight: &Weight<'c, 'a>,
-        groups: usize,
-        depth: usize,
-    ) -> Result<'c, 'a, Panel<'c, 'a>> {
+    fn panel(&self, e: &Emitter<'c, 'a>, weight: &Weight<'c, 'a>, groups: usize, depth: usize) -> Panel<'c, 'a> {
         if self.int8 || weight.streams_f32(e) {
-            return Ok(Panel { weight: *weight, copy: PanelCopy::None });
-        }
-        let bytes = 4 * depth * groups * LANES;
-        if bytes > PANEL_BYTES {
-            let columns = groups * LANES;
-            let message = format!(
-                "a panel of {depth} by {columns} columns takes {bytes} bytes of stack, over {PANEL_BYTES}; lower NR or KC"
-            );
-            return Err(self.group.unsupported(None, message));
+            return Panel { weight: *weight, copy: PanelCopy::None };
         }
         let memref = e.alloca(&[depth, groups, LANES], e.f32());
         let copy = match weight.storage {
@@ -653,7 +612,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                 PanelCopy::Codes(Codes { format, width, memref, factors })
             }
         };
-        Ok(Panel { weight: *weight, copy })
+        Panel { weight: *weight, copy }
     }
 
     pub fn summary(&self) -> String {

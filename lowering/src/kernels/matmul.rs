@@ -12,6 +12,7 @@ use crate::{
         shared::{load_lanes, store_lanes},
     },
 };
+use kforge_passes::tuner::cpu::matmul_rows;
 use kforge_program::Access;
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
@@ -20,10 +21,10 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let (Some(op), None) = (matmuls.next().copied(), matmuls.next()) else {
         return Err(group.unsupported(None, "the matmul kernel takes one matmul and its epilogue"));
     };
-    let ([output], [height, LANES]) = (&group.yields[..], &group.tile[..]) else {
-        return Err(group.unsupported(Some(op), "matmul's tile is [MR, 16], and it has one result"));
+    let [output] = &group.yields[..] else {
+        return Err(group.unsupported(Some(op), "the matmul kernel has one result"));
     };
-    let height = (*height).max(1);
+    let height = matmul_rows(&group.tile).map_err(|message| group.unsupported(None, message))?;
     let (a, b) = (group.operand(op, 0)?, group.operand(op, 1)?);
     let (swap_a, swap_b) = (op.has_attribute("transpose_a"), op.has_attribute("transpose_b"));
     let rank = dims(group.arguments[a].r#type()).len();

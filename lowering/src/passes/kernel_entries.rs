@@ -7,20 +7,21 @@
 //! ```mlir
 //! func.func @kforge_gemv_0(%arguments: !llvm.ptr, %task: i64)
 //! ```
-//! The arguments are 64-bit words: a pointer for each memref, then each scalar. Functions of launches, globals and
-//! everything else that is no kernel are dropped; the launch program has them.
+//! The arguments are 64-bit words: a pointer for each memref, then each scalar. A kernel is a private function that returns
+//! nothing and takes its task, scalars of type index, then contiguous memrefs. Functions of launches, globals and everything
+//! else that is no kernel are dropped; the launch program has them.
 
 use crate::emit::{Emitter, V};
 use kforge_dialect::{
-    ir::{body, dims, erase, op_name, ops, parse_attribute, string_attribute},
+    ir::{body, dims, erase_all, op_name, ops, parse_attribute, remove_attribute, string_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::isa::Isa;
 use melior::ir::{
-    BlockLike, Type, TypeLike, Value, ValueLike,
+    BlockLike, BlockRef, Type, TypeLike, Value, ValueLike,
     attribute::{DenseI64ArrayAttribute, FlatSymbolRefAttribute, TypeAttribute},
     operation::{OperationLike, OperationRef},
-    r#type::MemRefType,
+    r#type::{FunctionType, MemRefType, ShapedTypeLike},
 };
 
 pub static INFO: PassInfo = PassInfo {
@@ -39,36 +40,60 @@ pub fn entry_name(kernel: &str) -> String {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(module) = body(&pass.op) else { return Ok(()) };
-    for op in ops(module).into_iter().rev() {
-        if is_kernel(op) {
-            entry(pass, module, op);
-            pass.count("entries", 1);
-        } else {
-            erase(op);
-        }
+    let (kernels, others): (Vec<OperationRef>, Vec<OperationRef>) =
+        ops(module).into_iter().partition(|op| is_kernel(*op));
+    // A module's ops may use each other in any order.
+    erase_all(others);
+    for kernel in kernels.iter().rev() {
+        entry(pass, module, *kernel)?;
+        pass.count("entries", 1);
     }
-    kforge_dialect::ir::remove_attribute(pass.op, "transformer.isa");
+    remove_attribute(pass.op, "transformer.isa");
     Ok(())
 }
 
-/// Kernels are the private functions whose first parameter is the task and which return nothing.
+/// Whether an op is a kernel: a private function that takes its task, scalars and memrefs, returns nothing, and launches
+/// nothing.
 pub fn is_kernel(op: OperationRef<'_, '_>) -> bool {
-    op_name(&op) == "func.func"
-        && string_attribute(&op, "sym_visibility").as_deref() == Some("private")
-        && body(&op).and_then(|b| b.argument(0).ok()).is_some_and(|a| a.r#type().is_index())
+    if op_name(&op) != "func.func" || string_attribute(&op, "sym_visibility").as_deref() != Some("private") {
+        return false;
+    }
+    let Some(block) = body(&op) else { return false };
+    let parameters = parameters(block);
+    let memrefs = parameters.iter().skip_while(|ty| ty.is_index());
+    let is_called_so = parameters.first().is_some_and(|ty| ty.is_index()) && memrefs.clone().all(|ty| ty.is_mem_ref());
+    is_called_so && returns_nothing(op) && !ops(block).iter().any(|op| op_name(op) == "transformer.launch")
 }
 
-fn entry<'c, 'a>(pass: &PassRun<'c, 'a>, module: melior::ir::BlockRef<'c, 'a>, kernel: OperationRef<'c, 'a>) {
+fn returns_nothing(function: OperationRef<'_, '_>) -> bool {
+    let ty = function.attribute("function_type").ok().and_then(|a| TypeAttribute::try_from(a).ok());
+    ty.and_then(|ty| FunctionType::try_from(ty.value()).ok()).is_some_and(|ty| ty.result_count() == 0)
+}
+
+fn parameters<'c>(block: BlockRef<'c, '_>) -> Vec<Type<'c>> {
+    (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(|a| Value::from(a).r#type()).collect()
+}
+
+fn entry<'c, 'a>(
+    pass: &PassRun<'c, 'a>,
+    module: BlockRef<'c, 'a>,
+    kernel: OperationRef<'c, 'a>,
+) -> Result<(), PassError<'c>> {
     let name = string_attribute(&kernel, "sym_name").unwrap_or_default();
-    let block = body(&kernel).expect("a kernel has a body");
-    let parameters: Vec<Type> =
-        (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(|a| Value::from(a).r#type()).collect();
+    let parameters = body(&kernel).map(parameters).unwrap_or_default();
+    for ty in parameters.iter().filter(|ty| ty.is_mem_ref() && !is_contiguous(**ty)) {
+        let message = format!(
+            "takes a {ty}; memrefs of a kernel are contiguous, in the default memory space, and only their first \
+             dimension may be dynamic"
+        );
+        return Err(PassError::at(&kernel, message));
+    }
     let at = Emitter::new(pass.context, module, kernel.location(), Isa::host());
     let pointer = Type::parse(pass.context, "!llvm.ptr").expect("the LLVM dialect is loaded");
     let i64 = at.int(64);
     let (e, arguments) = at.func(&entry_name(&name), &[pointer, i64]);
     let function = e.block.parent_operation().expect("a function's block has a parent");
-    kforge_dialect::ir::remove_attribute(function, "sym_visibility");
+    remove_attribute(function, "sym_visibility");
     let word = |e: &Emitter<'c, 'a>, index: usize, ty: Type<'c>| {
         let attributes = [
             ("rawConstantIndices", parse_attribute(e.context, &format!("array<i32: {index}>"))),
@@ -89,15 +114,28 @@ fn entry<'c, 'a>(pass: &PassRun<'c, 'a>, module: melior::ir::BlockRef<'c, 'a>, k
     }
     e.op("func.call", &operands, &[], &[("callee", FlatSymbolRefAttribute::new(e.context, &name).into())]);
     e.ret();
+    Ok(())
+}
+
+/// Whether a memref's strides follow from its shape, of which the leading dimension may be unknown.
+fn is_contiguous(ty: Type<'_>) -> bool {
+    let Ok(memref) = MemRefType::try_from(ty) else { return false };
+    let plain: Type = MemRefType::new(memref.element(), &shape(ty), None, None).into();
+    ty == plain && dims(ty).iter().skip(1).all(Option::is_some)
+}
+
+fn shape(ty: Type<'_>) -> Vec<i64> {
+    dims(ty).iter().map(|d| d.map_or(i64::MIN, |d| d as i64)).collect()
 }
 
 /// A memref over a pointer: contiguous, its leading dimension as large as it needs to be.
 fn descriptor<'c, 'a>(e: &Emitter<'c, 'a>, pointer: V<'c, 'a>, memref: Type<'c>) -> V<'c, 'a> {
-    debug_assert!(MemRefType::try_from(memref).is_ok());
     let dims = dims(memref);
-    let rank = dims.len();
-    let ty =
-        Type::parse(e.context, &format!("!llvm.struct<(ptr, ptr, i64, array<{rank} x i64>, array<{rank} x i64>)>"));
+    let sizes = match dims.len() {
+        0 => String::new(),
+        rank => format!(", array<{rank} x i64>, array<{rank} x i64>"),
+    };
+    let ty = Type::parse(e.context, &format!("!llvm.struct<(ptr, ptr, i64{sizes})>"));
     let ty = ty.expect("a descriptor type parses");
     let insert = |value: V<'c, 'a>, field: V<'c, 'a>, position: &[i64]| {
         let position = DenseI64ArrayAttribute::new(e.context, position).into();

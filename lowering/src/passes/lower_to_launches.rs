@@ -20,7 +20,9 @@
 //! the op that needs it.
 
 mod checks;
+mod in_place;
 
+use self::in_place::InPlace;
 use crate::{
     emit::Emitter,
     group::{Definition, Group, Partner, Signature, Size, dims, element, op_name},
@@ -43,7 +45,10 @@ use melior::{
         r#type::{FunctionType, RankedTensorType},
     },
 };
-use std::{collections::HashMap, fmt::Write};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write,
+};
 
 pub static INFO: PassInfo = PassInfo {
     name: "lower-to-launches",
@@ -194,7 +199,8 @@ struct Lowering<'c, 'a> {
     /// Index values of the old function in the new one.
     indices: HashMap<usize, Value<'c, 'a>>,
     /// Checks emitted so far.
-    checked: Vec<Checked>,
+    checked: HashSet<Checked>,
+    in_place: InPlace<'c, 'a>,
     launches: usize,
 }
 
@@ -223,8 +229,14 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let new = made.module.insert_operation_before(function, new);
         let block = body(&new).expect("the function was given a block");
         let e = Emitter::new(context, block, function.location(), made.isa);
-        let mut lowering =
-            Lowering { e, tensors: HashMap::new(), indices: HashMap::new(), checked: vec![], launches: 0 };
+        let mut lowering = Lowering {
+            e,
+            tensors: HashMap::new(),
+            indices: HashMap::new(),
+            checked: HashSet::new(),
+            in_place: InPlace::of(old),
+            launches: 0,
+        };
         for (i, input) in inputs.iter().enumerate() {
             let argument: Value = block.argument(i).expect("an argument for each input").into();
             lowering.bind(*input, argument);
@@ -347,12 +359,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             }
             // Constants of other types are copied into the groups that use them.
             "arith.constant" if users(result()?).is_empty() => {}
-            other => {
-                return Err(PassError::at(
-                    &op,
-                    format!("cannot be lowered to a launch; run --outline-groups first, or replace '{other}'"),
-                ));
-            }
+            other => return Err(PassError::at(&op, foreign(op, other))),
         }
         Ok(None)
     }
@@ -432,7 +439,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             let value: Value = result.into();
             let tensor = match signature.in_place[i] {
                 Some(cache) => {
-                    check_in_place(op, cache)?;
+                    self.in_place.check(op, cache)?;
                     operands[cache].clone()
                 }
                 None => {
@@ -537,62 +544,24 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 }
 
-/// Whether operand `cache` of `op` may be overwritten: nothing may read it afterwards, nor a view of it, nor another load
-/// of the same global; and where it is a global, a store must be the next that is done with it.
-fn check_in_place<'c>(op: OperationRef<'c, '_>, cache: usize) -> Result<(), PassError<'c>> {
-    let is_view = |op: &OperationRef| {
-        matches!(op_name(op).as_str(), "tensor.expand_shape" | "tensor.collapse_shape" | "tensor.cast")
+/// Why an op that no launch computes is there, and what may be instead.
+fn foreign<'c>(op: OperationRef<'c, '_>, name: &str) -> String {
+    let is_tensor = op.results().all(|r| RankedTensorType::try_from(r.r#type()).is_ok());
+    let fix = match name.split_once('.').unwrap_or(("", name)) {
+        ("transformer", _) => return "is in no 'transformer.fused'; run --outline-groups first".into(),
+        ("arith" | "math", rest) if is_tensor && rest != "constant" => {
+            return "is in no 'transformer.fused'; run --outline-groups first".into();
+        }
+        ("func", "call") => "inline the call, as --inline does",
+        ("scf" | "cf" | "affine", _) => "a compiled function is one block, without control flow",
+        ("arith" | "math", _) => "make it an op on tensors",
+        _ => "write it with those",
     };
-    let mut value = op.operand(cache).expect("the operand was found by position");
-    while let Some(view) = kforge_dialect::ir::defining_op(value).filter(is_view) {
-        value = view.operand(0).expect("a view has a source");
-    }
-    let mut readable = vec![value];
-    let global = kforge_dialect::ir::defining_op(value).filter(|def| op_name(def) == "ml_program.global_load");
-    let global = global.and_then(|load| Some((load, load.block()?)));
-    if let Some((load, block)) = global {
-        let is_same = |other: &OperationRef<'c, '_>| {
-            op_name(other) == "ml_program.global_load"
-                && *other != load
-                && other.is_before_in_block(op)
-                && other.attribute("global").ok() == load.attribute("global").ok()
-        };
-        readable
-            .extend(ops(block).into_iter().filter(is_same).filter_map(|other| other.result(0).ok().map(Value::from)));
-    }
-    while let Some(value) = readable.pop() {
-        for user in users(value) {
-            if user != op && !user.is_before_in_block(op) {
-                return Err(PassError::at(
-                    &user,
-                    "uses the cache as it was before 'transformer.kv_update', which would need a copy of it",
-                ));
-            }
-            if is_view(&user) {
-                readable.extend(user.result(0).ok().map(Value::from));
-            }
-        }
-    }
-    if let Some((load, block)) = global {
-        let touches = |other: &OperationRef<'c, '_>| {
-            matches!(op_name(other).as_str(), "ml_program.global_load" | "ml_program.global_store")
-                && op.is_before_in_block(*other)
-                && other.attribute("global").ok() == load.attribute("global").ok()
-        };
-        if ops(block).iter().find(|other| touches(other)).is_none_or(|next| op_name(next) != "ml_program.global_store")
-        {
-            return Err(PassError::at(
-                &op,
-                "updates a global in place, so the next that is done with the global must be to store the result into it",
-            ));
-        }
-    }
-    match kforge_dialect::ir::defining_op(value).map(|def| op_name(&def)).as_deref() {
-        Some("ml_program.global_load_const") => {
-            Err(PassError::at(&op, "updates a constant global; declare it mutable"))
-        }
-        _ => Ok(()),
-    }
+    format!(
+        "is not among the ops that compile: those of 'transformer', element-wise ops of 'arith' and 'math' on float \
+         tensors, views by 'tensor.expand_shape', 'collapse_shape' and 'cast', sizes by 'tensor.dim' and 'arith' on \
+         indices, and loads and stores of 'ml_program' globals; {fix}"
+    )
 }
 
 /// The dimensions of a value inside a group, by the group's operands.
@@ -631,7 +600,6 @@ fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec
     }
 }
 
-/// The memref of a tensor; a quantised weight stays what it is.
 /// The buffer of a tensor in the layout `blocks8`, as words of 32 bits.
 fn blocks8_type<'c>(e: Emitter<'c, '_>, ty: Type<'c>) -> Type<'c> {
     let mut shape: Vec<i64> = dims(ty).iter().map(|d| d.map_or(i64::MIN, |d| d as i64)).collect();
@@ -641,6 +609,7 @@ fn blocks8_type<'c>(e: Emitter<'c, '_>, ty: Type<'c>) -> Type<'c> {
     melior::ir::r#type::MemRefType::new(e.f32(), &shape, None, None).into()
 }
 
+/// The memref of a tensor; a quantised weight stays what it is.
 fn buffer_type(ty: Type<'_>) -> Type<'_> {
     if RankedTensorType::try_from(ty).is_err() {
         return ty;

@@ -28,7 +28,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
     r#type::{IntegerType, MemRefType, ShapedTypeLike},
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub static INFO: PassInfo = PassInfo {
     name: "plan-memory",
@@ -57,10 +57,11 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             lives.entry(key(operand)).and_modify(|life| life.1 = i).or_insert((i, i));
         }
     }
-    let returned: Vec<usize> =
+    let returned: HashSet<usize> =
         ops.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).map(key).collect();
     // Classes by their dynamic sizes.
     let mut classes: Vec<(Vec<usize>, Vec<Planned>)> = vec![];
+    let mut numbers: HashMap<Vec<usize>, usize> = HashMap::new();
     for op in ops.iter().filter(|op| op_name(*op) == "memref.alloc") {
         let buffer: Value = op.result(0).expect("an alloc has a result").into();
         let Some((first, last)) = lives.get(&key(buffer)).copied().filter(|_| !returned.contains(&key(buffer))) else {
@@ -69,10 +70,11 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let mut sizes: Vec<usize> = op.operands().map(key).collect();
         sizes.sort_unstable();
         let life = Lifetime { bytes: unit_bytes(buffer.r#type()), first, last };
-        match classes.iter_mut().find(|(class, _)| *class == sizes) {
-            Some((_, members)) => members.push((*op, life)),
-            None => classes.push((sizes, vec![(*op, life)])),
+        let class = *numbers.entry(sizes.clone()).or_insert(classes.len());
+        if class == classes.len() {
+            classes.push((sizes, vec![]));
         }
+        classes[class].1.push((*op, life));
     }
     let integer = |value: i64| IntegerAttribute::new(IntegerType::new(pass.context, 64).into(), value).into();
     let mut arena: Vec<Attribute> = vec![];

@@ -128,10 +128,9 @@ impl<'c, 'a> Lowering<'c, 'a> {
             buffers.iter().map(|b| key(*b)).collect::<Vec<_>>(),
             sizes.iter().map(Extent::identity).collect::<Vec<_>>(),
         );
-        if self.checked.contains(&known) {
+        if !self.checked.insert(known) {
             return;
         }
-        self.checked.push(known);
         let segments = format!("array<i32: {}, {}>", buffers.len(), sizes.len());
         let attributes = [
             ("kind", StringAttribute::new(self.e.context, kind).into()),

@@ -4,7 +4,7 @@
 //! appends single tokens and does so for each, as greedy decoding does. `@ d4096` is after 4096 tokens that are in the cache
 //! already. One untimed round comes first.
 
-use crate::{Common, compile, matmul, model, profile, suite, trace};
+use crate::{Common, bench_compile, compile, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
@@ -25,6 +25,8 @@ pub enum Command {
     Model(Options),
     /// Speed of C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight
     Matmul(matmul::Options),
+    /// How the time of compiling grows with the ops of a function
+    Compile(bench_compile::Options),
     /// Single kernels against the machine's limits, an earlier run, and other libraries
     Suite(suite::Options),
 }
@@ -133,6 +135,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     let options = match command {
         Command::Model(options) => options,
         Command::Matmul(options) => return matmul::run(common, options),
+        Command::Compile(options) => return bench_compile::run(common, options),
         Command::Suite(options) => return suite::run(common, options),
     };
     if options.repetitions == 0 {

@@ -3,6 +3,7 @@
 mod aot;
 mod asm;
 mod bench;
+mod bench_compile;
 mod compile;
 mod diagnose;
 mod emit;

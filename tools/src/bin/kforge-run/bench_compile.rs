@@ -1,0 +1,111 @@
+//! `kforge-run bench compile`: how the time of `--kforge-cpu` grows with the ops of a function.
+//!
+//! Each module is made, parsed and verified; then the pipeline from tensors to launches is timed, kernels generated and
+//! memory planned. Equal kernels are generated once, so the time is what the ops themselves take: the rate of a pass that
+//! walks the function for each of its ops falls as the function grows.
+
+use crate::{Common, Target, bench::median, compile};
+use anyhow::{Result, bail};
+use clap::Args;
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+use kforge_lowering::compile::{context, cpu_pipeline, parse, run_pipeline};
+use serde::Serialize;
+use std::{fmt::Write as _, process::ExitCode, time::Instant};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Ops of the function
+    #[arg(long, value_delimiter = ',', default_value = "25000,100000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    ops: Vec<u32>,
+    /// Times that each module is compiled; the median counts
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repetitions: u32,
+    /// Print one JSON object a row instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    function: &'static str,
+    ops: usize,
+    seconds: f64,
+    ops_per_second: f64,
+}
+
+/// What a function is made of, and how its text is made of a number of ops.
+const FUNCTIONS: [(&str, fn(usize) -> (String, usize)); 2] = [("layers", layers), ("elementwise", elementwise)];
+
+pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
+    if common.target != Target::Cpu {
+        bail!("bench compile times the pipeline of a CPU; leave --target out");
+    }
+    let pipeline = cpu_pipeline(compile::target(common)?.isa, kforge_lowering::compile::Options::default());
+    let mut rows = vec![];
+    for (function, text) in FUNCTIONS {
+        for ops in &options.ops {
+            let (source, ops) = text(*ops as usize);
+            let mut seconds = vec![];
+            for _ in 0..options.repetitions {
+                let context = context();
+                let mut module = parse(&context, &source, function)?;
+                let start = Instant::now();
+                run_pipeline(&context, &mut module, &pipeline)?;
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+            let seconds = median(&seconds);
+            rows.push(Row { function, ops, seconds, ops_per_second: ops as f64 / seconds });
+        }
+    }
+    if options.json {
+        for row in &rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header(["function", "ops", "s", "ops/s"]);
+    for row in &rows {
+        let (seconds, rate) = (format!("{:.3}", row.seconds), format!("{:.0}", row.ops_per_second));
+        table.add_row([row.function, &row.ops.to_string(), &seconds, &rate]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gated feed-forward layers with a norm in front and a residual around, each with weights of its own: ten ops a layer.
+fn layers(ops: usize) -> (String, usize) {
+    let layers = ops.div_ceil(10);
+    let (x, norm) = ("tensor<?x64xf32>", "tensor<64xf32>");
+    let (wide, narrow) = ("tensor<128x64xf32>", "tensor<64x128xf32>");
+    let hidden = "tensor<?x128xf32>";
+    let (mut globals, mut body) = (String::new(), String::new());
+    for i in 0..layers {
+        for (name, ty) in [("n", norm), ("g", wide), ("u", wide), ("d", narrow)] {
+            let _ = writeln!(globals, "ml_program.global private @{name}{i}(#ml_program.extern<{ty}>) : {ty}");
+            let _ = writeln!(body, "  %{name}{i} = ml_program.global_load_const @{name}{i} : {ty}");
+        }
+        let _ = write!(
+            body,
+            "  %a{i} = transformer.rms_norm %x{i}, %n{i} {{eps = 1.0e-5 : f32}} : {x}, {norm}
+  %b{i} = transformer.linear %a{i}, %g{i} : {x}, {wide} -> {hidden}
+  %c{i} = transformer.linear %a{i}, %u{i} : {x}, {wide} -> {hidden}
+  %e{i} = transformer.swiglu %b{i}, %c{i} : {hidden}
+  %f{i} = transformer.linear %e{i}, %d{i} : {hidden}, {narrow} -> {x}
+  %x{} = arith.addf %f{i}, %x{i} : {x}
+",
+            i + 1
+        );
+    }
+    (format!("{globals}func.func @main(%x0: {x}) -> {x} {{\n{body}  return %x{layers} : {x}\n}}\n"), 10 * layers)
+}
+
+/// Element-wise ops one after the other, each a kernel's launch.
+fn elementwise(ops: usize) -> (String, usize) {
+    let x = "tensor<?x64xf32>";
+    let mut body = String::new();
+    for i in 0..ops {
+        let _ = writeln!(body, "  %x{} = transformer.silu %x{i} : {x}", i + 1);
+    }
+    (format!("func.func @main(%x0: {x}) -> {x} {{\n{body}  return %x{ops} : {x}\n}}\n"), ops)
+}
