@@ -5,6 +5,7 @@ mod hostile_gguf;
 mod hostile_safetensors;
 mod mutations;
 mod smollm2;
+mod streams;
 mod support;
 mod tiny;
 mod tokenizers;

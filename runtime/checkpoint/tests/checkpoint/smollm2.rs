@@ -60,7 +60,7 @@ fn tokens_are_those_of_transformers() {
         let mut stream = tokenizer.stream();
         let mut text: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
         assert!(!text.contains('\u{fffd}'), "{text:?}");
-        text.push_str(&stream.finish());
+        text.push_str(&stream.finish().unwrap());
         assert_eq!(text, prompt);
     }
 }

@@ -15,36 +15,12 @@ fn tiny_has_bytes_and_special_tokens() {
     assert_eq!(TINY.encode("aé<|im_start|>").unwrap(), [97, 0xc3, 0xa9, 257]);
     assert!(TINY.is_end(258) && TINY.is_end(256) && !TINY.is_end(257) && !TINY.is_end(1000));
     assert_eq!(TINY.decode(&[257, 0xf0, 0x9f]).unwrap(), "<|im_start|>\u{fffd}");
-    let error = TINY.decode(&[1, 260]).unwrap_err().to_string();
-    assert_eq!(error, "the tokenizer: token 260 is not in the vocabulary of 260 tokens");
+    // A padded embedding has more rows than the tokenizer tokens.
+    assert_eq!(TINY.decode(&[97, 260, 98]).unwrap(), "ab");
     let messages = [Message { role: "user".to_owned(), content: "hi".to_owned() }];
     let text = TINY.chat(&messages, true).unwrap();
     assert_eq!(text, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
     assert_eq!(TINY.encode(&text).unwrap().iter().filter(|id| **id >= 256).count(), 3);
-}
-
-#[test]
-fn a_stream_gives_whole_characters() {
-    let mut stream = TINY.stream();
-    let mut pushed: Vec<Option<String>> = Vec::new();
-    for byte in "a🚀é".bytes() {
-        pushed.push(stream.push(byte.into()).unwrap());
-    }
-    let some = |text: &str| Some(text.to_owned());
-    assert_eq!(pushed, [some("a"), None, None, None, some("🚀"), None, some("é")]);
-    assert_eq!(stream.push(0xe2).unwrap(), None);
-    assert!(stream.push(999).is_err());
-    assert_eq!(stream.push(0x82).unwrap(), None);
-    assert_eq!(stream.finish(), "\u{fffd}");
-    assert_eq!(stream.finish(), "");
-}
-
-#[test]
-fn a_stream_of_no_characters_goes_on() {
-    let mut stream = TINY.stream();
-    let text: String = (0..100).filter_map(|_| stream.push(0xff).unwrap()).collect();
-    let text = text + &stream.finish();
-    assert_eq!(text, "\u{fffd}".repeat(100));
 }
 
 proptest! {
@@ -52,20 +28,6 @@ proptest! {
     fn any_text_comes_back(text in any::<String>()) {
         let ids = TINY.encode(&text).unwrap();
         prop_assert_eq!(TINY.decode(&ids).unwrap(), text.as_str());
-        let mut stream = TINY.stream();
-        let mut streamed: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
-        streamed.push_str(&stream.finish());
-        prop_assert_eq!(streamed, text);
-    }
-
-    #[test]
-    fn any_tokens_decode(ids in prop::collection::vec(0..260u32, 0..64)) {
-        let mut stream = TINY.stream();
-        let mut streamed: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
-        streamed.push_str(&stream.finish());
-        // Where the bytes are no UTF-8, the two may cut them into a different number of replacement characters.
-        let without = |text: String| text.replace('\u{fffd}', "");
-        prop_assert_eq!(without(streamed), without(TINY.decode(&ids).unwrap()));
     }
 }
 

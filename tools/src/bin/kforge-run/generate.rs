@@ -164,7 +164,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         logits = decoder.decode(id)?;
         decode += step.elapsed();
     }
-    show(&stream.finish())?;
+    show(&stream.finish()?)?;
     if !options.json {
         println!();
     }
