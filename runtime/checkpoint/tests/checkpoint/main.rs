@@ -1,5 +1,6 @@
 //! Whole checkpoints: valid ones read right, hostile ones are refused with a clear error and never a panic.
 
+mod chat;
 mod config;
 mod hostile_gguf;
 mod hostile_safetensors;

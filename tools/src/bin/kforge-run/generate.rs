@@ -3,7 +3,8 @@
 use crate::{Common, model, npy};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use kforge_checkpoint::{Message, Tokenizer};
+use jiff::Zoned;
+use kforge_checkpoint::{Conversation, Tokenizer};
 use kforge_passes::models::llama::Returns;
 use kforge_program::Element;
 use kforge_runtime::{
@@ -102,6 +103,9 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         eprintln!("kforge-run: the weights of {name} are random: the text means nothing");
     }
     let tokenizer = checkpoint.tokenizer()?;
+    for warning in tokenizer.warnings() {
+        eprintln!("kforge-run: warning: {warning}");
+    }
     let prompt_ids = prompt(options, &tokenizer)?;
     if prompt_ids.is_empty() {
         bail!("the prompt is empty; give at least one token");
@@ -212,6 +216,6 @@ fn prompt(options: &Options, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
         let ids = tokenizer.encode(&text)?;
         return Ok(tokenizer.bos().into_iter().chain(ids).collect());
     }
-    let message = Message { role: "user".into(), content: text };
-    Ok(tokenizer.encode(&tokenizer.chat(&[message], true)?)?)
+    let text = tokenizer.chat(&Conversation::of_user(&text), Zoned::now().datetime())?;
+    Ok(tokenizer.encode(&text)?)
 }
