@@ -35,4 +35,4 @@ pub use describe::{Description, MetadataRow, TensorRow};
 pub use element::Element;
 pub use error::Error;
 pub use storage::Storage;
-pub use tokenizer::{Message, Stream, Tokenizer};
+pub use tokenizer::{ChatTemplate, Conversation, Stream, Tokenizer};

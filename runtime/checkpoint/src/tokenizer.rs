@@ -8,26 +8,18 @@ mod chat;
 pub(crate) mod gguf;
 pub(crate) mod hf;
 mod pre;
+mod python;
+mod source;
+mod special;
 mod stream;
 
-pub use chat::Message;
+pub use chat::{ChatTemplate, Conversation};
 pub use stream::Stream;
 
 use crate::Error;
+use jiff::civil::DateTime;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// Tokens that end a turn or a text in the models that we know, whatever the metadata says. Only special tokens count.
-const KNOWN_ENDS: [&str; 8] = [
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
-];
 
 /// A model's tokenizer.
 #[derive(Debug)]
@@ -36,28 +28,27 @@ pub struct Tokenizer {
     /// Put before a text, if the model wants it.
     bos: Option<u32>,
     ends: HashSet<u32>,
-    template: Template,
-}
-
-/// What a chat template needs.
-#[derive(Clone, Debug, Default)]
-struct Template {
-    source: Option<String>,
-    bos_token: String,
-    eos_token: String,
+    template: Option<ChatTemplate>,
+    /// What is odd about its definition.
+    warnings: Vec<String>,
 }
 
 impl Tokenizer {
-    /// `ends` are those that the files name; the known ones are added.
-    fn new(inner: tokenizers::Tokenizer, bos: Option<u32>, mut ends: HashSet<u32>, template: Template) -> Self {
-        let added = inner.get_added_vocabulary();
-        ends.extend(
-            KNOWN_ENDS
-                .iter()
-                .filter(|token| added.is_special_token(token))
-                .filter_map(|token| inner.token_to_id(token)),
-        );
-        Tokenizer { inner, bos, ends, template }
+    /// `ends` are those that the files name; those known by their text are added.
+    fn new(
+        inner: tokenizers::Tokenizer,
+        bos: Option<u32>,
+        mut ends: HashSet<u32>,
+        template: Option<ChatTemplate>,
+    ) -> Self {
+        let added = inner.get_added_vocabulary().get_vocab();
+        ends.extend(special::ends(|text| added.contains_key(text)).into_iter().filter_map(|text| added.get(text)));
+        Tokenizer { inner, bos, ends, template, warnings: Vec::new() }
+    }
+
+    /// What is odd about the definition in the model's files, and what was made of it; a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The tokens of a text. Special tokens that the text spells out become one token each; none is added: see
@@ -75,14 +66,15 @@ impl Tokenizer {
         self.bos
     }
 
-    /// The text of tokens, special ones included. Bytes that are not UTF-8 become replacement characters.
+    /// The text of tokens, special ones included. Bytes that are not UTF-8 become replacement characters. An id past the
+    /// tokenizer, of which a padded embedding has some, adds no text.
     ///
     /// # Errors
-    /// If a token is not in the vocabulary.
+    /// If the tokenizer's own definition fails on the tokens.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        if let Some(id) = ids.iter().find(|id| self.inner.id_to_token(**id).is_none()) {
-            let cause = format!("token {id} is not in the vocabulary of {} tokens", self.vocab());
-            return Err(Error::Tokenizer(cause));
+        // Some decoders count on a last token.
+        if ids.iter().all(|id| self.inner.id_to_token(*id).is_none()) {
+            return Ok(String::new());
         }
         contain(|| self.inner.decode(ids, false))
     }
@@ -102,13 +94,16 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The text of a conversation, by the model's own template; with a generation prompt it ends where the assistant's
-    /// answer begins. It spells out its special tokens, the first one included, so encode it without [`Tokenizer::bos`].
+    /// The text of a conversation, by the model's own template, at the date `now`. It spells out its special tokens, the
+    /// first one included, so encode it without [`Tokenizer::bos`].
     ///
     /// # Errors
-    /// If the model has no template, or the template fails or refuses the messages.
-    pub fn chat(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, Error> {
-        self.template.render(messages, add_generation_prompt)
+    /// If the model has no template, or the template fails or refuses the conversation.
+    pub fn chat(&self, conversation: &Conversation, now: DateTime) -> Result<String, Error> {
+        match &self.template {
+            Some(template) => template.render(conversation, now),
+            None => Err(Error::Template("the model has none; give the text as it should be continued".to_owned())),
+        }
     }
 }
 

@@ -1,54 +1,120 @@
 //! Chat templates: Jinja programs that turn a conversation into text, rendered as transformers renders them.
+//!
+//! The engine is minijinja. Where its language or its built-ins differ from what `apply_chat_template` of transformers
+//! sets up (jinja2's `ImmutableSandboxedEnvironment` and a few functions of its own), [`source`](super::source) rewrites
+//! the template and [`python`](super::python) has the functions. `scripts/chat_templates.py` compares the two.
 
-use super::Template;
+use super::{python, source};
 use crate::Error;
+use jiff::civil::DateTime;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, ErrorKind, context};
-use serde::{Deserialize, Serialize};
+use minijinja::value::Value;
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Instructions that a template may run. A long conversation takes some hundred thousand; an endless loop takes more.
 const FUEL: u64 = 10_000_000;
+/// Names under which the reasoning of a message comes. Templates read the first, those of gpt-oss the second.
+const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
-/// A turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant`, or whatever the template knows.
-    pub role: String,
-    pub content: String,
+/// What a chat template renders, in the form of the OpenAI API; a JSON object gives one.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Conversation {
+    /// Objects with a `role`, a `content` that is a string or a list of parts, and what else the template reads:
+    /// `tool_calls`, `reasoning_content`, ...
+    pub messages: Vec<Value>,
+    /// JSON schemas of functions that the model may call.
+    pub tools: Option<Vec<Value>>,
+    /// Objects with `title` and `text` that the model may quote.
+    pub documents: Option<Vec<Value>>,
+    /// Whether the text ends where the assistant's answer begins.
+    pub add_generation_prompt: bool,
+    /// More variables of the template: `enable_thinking`, ...
+    pub variables: BTreeMap<String, Value>,
 }
 
-impl Template {
-    /// # Errors
-    /// If there is no template, or it fails or refuses the messages.
-    pub(super) fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, Error> {
-        let Some(source) = &self.source else {
-            return Err(Error::Template("the model has none; give the text as it should be continued".to_owned()));
-        };
-        let environment = environment().map_err(describe)?;
-        let template = environment.template_from_str(source).map_err(describe)?;
-        let values = context! {
-            messages => Serde(messages),
-            add_generation_prompt,
-            bos_token => self.bos_token.as_str(),
-            eos_token => self.eos_token.as_str(),
-            // transformers defines these as none.
-            tools => (),
-            documents => (),
-        };
-        template.render(values).map_err(describe)
+impl Conversation {
+    /// What a user says first, up to where the assistant's answer begins.
+    pub fn of_user(content: &str) -> Self {
+        let message = Value::from_pairs([("role", "user"), ("content", content)]);
+        Conversation { messages: vec![message], add_generation_prompt: true, ..Conversation::default() }
     }
 }
 
+/// A chat template, and the special tokens that it may spell out.
+#[derive(Clone, Debug)]
+pub struct ChatTemplate {
+    source: String,
+    variables: BTreeMap<&'static str, String>,
+}
+
+impl ChatTemplate {
+    /// A template of this Jinja source.
+    pub fn new(source: String) -> Self {
+        ChatTemplate { source, variables: BTreeMap::new() }
+    }
+
+    /// With a variable, if there is a value: `bos_token`.
+    #[must_use]
+    pub(super) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
+        self.variables.extend(value.map(|value| (name, value.to_owned())));
+        self
+    }
+
+    /// The text of a conversation. `now` is the date that `strftime_now` gives.
+    ///
+    /// # Errors
+    /// If the template is malformed, fails, or refuses the conversation.
+    pub fn render(&self, conversation: &Conversation, now: DateTime) -> Result<String, Error> {
+        let messages: Vec<Value> =
+            conversation.messages.iter().map(normalize).collect::<Result<_, _>>().map_err(describe)?;
+        let mut variables: BTreeMap<&str, Value> =
+            self.variables.iter().map(|(name, value)| (*name, Value::from(value.as_str()))).collect();
+        variables.extend(conversation.variables.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        variables.insert("messages", Value::from(messages));
+        variables.insert("tools", Value::from(conversation.tools.clone()));
+        variables.insert("documents", Value::from(conversation.documents.clone()));
+        variables.insert("add_generation_prompt", Value::from(conversation.add_generation_prompt));
+
+        let source = source::rewrite(&self.source);
+        let environment = environment(now).map_err(describe)?;
+        let template = environment.template_from_str(&source).map_err(describe)?;
+        template.render(variables).map_err(describe)
+    }
+}
+
+/// A message without its nulls, and with its reasoning under the names that templates read.
+fn normalize(message: &Value) -> Result<Value, minijinja::Error> {
+    let mut pairs = Vec::new();
+    for key in message.try_iter()? {
+        let value = message.get_item(&key)?;
+        if !value.is_none() {
+            pairs.push((key, value));
+        }
+    }
+    let named = |pairs: &[(Value, Value)], name: &str| pairs.iter().position(|(key, _)| key.as_str() == Some(name));
+    if let Some(at) = REASONING.iter().find_map(|name| named(&pairs, name)) {
+        let reasoning = pairs[at].1.clone();
+        match named(&pairs, "reasoning_content") {
+            Some(at) => pairs[at].1 = reasoning.clone(),
+            None => pairs.push((Value::from("reasoning_content"), reasoning.clone())),
+        }
+        if named(&pairs, "thinking").is_none() {
+            pairs.insert(0, (Value::from("thinking"), reasoning));
+        }
+    }
+    Ok(Value::from_pairs(pairs))
+}
+
 /// Jinja as `apply_chat_template` sets it up.
-fn environment() -> Result<Environment<'static>, minijinja::Error> {
+fn environment(now: DateTime) -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-    });
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_fuel(Some(FUEL));
+    python::set_up(&mut environment, now);
     Ok(environment)
 }
 
@@ -63,13 +129,14 @@ mod tests {
     use super::*;
 
     fn render(source: &str, messages: &[(&str, &str)], add_generation_prompt: bool) -> Result<String, String> {
-        let messages: Vec<Message> = messages
+        let messages = messages
             .iter()
-            .map(|(role, content)| Message { role: (*role).to_owned(), content: (*content).to_owned() })
+            .map(|(role, content)| Value::from_pairs([("role", *role), ("content", *content)]))
             .collect();
         let template =
-            Template { source: Some(source.to_owned()), bos_token: "<s>".to_owned(), eos_token: "</s>".to_owned() };
-        template.render(&messages, add_generation_prompt).map_err(|error| error.to_string())
+            ChatTemplate::new(source.to_owned()).with("bos_token", Some("<s>")).with("eos_token", Some("</s>"));
+        let conversation = Conversation { messages, add_generation_prompt, ..Conversation::default() };
+        template.render(&conversation, DateTime::default()).map_err(|error| error.to_string())
     }
 
     /// The form of SmolLM2's: a default system message unless the conversation starts with one.
@@ -86,16 +153,6 @@ mod tests {
         assert_eq!(render(SMOLLM, &[("user", "Hi!")], true).as_deref(), Ok(expected));
         let expected = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n<b>&\"é<|im_end|>\n";
         assert_eq!(render(SMOLLM, &[("system", "Be brief."), ("user", "<b>&\"é")], false).as_deref(), Ok(expected));
-    }
-
-    #[test]
-    fn the_forms_of_other_models_work() {
-        // Blocks on lines of their own leave nothing behind, Python's methods exist, and none is not a list of tools.
-        let source = "{{- bos_token }}\n{%- set ns = namespace(n=0) %}\n{% for m in messages %}\n  {% if m.content.strip() %}\n\
-                      {%- set ns.n = ns.n + 1 %}\n{{ m['role'].upper() }}: {{ m.content | trim }}{{ eos_token }}\n\
-                      {% endif %}\n{% endfor %}\n{%- if tools is not none %}{{ tools | tojson }}{% endif %}{{ ns.n }}";
-        let messages = [("user", " a "), ("tool", "  "), ("user", "b")];
-        assert_eq!(render(source, &messages, false).as_deref(), Ok("<s>USER: a</s>\nUSER: b</s>\n2"));
     }
 
     #[test]
@@ -116,11 +173,5 @@ mod tests {
         let source = "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}";
         let error = render(source, &[], false).unwrap_err();
         assert!(error.contains("fuel"), "{error}");
-    }
-
-    #[test]
-    fn without_a_template_there_is_no_chat() {
-        let error = Template::default().render(&[], true).unwrap_err().to_string();
-        assert_eq!(error, "the chat template: the model has none; give the text as it should be continued");
     }
 }

@@ -1,6 +1,6 @@
 //! A tokenizer from the metadata of a GGUF file.
 
-use super::{Template, Tokenizer, contain, pre};
+use super::{ChatTemplate, Tokenizer, contain, pre, special};
 use crate::Error;
 use crate::gguf::Gguf;
 use tokenizers::AddedToken;
@@ -11,8 +11,9 @@ const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 const TEMPLATE: &str = "tokenizer.chat_template";
-/// GGUF's token types "control" and "user defined": found in a text before anything else is.
-const SPECIAL_TYPES: [i64; 2] = [3, 4];
+const NORMAL: i64 = 1;
+/// GGUF's token types "unknown", "control" and "user defined": found in a text before anything else is.
+const SPECIAL_TYPES: [i64; 3] = [2, 3, 4];
 
 /// Builds the byte-level BPE that the metadata describes.
 ///
@@ -32,9 +33,21 @@ pub(crate) fn load(gguf: &Gguf) -> Result<Tokenizer, Error> {
         }
     }
     let tokens: Vec<&str> = gguf.strings(TOKENS)?.collect();
-    // A file without the key was made before the key was; llama.cpp takes the default then.
-    let pre = pre::by_name(gguf.optional("tokenizer.ggml.pre", Gguf::string)?.unwrap_or("default"))?;
-    let special = special_tokens(gguf, &tokens)?;
+    let mut warnings = Vec::new();
+    let pre = match gguf.optional("tokenizer.ggml.pre", Gguf::string)? {
+        Some(name) => name,
+        // A file without the key was made before the key was. llama.cpp does the same.
+        None => {
+            warnings.push(
+                "metadata `tokenizer.ggml.pre` is missing: texts are cut by the default pattern, which may not be the \
+                 model's; convert the model again"
+                    .to_owned(),
+            );
+            "default"
+        }
+    };
+    let pre = pre::by_name(pre)?;
+    let special = special_tokens(gguf, &tokens, &mut warnings)?;
     let model = BPE::builder().vocab_and_merges(vocab(&tokens)?, merges(gguf)?).ignore_merges(pre.ignore_merges);
     let model = model.build().map_err(|error| Error::invalid(place(MERGES), error.to_string()))?;
 
@@ -49,14 +62,14 @@ pub(crate) fn load(gguf: &Gguf) -> Result<Tokenizer, Error> {
     let bos = token(gguf, "bos", &tokens)?;
     let eos = token(gguf, "eos", &tokens)?;
     let turn_ends = [token(gguf, "eot", &tokens)?, token(gguf, "eom", &tokens)?];
-    let template = Template {
-        source: gguf.optional(TEMPLATE, Gguf::string)?.map(str::to_owned),
-        bos_token: text_of(bos),
-        eos_token: text_of(eos),
-    };
+    let template = gguf.optional(TEMPLATE, Gguf::string)?.map(|source| {
+        let (bos, eos) = (bos.map(|(_, text)| text), eos.map(|(_, text)| text));
+        ChatTemplate::new(source.to_owned()).with("bos_token", bos).with("eos_token", eos)
+    });
     let add_bos = gguf.optional("tokenizer.ggml.add_bos_token", Gguf::bool)?.unwrap_or(pre.add_bos);
     let ends = turn_ends.into_iter().chain([eos]).flatten().map(|(id, _)| id).collect();
-    Ok(Tokenizer::new(inner, bos.map(|(id, _)| id).filter(|_| add_bos), ends, template))
+    let bos = bos.map(|(id, _)| id).filter(|_| add_bos);
+    Ok(Tokenizer { warnings, ..Tokenizer::new(inner, bos, ends, template) })
 }
 
 /// Every token and its id. Empty tokens stand for unused ids, so no text leads to them.
@@ -72,14 +85,28 @@ fn vocab(tokens: &[&str]) -> Result<Vocab, Error> {
     Ok(vocab)
 }
 
-/// Tokens that a text may spell out.
-fn special_tokens(gguf: &Gguf, tokens: &[&str]) -> Result<Vec<AddedToken>, Error> {
-    let Some(types) = gguf.optional(TYPES, Gguf::integers)? else { return Ok(Vec::new()) };
+/// Tokens that a text may spell out: those of a special type, and those that are special by their text.
+fn special_tokens(gguf: &Gguf, tokens: &[&str], warnings: &mut Vec<String>) -> Result<Vec<AddedToken>, Error> {
+    let types = gguf.optional(TYPES, Gguf::integers)?.unwrap_or_else(|| vec![NORMAL; tokens.len()]);
     if types.len() != tokens.len() {
         return Err(Error::invalid(place(TYPES), format!("{} types for {} tokens", types.len(), tokens.len())));
     }
-    let special = tokens.iter().zip(types).filter(|(token, ty)| !token.is_empty() && SPECIAL_TYPES.contains(ty));
-    Ok(special.map(|(token, _)| AddedToken::from(*token, true)).collect())
+    let mut mistyped = Vec::new();
+    let mut added = Vec::new();
+    for (token, ty) in tokens.iter().zip(types).filter(|(token, _)| !token.is_empty()) {
+        let typed = SPECIAL_TYPES.contains(&ty);
+        if !typed && special::is_special(token) {
+            mistyped.push(format!("`{token}`"));
+        } else if !typed {
+            continue;
+        }
+        added.push(AddedToken::from(*token, true));
+    }
+    if !mistyped.is_empty() {
+        let names = mistyped.join(", ");
+        warnings.push(format!("{} does not say that {names} are special tokens; they are taken as such", place(TYPES)));
+    }
+    Ok(added)
 }
 
 /// Pairs of tokens, the most frequent first: `Ġ t`. A token may hold a space only where it starts with one.
@@ -106,10 +133,6 @@ fn token<'a>(gguf: &Gguf, role: &str, tokens: &[&'a str]) -> Result<Option<(u32,
             Err(Error::invalid(place(&key), cause))
         }
     }
-}
-
-fn text_of(token: Option<(u32, &str)>) -> String {
-    token.map(|(_, text)| text.to_owned()).unwrap_or_default()
 }
 
 fn place(key: &str) -> String {

@@ -1,6 +1,6 @@
 //! A tokenizer from Hugging Face's `tokenizer.json` and the files beside it.
 
-use super::{Template, Tokenizer, contain};
+use super::{ChatTemplate, Tokenizer, contain};
 use crate::Error;
 use crate::json::{Fields, read_bytes};
 use serde_json::{Map, Value};
@@ -8,6 +8,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 type Object = Map<String, Value>;
+
+/// Keys of tokenizer_config.json that a chat template may read.
+const SPECIAL_TOKENS: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// Loads `tokenizer.json`; `companion` reads another JSON file of the directory, if it is there.
 ///
@@ -28,28 +32,27 @@ pub(crate) fn load(
     let tokenizer_config = companion("tokenizer_config.json")?.unwrap_or_default();
     let generation = companion("generation_config.json")?.unwrap_or_default();
     let fields = Fields::new(&tokenizer_config);
-    let text = |key: &str| special_text(fields.get(key)).map(str::to_owned);
+    let text = |key: &str| special_text(fields.get(key));
     let (bos_token, eos_token) = (text("bos_token"), text("eos_token"));
 
     let mut ends: HashSet<u32> = eos_token.iter().filter_map(|token| inner.token_to_id(token)).collect();
-    for object in [config, &generation] {
-        ends.extend(ids(object.get("eos_token_id")));
+    for (file, object) in [("config.json", config), ("generation_config.json", &generation)] {
+        ends.extend(ids(object, "eos_token_id").map_err(|error| error.in_file(directory.join(file)))?);
     }
     let add_bos = fields.flag("add_bos_token")?;
     let bos = match add_bos {
         Some(false) => None,
         _ => {
-            let id = bos_token.as_deref().and_then(|token| inner.token_to_id(token));
+            let id = bos_token.and_then(|token| inner.token_to_id(token));
             // Without the flag the tokenizer's own post-processor tells: what it puts around an empty text.
             let first = contain(|| inner.encode_fast("", true))?.get_ids().first().copied();
             id.filter(|id| add_bos == Some(true) || first == Some(*id))
         }
     };
-    let template = Template {
-        source: template_source(directory, &fields)?,
-        bos_token: bos_token.unwrap_or_default(),
-        eos_token: eos_token.unwrap_or_default(),
-    };
+    let template = template_source(directory, &fields)?.map(|source| {
+        let template = ChatTemplate::new(source);
+        SPECIAL_TOKENS.iter().fold(template, |template, key| template.with(key, text(key)))
+    });
     Ok(Tokenizer::new(inner, bos, ends, template))
 }
 
@@ -59,14 +62,19 @@ fn special_text(value: Option<&Value>) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// One id, or an array of them.
-fn ids(value: Option<&Value>) -> Vec<u32> {
-    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match value {
-        Some(Value::Array(values)) => values.iter().filter_map(id).collect(),
-        Some(value) => id(value).into_iter().collect(),
-        None => Vec::new(),
-    }
+/// One id, or an array of them. A negative one stands for none.
+fn ids(object: &Object, key: &str) -> Result<Vec<u32>, Error> {
+    let values = match object.get(key) {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(values)) => values.as_slice(),
+        Some(value) => std::slice::from_ref(value),
+    };
+    let id = |value: &Value| match (value.as_u64().and_then(|id| u32::try_from(id).ok()), value.as_i64()) {
+        (Some(id), _) => Some(Ok(id)),
+        (None, Some(..0)) => None,
+        _ => Some(Err(Error::invalid(format!("`{key}`"), "expected a token id, or an array of them"))),
+    };
+    values.iter().filter_map(id).collect()
 }
 
 /// The template has a file of its own in newer models; elsewhere it is a string, or a list of which one is the default.

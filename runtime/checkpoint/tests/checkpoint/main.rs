@@ -1,10 +1,12 @@
 //! Whole checkpoints: valid ones read right, hostile ones are refused with a clear error and never a panic.
 
+mod chat;
 mod config;
 mod hostile_gguf;
 mod hostile_safetensors;
 mod mutations;
 mod smollm2;
+mod streams;
 mod support;
 mod tiny;
 mod tokenizers;

@@ -1,8 +1,9 @@
 //! Damaged copies of a valid file: they parse or give an error, and never panic, hang or allocate what they claim.
 
 use crate::support::{hf_config, hf_tensors, open_directory, safetensors};
+use jiff::civil::DateTime;
 use kforge_checkpoint::gguf::Gguf;
-use kforge_checkpoint::{Checkpoint, Storage, random};
+use kforge_checkpoint::{Checkpoint, Conversation, Storage, random};
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
 
@@ -24,7 +25,7 @@ fn exercise(file: Vec<u8>) {
     }
     if let Ok(tokenizer) = model.tokenizer() {
         let _ = tokenizer.encode("a <|im_start|>é").and_then(|ids| tokenizer.decode(&ids));
-        let _ = tokenizer.chat(&[], true);
+        let _ = tokenizer.chat(&Conversation::of_user("a"), DateTime::default());
     }
 }
 

@@ -1,6 +1,7 @@
 //! SmolLM2 135M, where it is on this machine.
 
-use kforge_checkpoint::{Checkpoint, Element, Message, RopeMode};
+use jiff::civil::DateTime;
+use kforge_checkpoint::{Checkpoint, Conversation, Element, RopeMode};
 use kforge_quant::BlockFormat;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ fn tokens_are_those_of_transformers() {
         let mut stream = tokenizer.stream();
         let mut text: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
         assert!(!text.contains('\u{fffd}'), "{text:?}");
-        text.push_str(&stream.finish());
+        text.push_str(&stream.finish().unwrap());
         assert_eq!(text, prompt);
     }
 }
@@ -68,8 +69,8 @@ fn tokens_are_those_of_transformers() {
 #[test]
 fn its_chat_template_renders() {
     let Some(model) = open() else { return };
-    let content = "What is the largest planet in the solar system?".to_owned();
-    let text = model.tokenizer().unwrap().chat(&[Message { role: "user".to_owned(), content }], true).unwrap();
+    let conversation = Conversation::of_user("What is the largest planet in the solar system?");
+    let text = model.tokenizer().unwrap().chat(&conversation, DateTime::default()).unwrap();
     let rows: Vec<Row> = serde_json::from_str(IDS).unwrap();
     assert_eq!(text, rows[4].prompt);
 }

@@ -1,8 +1,9 @@
 //! The random model's tokenizer, tokenizers from other metadata, and tokenizer.json.
 
 use crate::support::{GgufModel, hf_config, hf_tensors, safetensors};
+use jiff::civil::DateTime;
 use kforge_checkpoint::gguf::write::Writer;
-use kforge_checkpoint::{Checkpoint, Message, Tokenizer};
+use kforge_checkpoint::{Checkpoint, Conversation, Tokenizer};
 use proptest::prelude::*;
 use serde_json::json;
 use std::sync::LazyLock;
@@ -15,36 +16,11 @@ fn tiny_has_bytes_and_special_tokens() {
     assert_eq!(TINY.encode("aé<|im_start|>").unwrap(), [97, 0xc3, 0xa9, 257]);
     assert!(TINY.is_end(258) && TINY.is_end(256) && !TINY.is_end(257) && !TINY.is_end(1000));
     assert_eq!(TINY.decode(&[257, 0xf0, 0x9f]).unwrap(), "<|im_start|>\u{fffd}");
-    let error = TINY.decode(&[1, 260]).unwrap_err().to_string();
-    assert_eq!(error, "the tokenizer: token 260 is not in the vocabulary of 260 tokens");
-    let messages = [Message { role: "user".to_owned(), content: "hi".to_owned() }];
-    let text = TINY.chat(&messages, true).unwrap();
+    // A padded embedding has more rows than the tokenizer tokens.
+    assert_eq!(TINY.decode(&[97, 260, 98]).unwrap(), "ab");
+    let text = TINY.chat(&Conversation::of_user("hi"), DateTime::default()).unwrap();
     assert_eq!(text, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
     assert_eq!(TINY.encode(&text).unwrap().iter().filter(|id| **id >= 256).count(), 3);
-}
-
-#[test]
-fn a_stream_gives_whole_characters() {
-    let mut stream = TINY.stream();
-    let mut pushed: Vec<Option<String>> = Vec::new();
-    for byte in "a🚀é".bytes() {
-        pushed.push(stream.push(byte.into()).unwrap());
-    }
-    let some = |text: &str| Some(text.to_owned());
-    assert_eq!(pushed, [some("a"), None, None, None, some("🚀"), None, some("é")]);
-    assert_eq!(stream.push(0xe2).unwrap(), None);
-    assert!(stream.push(999).is_err());
-    assert_eq!(stream.push(0x82).unwrap(), None);
-    assert_eq!(stream.finish(), "\u{fffd}");
-    assert_eq!(stream.finish(), "");
-}
-
-#[test]
-fn a_stream_of_no_characters_goes_on() {
-    let mut stream = TINY.stream();
-    let text: String = (0..100).filter_map(|_| stream.push(0xff).unwrap()).collect();
-    let text = text + &stream.finish();
-    assert_eq!(text, "\u{fffd}".repeat(100));
 }
 
 proptest! {
@@ -52,20 +28,6 @@ proptest! {
     fn any_text_comes_back(text in any::<String>()) {
         let ids = TINY.encode(&text).unwrap();
         prop_assert_eq!(TINY.decode(&ids).unwrap(), text.as_str());
-        let mut stream = TINY.stream();
-        let mut streamed: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
-        streamed.push_str(&stream.finish());
-        prop_assert_eq!(streamed, text);
-    }
-
-    #[test]
-    fn any_tokens_decode(ids in prop::collection::vec(0..260u32, 0..64)) {
-        let mut stream = TINY.stream();
-        let mut streamed: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
-        streamed.push_str(&stream.finish());
-        // Where the bytes are no UTF-8, the two may cut them into a different number of replacement characters.
-        let without = |text: String| text.replace('\u{fffd}', "");
-        prop_assert_eq!(without(streamed), without(TINY.decode(&ids).unwrap()));
     }
 }
 
@@ -99,6 +61,56 @@ fn the_pre_tokenizer_decides_the_cuts() {
     assert_eq!(ids("gpt-2", "abc"), [7, 2]);
     // Newlines stay with the spaces before them.
     assert_eq!(ids("qwen2", "a \n"), [0, 3, 6]);
+}
+
+#[test]
+fn special_tokens_are_known_by_their_text() {
+    let open = |ty: i32| {
+        let model = GgufModel::new().with(move |writer| {
+            writer
+                .string("tokenizer.ggml.model", "gpt2")
+                .string("tokenizer.ggml.pre", "gpt-2")
+                .strings(
+                    "tokenizer.ggml.tokens",
+                    &["<|im_start|>", "<|im_end|>", "<", "|", "i", "m", "h", "[EOT]", "</s>"],
+                )
+                .i32s("tokenizer.ggml.token_type", &[ty, ty, 1, 1, 1, 1, 1, 3, 4])
+                .strings::<&str>("tokenizer.ggml.merges", &[]);
+        });
+        model.open().unwrap().tokenizer().unwrap()
+    };
+    for (ty, warnings) in [
+        (
+            1,
+            &[
+                "metadata `tokenizer.ggml.token_type` does not say that `<|im_start|>`, `<|im_end|>` are special tokens; they \
+               are taken as such",
+            ][..],
+        ),
+        (3, &[]),
+    ] {
+        let tokenizer = open(ty);
+        assert_eq!(tokenizer.encode("<|im_start|>him<|im_end|>").unwrap(), [0, 6, 4, 5, 1]);
+        assert_eq!((0..9).filter(|id| tokenizer.is_end(*id)).collect::<Vec<_>>(), [1, 7, 8]);
+        assert_eq!(tokenizer.warnings(), warnings);
+    }
+}
+
+#[test]
+fn a_missing_pre_tokenizer_is_said() {
+    let model = GgufModel::new().with(|writer| {
+        writer
+            .string("tokenizer.ggml.model", "gpt2")
+            .strings("tokenizer.ggml.tokens", &["a"])
+            .strings::<&str>("tokenizer.ggml.merges", &[]);
+    });
+    let tokenizer = model.open().unwrap().tokenizer().unwrap();
+    assert_eq!(tokenizer.warnings().len(), 1);
+    assert!(
+        tokenizer.warnings()[0].starts_with("metadata `tokenizer.ggml.pre` is missing: "),
+        "{:?}",
+        tokenizer.warnings()
+    );
 }
 
 #[test]
@@ -140,12 +152,19 @@ fn tokenizer_json_is_loaded_with_its_companions() {
     assert_eq!(tokenizer.encode("abbab<|im_end|>").unwrap(), [2, 1, 2, 3]);
     assert_eq!((tokenizer.vocab(), tokenizer.bos()), (4, Some(0)));
     assert!((0..4).all(|id| tokenizer.is_end(id)));
-    let message = [Message { role: "user".to_owned(), content: "b".to_owned() }];
-    assert_eq!(tokenizer.chat(&message, true).unwrap(), "ab");
+    let chat = |tokenizer: &Tokenizer| tokenizer.chat(&Conversation::of_user("b"), DateTime::default()).unwrap();
+    assert_eq!(chat(&tokenizer), "ab");
 
+    write("generation_config.json", r#"{"eos_token_id": "ab"}"#);
+    let error = Checkpoint::open(directory.path()).unwrap().tokenizer().unwrap_err().to_string();
+    assert!(
+        error.ends_with("generation_config.json: `eos_token_id`: expected a token id, or an array of them"),
+        "{error}"
+    );
+    write("generation_config.json", r#"{"eos_token_id": [0, -1]}"#);
     write("chat_template.jinja", "own file");
     let tokenizer = Checkpoint::open(directory.path()).unwrap().tokenizer().unwrap();
-    assert_eq!(tokenizer.chat(&message, true).unwrap(), "own file");
+    assert_eq!(chat(&tokenizer), "own file");
     write("tokenizer.json", "{}");
     assert!(Checkpoint::open(directory.path()).unwrap().tokenizer().is_err());
 }
@@ -175,11 +194,11 @@ fn contradictory_tokenizers_are_refused() {
         ),
         ("metadata `tokenizer.ggml.tokens`: the key is missing", Box::new(base)),
         (
-            "metadata `tokenizer.ggml.pre`: pre-tokenizer `tekken` is not supported; gpt-2, default, smollm,",
+            "metadata `tokenizer.ggml.pre`: pre-tokenizer `invented` is unknown; another one would cut texts into wrong tokens.",
             Box::new(move |writer| {
                 base(writer);
                 tokens(writer);
-                writer.string("tokenizer.ggml.pre", "tekken");
+                writer.string("tokenizer.ggml.pre", "invented");
             }),
         ),
         (

@@ -1,9 +1,10 @@
 //! `kforge-run generate`: continue a text.
 
 use crate::{Common, model, npy};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use kforge_checkpoint::{Message, Tokenizer};
+use jiff::Zoned;
+use kforge_checkpoint::{Conversation, Tokenizer};
 use kforge_passes::models::llama::Returns;
 use kforge_program::Element;
 use kforge_runtime::{
@@ -13,7 +14,8 @@ use kforge_runtime::{
 use serde::Serialize;
 use std::{
     ffi::{OsStr, OsString},
-    io::{self, Write},
+    fs,
+    io::{self, IsTerminal, Read, Write},
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -24,11 +26,14 @@ pub struct Options {
     /// A GGUF file, a safetensors file or directory, a Hugging Face repository ORG/NAME, or random:tiny
     #[arg(long, value_name = "MODEL")]
     model: Option<OsString>,
-    /// The text to continue
-    #[arg(long, required_unless_present = "prompt_ids", conflicts_with = "prompt_ids", allow_hyphen_values = true)]
+    /// The text to continue; without it and its alternatives, standard input
+    #[arg(long, group = "source", value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
+    /// A file with the text to continue, taken as it is, with the newline at its end; - is standard input
+    #[arg(long, group = "source", value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Token ids to continue, instead of a text
-    #[arg(long, value_delimiter = ',', value_name = "ID,...")]
+    #[arg(long, group = "source", value_delimiter = ',', value_name = "ID,...")]
     prompt_ids: Option<Vec<u32>>,
     /// Most tokens to generate
     #[arg(long, default_value_t = 128)]
@@ -98,12 +103,16 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     });
     let mut sampler = sampler.map_err(anyhow::Error::msg)?;
     options.dump_logits.as_deref().map_or(Ok(()), npy::check_place)?;
+    let prompt = Prompt::read(options)?;
     let checkpoint = model::open(common, name)?;
     if let Some(name) = name.to_str().filter(|name| name.starts_with("random:")) {
         eprintln!("kforge-run: the weights of {name} are random: the text means nothing");
     }
     let tokenizer = checkpoint.tokenizer()?;
-    let prompt_ids = prompt(options, &tokenizer)?;
+    for warning in tokenizer.warnings() {
+        eprintln!("kforge-run: warning: {warning}");
+    }
+    let prompt_ids = prompt.ids(options.chat, &tokenizer)?;
     if prompt_ids.is_empty() {
         bail!("the prompt is empty; give at least one token");
     }
@@ -165,7 +174,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         logits = decoder.decode(id)?;
         decode += step.elapsed();
     }
-    show(&stream.finish())?;
+    show(&stream.finish()?)?;
     if !options.json {
         println!();
     }
@@ -204,15 +213,50 @@ fn summary(decoder: &Decoder, timings: &Timings, prompt: usize, steps: usize) {
     );
 }
 
-fn prompt(options: &Options, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    if let Some(ids) = &options.prompt_ids {
-        return Ok(ids.clone());
+/// What to continue.
+enum Prompt {
+    Ids(Vec<u32>),
+    Text(String),
+}
+
+impl Prompt {
+    /// Reads it from the one place that the options name.
+    fn read(options: &Options) -> Result<Prompt> {
+        if let Some(ids) = &options.prompt_ids {
+            return Ok(Prompt::Ids(ids.clone()));
+        }
+        if let Some(text) = &options.prompt {
+            return Ok(Prompt::Text(text.clone()));
+        }
+        let file = options.file.as_deref().filter(|file| file.as_os_str() != "-");
+        if options.file.is_none() && io::stdin().is_terminal() {
+            bail!(
+                "there is no prompt; give --prompt TEXT, --file FILE, --prompt-ids ID,... or a text on standard input"
+            );
+        }
+        let (place, bytes) = match file {
+            Some(file) => (file.display().to_string(), fs::read(file)),
+            None => {
+                let mut bytes = Vec::new();
+                ("standard input".to_owned(), io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
+            }
+        };
+        let bytes = bytes.with_context(|| format!("the prompt cannot be read from {place}"))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            anyhow!("the prompt in {place} is not valid UTF-8 at byte {at}; convert it to UTF-8")
+        })?;
+        Ok(Prompt::Text(text))
     }
-    let text = options.prompt.clone().unwrap_or_default();
-    if !options.chat {
-        let ids = tokenizer.encode(&text)?;
-        return Ok(tokenizer.bos().into_iter().chain(ids).collect());
+
+    fn ids(self, chat: bool, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+        match self {
+            Prompt::Ids(ids) => Ok(ids),
+            Prompt::Text(text) if chat => {
+                let text = tokenizer.chat(&Conversation::of_user(&text), Zoned::now().datetime())?;
+                Ok(tokenizer.encode(&text)?)
+            }
+            Prompt::Text(text) => Ok(tokenizer.bos().into_iter().chain(tokenizer.encode(&text)?).collect()),
+        }
     }
-    let message = Message { role: "user".into(), content: text };
-    Ok(tokenizer.encode(&tokenizer.chat(&[message], true)?)?)
 }
