@@ -39,7 +39,7 @@ test: setup try-model ## Check formatting and lints, then run every test
 	@cargo test --quiet --workspace
 
 lit: setup ## Run test/ under our own runner, then under LLVM's lit and FileCheck
-	@cargo test --quiet -p kforge-test --test lit
+	@cargo test --quiet -p kforge-tools --test lit
 	@prefix=$$(scripts/llvm-prefix.sh); \
 	PATH="$(abspath $(TARGET))/debug:$$prefix/bin:$$PATH" "$$prefix/bin/lit" -q test
 
@@ -52,8 +52,8 @@ fmt-check: ## Check that the code is formatted
 lint: setup ## Run clippy, warnings as errors
 	@cargo clippy --workspace --all-targets -- -D warnings
 
-docs: setup ## Regenerate docs/dialect.md, docs/passes.md and other expected outputs
-	@KFORGE_BLESS=1 cargo test --quiet -p kforge-test
+docs: setup ## Regenerate docs/dialect.md, docs/passes.md and docs/bench-suite.schema.json
+	@KFORGE_BLESS=1 cargo test --quiet -p kforge-tools --test docs
 
 bench: build try-model ## Measure the default model, then single kernels (reports/cpu.json)
 	@for numerics in exact fast; do \

@@ -4,7 +4,6 @@ mod config;
 mod hostile_gguf;
 mod hostile_safetensors;
 mod mutations;
-mod smollm2;
 mod support;
 mod tiny;
 mod tokenizers;
