@@ -33,10 +33,8 @@ build: setup ## Build everything, optimised
 run: build try-model ## Show a decoder block go through the passes, then decode real text
 	@scripts/tour.sh
 
-test: setup try-model ## Check formatting and lints, then run every test
-	@cargo fmt --all --check
-	@cargo clippy --quiet --workspace --all-targets -- -D warnings
-	@cargo test --quiet --workspace
+test: setup try-model ## Check formatting and lints, run every test, and list the slowest
+	@scripts/test.sh
 
 lit: setup ## Run test/ under our own runner, then under LLVM's lit and FileCheck
 	@cargo test --quiet -p kforge-tools --test lit
