@@ -12,7 +12,7 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup model try-model build run test lit fmt fmt-check lint docs bench clean
+.PHONY: help setup model try-model build run test lit upstream-lit fmt fmt-check lint docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ lit: setup ## Run test/ under our own runner, then under LLVM's lit and FileChec
 	@cargo test --quiet -p kforge-tools --test lit
 	@prefix=$$(scripts/llvm-prefix.sh); \
 	PATH="$(abspath $(TARGET))/debug:$$prefix/bin:$$PATH" "$$prefix/bin/lit" -q test
+
+# Without BIN the tools are built, optimised.
+upstream-lit: $(if $(BIN),setup,build) ## Run MLIR's own tests with our tools, and compare (BIN=DIR: those of a folder)
+	@scripts/upstream-lit.py $(if $(BIN),--bin "$(BIN)")
 
 fmt: ## Format the code
 	@cargo fmt --all

@@ -12,6 +12,8 @@ mod model;
 mod mounts;
 #[path = "tuner/place.rs"]
 mod place;
+#[path = "optional/scripts.rs"]
+mod scripts;
 
 use kforge_test::need::{Need, trial};
 use libtest_mimic::Arguments;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
             it_decodes_in_fast_numerics,
         ),
         trials!(&[Need::Mount], mounts: a_read_only_directory_is_read, a_full_disk_loses_nothing),
+        trials!(&[Need::Python], scripts: upstream_lit_says_what_does_not_agree),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
