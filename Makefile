@@ -12,7 +12,7 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup model try-model build run test lit fmt fmt-check lint docs bench clean
+.PHONY: help setup model try-model build run test lit upstream-lit fmt fmt-check lint docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,15 +33,17 @@ build: setup ## Build everything, optimised
 run: build try-model ## Show a decoder block go through the passes, then decode real text
 	@scripts/tour.sh
 
-test: setup try-model ## Check formatting and lints, then run every test
-	@cargo fmt --all --check
-	@cargo clippy --quiet --workspace --all-targets -- -D warnings
-	@cargo test --quiet --workspace
+test: setup try-model ## Check formatting and lints, run every test, and list the slowest
+	@scripts/test.sh
 
 lit: setup ## Run test/ under our own runner, then under LLVM's lit and FileCheck
-	@cargo test --quiet -p kforge-test --test lit
+	@cargo test --quiet -p kforge-tools --test lit
 	@prefix=$$(scripts/llvm-prefix.sh); \
 	PATH="$(abspath $(TARGET))/debug:$$prefix/bin:$$PATH" "$$prefix/bin/lit" -q test
+
+# Without BIN the tools are built, optimised.
+upstream-lit: $(if $(BIN),setup,build) ## Run MLIR's own tests with our tools, and compare (BIN=DIR: those of a folder)
+	@scripts/upstream-lit.py $(if $(BIN),--bin "$(BIN)")
 
 fmt: ## Format the code
 	@cargo fmt --all
@@ -52,8 +54,8 @@ fmt-check: ## Check that the code is formatted
 lint: setup ## Run clippy, warnings as errors
 	@cargo clippy --workspace --all-targets -- -D warnings
 
-docs: setup ## Regenerate docs/dialect.md, docs/passes.md and other expected outputs
-	@KFORGE_BLESS=1 cargo test --quiet -p kforge-test
+docs: setup ## Regenerate docs/dialect.md, docs/passes.md and docs/bench-suite.schema.json
+	@KFORGE_BLESS=1 cargo test --quiet -p kforge-tools --test docs
 
 bench: build try-model ## Measure the default model, then single kernels (reports/cpu.json)
 	@for numerics in exact fast; do \

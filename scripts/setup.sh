@@ -55,9 +55,36 @@ install_debian() {
   fi
 }
 
-# The AArch64 sample runs under emulation; its test says that it was skipped where there is none.
-want_qemu() {
-  command -v qemu-aarch64 >/dev/null || command -v qemu-aarch64-static >/dev/null || echo qemu-user
+# What some tests need, which are ignored without it: a browser, an emulator of AArch64.
+debian_wanted() {
+  local browser
+  for browser in chromium chromium-browser google-chrome google-chrome-stable ""; do
+    command -v "$browser" >/dev/null && break
+  done
+  [[ -n $browser ]] || echo chromium
+  command -v qemu-aarch64 >/dev/null || echo qemu-user
+}
+
+# Installs what is wanted as far as this distribution has it and this user may; says what it left out.
+install_wanted() {
+  local package sudo=() packages=() wanted=("$@")
+  if [[ $(id -u) -ne 0 ]]; then sudo=(sudo -n); fi
+  if ! command -v apt-get >/dev/null || ! "${sudo[@]}" true 2>/dev/null; then
+    confirm "some tests will be ignored; they need ${wanted[*]}"
+    return
+  fi
+  compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null || "${sudo[@]}" apt-get update -qq || true
+  for package in "${wanted[@]}"; do
+    # Of a name that another package only mentions, apt-cache shows nothing.
+    if [[ -n $(apt-cache show "$package" 2>/dev/null) ]]; then packages+=("$package"); fi
+  done
+  [[ ${#packages[@]} -gt 0 ]] || return 0
+  confirm "installing ${packages[*]}"
+  local install=(apt-get install -y -qq --no-install-recommends "${packages[@]}")
+  # Lists that are older than the pool name files that are gone.
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" "${install[@]}" >/dev/null 2>&1 ||
+    { "${sudo[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive "${sudo[@]}" "${install[@]}" >/dev/null; } ||
+    confirm "${packages[*]} could not be installed; tests that need them will be ignored"
 }
 
 setup_linux() {
@@ -68,10 +95,12 @@ setup_linux() {
     command -v apt-get >/dev/null ||
       fail "setup: this system has no apt. Install LLVM and MLIR 22.1 (development files, tools, clang, lld) with zstd, z3," \
         "zlib, libxml2, libedit and libffi, and set LLVM_PREFIX to where LLVM is. Debian calls the missing packages:" "  ${missing[*]}"
-    install_debian "${missing[@]}" $(want_qemu)
+    install_debian "${missing[@]}"
     mapfile -t missing < <(debian_missing "$(scripts/llvm-prefix.sh)")
     [[ ${#missing[@]} -eq 0 ]] || fail "setup: still missing after installing: ${missing[*]}"
   fi
+  mapfile -t missing < <(debian_wanted)
+  [[ ${#missing[@]} -eq 0 ]] || install_wanted "${missing[@]}"
 }
 
 setup_macos() {

@@ -3,7 +3,7 @@
 //! A page with the shaders is served to it here, and it posts back what it says of each. Its WebGPU runs on SwiftShader, the
 //! software that Chromium brings along, so that no GPU is needed; that has subgroups and no f16.
 
-use crate::run::skip;
+use crate::need::Need;
 use kforge_lowering::to_wgsl::{Argument, Shader};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,8 +13,8 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::{Mutex, Once, PoisonError},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -35,52 +35,66 @@ struct Answer {
     errors: Vec<(usize, String)>,
 }
 
-/// Compiles shaders, each text once in a process.
+/// Compiles shaders, each text once in a process; nothing where there is no browser, of which the tests of browsers alone
+/// say that they were ignored.
 ///
 /// # Panics
-/// If the browser refuses one that it admits, or does not answer.
+/// If the browser refuses one that it admits, or does not answer; and where there is none, if one is required.
 pub fn check(shaders: &[Shader]) {
     static CHECKED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+    if Need::Chromium.find().is_err() {
+        return;
+    }
     let is_new = |shader: &&Shader| {
         let mut checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
         checked.get_or_insert_default().insert(shader.text.clone())
     };
     let shaders: Vec<&Shader> = shaders.iter().filter(is_new).collect();
-    let errors = compile(&shaders).unwrap_or_default();
+    let errors = compile(&shaders);
     if let Some((number, message)) = errors.first() {
         panic!("the browser refuses {} shaders; the first: {message}\n{}", errors.len(), text(shaders[*number]));
     }
 }
 
-/// Compiles shaders, as modules and as pipelines, and gives the numbers of those that the browser refuses, and why. `None`
-/// where there is no Chromium, or one without WebGPU; that is said, once.
+/// Compiles shaders, as modules and as pipelines, and gives the numbers of those that the browser refuses, and why.
 ///
 /// # Panics
-/// If the browser does not answer.
-pub fn compile(shaders: &[&Shader]) -> Option<Vec<(usize, String)>> {
-    static SKIP: Once = Once::new();
-    // One browser at a time: each takes as many threads as there are.
-    static BROWSER: Mutex<()> = Mutex::new(());
-    let Some(browser) = find() else {
-        SKIP.call_once(|| skip(&format!("no shader is compiled in a browser: there is none of {}", NAMES.join(", "))));
-        return None;
+/// If there is no browser, or it does not answer.
+pub fn compile(shaders: &[&Shader]) -> Vec<(usize, String)> {
+    answer(find().unwrap_or_else(|e| panic!("{e}")), shaders).errors
+}
+
+/// A Chromium that has WebGPU; it is started once to see that.
+///
+/// # Errors
+/// If there is none.
+///
+/// # Panics
+/// If it does not answer.
+pub fn find() -> Result<&'static Path, String> {
+    static BROWSER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let look = || {
+        let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+        let mut files = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+        let browser = files.find(|file| file.is_file());
+        let browser = browser.ok_or_else(|| format!("there is none of {}; run `make setup`", NAMES.join(", ")))?;
+        match answer(&browser, &[]).adapter {
+            Some(_) => Ok(browser),
+            None => Err(format!("{} offers no WebGPU; install a newer one", browser.display())),
+        }
     };
-    let _guard = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
-    let answer = ask(&browser, &page(shaders)).unwrap_or_else(|e| panic!("{}: {e}", browser.display()));
+    BROWSER.get_or_init(look).as_deref().map_err(String::clone)
+}
+
+fn answer(browser: &Path, shaders: &[&Shader]) -> Answer {
+    // One browser at a time: each takes as many threads as there are.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let answer = ask(browser, &page(shaders)).unwrap_or_else(|e| panic!("{}: {e}", browser.display()));
     if let Some(failure) = answer.failure {
         panic!("{}: {failure}", browser.display());
     }
-    if answer.adapter.is_none() {
-        SKIP.call_once(|| skip(&format!("no shader is compiled in {}: it offers no WebGPU", browser.display())));
-        return None;
-    }
-    Some(answer.errors)
-}
-
-fn find() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
-    let mut files = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    files.find(|file| file.is_file())
+    answer
 }
 
 /// As a browser takes it: naga knows subgroups without their name.
@@ -122,13 +136,13 @@ fn ask(browser: &Path, page: &str) -> io::Result<Answer> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let answer = serve(&listener, page);
+    let answer = serve(&listener, page, &mut child);
     child.kill()?;
     child.wait()?;
     answer
 }
 
-fn serve(listener: &TcpListener, page: &str) -> io::Result<Answer> {
+fn serve(listener: &TcpListener, page: &str, browser: &mut Child) -> io::Result<Answer> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         match listener.accept() {
@@ -138,7 +152,12 @@ fn serve(listener: &TcpListener, page: &str) -> io::Result<Answer> {
                     return Ok(serde_json::from_slice(&answer)?);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(10)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Some(status) = browser.try_wait()? {
+                    return Err(io::Error::other(format!("it ended before it answered: {status}")));
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
             Err(error) => return Err(error),
         }
     }

@@ -20,12 +20,7 @@ use kforge_tools::{
     gpu::features,
     tensors::{self, Inputs},
 };
-use std::{
-    collections::HashSet,
-    fmt::Write as _,
-    io::{self, Write as _},
-    sync::OnceLock,
-};
+use std::{collections::HashSet, fmt::Write as _, sync::OnceLock};
 
 /// Thread counts that must agree on every byte.
 pub const THREADS: [usize; 3] = [1, 2, 4];
@@ -365,12 +360,6 @@ pub fn check_writers(shader: &Shader) {
 fn line_of<'t>(text: &'t str, diagnostic: &str) -> &'t str {
     let number = diagnostic.split(':').nth(1).and_then(|line| line.parse::<usize>().ok());
     number.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default()
-}
-
-/// Says on the terminal, which `eprintln` in a test does not reach, that a test did not run, and why.
-pub fn skip(why: &str) {
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(io::stderr(), "SKIPPED {name}: {why}");
 }
 
 /// Whether a global belongs to case `index`.

@@ -6,29 +6,16 @@ mod device;
 
 use device::Device;
 use kforge_lowering::{
-    compile::{context, parse},
+    compile::context,
     to_wgsl::{self, Access, Argument, Features, Shader, Uniform, check, types::Scalar},
 };
 use kforge_test::{
-    browser,
     gpu_kernels::{GROUP, GROUPS, INPUTS, OUTPUTS, inputs, kernel},
+    wgsl::{of_test_files, translate},
 };
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
 
 const SEEDS: u64 = 300;
-
-fn translate(source: &str, name: &str) -> Vec<Shader> {
-    let context = context();
-    let module = parse(&context, source, name).unwrap_or_else(|e| panic!("{e}\n{source}"));
-    let shaders = to_wgsl::translate(module.as_operation()).unwrap_or_else(|e| panic!("{}\n{source}", e.in_file(name)));
-    let again = to_wgsl::translate(module.as_operation()).expect("what was translated once is again");
-    assert_eq!(shaders, again, "{name}: the translation differs from one time to the next");
-    shaders
-}
 
 /// Validates a shader, and writes it in every language that its features and size admit.
 fn check(shader: &Shader) {
@@ -43,17 +30,8 @@ fn check(shader: &Shader) {
 
 #[test]
 fn test_files_are_valid() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("to_wgsl");
-    let entries = [folder.join("kernels"), folder].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|e| e == "mlir") && !file.ends_with("errors.mlir"));
-    files.sort();
-    let mut shaders = vec![];
-    for file in &files {
-        shaders.extend(translate(&fs::read_to_string(file).unwrap(), &file.display().to_string()));
-    }
+    let shaders = of_test_files();
     shaders.iter().for_each(check);
-    browser::check(&shaders);
     let kernels: BTreeSet<&str> = shaders.iter().map(|shader| shader.kernel.as_str()).collect();
     for realistic in ["gemm_tiled", "gemv_q4", "gemv_int8", "softmax", "rms_norm", "gemm_matrix"] {
         assert!(kernels.contains(realistic), "{realistic} is not among {kernels:?}");
@@ -62,43 +40,14 @@ fn test_files_are_valid() {
 
 #[test]
 fn random_kernels_are_valid() {
-    let mut all = vec![];
     for seed in 0..SEEDS {
         let kernel = kernel(seed);
         let shaders = translate(&kernel.text, &format!("seed {seed}"));
         let [shader] = &shaders[..] else { panic!("seed {seed} has {} kernels", shaders.len()) };
         check(shader);
-        all.push(shader.clone());
         let features = Features { packed_halves: shader.features.packed_halves, ..Features::default() };
         assert_eq!(shader.features, features, "seed {seed}");
     }
-    browser::check(&all);
-}
-
-/// A browser refuses what is no WGSL, and a barrier that not all threads come to, which naga takes.
-#[test]
-fn a_browser_refuses_what_is_wrong() {
-    let source = "gpu.module @m {
-      gpu.func @k(%a: memref<64xf32>) workgroup(%t: memref<64xf32, #gpu.address_space<workgroup>>)
-          kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
-        %c9 = arith.constant 9 : index
-        %thread = gpu.thread_id x
-        %few = arith.cmpi slt, %thread, %c9 : index
-        scf.if %few {
-          gpu.barrier
-        }
-        %v = memref.load %a[%thread] : memref<64xf32>
-        memref.store %v, %t[%thread] : memref<64xf32, #gpu.address_space<workgroup>>
-        gpu.return
-      }
-    }";
-    let [shader] = &translate(source, "a test")[..] else { panic!("one kernel") };
-    check(shader);
-    let broken = Shader { text: shader.text.replace("fn ", "func "), ..shader.clone() };
-    let whole = Shader { text: shader.text.replace("workgroupBarrier();", ""), ..shader.clone() };
-    let Some(errors) = browser::compile(&[shader, &whole, &broken]) else { return };
-    assert_eq!(errors.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 2], "{errors:?}");
-    assert!(errors[0].1.contains("uniform control flow"), "{errors:?}");
 }
 
 #[test]

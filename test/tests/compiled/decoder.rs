@@ -2,7 +2,7 @@
 
 use kforge_checkpoint::{Checkpoint, RopeMode};
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Compiled, Numerics, Options, Target};
+use kforge_lowering::compile::{self, Compiled, Options};
 use kforge_passes::{
     isa::Isa,
     models::{
@@ -13,55 +13,19 @@ use kforge_passes::{
 use kforge_program::Program;
 use kforge_reference::Tensor;
 use kforge_runtime::{
-    Decoder, Error, Execute, Executor, KernelTime, Result, View, cache, gpu,
+    Decoder, Error, Execute, Executor, KernelTime, Result, View, gpu,
     sample::{Sampler, Sampling},
 };
-use kforge_test::run::{self, THREADS, isas, near, reference_element, skip};
-use kforge_tools::{
-    model::{element, module, set_weights},
-    reference::{self, Limits, Outcome},
+use kforge_test::{
+    model::{Model, same_logits, tokens},
+    run::{self, THREADS, isas, near, reference_element},
 };
+use kforge_tools::model::{element, module, set_weights};
 use safetensors::{Dtype, tensor::TensorView};
 use std::{
     path::Path,
     sync::{OnceLock, mpsc},
 };
-
-/// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
-const TOLERANCE: f32 = 1e-3;
-
-/// A model's module, and its weights to set.
-struct Model {
-    checkpoint: Checkpoint,
-    source: String,
-}
-
-impl Model {
-    fn new(checkpoint: Checkpoint, kv_type: KvType) -> Model {
-        Model::returning(checkpoint, kv_type, Returns::Logits)
-    }
-
-    fn returning(checkpoint: Checkpoint, kv_type: KvType, returns: Returns) -> Model {
-        let source =
-            module(&checkpoint, kv_type, returns, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
-        Model { checkpoint, source }
-    }
-
-    fn compile(&self, isa: Isa) -> Compiled {
-        compile::compile(&self.source, &Target::host(Some(isa)).expect("of this machine"), Options::default())
-            .expect("the model compiles")
-    }
-
-    fn decoder(&self, compiled: &Compiled, threads: usize, context: usize) -> Decoder {
-        let executor = Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
-        self.decoder_on(Box::new(executor), context)
-    }
-
-    fn decoder_on(&self, mut executor: Box<dyn Execute>, context: usize) -> Decoder {
-        set_weights(&mut *executor, &self.checkpoint, |_| ()).expect("the weights fit");
-        Decoder::new(executor, context).expect("memory for the caches")
-    }
-}
 
 /// A model of a few thousand weights, compiled once for each instruction set of this machine.
 fn tiny() -> &'static (Model, Vec<(Isa, Compiled)>) {
@@ -71,36 +35,6 @@ fn tiny() -> &'static (Model, Vec<(Isa, Compiled)>) {
         let compiled = isas().into_iter().map(|isa| (isa, model.compile(isa))).collect();
         (model, compiled)
     })
-}
-
-/// The file that `make model` fetches, compiled once, if it is there.
-fn default_model() -> Option<&'static (Model, Compiled)> {
-    static DEFAULT: OnceLock<Option<(Model, Compiled)>> = OnceLock::new();
-    let path = cache::directory()?.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let model = DEFAULT.get_or_init(|| {
-        let checkpoint = Checkpoint::open(path.exists().then_some(&path)?).expect("the file that was fetched");
-        let model = Model::new(checkpoint, KvType::F32);
-        let compiled = model.compile(Isa::host());
-        Some((model, compiled))
-    });
-    if model.is_none() {
-        skip(&format!("the default model is not at {}; run 'make model'", path.display()));
-    }
-    model.as_ref()
-}
-
-/// Some tokens of a vocabulary.
-fn tokens(count: usize, vocabulary: usize) -> Vec<u32> {
-    (0..count).map(|i| ((i * 7919 + 13) % vocabulary) as u32).collect()
-}
-
-fn same_logits(actual: &[f32], expected: &[f32], what: &str) {
-    let error = actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
-    assert!(actual.len() == expected.len() && error <= TOLERANCE, "{what}: a logit is off by {error}");
-    assert!(
-        actual.iter().zip(expected).all(|(a, e)| a.to_bits() == e.to_bits()),
-        "{what}: a logit is off by {error}, not the same bits"
-    );
 }
 
 /// An executor whose GPU fails at call number `calls`, the first being 0.
@@ -540,108 +474,4 @@ fn tokens_and_positions_are_checked() {
     assert_eq!(error(decoder.decode(6)), full(5, 1));
     decoder.rewind(0);
     same_logits(decoder.prefill(&[1, 2, 3, 4]).expect("again").values, &four, "after errors");
-}
-
-#[test]
-fn the_default_model_token_by_token() {
-    let Some((model, compiled)) = default_model() else { return };
-    let ids = tokens(20, model.checkpoint.config().vocab);
-    let (mut one, mut four) = (model.decoder(compiled, 1, 32), model.decoder(compiled, 4, 32));
-    let mut stepped: Vec<Vec<f32>> = vec![];
-    for id in &ids {
-        let logits = one.decode(*id).expect("one token").values.to_vec();
-        same_logits(four.decode(*id).expect("one token").values, &logits, "4 threads");
-        stepped.push(logits);
-    }
-    for n in [2, 7, 20] {
-        four.rewind(0);
-        let last = four.prefill(&ids[..n]).expect("a pass over all").values;
-        same_logits(last, &stepped[n - 1], &format!("length {n}"));
-    }
-}
-
-/// What `kforge-run verify` checks, with its tolerances.
-#[test]
-fn the_default_model_is_as_the_reference_says() {
-    let Some((model, compiled)) = default_model() else { return };
-    let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
-    let tokenizer = model.checkpoint.tokenizer().expect("a tokenizer");
-    let mut decoder = model.decoder(compiled, 2, reference::context(&rows));
-    for row in rows {
-        let outcome = reference::check(&Limits::default(), &tokenizer, &mut decoder, &row).expect("a comparison");
-        let Outcome { prompt, ids_match, logit_error, nll_error, greedy_equal, greedy_required, .. } = outcome;
-        assert!(ids_match, "{prompt:?}: other ids");
-        assert!(nll_error <= 1e-3, "{prompt:?}: the likelihood is off by {nll_error}");
-        assert!(logit_error <= 2e-3, "{prompt:?}: a logit is off by {logit_error}");
-        // Where two tokens are as good as each other, either may follow.
-        assert!(greedy_equal >= greedy_required, "{prompt:?}: token {greedy_equal}");
-    }
-}
-
-/// The same on a GPU, and with caches of f16 the bound that docs/gpu.md states.
-#[test]
-fn the_default_model_on_a_gpu_is_as_the_reference_says() {
-    let Some((f32, _)) = default_model() else { return };
-    let adapter = run::adapters()[0];
-    let half = Limits { logit_tolerance: 0.1, nll_tolerance: 5e-3, gap: 0.2 };
-    let mut kinds = vec![(KvType::F32, Limits::default(), 8)];
-    if adapter.f16 {
-        kinds.push((KvType::F16, half, 3));
-    }
-    for (kv_type, limits, count) in kinds {
-        let source = module(&f32.checkpoint, kv_type, Returns::Logits, &[Phase::Prefill, Phase::Decode])
-            .expect("all weights are there");
-        let compiled = compile::compile_gpu(&source, adapter, Options::default()).expect("the model compiles");
-        let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
-        let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
-        let executor =
-            gpu::Executor::new(run::gpu(), compiled.program, &compiled.shaders).expect("the shaders compile");
-        let mut decoder = f32.decoder_on(Box::new(executor), reference::context(&rows));
-        for row in &rows[..count] {
-            let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
-            let Outcome { prompt, logit_error, nll_error, pass, .. } = outcome;
-            assert!(pass, "caches of {}, {prompt:?}: {logit_error} and {nll_error}", kv_type.name());
-        }
-    }
-}
-
-/// The bound that docs/numerics.md states of caches of 8 bits, and that a prompt at once and token by token agree.
-#[test]
-fn the_default_model_with_caches_of_8_bits() {
-    let Some((f32, _)) = default_model() else { return };
-    let source =
-        module(&f32.checkpoint, KvType::Q8, Returns::Logits, &[Phase::Prefill, Phase::Decode]).expect("heads of 64");
-    let target = Target::host(None).expect("this machine");
-    let compiled = compile::compile(&source, &target, Options::default()).expect("the model compiles");
-    let limits = Limits { logit_tolerance: 0.5, nll_tolerance: 0.05, gap: 0.5 };
-    rounds_within(f32, &compiled, &limits, "caches of 8 bits");
-}
-
-/// The bound that docs/numerics.md states of `fast`, and that a prompt at once and token by token agree there too.
-#[test]
-fn the_default_model_in_fast_numerics() {
-    let Some((model, _)) = default_model() else { return };
-    let options = Options { numerics: Numerics::Fast, ..Options::default() };
-    let target = Target::host(None).expect("this machine");
-    let compiled = compile::compile(&model.source, &target, options).expect("the model compiles");
-    let limits = Limits { logit_tolerance: 2.5, nll_tolerance: 0.1, gap: 3.0 };
-    rounds_within(model, &compiled, &limits, "fast");
-}
-
-/// Checks that what rounds something is off by no more than `limits`, and gives the same bits token by token.
-fn rounds_within(model: &Model, compiled: &Compiled, limits: &Limits, what: &str) {
-    let rows = reference::parse(include_str!("../../data/smollm2.json")).expect("rows");
-    let tokenizer = model.checkpoint.tokenizer().expect("a tokenizer");
-    let mut decoder = model.decoder(compiled, 2, reference::context(&rows));
-    for row in &rows[..4] {
-        let outcome = reference::check(limits, &tokenizer, &mut decoder, row).expect("a comparison");
-        assert!(outcome.pass, "{:?}: {} and {}", outcome.prompt, outcome.logit_error, outcome.nll_error);
-        assert!(outcome.logit_error > 0.01, "{:?}: nothing was rounded", outcome.prompt);
-    }
-    let ids = tokens(7, model.checkpoint.config().vocab);
-    decoder.rewind(0);
-    let whole = decoder.prefill(&ids).expect("a prompt").values.to_vec();
-    decoder.rewind(0);
-    let steps: Vec<Vec<f32>> = ids.iter().map(|id| decoder.decode(*id).expect("a token").values.to_vec()).collect();
-    same_logits(&steps[6], &whole, &format!("{what}, token by token"));
 }

@@ -5,7 +5,6 @@ mod config;
 mod hostile_gguf;
 mod hostile_safetensors;
 mod mutations;
-mod smollm2;
 mod streams;
 mod support;
 mod tiny;

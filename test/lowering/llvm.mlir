@@ -1,7 +1,10 @@
 // Every kernel family down to the LLVM dialect: nothing else is left, and nothing calls a library. An intrinsic that
 // code generation would turn into a call to one counts as a call; without FMA or half-precision conversion in hardware
 // (sse2) those are such too.
-// RUN: kforge-opt %s --kforge-cpu=isa=sse2 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=isa=avx512 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=isa=avx2 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=isa=neon | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=isa=sse2 | kforge-opt --kforge-llvm | FileCheck %s --check-prefixes=CHECK,SSE2
 
 // CHECK-NOT: transformer.isa
 // CHECK-LABEL: module
@@ -9,8 +12,8 @@
 // CHECK-NOT: llvm.call @{{[a-z0-9]+[ (]}}
 // CHECK-NOT: llvm.func @{{[a-z0-9]+[ (]}}
 // CHECK-NOT: llvm.intr.{{(exp|exp2|exp10|log|log2|log10|sin|cos|tan|tanh|pow|powi|erf)[ (.]}}
-// CHECK-NOT: llvm.intr.{{fma|fmuladd}}
-// CHECK-NOT: {{llvm.fp(ext|trunc) .*f16}}
+// SSE2-NOT: llvm.intr.{{fma|fmuladd}}
+// SSE2-NOT: {{llvm.fp(ext|trunc) .*f16}}
 // Entries are in reverse order: this is the last.
 // CHECK: llvm.func @kforge_gemv_0(%{{.*}}: !llvm.ptr, %{{.*}}: i64)
 

@@ -3,102 +3,17 @@
 
 #[path = "tuner/gpu.rs"]
 mod gpu;
-mod tools;
+#[path = "tuner/place.rs"]
+mod place;
 
-use kforge_passes::tuner::{
-    Database, Environment, Family, Line, Roofs, Row, Search, Tried, database, environment, search, space,
-};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    sync::OnceLock,
-    thread,
-    time::Duration,
-};
+use kforge_passes::tuner::{Environment, Family, Line, Roofs, Row, Search, Tried, environment, search, space};
+use place::{MODULE, Place, text, warnings};
+use std::{collections::BTreeMap, fs, path::Path, process::Stdio, thread, time::Duration};
 
 /// How often what happens by chance is tried.
 const ROUNDS: usize = 20;
 
-/// A layer with sizes that no tile divides.
-const MODULE: &str = "
-ml_program.global private @w(#ml_program.extern<tensor<70x90xf32>>) : tensor<70x90xf32>
-func.func @main(%x: tensor<3x90xf32>) -> tensor<3x70xf32> {
-  %w = ml_program.global_load_const @w : tensor<70x90xf32>
-  %y = transformer.linear %x, %w : tensor<3x90xf32>, tensor<70x90xf32> -> tensor<3x70xf32>
-  return %y : tensor<3x70xf32>
-}
-";
-
-/// A cache directory with the module in it, and the tools to run.
-struct Place {
-    directory: tempfile::TempDir,
-    tools: PathBuf,
-}
-
 impl Place {
-    fn new() -> Place {
-        let place = Place { directory: tempfile::tempdir().unwrap(), tools: tools::build().unwrap() };
-        fs::write(place.path().join("m.mlir"), MODULE).unwrap();
-        place
-    }
-
-    /// With the module's candidates measured.
-    fn tuned() -> Place {
-        static ROWS: OnceLock<Vec<u8>> = OnceLock::new();
-        let rows = ROWS.get_or_init(|| {
-            let place = Place::new();
-            let output = place.run(&["tune", "m.mlir"]);
-            assert!(output.status.success(), "{}", text(&output.stderr));
-            // Everything into the one file that is copied.
-            drop(place.database());
-            let output = place.run(&["tune", "--export", "rows.jsonl"]);
-            assert!(output.status.success(), "{}", text(&output.stderr));
-            fs::read(place.path().join("rows.jsonl")).unwrap()
-        });
-        let place = Place::new();
-        fs::write(place.path().join("rows.jsonl"), rows).unwrap();
-        let output = place.run(&["tune", "--import", "rows.jsonl"]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        place
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn file(&self) -> PathBuf {
-        self.path().join(database::FILE)
-    }
-
-    fn database(&self) -> Database {
-        Database::open(self.path()).unwrap()
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        self.database().lines().unwrap()
-    }
-
-    fn command(&self, tool: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.tools.join(tool));
-        command.args(arguments).current_dir(self.path()).env("KFORGE_CACHE", self.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command("kforge-run", &[&["--threads", "2"], arguments].concat()).output().unwrap()
-    }
-
-    /// The fused op of the module with the tile that the tuner has for it, and what was said.
-    fn selected(&self) -> (String, String) {
-        let select = "--select-kernels=mode=cached-only threads=2";
-        let output = self.command("kforge-opt", &["m.mlir", "--kforge-fuse", select]).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let module = text(&output.stdout);
-        let op = module.lines().find(|line| line.contains("transformer.fused")).unwrap();
-        (op.to_owned(), text(&output.stderr))
-    }
-
     /// Runs the module, whose answer must be the reference's. Returns what was said.
     fn answer(&self) -> String {
         let arguments = ["m.mlir", "--input", "random:1", "--random-globals", "2", "--compare", "reference"];
@@ -107,15 +22,6 @@ impl Place {
         assert!(output.status.success(), "{said}");
         said
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Lines that begin with `warning:`.
-fn warnings(said: &str) -> Vec<&str> {
-    said.lines().filter(|line| line.starts_with("warning:")).collect()
 }
 
 /// A row that would win.
@@ -349,33 +255,54 @@ fn a_killed_process_loses_the_row_in_flight_and_no_more() {
     assert!(place.lines().len() >= before);
 }
 
-/// A sweep over every candidate of a problem, as `kforge-run tune --exhaustive` measured it and `--explain --json` has it.
+/// test/data/sweeps/sweeps.json: sweeps over every candidate of a problem, measured with `kforge-run tune --exhaustive` on
+/// one machine. What `--explain --json` then has of each candidate is a line of NAME.csv.
 #[derive(serde::Deserialize)]
-struct Sweep {
-    problem: String,
-    machine: Environment,
-    roofs: Roofs,
-    results: Vec<Measured>,
+struct Sweeps {
+    machine: serde_json::Map<String, serde_json::Value>,
+    sweeps: BTreeMap<String, Sweep>,
 }
 
 #[derive(serde::Deserialize)]
+struct Sweep {
+    /// Of the machine's row: the hash of the code generator that was measured.
+    generator: serde_json::Value,
+    roofs: Roofs,
+    /// Lines of a module.
+    problem: Vec<String>,
+}
+
 struct Measured {
     tile: Vec<usize>,
-    ratio: Option<f64>,
-    spread: Option<f64>,
+    ratio: f64,
+    spread: f64,
     roofline_share: f64,
+}
+
+fn measured(csv: &str) -> Vec<Measured> {
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("tile,median_us,ratio,spread,roofline_share,rounds"));
+    let row = |line: &str| {
+        let [tile, _, ratio, spread, share, _] = line.split(',').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let number = |text: &str| text.parse().unwrap_or_else(|e| panic!("{line}: {text:?}: {e}"));
+        let tile = tile.split('x').map(|size| size.parse().unwrap_or_else(|e| panic!("{line}: {size:?}: {e}")));
+        Measured { tile: tile.collect(), ratio: number(ratio), spread: number(spread), roofline_share: number(share) }
+    };
+    lines.map(row).collect()
 }
 
 #[test]
 fn a_tenth_of_the_space_finds_what_a_sweep_finds() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sweeps");
-    let mut sweeps = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let sweep: Sweep = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let problem = kforge_tools::tuner::parse(&sweep.problem, &sweep.machine).unwrap();
-        let search = Search::new(&problem.product, &sweep.machine, &sweep.roofs);
-        let name = path.display();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../test/data/sweeps");
+    let Sweeps { machine, sweeps } = serde_json::from_slice(&fs::read(folder.join("sweeps.json")).unwrap()).unwrap();
+    assert!(!sweeps.is_empty(), "there is no sweep");
+    for (name, sweep) in sweeps {
+        let results = measured(&fs::read_to_string(folder.join(format!("{name}.csv"))).unwrap());
+        let mut machine = machine.clone();
+        machine.insert("generator".into(), sweep.generator);
+        let machine: Environment = serde_json::from_value(machine.into()).unwrap();
+        let problem = kforge_tools::tuner::parse(&sweep.problem.join("\n"), &machine).unwrap();
+        let search = Search::new(&problem.product, &machine, &sweep.roofs);
         let least = if problem.product.family == Family::Gemm { 100 } else { 50 };
         assert!(search.tiles().len() >= least, "{name}: {} candidates", search.tiles().len());
         let mut tried: Vec<Tried> = vec![];
@@ -386,107 +313,19 @@ fn a_tenth_of_the_space_finds_what_a_sweep_finds() {
             }
             for tile in next {
                 assert!(!tried.iter().any(|t| t.tile == tile), "{name}: {tile:?} is tried twice");
-                let found = sweep.results.iter().find(|r| r.tile == tile);
+                let found = results.iter().find(|r| r.tile == tile);
                 let found = found.unwrap_or_else(|| panic!("{name}: the sweep has no {tile:?}; measure it anew"));
-                tried.push(Tried { tile, ratio: found.ratio, share: found.roofline_share });
+                tried.push(Tried { tile, ratio: Some(found.ratio), share: found.roofline_share });
             }
         }
         assert!(tried.len() <= 4.max(search.tiles().len() / 10), "{name}: {} are tried", tried.len());
         let winner = search::ranking(&problem.product, &tried)[0].ratio.unwrap();
         // The least of hundreds of medians is lucky; twice its standard error says how much at most.
-        let luck = |r: &Measured| 1.0 + 2.0 * r.spread.unwrap_or(0.0) / 11f64.sqrt();
-        let best = sweep.results.iter().filter_map(|r| Some(r.ratio? * luck(r))).fold(f64::INFINITY, f64::min);
+        let luck = |r: &Measured| 1.0 + 2.0 * r.spread / 11f64.sqrt();
+        let best = results.iter().map(|r| r.ratio * luck(r)).fold(f64::INFINITY, f64::min);
         assert!(best / winner >= 0.97, "{name}: {:.1} % of the best", 100.0 * best / winner);
         eprintln!("{name}: {} of {}, {:.1} % of the best", tried.len(), search.tiles().len(), 100.0 * best / winner);
-        sweeps += 1;
     }
-    assert!(sweeps > 0, "there is no sweep");
-}
-
-/// A file system of its own, if this user may mount one.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(place: &Place, options: &str) -> Option<Mount> {
-        let at = place.path().join("mount");
-        fs::create_dir(&at).unwrap();
-        let status =
-            Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&at).stderr(Stdio::null()).status();
-        if status.is_ok_and(|status| status.success()) {
-            return Some(Mount(at));
-        }
-        eprintln!("not run: this user may not mount a file system");
-        None
-    }
-
-    fn again(&self, options: &str) {
-        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_read_only_directory_is_read() {
-    let place = Place::tuned();
-    drop(place.database());
-    let (right, _) = place.selected();
-    let Some(mount) = Mount::new(&place, "size=8m") else { return };
-    fs::copy(place.file(), mount.0.join(database::FILE)).unwrap();
-    mount.again("ro");
-    let select = "--select-kernels=mode=cached-only threads=2";
-    let run =
-        |tool: &str, arguments: &[&str]| place.command(tool, arguments).env("KFORGE_CACHE", &mount.0).output().unwrap();
-    let output = run("kforge-opt", &["m.mlir", "--kforge-fuse", select]);
-    assert!(output.status.success() && text(&output.stdout).contains(right.trim()), "{}", text(&output.stderr));
-    assert_eq!(warnings(&text(&output.stderr)), Vec::<&str>::new());
-    let output = run("kforge-opt", &["m.mlir", "--kforge-fuse", "--select-kernels=mode=tune threads=2"]);
-    assert!(output.status.success() && text(&output.stdout).contains(right.trim()), "{}", text(&output.stderr));
-    assert!(warnings(&text(&output.stderr))[0].contains("cannot be written"), "{}", text(&output.stderr));
-    let output = run("kforge-run", &["tune", "m.mlir"]);
-    assert!(output.status.code() == Some(1) && text(&output.stderr).contains("cannot be written"));
-    let output = run("kforge-run", &["tune", "--verify", "--threads", "2"]);
-    assert!(output.status.success() && text(&output.stdout).starts_with("1 winners are right"), "{output:?}");
-    let arguments = ["m.mlir", "--input", "random:1", "--random-globals", "2", "--compare", "reference"];
-    let output = run("kforge-run", &[&arguments[..], &["--output", "y.npy", "--no-cache"]].concat());
-    assert!(output.status.success(), "{}", text(&output.stderr));
-}
-
-#[test]
-fn a_full_disk_loses_nothing() {
-    let place = Place::tuned();
-    drop(place.database());
-    let Some(mount) = Mount::new(&place, "size=512k") else { return };
-    fs::copy(place.file(), mount.0.join(database::FILE)).unwrap();
-    let rows = place.lines().len();
-    // Whatever is left is filled, but for less than a page.
-    let filler = mount.0.join("filler");
-    let mut size = 512 << 10;
-    while size > 0 {
-        let _ = fs::write(&filler, vec![1; size]);
-        if fs::metadata(&filler).is_ok_and(|m| m.len() == size as u64) {
-            break;
-        }
-        size -= 4096;
-    }
-    let run = |arguments: &[&str]| {
-        place.command("kforge-run", arguments).args(["--threads", "2"]).env("KFORGE_CACHE", &mount.0).output().unwrap()
-    };
-    let arguments = ["m.mlir", "--input", "random:1", "--random-globals", "2", "--compare", "reference"];
-    let output = run(&[&arguments[..], &["--output", "y.npy", "--tuning", "tune"]].concat());
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let output = run(&["tune", "--import", "rows.jsonl"]);
-    let said = text(&output.stderr);
-    assert!(output.status.success() || said.contains("tuning database"), "{said}");
-    fs::remove_file(&filler).unwrap();
-    let left = Database::open(&mount.0).unwrap().lines().unwrap();
-    assert_eq!(left.len(), rows);
-    assert!(left.iter().all(|line| line.row.check().is_ok()));
 }
 
 #[test]

@@ -2,14 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
-mod tools;
-
 use std::process::{Command, Output};
 
 /// `kforge-run`, with the Vulkan drivers of this machine or without any.
 fn run(drivers: bool, arguments: &[&str]) -> Output {
-    let binaries = tools::build().expect("the tools can be built");
-    let mut command = Command::new(binaries.join("kforge-run"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kforge-run"));
     if !drivers {
         command.env("VK_DRIVER_FILES", "/none").env("VK_ICD_FILENAMES", "/none");
     }

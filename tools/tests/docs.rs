@@ -1,8 +1,6 @@
 //! docs/dialect.md, docs/passes.md and docs/bench-suite.schema.json are what the sources say. `KFORGE_BLESS=1`
 //! (`make docs`) rewrites them.
 
-mod tools;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -55,13 +53,11 @@ fn dialect() {
 
 #[test]
 fn passes() {
-    let binaries = tools::build().expect("the tools can be built");
-    compare("passes.md", &output(Command::new(binaries.join("kforge-opt")).arg("--show-passes=markdown")));
+    compare("passes.md", &output(Command::new(env!("CARGO_BIN_EXE_kforge-opt")).arg("--show-passes=markdown")));
 }
 
 #[test]
 fn bench_suite_schema() {
-    let binaries = tools::build().expect("the tools can be built");
-    let schema = output(Command::new(binaries.join("kforge-run")).args(["bench", "suite", "--schema"]));
+    let schema = output(Command::new(env!("CARGO_BIN_EXE_kforge-run")).args(["bench", "suite", "--schema"]));
     compare("bench-suite.schema.json", &schema);
 }

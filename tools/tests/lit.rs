@@ -1,8 +1,8 @@
 //! Runs the `// RUN:` lines of every `.mlir` file below `test/`, one named test a file.
 //!
 //! ```text
-//! cargo test -p kforge-test --test lit                 all
-//! cargo test -p kforge-test --test lit passes/fuse     those whose name contains it
+//! cargo test -p kforge-tools --test lit                 all
+//! cargo test -p kforge-tools --test lit passes/fuse     those whose name contains it
 //! ```
 //! The same files pass under LLVM's own lit and FileCheck (`make lit`); this runner needs neither. FileCheck is the
 //! crate litcheck-filecheck. Its sister litcheck-lit is left out: it wants suites discovered from configuration files
@@ -11,8 +11,6 @@
 //!
 //! Understood in RUN lines: `%s` the file, `%S` its folder, `%t` a temporary name of its own, `%%`, and `\` at the end
 //! of a line. Everything else is bash's, with `pipefail`.
-
-mod tools;
 
 use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -49,10 +47,11 @@ fn main() -> ExitCode {
 }
 
 fn trials() -> Result<Vec<Trial>, Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package is not in the workspace")?.join("test");
     let executable = std::env::current_exe()?;
-    let binaries = tools::build()?;
-    let scratch = binaries.join("lit");
+    let binaries = Path::new(env!("CARGO_BIN_EXE_kforge-opt")).parent().ok_or("the tools are in no folder")?;
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lit");
     fs::create_dir_all(&scratch)?;
     for name in ["FileCheck", "not"] {
         let link = scratch.join(name);
@@ -60,21 +59,17 @@ fn trials() -> Result<Vec<Trial>, Box<dyn Error>> {
         std::os::unix::fs::symlink(&executable, link)?;
     }
     let path = std::env::join_paths(
-        [scratch.clone(), binaries]
+        [scratch.clone(), binaries.to_owned()]
             .into_iter()
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     )?;
 
     let mut files = vec![];
-    tools::collect(root, &mut |file| {
-        if file.extension().is_some_and(|e| e == "mlir") {
-            files.push(file.to_owned());
-        }
-    })?;
+    collect(&root, &mut files)?;
     files.sort();
     let mut trials = vec![Trial::test("a failing check fails", a_failing_check_fails)];
     for file in files {
-        let name = file.strip_prefix(root)?.with_extension("").to_string_lossy().into_owned();
+        let name = file.strip_prefix(&root)?.with_extension("").to_string_lossy().into_owned();
         let (path, temporary) = (path.clone(), scratch.join(name.replace('/', "-")));
         trials.push(Trial::test(name, move || {
             let script = script(&fs::read_to_string(&file)?, &file, &temporary)?;
@@ -87,6 +82,19 @@ fn trials() -> Result<Vec<Trial>, Box<dyn Error>> {
         }));
     }
     Ok(trials)
+}
+
+/// The `.mlir` files below a folder.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|e| e == "mlir") {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The file's RUN lines as one shell script.

@@ -1,14 +1,13 @@
-//! SmolLM2 135M, where it is on this machine.
+//! The default model's file is read right.
 
 use jiff::civil::DateTime;
 use kforge_checkpoint::{Checkpoint, Conversation, Element, RopeMode};
 use kforge_quant::BlockFormat;
+use kforge_test::need;
 use serde::Deserialize;
-use std::path::PathBuf;
 
 /// Token ids by transformers, of the original model.
-const IDS: &str = include_str!("../data/smollm2_ids.json");
-const FILE: &str = ".cache/kernelforge/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+const IDS: &str = include_str!("../../../test/data/smollm2_ids.json");
 
 #[derive(Deserialize)]
 struct Row {
@@ -16,18 +15,13 @@ struct Row {
     ids: Vec<u32>,
 }
 
-fn open() -> Option<Checkpoint> {
-    let path = PathBuf::from(std::env::var_os("HOME")?).join(FILE);
-    if !path.exists() {
-        eprintln!("skipped: ~/{FILE} is not on this machine");
-        return None;
-    }
-    Some(Checkpoint::open(&path).unwrap())
+fn open() -> Checkpoint {
+    let file = need::model().unwrap_or_else(|e| panic!("{e}"));
+    Checkpoint::open(&file).unwrap()
 }
 
-#[test]
-fn the_config_is_right() {
-    let Some(model) = open() else { return };
+pub fn the_config_is_right() {
+    let model = open();
     let config = model.config();
     assert_eq!((config.layers, config.hidden, config.heads, config.kv_heads, config.head_dim), (30, 576, 9, 3, 64));
     assert_eq!((config.ffn, config.vocab, config.context, config.rope_base), (1536, 49152, 8192, 100_000.0));
@@ -47,9 +41,8 @@ fn the_config_is_right() {
     }
 }
 
-#[test]
-fn tokens_are_those_of_transformers() {
-    let Some(model) = open() else { return };
+pub fn tokens_are_those_of_transformers() {
+    let model = open();
     let tokenizer = model.tokenizer().unwrap();
     assert_eq!((tokenizer.vocab(), tokenizer.bos()), (49152, None));
     assert!(tokenizer.is_end(2) && tokenizer.is_end(0) && !tokenizer.is_end(1));
@@ -66,9 +59,8 @@ fn tokens_are_those_of_transformers() {
     }
 }
 
-#[test]
-fn its_chat_template_renders() {
-    let Some(model) = open() else { return };
+pub fn its_chat_template_renders() {
+    let model = open();
     let conversation = Conversation::of_user("What is the largest planet in the solar system?");
     let text = model.tokenizer().unwrap().chat(&conversation, DateTime::default()).unwrap();
     let rows: Vec<Row> = serde_json::from_str(IDS).unwrap();
