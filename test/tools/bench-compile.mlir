@@ -4,11 +4,11 @@
 // RUN: not kforge-run bench compile --ops 0 2>&1 | FileCheck %s --check-prefix=ZERO
 // RUN: not kforge-run bench compile --target gpu 2>&1 | FileCheck %s --check-prefix=GPU
 
-// CHECK: | function{{ *}}| ops{{ *}}| s{{ *}}| ops/s
-// CHECK: | layers{{ *}}| 100 |
-// CHECK: | layers{{ *}}| 210 |
-// CHECK: | elementwise{{ *}}| 100 |
-// CHECK: | elementwise{{ *}}| 205 |
+// CHECK: | function {{.*}}| ops {{.*}}| s {{.*}}| ops/s
+// CHECK: | layers {{.*}}| 100 |
+// CHECK: | layers {{.*}}| 210 |
+// CHECK: | elementwise | 100 |
+// CHECK: | elementwise | 205 |
 
 // JSON: {"function":"layers","ops":40,"seconds":{{[0-9.e-]+}},"ops_per_second":{{[0-9.]+}}}
 // JSON: {"function":"elementwise","ops":40,

@@ -178,10 +178,6 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
                 group.unsupported(Some(op), format!("has {shared} query heads for each key head, and TH {width}"))
             );
         }
-        if value.layout.interleaves_keys() {
-            let message = "reads values along the head; their layout is head_major, head_major_i8 or row_major";
-            return Err(group.unsupported(Some(op), message));
-        }
         let sequences = match optional(3)? {
             Some(positions) => Some(Sequences { positions, lengths: optional(4)? }),
             None => None,
