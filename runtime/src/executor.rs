@@ -113,7 +113,7 @@ impl Executor {
     /// If the program does not verify, the object does not load or lacks a kernel, or no threads can be had.
     pub fn new(program: Program, object: &[u8], threads: usize) -> Result<Executor> {
         let Kernels { program, kernels, functions, object } = Kernels::load(program, object)?;
-        let pool = Pool::new(threads).map_err(|source| Error::Memory { bytes: 0, source })?;
+        let pool = Pool::new(threads).map_err(|cause| Error::Threads { threads, cause })?;
         let globals = program.globals.iter().map(|_| None).collect();
         let (mut offsets, mut end) = (vec![], 0usize);
         for global in &program.globals {

@@ -35,12 +35,12 @@ pub enum Error {
     Call { function: String, message: String },
     #[error("weight '{name}': {message}")]
     Weight { name: String, message: String },
-    #[error("{bytes} bytes of memory cannot be had: {source}")]
-    Memory { bytes: usize, source: std::io::Error },
-    #[error("{threads} threads cannot be had: {source}")]
-    Threads { threads: usize, source: std::io::Error },
-    #[error("the map for perf, {path}, cannot be written: {source}; unset KFORGE_PERF to do without", path = path.display())]
-    Perf { path: std::path::PathBuf, source: std::io::Error },
+    #[error("{bytes} bytes of memory cannot be had: {cause}")]
+    Memory { bytes: usize, cause: std::io::Error },
+    #[error("{threads} threads cannot be had: {cause}")]
+    Threads { threads: usize, cause: std::io::Error },
+    #[error("the map for perf, {path}, cannot be written: {cause}; unset KFORGE_PERF to do without", path = path.display())]
+    Perf { path: std::path::PathBuf, cause: std::io::Error },
     #[error("{0}")]
     Context(String),
     #[error("the GPU: {0}")]

@@ -36,7 +36,7 @@ impl Memory {
             .len(bytes.max(64))
             .no_reserve_swap()
             .map_anon()
-            .map_err(|source| Error::Memory { bytes, source })?;
+            .map_err(|cause| Error::Memory { bytes, cause })?;
         #[cfg(target_os = "linux")]
         if huge {
             // Advice only: without it the same bytes are read, more slowly.

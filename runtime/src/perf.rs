@@ -73,7 +73,7 @@ pub fn add(symbols: &[Symbol]) -> Result<()> {
         // No error where there is none; one that cannot be removed cannot be made below.
         let _ = std::fs::remove_file(&path);
     }
-    write(&path, symbols, !*begun).map_err(|source| Error::Perf { path, source })?;
+    write(&path, symbols, !*begun).map_err(|cause| Error::Perf { path, cause })?;
     *begun = true;
     Ok(())
 }

@@ -6,7 +6,7 @@ mod device;
 
 use device::Device;
 use kforge_lowering::{
-    compile::{context, parse},
+    compile::{Source, context, parse},
     to_wgsl::{self, Access, Argument, Features, Shader, Uniform, check, types::Scalar},
 };
 use kforge_test::{
@@ -23,8 +23,9 @@ const SEEDS: u64 = 300;
 
 fn translate(source: &str, name: &str) -> Vec<Shader> {
     let context = context();
-    let module = parse(&context, source, name).unwrap_or_else(|e| panic!("{e}\n{source}"));
-    let shaders = to_wgsl::translate(module.as_operation()).unwrap_or_else(|e| panic!("{}\n{source}", e.in_file(name)));
+    let module = parse(&context, Source { name, bytes: source.as_bytes() });
+    let module = module.unwrap_or_else(|e| panic!("{e}\n{source}"));
+    let shaders = to_wgsl::translate(module.as_operation()).unwrap_or_else(|e| panic!("{e}\n{source}"));
     let again = to_wgsl::translate(module.as_operation()).expect("what was translated once is again");
     assert_eq!(shaders, again, "{name}: the translation differs from one time to the next");
     shaders
@@ -163,7 +164,7 @@ fn built_modules_have_errors_without_a_place() {
     let context = context();
     let error = to_wgsl::TranslateError::at(melior::ir::Location::unknown(&context), "is wrong");
     assert_eq!(error.to_string(), "error: is wrong");
-    let named = melior::ir::Location::name(&context, "x", melior::ir::Location::new(&context, "-", 3, 5));
-    let error = to_wgsl::TranslateError::at(named, "is wrong").in_file("f.mlir");
+    let named = melior::ir::Location::name(&context, "x", melior::ir::Location::new(&context, "f.mlir", 3, 5));
+    let error = to_wgsl::TranslateError::at(named, "is wrong");
     assert_eq!(error.to_string(), "f.mlir:3:5: error: is wrong");
 }

@@ -34,7 +34,7 @@
 // NEON: kforge-run: 'aarch64-unknown-linux-gnu' has no avx2; use neon
 // TRIPLE: kforge-run: no kernels are generated for 'riscv64-unknown-linux-gnu'; use an x86_64 or aarch64 triple
 // RANDOM: kforge-run: random model `huge`: there is no random model of this name; there are tiny, smollm2-135m, llama-8b
-// HEAT: kforge-run: {{.*}}temperature
+// HEAT: error: invalid value '-1' for '--temperature <TEMPERATURE>': it must be at least 0 and finite
 // ID: kforge-run: prefill: input 0 has 260 at element 1, but must be in 0..260
 // MODEL: kforge-run: {{.*}}it is neither a .gguf file, a .safetensors file, nor a directory with config.json
 // TARGET: kforge-run: decoding runs on compiled kernels; --target reference is for single functions

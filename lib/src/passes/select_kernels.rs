@@ -27,7 +27,8 @@ use crate::{
 use kforge_dialect::{
     KernelAttribute, QuantType,
     ir::{
-        argument_owner, body, defining_op, dims, element, op_name, ops, parse_attribute, segments, set_attribute, users,
+        argument_owner, body, defining_op, dims, element, op_name, ops, parse_attribute, segments, set_attribute,
+        string_attribute, symbol_attribute, users,
     },
     pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -35,7 +36,7 @@ use melior::{
     StringRef,
     ir::{
         AttributeLike, BlockLike, Type, Value, ValueLike,
-        attribute::{FlatSymbolRefAttribute, StringAttribute},
+        attribute::StringAttribute,
         operation::{OperationLike, OperationRef},
     },
 };
@@ -380,10 +381,9 @@ fn origin<'c, 'a>(module: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Option<
     };
     match op_name(&def).as_str() {
         "ml_program.global_load" | "ml_program.global_load_const" => {
-            let symbol = FlatSymbolRefAttribute::try_from(def.attribute("global").ok()?).ok()?;
+            let symbol = symbol_attribute(&def, "global")?;
             let named = |op: &OperationRef| {
-                op_name(op) == "ml_program.global"
-                    && kforge_dialect::ir::string_attribute(op, "sym_name").as_deref() == Some(symbol.value())
+                op_name(op) == "ml_program.global" && string_attribute(op, "sym_name").as_deref() == Some(&symbol)
             };
             body(&module).map(ops)?.into_iter().find(named).map(Origin::Global)
         }

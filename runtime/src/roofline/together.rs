@@ -22,9 +22,9 @@ pub(super) fn best(threads: usize, budget: Duration, work: impl Fn(usize) + Sync
         for thread in 1..threads {
             let (race, work) = (&race, &work);
             let worker = move || while race.run(|| work(thread)) {};
-            if let Err(source) = thread::Builder::new().spawn_scoped(scope, worker) {
+            if let Err(cause) = thread::Builder::new().spawn_scoped(scope, worker) {
                 race.stop.store(true, Ordering::SeqCst);
-                return Err(Error::Threads { threads, source });
+                return Err(Error::Threads { threads, cause });
             }
         }
         let mut best = u64::MAX;
