@@ -1,6 +1,7 @@
 //===- shim.cpp - what MLIR's C API does not offer ------------------------===//
 //
-// Registers the dialect and passes written in Rust, and enters upstream's mains.
+// Registers the dialect and passes written in Rust, parses with diagnostics as mlir-opt prints them, and enters upstream's
+// mains.
 // No algorithm lives here.
 //
 //===----------------------------------------------------------------------===//
@@ -21,11 +22,19 @@
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
+#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Tools/mlir-lsp-server/MlirLspServerMain.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "mlir/Tools/mlir-reduce/MlirReduceMain.h"
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Signals.h"
+#include "llvm/Support/SourceMgr.h"
+#include <csignal>
+#include <fcntl.h>
+#include <unistd.h>
 
 using namespace mlir;
 using namespace kforge::transformer;
@@ -148,6 +157,35 @@ template <typename Options> void registerPipeline(StringRef name, StringRef desc
   });
 }
 
+/// What MLIR says of a context from its making to its end, as text with the lines of the source.
+struct Diagnostics {
+  Diagnostics(MLIRContext *context, StringRef name, StringRef source) : context(context), stream(text), handler(sources, context, stream) {
+    sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(source, name), llvm::SMLoc());
+  }
+
+  MLIRContext *context;
+  std::string text;
+  llvm::raw_string_ostream stream;
+  llvm::SourceMgr sources;
+  SourceMgrDiagnosticHandler handler;
+};
+
+/// Whether the process was started without a standard output. Rust's runtime opens /dev/null in its place before `main`,
+/// but after this.
+const bool startedWithoutOutput = fcntl(STDOUT_FILENO, F_GETFD) == -1;
+
+/// What the tool writes, as its errors call it.
+std::string written = "standard output";
+
+/// LLVM's streams report a failed write when they are destroyed.
+void fatalError(void *program, const char *reason, bool) {
+  StringRef cause = reason;
+  std::string message = cause.consume_front("IO failure on output stream: ")
+                            ? (static_cast<const char *>(program) + Twine(": ") + written + " cannot be written: " + cause + "\n").str()
+                            : ("LLVM ERROR: " + cause + "\n").str();
+  (void)!::write(STDERR_FILENO, message.data(), message.size());
+}
+
 void fillRegistry(DialectRegistry &registry) {
   registerAllDialects(registry);
   registerAllExtensions(registry);
@@ -185,13 +223,23 @@ void kforgePassOption(void *pass, size_t index, void (*take)(MlirStringRef, void
   take(MlirStringRef{value.data(), value.size()}, data);
 }
 
-int kforgeOptMain(int argc, char **argv) {
+/// `begin` is told the file to write and gives the one to write in its stead, or null after it has said why not; `end` is
+/// told whether it was written, and gives whether the result is in place. Both get the `writer`.
+int kforgeOptMain(int argc, char **argv, void *writer, const char *(*begin)(void *, const char *), bool (*end)(void *, bool)) {
   DialectRegistry registry;
   fillRegistry(registry);
   // For `--help`; the program answers it before it comes here.
   llvm::cl::opt<std::string> showPasses("show-passes", llvm::cl::ValueOptional, llvm::cl::value_desc("markdown"),
                                         llvm::cl::desc("List the passes of KernelForge and exit; markdown adds options and statistics"));
-  return asMainReturnCode(MlirOptMain(argc, argv, "KernelForge optimizer driver\n", registry));
+  auto [input, output] = registerAndParseCLIOptions(argc, argv, "KernelForge optimizer driver\n", registry);
+  if (output == "-")
+    return asMainReturnCode(MlirOptMain(argc, argv, input, output, registry));
+  const char *file = begin(writer, output.c_str());
+  if (!file)
+    return EXIT_FAILURE;
+  written = output;
+  bool done = succeeded(MlirOptMain(argc, argv, input, file, registry));
+  return end(writer, done) && done ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 int kforgeLspMain(int argc, char **argv) {
   DialectRegistry registry;
@@ -216,6 +264,40 @@ const uint8_t *kforgeResourceData(MlirAttribute attribute, size_t *length) {
 }
 
 bool kforgeAttributeIsExtern(MlirAttribute attribute) { return isa<ml_program::ExternAttr>(unwrap(attribute)); }
+/// To be called first in `main`: a reader that goes away ends the process, a standard output that is missing or full is an
+/// error of one line. `program` must outlive the process.
+void kforgeStart(const char *program) {
+  // Rust's runtime ignores it.
+  std::signal(SIGPIPE, SIG_DFL);
+  if (startedWithoutOutput) {
+    // What is written to a descriptor that only reads fails as it would if there were none.
+    if (int null = open("/dev/null", O_RDONLY); null >= 0 && null != STDOUT_FILENO) {
+      dup2(null, STDOUT_FILENO);
+      close(null);
+    }
+  }
+  llvm::install_fatal_error_handler(fatalError, const_cast<char *>(program));
+}
+
+/// Has a signal that ends the process remove a file, or no longer.
+void kforgeRemoveOnSignal(const char *file) { llvm::sys::RemoveFileOnSignal(file); }
+void kforgeKeepOnSignal(const char *file) { llvm::sys::DontRemoveFileOnSignal(file); }
+
+Diagnostics *kforgeDiagnosticsNew(MlirContext context, MlirStringRef name, MlirStringRef source) {
+  return new Diagnostics(unwrap(context), unwrap(name), unwrap(source));
+}
+void kforgeDiagnosticsDelete(Diagnostics *diagnostics) { delete diagnostics; }
+
+/// The source as a verified module, or null.
+MlirModule kforgeDiagnosticsParse(Diagnostics *diagnostics) {
+  return wrap(parseSourceFile<ModuleOp>(diagnostics->sources, ParserConfig(diagnostics->context)).release());
+}
+
+/// Gives and forgets what was said.
+void kforgeDiagnosticsTake(Diagnostics *diagnostics, void (*take)(MlirStringRef, void *), void *data) {
+  take(wrap(StringRef(diagnostics->text)), data);
+  diagnostics->text.clear();
+}
 
 bool kforgeTypeIsQuant(MlirType type) { return isa<QuantType>(unwrap(type)); }
 MlirStringRef kforgeQuantFormat(MlirType type) { return wrap(cast<QuantType>(unwrap(type)).getFormat()); }

@@ -1,6 +1,6 @@
 //! The C functions of `cpp/shim.cpp`.
 
-use mlir_sys::{MlirAttribute, MlirContext, MlirDialectRegistry, MlirOperation, MlirStringRef, MlirType};
+use mlir_sys::{MlirAttribute, MlirContext, MlirDialectRegistry, MlirModule, MlirOperation, MlirStringRef, MlirType};
 use std::ffi::{c_char, c_int, c_void};
 
 #[repr(C)]
@@ -21,6 +21,15 @@ pub struct PassSpec {
     pub row: *const c_void,
 }
 
+/// Takes a text of C++ for the call, and the `data` given with it.
+pub type TakeFn = unsafe extern "C" fn(MlirStringRef, *mut c_void);
+
+/// `Diagnostics` of the shim.
+#[repr(C)]
+pub struct Diagnostics {
+    _private: [u8; 0],
+}
+
 pub type RunFn = extern "C" fn(row: *const c_void, pass: *mut c_void, op: MlirOperation, context: MlirContext) -> bool;
 
 unsafe extern "C" {
@@ -28,13 +37,21 @@ unsafe extern "C" {
     pub fn kforgeRegisterPass(spec: *const PassSpec, run: RunFn);
     pub fn kforgeRegisterPipeline(name: *const c_char, description: *const c_char, text: *const c_char);
     pub fn kforgeRegisterUpstreamPasses();
-    pub fn kforgePassOption(
-        pass: *mut c_void,
-        index: usize,
-        take: unsafe extern "C" fn(MlirStringRef, *mut c_void),
-        data: *mut c_void,
-    );
-    pub fn kforgeOptMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
+    pub fn kforgePassOption(pass: *mut c_void, index: usize, take: TakeFn, data: *mut c_void);
+    pub fn kforgeStart(program: *const c_char);
+    pub fn kforgeRemoveOnSignal(file: *const c_char);
+    pub fn kforgeKeepOnSignal(file: *const c_char);
+    pub fn kforgeDiagnosticsNew(context: MlirContext, name: MlirStringRef, source: MlirStringRef) -> *mut Diagnostics;
+    pub fn kforgeDiagnosticsDelete(diagnostics: *mut Diagnostics);
+    pub fn kforgeDiagnosticsParse(diagnostics: *mut Diagnostics) -> MlirModule;
+    pub fn kforgeDiagnosticsTake(diagnostics: *mut Diagnostics, take: TakeFn, data: *mut c_void);
+    pub fn kforgeOptMain(
+        argc: c_int,
+        argv: *mut *mut c_char,
+        writer: *mut c_void,
+        begin: unsafe extern "C" fn(*mut c_void, *const c_char) -> *const c_char,
+        end: unsafe extern "C" fn(*mut c_void, bool) -> bool,
+    ) -> c_int;
     pub fn kforgeLspMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn kforgeReduceMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn kforgeResourceData(attribute: MlirAttribute, length: *mut usize) -> *const u8;

@@ -1,20 +1,52 @@
 //! What passes ask of ops, types and values again and again.
 
 use melior::{
-    Context,
+    Context, StringRef,
     ir::{
         Attribute, AttributeLike, BlockLike, BlockRef, Identifier, Location, RegionLike, Type, TypeLike, Value,
         ValueLike,
-        attribute::{ArrayAttribute, FloatAttribute, IntegerAttribute, StringAttribute},
+        attribute::{ArrayAttribute, FloatAttribute, IntegerAttribute},
         operation::{OperationBuilder, OperationLike, OperationRef},
         r#type::{RankedTensorType, ShapedTypeLike},
     },
 };
 use mlir_sys as sys;
 
+/// A text of MLIR's. What may come from a file must be read through this: melior's own `as_str` panics on an empty string,
+/// and drops a zero byte at the end. Bytes that are no UTF-8 become `\FF`, as MLIR prints them.
+pub fn text(string: StringRef<'_>) -> String {
+    let raw = string.to_raw();
+    if raw.length == 0 {
+        // The pointer may be null then.
+        return String::new();
+    }
+    // SAFETY: MLIR's string has as many bytes, and lives as long as the reference.
+    let bytes = unsafe { std::slice::from_raw_parts(raw.data.cast::<u8>(), raw.length) };
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\{byte:02X}")));
+    }
+    text
+}
+
+/// The value of a string attribute; `None` for any other.
+pub fn string_value(attribute: Attribute<'_>) -> Option<String> {
+    // SAFETY: the value is read of a string attribute only; it lives as long as the context.
+    attribute.is_string().then(|| text(unsafe { StringRef::from_raw(sys::mlirStringAttrGetValue(attribute.to_raw())) }))
+}
+
+/// The symbol that a flat reference names; `None` for any other attribute.
+pub fn symbol_value(attribute: Attribute<'_>) -> Option<String> {
+    // SAFETY: the value is read of a flat symbol reference only; it lives as long as the context.
+    attribute
+        .is_flat_symbol_ref()
+        .then(|| text(unsafe { StringRef::from_raw(sys::mlirFlatSymbolRefAttrGetValue(attribute.to_raw())) }))
+}
+
 /// The name of an op, such as `transformer.linear`.
 pub fn op_name<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> String {
-    op.name().as_string_ref().as_str().unwrap_or_default().to_owned()
+    text(op.name().as_string_ref())
 }
 
 /// Static and dynamic (`None`) dimensions of a shaped type; empty for any other.
@@ -167,7 +199,7 @@ pub fn add_argument<'c, 'a>(op: OperationRef<'c, 'a>, operand: Value<'c, 'a>) ->
 pub fn set_attribute<'c>(op: OperationRef<'c, '_>, name: &str, attribute: Attribute<'c>) {
     // SAFETY: op and attribute live in one context; the name is copied.
     unsafe {
-        sys::mlirOperationSetAttributeByName(op.to_raw(), melior::StringRef::new(name).to_raw(), attribute.to_raw());
+        sys::mlirOperationSetAttributeByName(op.to_raw(), StringRef::new(name).to_raw(), attribute.to_raw());
     }
 }
 
@@ -175,7 +207,7 @@ pub fn set_attribute<'c>(op: OperationRef<'c, '_>, name: &str, attribute: Attrib
 pub fn remove_attribute(op: OperationRef<'_, '_>, name: &str) {
     // SAFETY: the op is alive; the name is read during the call.
     unsafe {
-        sys::mlirOperationRemoveAttributeByName(op.to_raw(), melior::StringRef::new(name).to_raw());
+        sys::mlirOperationRemoveAttributeByName(op.to_raw(), StringRef::new(name).to_raw());
     }
 }
 
@@ -200,7 +232,12 @@ pub fn integer_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str
 }
 
 pub fn string_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str) -> Option<String> {
-    op.attribute(name).ok().and_then(|a| StringAttribute::try_from(a).ok()).map(|s| s.value().to_owned())
+    op.attribute(name).ok().and_then(string_value)
+}
+
+/// The symbol that an op's attribute refers to.
+pub fn symbol_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str) -> Option<String> {
+    op.attribute(name).ok().and_then(symbol_value)
 }
 
 /// The elements of an `array<f32: ...>` attribute.

@@ -4,7 +4,7 @@
 //! MLIR as a pass like any other. The function reports a failure as a [`PassError`] at an op, which becomes a located
 //! diagnostic; a panic inside becomes one too, with the pass's name, and never crosses into C++.
 
-use crate::ffi;
+use crate::{diagnostics::take_text, ffi, ir::op_name};
 use melior::{
     Context,
     ir::{
@@ -12,7 +12,7 @@ use melior::{
         operation::{OperationLike, OperationRef},
     },
 };
-use mlir_sys::{MlirContext, MlirOperation, MlirStringRef, mlirEmitError};
+use mlir_sys::{MlirContext, MlirOperation, mlirEmitError};
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -67,9 +67,7 @@ impl<'c> PassError<'c> {
     where
         'c: 'a,
     {
-        let name = op.name();
-        let name = name.as_string_ref().as_str().unwrap_or("?").to_owned();
-        Self { location: op.location(), message: format!("'{name}' op {message}") }
+        Self { location: op.location(), message: format!("'{}' op {message}", op_name(op)) }
     }
 }
 
@@ -88,17 +86,10 @@ impl PassRun<'_, '_> {
     /// # Panics
     /// If the pass's row has no such option: a mistake in the pass, reported as a failure of it.
     pub fn text(&self, name: &str) -> String {
-        unsafe extern "C" fn take(value: MlirStringRef, data: *mut c_void) {
-            // SAFETY: MLIR hands a valid pointer and length, and `data` is the string below.
-            unsafe {
-                let bytes = std::slice::from_raw_parts(value.data.cast::<u8>(), value.length);
-                *data.cast::<String>() = String::from_utf8_lossy(bytes).into_owned();
-            }
-        }
         let index = self.info.options.iter().position(|o| o.name == name).expect("an option of the pass's row");
         let mut value = String::new();
         // SAFETY: `pass` is the running pass, `index` is within its options, and `value` outlives the call.
-        unsafe { ffi::kforgePassOption(self.pass, index, take, (&raw mut value).cast()) };
+        unsafe { ffi::kforgePassOption(self.pass, index, take_text, (&raw mut value).cast()) };
         value
     }
 

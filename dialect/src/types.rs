@@ -1,6 +1,6 @@
 //! The dialect's own types and attributes.
 
-use crate::ffi;
+use crate::{ffi, ir::text};
 use kforge_quant::BlockFormat;
 use melior::{
     Context, StringRef,
@@ -23,7 +23,7 @@ impl QuantType {
             if !ffi::kforgeTypeIsQuant(ty.to_raw()) {
                 return None;
             }
-            let format = StringRef::from_raw(ffi::kforgeQuantFormat(ty.to_raw())).as_str().ok()?.parse().ok()?;
+            let format = text(StringRef::from_raw(ffi::kforgeQuantFormat(ty.to_raw()))).parse().ok()?;
             let rows = usize::try_from(ffi::kforgeQuantRows(ty.to_raw())).ok()?;
             let columns = usize::try_from(ffi::kforgeQuantColumns(ty.to_raw())).ok()?;
             Some(QuantType { format, rows, columns })
@@ -46,7 +46,7 @@ impl KernelAttribute {
             if !ffi::kforgeAttributeIsKernel(attribute.to_raw()) {
                 return None;
             }
-            let name = StringRef::from_raw(ffi::kforgeKernelName(attribute.to_raw())).as_str().ok()?.to_owned();
+            let name = text(StringRef::from_raw(ffi::kforgeKernelName(attribute.to_raw())));
             let mut tile = std::ptr::null();
             let count = ffi::kforgeKernelTile(attribute.to_raw(), &mut tile);
             let tile: &[i64] = if count == 0 { &[] } else { std::slice::from_raw_parts(tile, count) };

@@ -1,7 +1,7 @@
 //! Runs pipelines and turns kernels into an object.
 //!
-//! Text of a module goes through the passes to a launch program and a module of kernels in the LLVM dialect, from there
-//! to LLVM IR, and through LLVM's `default<O3>` for the target to an object in memory. The object is position
+//! A module, text or bytecode, goes through the passes to a launch program and a module of kernels in the LLVM dialect,
+//! from there to LLVM IR, and through LLVM's `default<O3>` for the target to an object in memory. The object is position
 //! independent and refers to nothing but `memcpy`, `memmove` and `memset`; a runtime loads it, a cache keeps it.
 
 use crate::to_wgsl;
@@ -15,25 +15,34 @@ use inkwell::{
         CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple,
     },
 };
+pub use kforge_dialect::{Diagnostics, Source};
 use kforge_passes::{Fusions, adapter::Adapter, isa::Isa, tuner::Mode};
 use kforge_program::{Program, Shader};
-use melior::{
-    Context,
-    diagnostic::{Diagnostic, DiagnosticSeverity},
-    ir::{Module, operation::OperationLike},
-    pass::PassManager,
-    utility::parse_pass_pipeline,
-};
+use melior::{Context, ir::Module, pass::PassManager, utility::parse_pass_pipeline};
 use std::{
-    sync::{Arc, Mutex, Once},
+    collections::BTreeSet,
+    io::Write as _,
+    sync::{Mutex, Once, PoisonError},
     time::Duration,
 };
 use tracing::info_span;
 
-/// What went wrong, as the diagnostics say it, one a line.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CompileError(pub String);
+/// What went wrong.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Diagnostics as `kforge-opt` prints them: place, message, the source's line and a caret.
+    #[error("{0}")]
+    Diagnostics(String),
+    /// What has no place in a module.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for CompileError {
+    fn from(text: String) -> Self {
+        CompileError::Other(text)
+    }
+}
 
 type Result<T> = std::result::Result<T, CompileError>;
 
@@ -56,7 +65,7 @@ impl Target {
         let host = Isa::host();
         let isa = isa.unwrap_or(host);
         if isa == Isa::Gpu {
-            return Err(CompileError("a GPU's kernels are no machine code; use --target gpu".into()));
+            return Err(CompileError::Other("a GPU's kernels are no machine code; use --target gpu".into()));
         }
         let rank = |isa: Isa| match isa {
             Isa::Sse2 => 0,
@@ -66,7 +75,7 @@ impl Target {
             Isa::Neon | Isa::Gpu => 10,
         };
         if rank(isa) > rank(host) || (isa == Isa::Neon) != (host == Isa::Neon) {
-            return Err(CompileError(format!(
+            return Err(CompileError::Other(format!(
                 "this machine has {host}, not {isa}; leave --cpu-features out, or name a narrower set"
             )));
         }
@@ -89,7 +98,7 @@ impl Target {
             Some("aarch64" | "arm64") => (Isa::Neon, &[Isa::Neon]),
             Some("x86_64") => (Isa::Avx2, &[Isa::Sse2, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni]),
             _ => {
-                return Err(CompileError(format!(
+                return Err(CompileError::Other(format!(
                     "no kernels are generated for '{triple}'; use an x86_64 or aarch64 triple"
                 )));
             }
@@ -97,7 +106,7 @@ impl Target {
         let isa = isa.unwrap_or(usual);
         if !sets.contains(&isa) {
             let names: Vec<_> = sets.iter().map(Isa::to_string).collect();
-            return Err(CompileError(format!("'{triple}' has no {isa}; use {}", names.join(", "))));
+            return Err(CompileError::Other(format!("'{triple}' has no {isa}; use {}", names.join(", "))));
         }
         let (cpu, features) = baseline(isa);
         Ok(Target { triple: triple.to_owned(), cpu, features, isa })
@@ -131,45 +140,50 @@ pub fn context() -> Context {
     kforge_dialect::new_context()
 }
 
-/// Collects error diagnostics of a context while `work` runs.
-pub fn with_diagnostics<T>(context: &Context, work: impl FnOnce() -> Option<T>) -> Result<T> {
-    let messages = Arc::new(Mutex::new(Vec::<String>::new()));
-    let sink = messages.clone();
-    let id = context.attach_diagnostic_handler(move |diagnostic: Diagnostic| {
-        if matches!(diagnostic.severity(), DiagnosticSeverity::Error)
-            && let Ok(mut messages) = sink.lock()
-        {
-            messages.push(format!("{}: error: {diagnostic}", diagnostic.location()));
-        }
-        true
-    });
+/// Does `work`, and gives what was said in it: as the error where it failed, else on standard error.
+fn reported<T>(diagnostics: &Diagnostics, work: impl FnOnce() -> Option<T>) -> Result<T> {
+    /// Warnings of this process, which may compile a module more than once.
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let result = work();
-    context.detach_diagnostic_handler(id);
-    result.ok_or_else(|| {
-        let messages = messages.lock().map(|m| m.join("\n")).unwrap_or_default();
-        CompileError(if messages.is_empty() { "the compiler failed without a diagnostic".into() } else { messages })
-    })
+    let text = diagnostics.take();
+    match result {
+        Some(result) => {
+            if !text.is_empty() && SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+                // Nothing is left to say it with where this fails.
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+            Ok(result)
+        }
+        None if text.is_empty() => Err(CompileError::Other("the compiler failed without a diagnostic".into())),
+        None => Err(CompileError::Diagnostics(text)),
+    }
 }
 
-/// Parses and verifies a module; `name` stands for the source in diagnostics.
+/// Parses and verifies a module.
 ///
 /// # Errors
-/// The parser's diagnostics, with line and column.
-pub fn parse<'c>(context: &'c Context, source: &str, name: &str) -> Result<Module<'c>> {
-    // The C API has no name for a buffer; MLIR calls it "-".
-    with_diagnostics(context, || Module::parse(context, source).filter(|m| m.as_operation().verify()))
-        .map_err(|CompileError(text)| CompileError(text.replace("loc(\"-\":", &format!("loc(\"{name}\":"))))
+/// The parser's diagnostics.
+pub fn parse<'c, 's>(context: &'c Context, source: impl Into<Source<'s>>) -> Result<Module<'c>> {
+    parse_with(&Diagnostics::new(context, source.into()))
+}
+
+/// Parses and verifies the source of `diagnostics`, to which the module's later ones then go.
+///
+/// # Errors
+/// The parser's diagnostics.
+pub fn parse_with<'c>(diagnostics: &Diagnostics<'c>) -> Result<Module<'c>> {
+    reported(diagnostics, || diagnostics.parse())
 }
 
 /// Runs a textual pipeline, `builtin.module(...)` around it left out.
 ///
 /// # Errors
 /// The passes' diagnostics.
-pub fn run_pipeline(context: &Context, module: &mut Module, pipeline: &str) -> Result<()> {
-    let manager = PassManager::new(context);
+pub fn run_pipeline(diagnostics: &Diagnostics, module: &mut Module, pipeline: &str) -> Result<()> {
+    let manager = PassManager::new(diagnostics.context());
     parse_pass_pipeline(manager.as_operation_pass_manager(), &format!("builtin.module({pipeline})"))
-        .map_err(|e| CompileError(format!("the pipeline '{pipeline}' does not parse: {e}")))?;
-    with_diagnostics(context, || manager.run(module).ok())
+        .map_err(|e| format!("the pipeline '{pipeline}' does not parse: {e}"))?;
+    reported(diagnostics, || manager.run(module).ok())
 }
 
 /// How a module is compiled, whatever the target.
@@ -237,17 +251,18 @@ fn pipeline(isa: Isa, more: &str, options: Options) -> String {
     format!("{fuse},{}", crate::LAUNCHES.replace("{isa}", &format!("{{isa={isa}{more}{tuning}}}")))
 }
 
-/// The module's text as given, and after each pass of a pipeline, with the pass's name.
+/// The text of a module as given, and after each pass of a pipeline, with the pass's name.
 ///
 /// # Errors
 /// The diagnostics of the parser or the passes.
-pub fn trace(source: &str, pipeline: &str) -> Result<Vec<(String, String)>> {
+pub fn trace<'s>(source: impl Into<Source<'s>>, pipeline: &str) -> Result<Vec<(String, String)>> {
     let context = context();
-    let mut module = parse(&context, source, "module")?;
+    let diagnostics = Diagnostics::new(&context, source.into());
+    let mut module = parse_with(&diagnostics)?;
     let text = |module: &Module| format!("{}\n", module.as_operation());
     let mut steps = vec![("input".to_owned(), text(&module))];
     for pass in passes(pipeline) {
-        run_pipeline(&context, &mut module, &pass)?;
+        run_pipeline(&diagnostics, &mut module, &pass)?;
         let name = pass.trim_start_matches("func.func(").trim_end_matches(')');
         steps.push((name.split('{').next().unwrap_or(name).to_owned(), text(&module)));
     }
@@ -282,33 +297,38 @@ pub struct Compiled {
     pub object: Vec<u8>,
 }
 
-/// Compiles the text of a module.
+/// Compiles a module.
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM.
-pub fn compile(source: &str, target: &Target, options: Options) -> Result<Compiled> {
+pub fn compile<'s>(source: impl Into<Source<'s>>, target: &Target, options: Options) -> Result<Compiled> {
     compile_with(source, target, &cpu_pipeline(target.isa, options))
 }
 
-/// Compiles the text of a module by a pipeline that ends in launches with memory planned.
+/// Compiles a module by a pipeline that ends in launches with memory planned.
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM.
-pub fn compile_with(source: &str, target: &Target, pipeline: &str) -> Result<Compiled> {
+pub fn compile_with<'s>(source: impl Into<Source<'s>>, target: &Target, pipeline: &str) -> Result<Compiled> {
     let context = context();
-    let (mut module, program) = launches(&context, source, pipeline)?;
-    let object = emit(&context, &mut module, target, Output::Object)?;
+    let diagnostics = Diagnostics::new(&context, source.into());
+    let (mut module, program) = launches(&diagnostics, pipeline)?;
+    let object = emit(&diagnostics, &mut module, target, Output::Object)?;
     Ok(Compiled { program, object })
 }
 
-/// Lowers the text of a module to launches with memory planned, and reads the launch program off them.
-fn launches<'c>(context: &'c Context, source: &str, pipeline: &str) -> Result<(Module<'c>, Program)> {
-    let mut module = info_span!("parse").in_scope(|| parse(context, source, "module"))?;
-    info_span!("passes").in_scope(|| run_pipeline(context, &mut module, pipeline))?;
-    let program = info_span!("launch program")
-        .in_scope(|| crate::extract::program(module.as_operation()))
-        .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
+/// Lowers a module to launches with memory planned, and reads the launch program off them.
+fn launches<'c>(diagnostics: &Diagnostics<'c>, pipeline: &str) -> Result<(Module<'c>, Program)> {
+    let mut module = info_span!("parse").in_scope(|| parse_with(diagnostics))?;
+    info_span!("passes").in_scope(|| run_pipeline(diagnostics, &mut module, pipeline))?;
+    let program = info_span!("launch program").in_scope(|| program(diagnostics, &module))?;
     Ok((module, program))
+}
+
+/// The launch program of a module of launches.
+pub(crate) fn program(diagnostics: &Diagnostics, module: &Module) -> Result<Program> {
+    crate::extract::program(module.as_operation())
+        .map_err(|e| CompileError::Diagnostics(diagnostics.error(e.location, &e.message)))
 }
 
 /// A module compiled for a GPU: the launch program and a shader for each of its kernels, in their order.
@@ -318,19 +338,19 @@ pub struct GpuCompiled {
     pub shaders: Vec<Shader>,
 }
 
-/// Compiles the text of a module for a GPU.
+/// Compiles a module for a GPU.
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or the translation to WGSL.
-pub fn compile_gpu(source: &str, adapter: Adapter, options: Options) -> Result<GpuCompiled> {
+pub fn compile_gpu<'s>(source: impl Into<Source<'s>>, adapter: Adapter, options: Options) -> Result<GpuCompiled> {
     compile_gpu_with(source, &gpu_pipeline(adapter, options))
 }
 
-/// Compiles the text of a module for a GPU by a pipeline that ends in launches with memory planned.
+/// Compiles a module for a GPU by a pipeline that ends in launches with memory planned.
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or the translation to WGSL.
-pub fn compile_gpu_with(source: &str, pipeline: &str) -> Result<GpuCompiled> {
+pub fn compile_gpu_with<'s>(source: impl Into<Source<'s>>, pipeline: &str) -> Result<GpuCompiled> {
     let (program, shaders) = translate_gpu(source, pipeline)?;
     Ok(GpuCompiled { program, shaders: shaders.iter().map(to_wgsl::Shader::to_program).collect() })
 }
@@ -339,17 +359,23 @@ pub fn compile_gpu_with(source: &str, pipeline: &str) -> Result<GpuCompiled> {
 ///
 /// # Errors
 /// As [`compile_gpu_with`].
-pub fn translate_gpu(source: &str, pipeline: &str) -> Result<(Program, Vec<to_wgsl::Shader>)> {
+pub fn translate_gpu<'s>(source: impl Into<Source<'s>>, pipeline: &str) -> Result<(Program, Vec<to_wgsl::Shader>)> {
     let context = context();
-    let (module, program) = launches(&context, source, pipeline)?;
+    let diagnostics = Diagnostics::new(&context, source.into());
+    let (module, program) = launches(&diagnostics, pipeline)?;
     let translated = info_span!("WGSL").in_scope(|| to_wgsl::translate(module.as_operation()));
-    let translated = translated.map_err(|e| CompileError(e.to_string()))?;
+    let translated = translated.map_err(|e| translation_error(&diagnostics, &e))?;
     let shader = |kernel: &kforge_program::Kernel| {
         let shader = translated.iter().find(|shader| shader.kernel == kernel.name);
-        shader.cloned().ok_or_else(|| CompileError(format!("there is no kernel @{}", kernel.name)))
+        shader.cloned().ok_or_else(|| format!("there is no kernel @{}", kernel.name).into())
     };
     let shaders = program.kernels.iter().map(shader).collect::<Result<_>>()?;
     Ok((program, shaders))
+}
+
+/// Why a module of `diagnostics` has no WGSL.
+pub fn translation_error(diagnostics: &Diagnostics, error: &to_wgsl::TranslateError) -> CompileError {
+    CompileError::Diagnostics(diagnostics.error_at(error.place.as_ref(), &error.message))
 }
 
 /// What [`lower`] makes.
@@ -360,37 +386,35 @@ pub enum Output {
     LlvmIr,
 }
 
-/// Lowers the text of a module to its kernels' object, assembly or LLVM IR.
+/// Lowers a module to its kernels' object, assembly or LLVM IR.
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM.
-pub fn lower(source: &str, name: &str, target: &Target, options: Options, output: Output) -> Result<Vec<u8>> {
+pub fn lower(source: Source<'_>, target: &Target, options: Options, output: Output) -> Result<Vec<u8>> {
     let context = context();
-    let mut module = parse(&context, source, name)?;
-    run_pipeline(&context, &mut module, &cpu_pipeline(target.isa, options))?;
-    emit(&context, &mut module, target, output)
+    let diagnostics = Diagnostics::new(&context, source);
+    let mut module = parse_with(&diagnostics)?;
+    run_pipeline(&diagnostics, &mut module, &cpu_pipeline(target.isa, options))?;
+    emit(&diagnostics, &mut module, target, output)
 }
 
 /// Lowers the kernels of a module of launches.
-pub(crate) fn emit(context: &Context, module: &mut Module, target: &Target, output: Output) -> Result<Vec<u8>> {
-    info_span!("passes to LLVM").in_scope(|| run_pipeline(context, module, crate::LLVM))?;
+pub(crate) fn emit(diagnostics: &Diagnostics, module: &mut Module, target: &Target, output: Output) -> Result<Vec<u8>> {
+    info_span!("passes to LLVM").in_scope(|| run_pipeline(diagnostics, module, crate::LLVM))?;
     let llvm = LlvmContext::create();
     // SAFETY: the module is in the LLVM dialect with translations registered; the result is owned by `llvm`.
-    let module = unsafe {
+    let module = reported(diagnostics, || unsafe {
         let raw = mlir_sys::mlirTranslateModuleToLLVMIR(module.as_operation().to_raw(), llvm.raw().cast());
-        if raw.is_null() {
-            return Err(CompileError("the kernels do not translate to LLVM IR".into()));
-        }
-        LlvmModule::new(raw.cast())
-    };
+        (!raw.is_null()).then(|| LlvmModule::new(raw.cast()))
+    })?;
     let machine = machine(target)?;
     module.set_triple(&TargetTriple::create(&target.triple));
     module.set_data_layout(&machine.get_target_data().get_data_layout());
-    let llvm_error = |e: inkwell::support::LLVMString| CompileError(format!("LLVM: {}", e.to_string_lossy()));
+    let llvm_error = |e: inkwell::support::LLVMString| CompileError::Other(format!("LLVM: {}", e.to_string_lossy()));
     info_span!("optimise")
         .in_scope(|| module.run_passes("default<O3>", &machine, PassBuilderOptions::create()))
         .map_err(llvm_error)?;
-    crate::one_lane_stores::rewrite(&module).map_err(|e| CompileError(format!("LLVM: {e}")))?;
+    crate::one_lane_stores::rewrite(&module).map_err(|e| CompileError::Other(format!("LLVM: {e}")))?;
     let file = match output {
         Output::LlvmIr => return Ok(module.print_to_string().to_bytes().to_vec()),
         Output::Object => FileType::Object,
@@ -410,7 +434,7 @@ fn machine(target: &Target) -> Result<TargetMachine> {
     });
     let triple = TargetTriple::create(&target.triple);
     let found = LlvmTarget::from_triple(&triple)
-        .map_err(|e| CompileError(format!("target '{}': {}", target.triple, e.to_string_lossy())))?;
+        .map_err(|e| CompileError::Other(format!("target '{}': {}", target.triple, e.to_string_lossy())))?;
     found
         .create_target_machine(
             &triple,
@@ -420,5 +444,7 @@ fn machine(target: &Target) -> Result<TargetMachine> {
             RelocMode::PIC,
             CodeModel::Default,
         )
-        .ok_or_else(|| CompileError(format!("LLVM has no machine for {} with cpu '{}'", target.triple, target.cpu)))
+        .ok_or_else(|| {
+            CompileError::Other(format!("LLVM has no machine for {} with cpu '{}'", target.triple, target.cpu))
+        })
 }

@@ -6,7 +6,10 @@ use crate::passes::{
 };
 use kforge_dialect::{
     QuantType, constant,
-    ir::{body, defining_op, dims, first_result, integer_attribute, key, op_name, ops, string_attribute},
+    ir::{
+        body, defining_op, dims, first_result, integer_attribute, key, op_name, ops, string_attribute, string_value,
+        symbol_attribute,
+    },
     pass::PassError,
 };
 use kforge_passes::adapter::Adapter;
@@ -15,8 +18,8 @@ use kforge_program::{
     Layout, Local, Output, Port, Program, Role, Symbol, TensorType,
 };
 use melior::ir::{
-    AttributeLike, BlockLike, Type, Value, ValueLike,
-    attribute::{ArrayAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute, TypeAttribute},
+    Attribute, AttributeLike, BlockLike, Type, Value, ValueLike,
+    attribute::{ArrayAttribute, DenseI64ArrayAttribute, TypeAttribute},
     operation::{OperationLike, OperationRef},
     r#type::{MemRefType, RankedTensorType, ShapedTypeLike},
 };
@@ -209,8 +212,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     self.sizes.insert(key(result), expr);
                 }
                 ("ml_program.global_load" | "ml_program.global_load_const", Some(result)) => {
-                    let name = op.attribute("global").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
-                    let index = name.and_then(|n| self.numbers.globals.get(n.value()).copied());
+                    let name = symbol_attribute(op, "global");
+                    let index = name.and_then(|n| self.numbers.globals.get(&n).copied());
                     let index = index.ok_or_else(|| PassError::at(op, "loads a global that is not there"))?;
                     self.buffers.insert(key(result), Buffer::Global(index));
                 }
@@ -343,8 +346,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
     }
 
     fn launch(&mut self, op: OperationRef<'c, 'a>) -> Result<'c, Launch> {
-        let name = op.attribute("kernel").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
-        let name = name.map(|n| n.value().to_owned()).ok_or_else(|| PassError::at(&op, "names no kernel"))?;
+        let name = symbol_attribute(&op, "kernel").ok_or_else(|| PassError::at(&op, "names no kernel"))?;
         let segments = kforge_dialect::ir::segments(&op);
         let operands: Vec<Value> = op.operands().collect();
         let [1, scalars, buffers, work @ (0 | 1)] = segments[..] else {
@@ -459,10 +461,7 @@ fn argument_layout(function: OperationRef<'_, '_>, index: usize) -> Option<Strin
         }
         let dictionary = mlir_sys::mlirArrayAttrGetElement(all, index as isize);
         let value = mlir_sys::mlirDictionaryAttrGetElementByName(dictionary, name.to_raw());
-        if value.ptr.is_null() || !mlir_sys::mlirAttributeIsAString(value) {
-            return None;
-        }
-        melior::StringRef::from_raw(mlir_sys::mlirStringAttrGetValue(value)).as_str().ok().map(str::to_owned)
+        if value.ptr.is_null() { None } else { string_value(Attribute::from_raw(value)) }
     }
 }
 

@@ -1,11 +1,11 @@
 //! A fused op as the kernel generators see it.
 
-use kforge_dialect::ir::{body, key, ops};
+use kforge_dialect::ir::{body, key, ops, string_value};
 pub use kforge_dialect::ir::{dims, element, op_name};
 use kforge_program::{Access, Arithmetic};
 use melior::ir::{
-    Attribute, BlockLike, Type, Value, ValueLike,
-    attribute::{ArrayAttribute, StringAttribute},
+    BlockLike, Type, Value, ValueLike,
+    attribute::ArrayAttribute,
     operation::{OperationLike, OperationRef},
 };
 use std::collections::HashMap;
@@ -141,11 +141,7 @@ impl<'c, 'a> Group<'c, 'a> {
         }
         let names = |attribute: &str, count: usize| -> Vec<String> {
             match op.attribute(attribute).ok().and_then(|a| ArrayAttribute::try_from(a).ok()) {
-                Some(names) => (0..names.len())
-                    .filter_map(|i| names.element(i).ok())
-                    .filter_map(|a: Attribute| StringAttribute::try_from(a).ok())
-                    .map(|s| s.value().to_owned())
-                    .collect(),
+                Some(names) => (0..names.len()).filter_map(|i| string_value(names.element(i).ok()?)).collect(),
                 None => vec!["row_major".to_owned(); count],
             }
         };

@@ -4,12 +4,14 @@
 //! kernel calls no other and shares no constants, so its code is what the whole module's object has for it.
 
 use crate::{
-    compile::{CompileError, Options, Output, Target, context, cpu_pipeline, emit, parse, run_pipeline},
-    extract,
+    compile::{CompileError, Options, Output, Target, context, cpu_pipeline, emit, parse_with, program, run_pipeline},
     passes::kernel_entries::{entry_name, is_kernel},
 };
-use kforge_dialect::ir::{body, erase_all, ops, string_attribute};
-use melior::{Context, ir::Module};
+use kforge_dialect::{
+    Diagnostics, Source,
+    ir::{body, erase_all, ops, string_attribute},
+};
+use melior::ir::Module;
 
 /// What to show of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +27,11 @@ pub enum Level {
 ///
 /// # Errors
 /// Diagnostics of the parser or the passes.
-pub fn kernels(
-    source: &str,
-    name: &str,
-    target: &Target,
-    options: Options,
-) -> Result<Vec<(String, String)>, CompileError> {
+pub fn kernels(source: Source, target: &Target, options: Options) -> Result<Vec<(String, String)>, CompileError> {
     let context = context();
-    names(&lowered(&context, source, name, target, options)?)
+    let diagnostics = Diagnostics::new(&context, source);
+    let module = lowered(&diagnostics, target, options)?;
+    names(&diagnostics, &module)
 }
 
 /// The text of the kernel with the symbol `kernel`, with or without its `kforge_`.
@@ -40,15 +39,15 @@ pub fn kernels(
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM; a message with the names if there is no such kernel.
 pub fn kernel(
-    source: &str,
-    name: &str,
+    source: Source,
     target: &Target,
     options: Options,
     kernel: &str,
     level: Level,
 ) -> Result<Vec<u8>, CompileError> {
     let context = context();
-    let mut module = lowered(&context, source, name, target, options)?;
+    let diagnostics = Diagnostics::new(&context, source);
+    let mut module = lowered(&diagnostics, target, options)?;
     let block = body(&module.as_operation());
     let is_wanted = |op| {
         let symbol = string_attribute(op, "sym_name").unwrap_or_default();
@@ -56,8 +55,8 @@ pub fn kernel(
     };
     let all = block.map(ops).unwrap_or_default();
     let Some(wanted) = all.iter().find(|op| is_kernel(**op) && is_wanted(*op)) else {
-        let names: Vec<String> = names(&module)?.into_iter().map(|(name, _)| name).collect();
-        return Err(CompileError(format!("there is no kernel '{kernel}'; the module has {}", names.join(", "))));
+        let names: Vec<String> = names(&diagnostics, &module)?.into_iter().map(|(name, _)| name).collect();
+        return Err(CompileError::Other(format!("there is no kernel '{kernel}'; the module has {}", names.join(", "))));
     };
     let output = match level {
         Level::Mlir => return Ok(format!("{wanted}\n").into_bytes()),
@@ -65,24 +64,16 @@ pub fn kernel(
         Level::Assembly => Output::Assembly,
     };
     erase_all(all.iter().copied().filter(|op| op != wanted));
-    emit(&context, &mut module, target, output)
+    emit(&diagnostics, &mut module, target, output)
 }
 
 /// The module of kernels and launches.
-fn lowered<'c>(
-    context: &'c Context,
-    source: &str,
-    name: &str,
-    target: &Target,
-    options: Options,
-) -> Result<Module<'c>, CompileError> {
-    let mut module = parse(context, source, name)?;
-    run_pipeline(context, &mut module, &cpu_pipeline(target.isa, options))?;
+fn lowered<'c>(diagnostics: &Diagnostics<'c>, target: &Target, options: Options) -> Result<Module<'c>, CompileError> {
+    let mut module = parse_with(diagnostics)?;
+    run_pipeline(diagnostics, &mut module, &cpu_pipeline(target.isa, options))?;
     Ok(module)
 }
 
-fn names(module: &Module) -> Result<Vec<(String, String)>, CompileError> {
-    let program = extract::program(module.as_operation())
-        .map_err(|e| CompileError(format!("{}: error: {}", e.location, e.message)))?;
-    Ok(program.kernels.into_iter().map(|k| (k.name, k.summary)).collect())
+fn names(diagnostics: &Diagnostics, module: &Module) -> Result<Vec<(String, String)>, CompileError> {
+    Ok(program(diagnostics, module)?.kernels.into_iter().map(|k| (k.name, k.summary)).collect())
 }

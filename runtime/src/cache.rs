@@ -39,11 +39,11 @@ impl Cache {
     }
 
     /// The key of an entry made from `parts`, each told apart from its neighbours by its length.
-    pub fn key(parts: &[&str]) -> String {
+    pub fn key<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> String {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
             hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
+            hasher.update(part);
         }
         hasher.finalize().to_hex().to_string()
     }
@@ -80,11 +80,9 @@ impl Cache {
     }
 }
 
-/// Writes a file beside its destination and renames it there.
-///
-/// # Errors
-/// The operating system's; the destination is then as it was.
-pub fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+/// Writes an entry beside its destination and renames it there. The name is the cache's own, so that a link that is there
+/// is replaced as a damaged entry would be.
+fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A temporary file's error ends with its own path, where the reader of a message knows another.
     let plain = |e: io::Error| match e.to_string().split_once(" at path ") {
@@ -103,8 +101,8 @@ mod tests {
 
     #[test]
     fn keys_tell_parts_apart() {
-        assert_ne!(Cache::key(&["ab", "c"]), Cache::key(&["a", "bc"]));
-        assert_eq!(Cache::key(&["ab"]), Cache::key(&["ab"]));
+        assert_ne!(Cache::key([&b"ab"[..], b"c"]), Cache::key([&b"a"[..], b"bc"]));
+        assert_eq!(Cache::key([&b"ab"[..]]), Cache::key([&b"ab"[..]]));
     }
 
     #[test]

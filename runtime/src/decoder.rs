@@ -137,7 +137,7 @@ impl Decoder {
             return Ok(());
         }
         Err(Error::Context(format!(
-            "the context of {} tokens is full: {} are in it and {tokens} more were asked for; raise --ctx",
+            "the context of {} tokens is full: {} are in it and {tokens} more were asked for",
             self.context,
             self.tokens.len()
         )))

@@ -154,8 +154,7 @@ impl Suite {
     pub fn inputs(&self) -> Vec<Vec<Vec<Tensor>>> {
         let context = compile::context();
         let text = self.text();
-        let module =
-            compile::parse(&context, &text, "suite").unwrap_or_else(|e| panic!("{e}\n{}", line_of(&text, &e.0)));
+        let module = compile::parse(&context, &text).unwrap_or_else(|e| panic!("{e}"));
         let interpreter = Interpreter::new(&module).expect("the module can be interpreted");
         let functions = interpreter.functions();
         let inputs = |(i, case): (usize, &Case)| {
@@ -169,7 +168,7 @@ impl Suite {
     /// What the reference gives.
     pub fn reference(&self, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
         let context = compile::context();
-        let module = compile::parse(&context, &self.text(), "suite").expect("the module parses");
+        let module = compile::parse(&context, &self.text()).expect("the module parses");
         let mut interpreter = Interpreter::new(&module).expect("the module can be interpreted");
         let outcome = |(i, case): (usize, &Case)| {
             let states: Vec<_> = interpreter.globals().into_iter().filter(|g| g.mutable && is_of(&g.name, i)).collect();
@@ -233,7 +232,7 @@ impl Suite {
             refused.insert(i);
             let has = |what: &str| case.function.contains(what) || case.globals.contains(what);
             let may = has("bf16") || has("f16") && !adapter.f16 || has("quantize") || has("#transformer.q8");
-            if !(may && error.0.contains("which no kernel of")) {
+            if !(may && error.to_string().contains("which no kernel of")) {
                 let _ = writeln!(failures, "{adapter}, {}: {error}", case.name);
             }
         }
@@ -356,10 +355,6 @@ pub fn check_writers(shader: &Shader) {
     written.unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
 }
 
-/// The line of a text that a diagnostic `loc("-":LINE:COLUMN)` points at.
-fn line_of<'t>(text: &'t str, diagnostic: &str) -> &'t str {
-    let number = diagnostic.split(':').nth(1).and_then(|line| line.parse::<usize>().ok());
-    number.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default()
 }
 
 /// Whether a global belongs to case `index`.

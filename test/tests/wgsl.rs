@@ -112,7 +112,7 @@ fn built_modules_have_errors_without_a_place() {
     let context = context();
     let error = to_wgsl::TranslateError::at(melior::ir::Location::unknown(&context), "is wrong");
     assert_eq!(error.to_string(), "error: is wrong");
-    let named = melior::ir::Location::name(&context, "x", melior::ir::Location::new(&context, "-", 3, 5));
-    let error = to_wgsl::TranslateError::at(named, "is wrong").in_file("f.mlir");
+    let named = melior::ir::Location::name(&context, "x", melior::ir::Location::new(&context, "f.mlir", 3, 5));
+    let error = to_wgsl::TranslateError::at(named, "is wrong");
     assert_eq!(error.to_string(), "f.mlir:3:5: error: is wrong");
 }

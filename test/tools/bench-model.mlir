@@ -48,7 +48,7 @@
 // TRACE: "name":"kforge_gemv_{{[0-9]+}}","ph":"B"
 // TRACE: {{^]}}
 
-// BATCH: kforge-run: --batch-size is 0; a batch has at least one token
+// BATCH: error: invalid value '0' for '--batch-size <BATCH_SIZE>': 0 is not in 1..
 // THREADS: error: invalid value '0' for '--thread-counts <N,...>'
-// ROUNDS: kforge-run: --repetitions must be at least 1
+// ROUNDS: error: invalid value '0' for '--repetitions <REPETITIONS>': 0 is not in 1..
 // FILE: kforge-run: /dev/null/t.json cannot be written

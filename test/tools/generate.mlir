@@ -2,6 +2,9 @@
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 3 --json 2>&1 | FileCheck %s --check-prefix=JSON
 // RUN: kforge-run llm-inference --threads 1 --no-cache --fuse none --prompt-ids 72,105 --max-tokens 3 --json 2>&1 | FileCheck %s --check-prefix=JSON
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 9 --ctx 4 2>&1 | FileCheck %s --check-prefix=FULL
+// RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 9999 2>&1 | FileCheck %s --check-prefix=LIMIT
+// RUN: not kforge-run generate --model random:tiny --prompt Hello --ctx 4 2>&1 | FileCheck %s --check-prefix=PROMPT
+// RUN: not kforge-run generate --model random:tiny --prompt Hi --ctx 99999 2>&1 | FileCheck %s --check-prefix=CTX
 // RUN: kforge-run inspect random:tiny | FileCheck %s --check-prefix=INSPECT
 
 // The module that the decoder compiles, and every pass on it by itself.
@@ -24,7 +27,10 @@
 // PLACE: kforge-run: {{.*}}x.npy cannot be written: {{.*}}.none is no folder
 // JSON: the weights of random:tiny are random: the text means nothing
 // JSON: {"prompt_ids":[72,105],"ids":[214,257,122],"text":"{{.*}}","timings":{"load_s":{{.*}},"compile_s":{{.*}},"first_token_s":{{.*}},"prefill_tokens_per_s":{{.*}},"decode_tokens_per_s":{{.*}}}}
-// FULL: kforge-run: stopped: the context of 4 tokens is full; raise --ctx
+// FULL: kforge-run: stopped: the context of 4 tokens is full; raise --ctx, up to the {{[0-9]+}} tokens that the model was made for
+// LIMIT: kforge-run: stopped: the context of [[LIMIT:[0-9]+]] tokens is full; the model was made for no more; shorten the prompt
+// PROMPT: kforge-run: the prompt has {{[0-9]+}} tokens, but the context 4; raise --ctx, up to the {{[0-9]+}} tokens that the model was made for
+// CTX: kforge-run: --ctx 99999 is more than the {{[0-9]+}} tokens that the model was made for; give at most those
 // INSPECT: general.architecture
 // INSPECT: token_embd.weight
 // MODULE: ml_program.global private @token_embd.weight

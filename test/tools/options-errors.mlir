@@ -1,5 +1,6 @@
 // What is wrong with an option is said, and nothing is run.
 // RUN: not kforge-opt %s --fuse-norm=max-rows=many 2>&1 | FileCheck %s --check-prefix=VALUE
+// RUN: not kforge-opt %s --fuse-norm=max-rows=-1 2>&1 | FileCheck %s --check-prefix=NEGATIVE
 // RUN: not kforge-opt %s --fuse-norm=rows=1 2>&1 | FileCheck %s --check-prefix=NAME
 // RUN: not kforge-opt %s --kforge-cpu=isa=mmx 2>&1 | FileCheck %s --check-prefix=ISA
 // RUN: not kforge-opt %s --kforge-cpu=target=avx2 2>&1 | FileCheck %s --check-prefix=TARGET
@@ -11,6 +12,7 @@
 // RUN: not kforge-opt %s --fuse-everything 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
 // VALUE: 'many' value invalid
+// NEGATIVE: error: 'func.func' op max-rows must not be negative
 // NAME: no such option rows
 // ISA: error: 'builtin.module' op unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu
 // TARGET: no such option target

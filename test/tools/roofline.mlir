@@ -18,7 +18,7 @@
 // CHECK: "read_pattern": "{{[0-9]}} stream{{.*}} pages"
 // CHECK-NOT: "threads"
 
-// ZERO: kforge-run: --bytes is 0; give what is read over and over, far more than the caches hold
+// ZERO: error: invalid value '0' for '--bytes <N>': 0 is not in 1..
 // MEMORY: kforge-run: --bytes 18446744073709551615 is too much for this machine's memory; give at most {{[0-9]+}}
 // TARGET: kforge-run: roofline measures a CPU or a GPU; give --target cpu or gpu
 // FEATURES: kforge-run: roofline takes the best of every instruction set that this machine has; leave --cpu-features out

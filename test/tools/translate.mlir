@@ -43,7 +43,9 @@
 // GROUPSHARED: kforge-translate: @memory has no HLSL: a workgroup has 36864 bytes of memory, and DirectX takes at most 32768
 // NONE: kforge-translate: {{.*}}run.mlir has no kernel: no gpu.func with 'kernel' inside a gpu.module
 // FILE: kforge-translate: {{.*}}none.mlir cannot be read
-// PARSER: {{^}}-:1:17: error:
+// PARSER: {{^}}<stdin>:1:17: error:
+// PARSER-NEXT: {{^}}gpu.module @m { gpu.nothing }
+// PARSER-NEXT: {{^ +\^}}
 // NOTHING: error: the following required arguments were not provided:
 // OUTPUT: kforge-translate: {{.*}}x cannot be written
 

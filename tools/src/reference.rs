@@ -1,6 +1,7 @@
 //! Comparison with reference results: what another implementation, f32 activations on dequantised weights, says of a
 //! model.
 
+use crate::bounds;
 use anyhow::{Context as _, Result, bail};
 use kforge_checkpoint::Tokenizer;
 use kforge_runtime::{
@@ -13,13 +14,13 @@ use serde::{Deserialize, Serialize};
 #[derive(clap::Args, Clone, Debug)]
 pub struct Limits {
     /// Largest error of a logit
-    #[arg(long, default_value_t = Limits::default().logit_tolerance)]
+    #[arg(long, default_value_t = Limits::default().logit_tolerance, value_parser = bounds::float(0f32..))]
     pub logit_tolerance: f32,
     /// Largest error of the mean negative log-likelihood
-    #[arg(long, default_value_t = Limits::default().nll_tolerance)]
+    #[arg(long, default_value_t = Limits::default().nll_tolerance, value_parser = bounds::float(0f64..))]
     pub nll_tolerance: f64,
     /// From the first step whose two best logits are closer than this, greedy tokens may differ
-    #[arg(long, default_value_t = Limits::default().gap)]
+    #[arg(long, default_value_t = Limits::default().gap, value_parser = bounds::float(0f32..))]
     pub gap: f32,
 }
 

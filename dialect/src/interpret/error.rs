@@ -1,17 +1,25 @@
 //! What can go wrong, and where.
 
-use crate::ir;
-use melior::ir::{Location, operation::OperationLike};
+use crate::{diagnostics::Place, ir};
+use melior::ir::operation::OperationLike;
 use std::fmt;
 
-/// An error at a place of the module.
+/// An error at a place of the module. It prints as `file:line:column: error: message`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{location}: error: {message}")]
 pub struct InterpretError {
-    /// `file:line:column`, as compilers print it.
-    pub location: String,
+    /// Where the op was read; none if a program built it.
+    pub place: Option<Place>,
     /// In the form of MLIR's own: `'transformer.linear' op ...`.
     pub message: String,
+}
+
+impl fmt::Display for InterpretError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: error: {}", self.message),
+            None => write!(f, "error: {}", self.message),
+        }
+    }
 }
 
 impl InterpretError {
@@ -21,7 +29,7 @@ impl InterpretError {
         // The reference names its op, without the dialect.
         let bare = name.rsplit('.').next().unwrap_or_default();
         let text = text.strip_prefix(bare).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
-        Self { location: place(op.location(), 0), message: format!("'{name}' op {text}") }
+        Self { place: Place::of(op.location()), message: format!("'{name}' op {text}") }
     }
 }
 
@@ -61,28 +69,4 @@ impl From<kforge_reference::Error> for Failure {
             error => Failure(error.to_string()),
         }
     }
-}
-
-/// The file, line and column inside a location; what MLIR prints where there are none.
-fn place(location: Location<'_>, depth: usize) -> String {
-    // Passes nest a handful of locations; a file can nest more.
-    if depth < 16 {
-        if location.is_file_line_col_range() {
-            let file = location.file_line_col_range_filename();
-            let file = file.as_string_ref().as_str().unwrap_or("?").to_owned();
-            let (line, column) =
-                (location.file_line_col_range_start_line(), location.file_line_col_range_start_column());
-            return format!("{file}:{line}:{column}");
-        }
-        if location.is_name() {
-            return place(location.name_child_location(), depth + 1);
-        }
-        if location.is_call_site() {
-            return place(location.call_site_callee(), depth + 1);
-        }
-        if location.is_fused() && location.fused_num_locations() > 0 {
-            return place(location.fused_location(0), depth + 1);
-        }
-    }
-    location.to_string()
 }

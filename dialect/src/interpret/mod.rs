@@ -27,7 +27,7 @@ use globals::Globals;
 use kforge_reference::{Element, Tensor};
 use melior::ir::{
     BlockLike, BlockRef, Module, ValueLike,
-    attribute::{FlatSymbolRefAttribute, TypeAttribute},
+    attribute::TypeAttribute,
     operation::{OperationLike, OperationRef},
     r#type::FunctionType,
 };
@@ -177,7 +177,7 @@ impl<'c, 'm> Interpreter<'c, 'm> {
                 "transformer.fused" => self.invoke(op, operands.0, stack)?,
                 "func.call" => {
                     let callee = symbol(op, "callee").map_err(|failure| InterpretError::at(&op, failure))?;
-                    let Some(function) = self.function(callee) else {
+                    let Some(function) = self.function(&callee) else {
                         return Err(InterpretError::at(&op, format!("calls @{callee}, which is no function")));
                     };
                     self.invoke(function, operands.0, stack)?
@@ -202,10 +202,10 @@ impl<'c, 'm> Interpreter<'c, 'm> {
     ) -> Result<Vec<Rc<Tensor>>, Failure> {
         match name {
             "ml_program.global_load" | "ml_program.global_load_const" => {
-                return Ok(vec![self.globals.load(symbol(op, "global")?)?]);
+                return Ok(vec![self.globals.load(&symbol(op, "global")?)?]);
             }
             "ml_program.global_store" => {
-                self.globals.store(symbol(op, "global")?, Rc::clone(operands.get(0)?))?;
+                self.globals.store(&symbol(op, "global")?, Rc::clone(operands.get(0)?))?;
                 return Ok(vec![]);
             }
             _ => {}
@@ -264,7 +264,6 @@ fn check_results(op: OperationRef<'_, '_>, results: &[Rc<Tensor>]) -> Result<(),
 }
 
 /// A reference to a symbol of the module.
-fn symbol<'c>(op: OperationRef<'c, '_>, name: &str) -> Result<&'c str, Failure> {
-    let symbol = op.attribute(name).ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
-    symbol.map(|symbol| symbol.value()).ok_or_else(|| format!("has no symbol of this module as '{name}'").into())
+fn symbol(op: OperationRef<'_, '_>, name: &str) -> Result<String, Failure> {
+    ir::symbol_attribute(&op, name).ok_or_else(|| format!("has no symbol of this module as '{name}'").into())
 }

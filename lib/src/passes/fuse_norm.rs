@@ -32,7 +32,8 @@ pub static INFO: PassInfo = PassInfo {
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
     let mut groups = Groups::of(pass.context, block);
-    let most = usize::try_from(pass.integer("max-rows")).unwrap_or(0);
+    let most = usize::try_from(pass.integer("max-rows"));
+    let most = most.map_err(|_| PassError::at(&pass.op, "max-rows must not be negative"))?;
     for op in ops(block) {
         if !matches!(op_name(&op).as_str(), "transformer.rms_norm" | "transformer.layer_norm") || group(&op).is_some() {
             continue;

@@ -28,7 +28,7 @@ use kforge_dialect::{
     KernelAttribute, QuantType, constant,
     ir::{
         argument_owner, body, defining_op, dims, element, identity, key, op_name, operand, ops, parse_attribute,
-        segments, set_attribute, string_attribute, users,
+        segments, set_attribute, string_attribute, symbol_attribute, users,
     },
     pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -36,7 +36,7 @@ use melior::{
     StringRef,
     ir::{
         AttributeLike, BlockLike, Type, Value, ValueLike,
-        attribute::{FlatSymbolRefAttribute, StringAttribute},
+        attribute::StringAttribute,
         operation::{OperationLike, OperationRef},
     },
 };
@@ -462,8 +462,7 @@ impl<'c, 'a> Storage<'c, 'a> {
         if !matches!(op_name(&def).as_str(), "ml_program.global_load" | "ml_program.global_load_const") {
             return None;
         }
-        let symbol = FlatSymbolRefAttribute::try_from(def.attribute("global").ok()?).ok()?;
-        self.globals.get(symbol.value()).copied().map(Origin::Global)
+        self.globals.get(&symbol_attribute(&def, "global")?).copied().map(Origin::Global)
     }
 }
 

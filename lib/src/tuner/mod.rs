@@ -33,6 +33,7 @@ use crate::{adapter::Adapter, isa::Isa};
 use std::{
     collections::HashSet,
     fmt,
+    io::Write as _,
     path::PathBuf,
     str::FromStr,
     sync::{Mutex, OnceLock, PoisonError},
@@ -116,7 +117,8 @@ pub fn warn(message: &str) {
     static SAID: Mutex<Option<HashSet<String>>> = Mutex::new(None);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     if said.get_or_insert_default().insert(message.to_owned()) {
-        eprintln!("warning: {message}");
+        // Nothing is left to say it with where this fails.
+        let _ = writeln!(std::io::stderr(), "warning: {message}");
     }
 }
 

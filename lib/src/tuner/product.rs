@@ -3,11 +3,11 @@
 use crate::{adapter::Adapter, isa::Isa};
 use kforge_dialect::{
     KernelAttribute, QuantType,
-    ir::{body, defining_op, dims, op_name, ops},
+    ir::{body, defining_op, dims, op_name, ops, string_value},
 };
 use melior::ir::{
     BlockLike, Type, TypeLike, ValueLike,
-    attribute::{ArrayAttribute, StringAttribute},
+    attribute::ArrayAttribute,
     operation::{OperationLike, OperationRef},
     r#type::{RankedTensorType, ShapedTypeLike},
 };
@@ -181,8 +181,7 @@ fn layouts(fused: OperationRef) -> Vec<String> {
     let Some(names) = fused.attribute("transformer.layouts").ok().and_then(|a| ArrayAttribute::try_from(a).ok()) else {
         return vec![];
     };
-    let name = |i| names.element(i).ok().and_then(|a| StringAttribute::try_from(a).ok());
-    (0..names.len()).filter_map(name).map(|s| s.value().to_owned()).collect()
+    (0..names.len()).filter_map(|i| string_value(names.element(i).ok()?)).collect()
 }
 
 /// Bytes of a float tensor's element.

@@ -8,10 +8,11 @@ use crate::{
     group::{Group, Result, Signature, element, op_name},
     kernels::shared::{load_lanes, store_lanes},
 };
+use kforge_dialect::ir::string_value;
 use kforge_program::Access;
 use melior::ir::{
     Value, ValueLike,
-    attribute::{DenseElementsAttribute, FloatAttribute, StringAttribute},
+    attribute::{DenseElementsAttribute, FloatAttribute},
     operation::{OperationLike, OperationRef},
 };
 
@@ -82,9 +83,7 @@ pub fn apply<'c, 'a>(
 }
 
 fn is_tanh<'c, 'a>(op: OperationRef<'c, 'a>) -> bool {
-    op.attribute("approximate").is_ok_and(|a| {
-        StringAttribute::try_from(a).map_or_else(|_| a.to_string(), |s| s.value().into()).contains("tanh")
-    })
+    op.attribute("approximate").is_ok_and(|a| string_value(a).unwrap_or_else(|| a.to_string()).contains("tanh"))
 }
 
 fn gelu<'c, 'a>(e: &Emitter<'c, 'a>, x: V<'c, 'a>, tanh: bool) -> V<'c, 'a> {

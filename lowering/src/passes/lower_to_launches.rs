@@ -31,7 +31,7 @@ use crate::{
 };
 use kforge_dialect::{
     KernelAttribute,
-    ir::{body, erase, key, ops, reassociation, string_attribute, users},
+    ir::{self, body, erase, key, ops, reassociation, string_attribute, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{adapter::Adapter, fusion::functions, isa::Isa};
@@ -143,10 +143,8 @@ fn identity(group: &Group<'_, '_>) -> String {
     };
     for op in &group.body {
         let operands: Vec<String> = op.operands().map(place).collect();
-        let attributes: Vec<String> = op
-            .attributes()
-            .map(|(name, value)| format!("{}={value}", name.as_string_ref().as_str().unwrap_or("")))
-            .collect();
+        let attributes: Vec<String> =
+            op.attributes().map(|(name, value)| format!("{}={value}", ir::text(name.as_string_ref()))).collect();
         let results: Vec<String> = op.results().map(|r| r.r#type().to_string()).collect();
         let _ = write!(text, ";{}{operands:?}{attributes:?}{results:?}", op_name(op));
     }
@@ -217,7 +215,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         // The type is set when the results are known.
         let mut attributes = vec![];
         for (name, value) in function.attributes() {
-            if name.as_string_ref().as_str() != Ok("res_attrs") {
+            if ir::text(name.as_string_ref()) != "res_attrs" {
                 attributes.push((name, value));
             }
         }

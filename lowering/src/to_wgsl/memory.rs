@@ -12,10 +12,9 @@ use super::{
     function::{Expr, Function},
     types::{Literal, Scalar, Type, element, literals},
 };
-use kforge_dialect::ir::{ancestor, body, dims, key, op_name, ops, string_attribute};
+use kforge_dialect::ir::{ancestor, body, dims, key, op_name, ops, string_attribute, symbol_attribute};
 use melior::ir::{
     Type as MlirType, TypeLike, Value, ValueLike,
-    attribute::FlatSymbolRefAttribute,
     operation::{OperationLike, OperationRef},
 };
 use mlir_sys as sys;
@@ -280,11 +279,9 @@ impl Function {
     fn table(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let result = self.result(op, 0)?;
         let memory = self.private(op, result)?;
-        let name = op.attribute("name").ok().and_then(|a| FlatSymbolRefAttribute::try_from(a).ok());
-        let is_named = |global: &OperationRef| {
-            op_name(global) == "memref.global"
-                && string_attribute(global, "sym_name").as_deref() == name.map(|name| name.value())
-        };
+        let name = symbol_attribute(&op, "name");
+        let is_named =
+            |global: &OperationRef| op_name(global) == "memref.global" && string_attribute(global, "sym_name") == name;
         let module = ancestor(op, "gpu.module").and_then(|module| body(&module));
         let global = module.map(ops).unwrap_or_default().into_iter().find(is_named);
         let value = global.filter(|global| global.has_attribute("constant"));

@@ -34,7 +34,7 @@ mod subgroup;
 pub mod types;
 mod vector;
 
-pub use error::{Place, TranslateError};
+pub use error::TranslateError;
 
 use error::Result;
 use kforge_dialect::ir::{body, op_name, ops, string_attribute};

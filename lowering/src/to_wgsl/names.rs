@@ -49,5 +49,5 @@ impl Names {
 
 /// The name in a location like `loc("weights")`: how whoever builds a kernel names an argument or a value.
 pub fn given(location: Location<'_>) -> Option<String> {
-    location.is_name().then(|| location.name_value().as_string_ref().as_str().ok().map(str::to_owned)).flatten()
+    location.is_name().then(|| kforge_dialect::ir::text(location.name_value().as_string_ref()))
 }

@@ -117,7 +117,7 @@ impl Executor {
         }
         let identity = gpu.adapter.identity();
         let texts = shaders.iter().map(|shader| shader.text.as_str());
-        let key = Cache::key(&["pipelines", &identity].into_iter().chain(texts).collect::<Vec<_>>());
+        let key = Cache::key(["pipelines", &identity].into_iter().chain(texts).map(str::as_bytes));
         let kept = cache.get::<()>(&key).map(|((), data)| data);
         let descriptor = PipelineCacheDescriptor { label: None, data: kept.as_deref(), fallback: true };
         // SAFETY: the bytes are whole, by their hash, and this driver gave them for this adapter, by the key.

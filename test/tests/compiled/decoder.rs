@@ -313,7 +313,7 @@ fn caches_of_8_bits_need_heads_of_whole_blocks() {
 fn as_the_reference_says(model: &Model, compiled: &[(Isa, Compiled)], slack: f64) {
     let ids = tokens(12, model.checkpoint.config().vocab);
     let context = compile::context();
-    let module = compile::parse(&context, &model.source, "model").expect("the module parses");
+    let module = compile::parse(&context, &model.source).expect("the module parses");
     let mut interpreter = Interpreter::new(&module).expect("the module can be interpreted");
     for global in interpreter.globals() {
         let value = match global.mutable {
@@ -464,9 +464,7 @@ fn tokens_and_positions_are_checked() {
     assert_eq!(error(decoder.decode(u32::MAX)), outside("decode", 0).replace(&format!("has {vocabulary}"), "has -1"));
     // What was refused left nothing behind.
     assert_eq!(decoder.position(), 0);
-    let full = |held, more| {
-        format!("the context of 5 tokens is full: {held} are in it and {more} more were asked for; raise --ctx")
-    };
+    let full = |held, more| format!("the context of 5 tokens is full: {held} are in it and {more} more were asked for");
     assert_eq!(error(decoder.score(&[1; 6])), full(0, 6));
     let four = decoder.prefill(&[1, 2, 3, 4]).expect("four of five").values.to_vec();
     assert_eq!(error(decoder.prefill(&[5, 6])), full(4, 2));

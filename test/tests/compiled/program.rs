@@ -52,9 +52,14 @@ fn default_shapes(layers: usize) -> String {
 /// The launch program alone, without the time that its object would take.
 fn program(source: &str, isa: Isa, fuse: Fusions) -> Program {
     let context = compile::context();
-    let mut module = compile::parse(&context, source, "program").expect("the module parses");
-    compile::run_pipeline(&context, &mut module, &compile::cpu_pipeline(isa, Options { fuse, ..Options::default() }))
-        .expect("the module lowers");
+    let diagnostics = compile::Diagnostics::new(&context, source.into());
+    let mut module = compile::parse_with(&diagnostics).expect("the module parses");
+    compile::run_pipeline(
+        &diagnostics,
+        &mut module,
+        &compile::cpu_pipeline(isa, Options { fuse, ..Options::default() }),
+    )
+    .expect("the module lowers");
     extract::program(module.as_operation()).unwrap_or_else(|e| panic!("{}", e.message))
 }
 
@@ -150,7 +155,7 @@ fn aarch64_multiplies_and_adds_in_one_instruction() {
     for triple in ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"] {
         let target = Target::of_triple(triple, None).expect("a triple");
         let assembly =
-            compile::lower(GEMV, "gemv", &target, Options::default(), compile::Output::Assembly).expect("assembly");
+            compile::lower(GEMV.into(), &target, Options::default(), compile::Output::Assembly).expect("assembly");
         let assembly = String::from_utf8_lossy(&assembly);
         assert!(assembly.contains("fmla"), "{triple}: no fmla in\n{assembly}");
     }

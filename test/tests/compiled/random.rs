@@ -55,8 +55,7 @@ fn case(seed: u64, generated: &Generated) -> Case {
 /// as a rounding does to it, because a softmax of large numbers may turn one rounding into any difference.
 fn expected(generated: &Generated) -> (Vec<Tensor>, Vec<f64>) {
     let context = compile::context();
-    let module =
-        compile::parse(&context, &generated.text, "random").unwrap_or_else(|e| panic!("{e}\n{}", generated.text));
+    let module = compile::parse(&context, &generated.text).unwrap_or_else(|e| panic!("{e}\n{}", generated.text));
     let half = generated.input_types[0].1 == "f16";
     let unit = if half { 2f64.powi(-10) } else { 1e-6 };
     let run =
@@ -131,10 +130,11 @@ fn passes_keep_what_a_module_means() {
     passes.extend(["select-kernels".to_owned(), "func.func(tile)".to_owned()]);
     let check = |generated: &Generated| -> Result<(), String> {
         let context = compile::context();
-        let mut module = compile::parse(&context, &generated.text, "random").map_err(|e| e.to_string())?;
+        let diagnostics = compile::Diagnostics::new(&context, (&generated.text).into());
+        let mut module = compile::parse_with(&diagnostics).map_err(|e| e.to_string())?;
         let before = interpret(&module, inputs(generated, 0.0))?;
         for pass in &passes {
-            compile::run_pipeline(&context, &mut module, pass).map_err(|e| format!("{pass}: {e}"))?;
+            compile::run_pipeline(&diagnostics, &mut module, pass).map_err(|e| format!("{pass}: {e}"))?;
             let after = interpret(&module, inputs(generated, 0.0)).map_err(|e| format!("after {pass}: {e}"))?;
             // No pass before the lowering changes a rounding.
             if after.iter().zip(&before).any(|(a, b)| a.to_bytes() != b.to_bytes()) {
@@ -181,7 +181,7 @@ fn fail(seed: u64, generated: &Generated, message: &str, fails: &dyn Fn(&Generat
 fn shrink(generated: &Generated, fails: &dyn Fn(&Generated) -> bool) -> Generated {
     let lines: Vec<&str> = generated.text.lines().collect();
     let (header, body) = (lines[0], &lines[1..lines.len() - 2]);
-    let parses = |generated: &Generated| compile::parse(&compile::context(), &generated.text, "random").is_ok();
+    let parses = |generated: &Generated| compile::parse(&compile::context(), &generated.text).is_ok();
     let build = |body: &[&str]| {
         let last = body.last()?.trim();
         let (name, op) = last.split_once(" = ")?;

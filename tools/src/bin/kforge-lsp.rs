@@ -3,6 +3,7 @@
 use kforge_dialect::{Tool, tool_main};
 
 fn main() {
+    kforge_tools::program::start(c"kforge-lsp");
     kforge_lowering::register();
-    std::process::exit(tool_main(Tool::Lsp, std::env::args()));
+    std::process::exit(tool_main(Tool::Lsp, std::env::args_os()));
 }

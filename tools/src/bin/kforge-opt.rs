@@ -2,12 +2,21 @@
 //!
 //! `--show-passes` lists the passes; `--show-passes=markdown` writes docs/passes.md.
 
+// They panic where the output is full or closed; `outln!` and `errln!` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use kforge_dialect::{
-    Tool,
+    Tool, Writer,
     pass::{OptionValue, PassInfo, statistics_report},
     tool_main,
 };
 use kforge_passes::isa::Isa;
+use kforge_tools::{
+    errln,
+    output::{self, Output},
+    program,
+};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 /// Name, anchor, option, passes.
 fn pipelines() -> [(&'static str, &'static str, String); 4] {
@@ -19,26 +28,52 @@ fn pipelines() -> [(&'static str, &'static str, String); 4] {
     ]
 }
 
-fn main() {
+fn main() -> ExitCode {
+    program::start(c"kforge-opt");
     kforge_lowering::register();
     kforge_tools::tuner::install();
-    let arguments: Vec<String> = std::env::args().collect();
-    let has =
-        |names: &[&str]| arguments.iter().any(|a| names.contains(&a.trim_start_matches('-')) && a.starts_with('-'));
-    if has(&["show-passes"]) {
-        passes().for_each(|info| println!("--{:<26} {}", info.name, info.summary));
-        return;
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let options = || arguments.iter().filter_map(|a| a.to_str()?.strip_prefix('-').map(|a| a.trim_start_matches('-')));
+    let shown = if options().any(|a| a == "show-passes") {
+        Some(passes().map(|info| format!("--{:<26} {}\n", info.name, info.summary)).collect())
+    } else {
+        options().any(|a| a == "show-passes=markdown").then(markdown)
+    };
+    if let Some(text) = shown {
+        return match output::print(String::as_bytes(&text)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => program::failure(NAME, &error),
+        };
     }
-    if has(&["show-passes=markdown"]) {
-        print!("{}", markdown());
-        return;
-    }
-    let wants_statistics = arguments.iter().any(|a| a.trim_start_matches('-').starts_with("mlir-pass-statistics"));
-    let code = tool_main(Tool::Opt, arguments.into_iter());
+    let wants_statistics = options().any(|a| a.starts_with("mlir-pass-statistics"));
+    let code = tool_main(Tool::Opt(&mut File::default()), arguments.iter().cloned());
     if wants_statistics {
-        eprint!("{}", statistics_report(passes()));
+        errln!("{}", statistics_report(passes()).trim_end());
     }
     std::process::exit(code);
+}
+
+const NAME: &str = "kforge-opt";
+
+/// The file of `-o`, once it is known.
+#[derive(Default)]
+struct File(Option<Output>);
+
+impl Writer for File {
+    fn begin(&mut self, file: &Path) -> Option<OsString> {
+        match Output::create(file) {
+            Ok(output) => Some(self.0.insert(output).name().as_os_str().to_owned()),
+            Err(error) => {
+                program::failure(NAME, &error);
+                None
+            }
+        }
+    }
+
+    fn end(&mut self, written: bool) -> bool {
+        let Some(output) = self.0.take().filter(|_| written) else { return written };
+        output.finish().map_err(|error| program::failure(NAME, &error)).is_ok()
+    }
 }
 
 fn passes() -> impl Iterator<Item = &'static &'static PassInfo> {

@@ -1,18 +1,16 @@
 //! Translates `gpu.func` kernels to WGSL, and shows what Metal, Vulkan and DirectX get of it.
 
-use anyhow::{Context, Result, bail};
+// They panic where the output is full or closed; `outln!` and `errln!` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use kforge_lowering::{
-    compile::{context, parse},
+    compile::{Diagnostics, context, parse_with, translation_error},
     to_wgsl::{self, Shader, check},
 };
-use kforge_runtime::cache::write_whole;
-use std::{
-    fs,
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use kforge_tools::{output, program, source::ModuleFile};
+use std::{path::PathBuf, process::ExitCode};
 
 /// Translates the kernels of a module (`gpu.func ... kernel` inside `gpu.module`) to WGSL, and checks them with naga
 #[derive(Parser, Debug)]
@@ -44,49 +42,35 @@ enum Emit {
     Hlsl,
 }
 
+const NAME: &str = "kforge-translate";
+
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One that says its place reads as a compiler's; what has none names this program.
-            match error.downcast_ref::<Located>() {
-                Some(Located(message)) => eprintln!("{message}"),
-                None => eprintln!("kforge-translate: {error:#}"),
-            }
-            ExitCode::FAILURE
-        }
+    program::start(c"kforge-translate");
+    match program::options(NAME).map(|options| run(&options)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => program::failure(NAME, &error),
+        Err(code) => code,
     }
 }
 
-/// A message that begins with its place.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Located(String);
-
 fn run(options: &Options) -> Result<()> {
-    let name = options.file.display().to_string();
-    let source = if name == "-" {
-        io::read_to_string(io::stdin()).context("standard input cannot be read")?
-    } else {
-        fs::read_to_string(&options.file).with_context(|| format!("{name} cannot be read"))?
-    };
+    options.output.as_deref().map_or(Ok(()), output::check_place)?;
+    let file = ModuleFile::read(&options.file)?;
     let context = context();
-    // Diagnostics print a place as loc("file":1:2).
-    let module = parse(&context, &source, &name).map_err(|e| {
-        Located(e.0.replace(&format!("loc(\"{name}\":"), &format!("{name}:")).replace("): error:", ": error:"))
-    })?;
+    let diagnostics = Diagnostics::new(&context, file.source());
+    let module = parse_with(&diagnostics)?;
     let shaders = match &options.kernel {
         Some(kernel) => to_wgsl::translate_kernel(module.as_operation(), kernel).map(Vec::from_iter),
         None => to_wgsl::translate(module.as_operation()),
     }
-    .map_err(|e| Located(e.in_file(&name).to_string()))?;
+    .map_err(|e| translation_error(&diagnostics, &e))?;
     if shaders.is_empty() {
         let names = to_wgsl::kernels(module.as_operation());
         match &options.kernel {
             Some(kernel) if !names.is_empty() => {
                 bail!("there is no kernel '{kernel}'; the module has {}", names.join(", "))
             }
-            _ => bail!("{name} has no kernel: no gpu.func with 'kernel' inside a gpu.module"),
+            _ => bail!("{} has no kernel: no gpu.func with 'kernel' inside a gpu.module", file.name),
         }
     }
     let bytes = match options.emit {
@@ -94,8 +78,8 @@ fn run(options: &Options) -> Result<()> {
         _ => text(options.emit, &shaders)?.into_bytes(),
     };
     match &options.output {
-        Some(path) => write_whole(path, &[&bytes]).with_context(|| format!("{} cannot be written", path.display())),
-        None => io::stdout().write_all(&bytes).context("standard output cannot be written"),
+        Some(path) => output::write(path, &bytes),
+        None => output::print(&bytes),
     }
 }
 

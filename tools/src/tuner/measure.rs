@@ -86,7 +86,7 @@ impl<'p> Bench<'p> {
         code.program = repeat(code.program, copies)?;
         let mut runner = compiler.load(code)?;
         let context = compile::context();
-        let module = compile::parse(&context, &problem.text, "problem")?;
+        let module = compile::parse(&context, &problem.text)?;
         let mut interpreter = Interpreter::new(&module)?;
         for (seed, global) in interpreter.globals().into_iter().enumerate() {
             let dims =

@@ -191,10 +191,11 @@ pub fn raised(
 ///
 /// # Errors
 /// The diagnostics of the parser or the passes.
-pub fn problems(source: &str, machine: &Environment, options: compile::Options) -> Result<Vec<Problem>> {
+pub fn problems(source: compile::Source, machine: &Environment, options: compile::Options) -> Result<Vec<Problem>> {
     let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
     let context = compile::context();
-    let mut module = compile::parse(&context, source, "module")?;
+    let diagnostics = compile::Diagnostics::new(&context, source);
+    let mut module = compile::parse_with(&diagnostics)?;
     let options = compile::Options { tuning: compile::Tuning::default(), ..options };
     let pipeline = match machine {
         Environment::Cpu(_) => compile::cpu_pipeline(isa, options),
@@ -202,7 +203,7 @@ pub fn problems(source: &str, machine: &Environment, options: compile::Options) 
     };
     let (selected, _) =
         pipeline.split_once(",func.func(tile)").ok_or_else(|| anyhow!("the pipeline has no tile pass"))?;
-    compile::run_pipeline(&context, &mut module, selected)?;
+    compile::run_pipeline(&diagnostics, &mut module, selected)?;
     let mut problems: Vec<Problem> = vec![];
     for problem in tuner::problem::of_module(&context, &module, isa, adapter) {
         if !problems.contains(&problem) {
@@ -219,8 +220,9 @@ pub fn problems(source: &str, machine: &Environment, options: compile::Options) 
 pub fn parse(text: &str, machine: &Environment) -> Result<Problem> {
     let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
     let context = compile::context();
-    let mut module = compile::parse(&context, text, "problem")?;
-    compile::run_pipeline(&context, &mut module, &format!("select-kernels{{isa={isa} adapter={adapter}}}"))?;
+    let diagnostics = compile::Diagnostics::new(&context, text.into());
+    let mut module = compile::parse_with(&diagnostics)?;
+    compile::run_pipeline(&diagnostics, &mut module, &format!("select-kernels{{isa={isa} adapter={adapter}}}"))?;
     let problem = tuner::problem::of_module(&context, &module, isa, adapter).pop();
     problem.ok_or_else(|| anyhow!("the text of a problem has no group of linear layers"))
 }

@@ -152,8 +152,9 @@ fn kernels_are_exchanged_with_the_same_bits_and_a_shader_that_does_not_compile_s
         let pipeline = compile::gpu_pipeline(adapter, compile::Options::default());
         let (select, rest) = pipeline.split_once(",func.func(tile)").unwrap();
         let context = compile::context();
-        let mut module = compile::parse(&context, MODULE, "module").unwrap();
-        compile::run_pipeline(&context, &mut module, select).unwrap();
+        let diagnostics = compile::Diagnostics::new(&context, MODULE.into());
+        let mut module = compile::parse_with(&diagnostics).unwrap();
+        compile::run_pipeline(&diagnostics, &mut module, select).unwrap();
         let text = module.as_operation().to_string().replace("<\"gemm\">", &format!("<\"gemm\", tile = [{tile}]>"));
         compile::compile_gpu_with(&text, rest.trim_start_matches(',')).unwrap()
     };

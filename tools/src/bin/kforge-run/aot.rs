@@ -1,16 +1,11 @@
 //! `kforge-run compile`: a module's kernels as an object, for this machine or another.
 
 use crate::{Common, Target as Place, compile};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use kforge_lowering::compile::{Output, Target, lower};
-use kforge_runtime::cache::write_whole;
-use std::{
-    fs,
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use kforge_tools::{output, source::ModuleFile};
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -45,25 +40,17 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         Some(triple) => Target::of_triple(triple, compile::isa(common)?)?,
         None => compile::target(common)?,
     };
-    let output = match options.emit {
+    let made = match options.emit {
         Emit::Obj => Output::Object,
         Emit::Asm => Output::Assembly,
         Emit::Llvm => Output::LlvmIr,
     };
-    let name = options.file.display().to_string();
+    options.output.as_deref().map_or(Ok(()), output::check_place)?;
     let compiling = common.options_for(options.target_triple.as_ref());
-    let bytes = lower(&read_source(&options.file)?, &name, &target, compiling, output)?;
+    let bytes = lower(ModuleFile::read(&options.file)?.source(), &target, compiling, made)?;
     match &options.output {
-        Some(path) => write_whole(path, &[&bytes]).with_context(|| format!("{} cannot be written", path.display()))?,
-        None => io::stdout().lock().write_all(&bytes)?,
+        Some(path) => output::write(path, &bytes)?,
+        None => output::print(&bytes)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The text of a module; `-` is standard input.
-pub fn read_source(file: &PathBuf) -> Result<String> {
-    match file.to_str() {
-        Some("-") => Ok(io::read_to_string(io::stdin())?),
-        _ => fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display())),
-    }
 }

@@ -1,6 +1,6 @@
 //! `kforge-run asm`: one generated kernel, to read.
 
-use crate::{Common, aot::read_source, compile, model};
+use crate::{Common, compile, model};
 use anyhow::{Result, bail};
 use clap::Args;
 use kforge_lowering::{
@@ -8,12 +8,8 @@ use kforge_lowering::{
     listing::{self, Level},
 };
 use kforge_passes::models::llama::{Phase, Returns};
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use kforge_tools::{model::module, output, source::ModuleFile};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -47,27 +43,19 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         Some(triple) => Target::of_triple(triple, compile::isa(common)?)?,
         None => compile::target(common)?,
     };
-    let (name, source) = match (&options.model, &options.file) {
+    let module = match (&options.model, &options.file) {
         (Some(name), _) => {
-            let checkpoint = model::open(common, name)?;
-            (
-                name.to_string_lossy().into_owned(),
-                kforge_tools::model::module(
-                    &checkpoint,
-                    options.cache.kv_type(),
-                    Returns::Logits,
-                    &[Phase::Prefill, Phase::Decode],
-                )?,
-            )
+            let phases = [Phase::Prefill, Phase::Decode];
+            let text = module(&model::open(common, name)?, options.cache.kv_type(), Returns::Logits, &phases)?;
+            ModuleFile { name: name.to_string_lossy().into_owned(), bytes: text.into() }
         }
-        (None, Some(file)) => (file.display().to_string(), read_source(file)?),
+        (None, Some(file)) => ModuleFile::read(file)?,
         (None, None) => bail!("no module was given: name a file, or --model"),
     };
     let compiling = common.options_for(options.target_triple.as_ref());
-    let mut out = io::stdout().lock();
     let Some(kernel) = &options.kernel else {
-        for (name, summary) in listing::kernels(&source, &name, &target, compiling)? {
-            writeln!(out, "{name:<24} {summary}")?;
+        for (name, summary) in listing::kernels(module.source(), &target, compiling)? {
+            outln!("{name:<24} {summary}")?;
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -76,6 +64,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         (_, true) => Level::Mlir,
         _ => Level::Assembly,
     };
-    out.write_all(&listing::kernel(&source, &name, &target, compiling, kernel, level)?)?;
+    output::print(&listing::kernel(module.source(), &target, compiling, kernel, level)?)?;
     Ok(ExitCode::SUCCESS)
 }

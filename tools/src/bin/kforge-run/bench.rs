@@ -14,9 +14,11 @@ use kforge_runtime::{
     Decoder, Roofline,
     decoder::{DECODE, PREFILL},
 };
+use kforge_tools::bounds;
 use profile::{Call, Work};
 use serde::Serialize;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Instant};
+use trace::Trace;
 use tracing::info_span;
 
 #[derive(Subcommand, Debug)]
@@ -37,25 +39,25 @@ pub struct Options {
     #[arg(long, default_value = model::DEFAULT)]
     model: OsString,
     /// Prompt lengths
-    #[arg(short, long, value_delimiter = ',', default_value = "128")]
+    #[arg(short, long, value_delimiter = ',', default_value = "128", value_parser = bounds::count())]
     prompt: Vec<usize>,
     /// Numbers of tokens to decode
-    #[arg(short = 'n', long, value_delimiter = ',', default_value = "64")]
+    #[arg(short = 'n', long, value_delimiter = ',', default_value = "64", value_parser = bounds::count())]
     generate: Vec<usize>,
     /// Tokens of a prompt that are processed at once
-    #[arg(short, long, value_delimiter = ',', default_value = "2048")]
+    #[arg(short, long, value_delimiter = ',', default_value = "2048", value_parser = bounds::size())]
     batch_size: Vec<usize>,
     /// Numbers of threads, one after the other; by default that of --threads
     #[arg(short, long = "thread-counts", value_delimiter = ',', value_name = "N,...",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads_list: Vec<u16>,
     /// Tokens that are in the cache already when a test begins
-    #[arg(short, long, value_delimiter = ',', default_value = "0")]
+    #[arg(short, long, value_delimiter = ',', default_value = "0", value_parser = bounds::count())]
     depth: Vec<usize>,
     #[command(flatten)]
     cache: model::Cache,
     /// Timed rounds of each test
-    #[arg(short, long, default_value_t = 5)]
+    #[arg(short, long, default_value_t = 5, value_parser = bounds::rounds())]
     repetitions: usize,
     /// Form of the results
     #[arg(short, long, value_enum, default_value_t = Output::Md)]
@@ -138,14 +140,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
         Command::Compile(options) => return bench_compile::run(common, options),
         Command::Suite(options) => return suite::run(common, options),
     };
-    if options.repetitions == 0 {
-        bail!("--repetitions must be at least 1");
-    }
-    if options.batch_size.contains(&0) {
-        bail!("--batch-size is 0; a batch has at least one token");
-    }
-    // Completes the file when everything has run.
-    let _trace = options.trace.as_deref().map(trace::start).transpose()?;
+    let trace = options.trace.as_deref().map(trace::start).transpose()?;
     let checkpoint = model::open(common, &options.model)?;
     let threads = match options.threads_list.as_slice() {
         [] => vec![common.threads],
@@ -156,7 +151,8 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
         measure(&Common { threads, ..common.clone() }, options, &checkpoint, &mut rows, &mut profiles)?;
     }
     print(if options.json { Output::Json } else { options.output }, &rows)?;
-    profiles.iter().for_each(|profile| eprintln!("\n{profile}"));
+    profiles.iter().for_each(|profile| errln!("\n{profile}"));
+    trace.map_or(Ok(()), Trace::finish)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -170,6 +166,10 @@ fn measure(
 ) -> Result<()> {
     let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(0);
     let longest = longest + options.depth.iter().copied().max().unwrap_or(0).max(FIRST);
+    let most = checkpoint.config().context;
+    if longest > most {
+        bail!("the longest test takes {longest} tokens, but the model was made for {most}; lower -p, -n or -d");
+    }
     let (mut decoder, _) = model::decoder(common, checkpoint, options.cache, Returns::Best(1), longest)?;
     let threads = decoder.executor().threads();
     let vocabulary = checkpoint.config().vocab as u32;
@@ -337,22 +337,19 @@ pub fn median(samples: &[f64]) -> f64 {
 fn print(output: Output, rows: &[Row]) -> Result<()> {
     match output {
         Output::Json => {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&serde_json::json!({ "computes": COMPUTES, "results": rows }))?
-            );
+            outln!("{}", serde_json::to_string_pretty(&serde_json::json!({ "computes": COMPUTES, "results": rows }))?)?;
         }
         Output::Csv => {
-            println!("model,size,params,backend,threads,n_batch,type_kv,numerics,test,t/s,stddev,median");
+            outln!("model,size,params,backend,threads,n_batch,type_kv,numerics,test,t/s,stddev,median")?;
             for r in rows {
                 let Row {
                     size, params, backend, threads, n_batch, type_kv, numerics, test, mean, stddev, median, ..
                 } = r;
                 let model = r.model.replace('"', "\"\"");
-                println!(
+                outln!(
                     "\"{model}\",{size},{params},{backend},{threads},{n_batch},{type_kv},{numerics},{test},{mean:.2},\
                      {stddev:.2},{median:.2}"
-                );
+                )?;
             }
         }
         Output::Md => {
@@ -375,7 +372,7 @@ fn print(output: Output, rows: &[Row]) -> Result<()> {
                     format!("{:.2} ± {:.2}", r.mean, r.stddev),
                 ]);
             }
-            println!("{table}\npp {}\ntg {}", COMPUTES.pp, COMPUTES.tg);
+            outln!("{table}\npp {}\ntg {}", COMPUTES.pp, COMPUTES.tg)?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use crate::{Common, Target as Place};
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use kforge_lowering::compile::{self, Compiled, GpuCompiled, Target};
+use kforge_lowering::compile::{self, Compiled, GpuCompiled, Source, Target};
 use kforge_passes::{
     adapter::Adapter,
     isa::Isa,
@@ -15,7 +15,7 @@ use kforge_runtime::{
     cache::{self, Cache},
     gpu,
 };
-use kforge_tools::gpu::features;
+use kforge_tools::{gpu::features, output};
 use std::{path::Path, time::Duration};
 
 /// The instruction set that the options name.
@@ -28,8 +28,8 @@ pub fn target(common: &Common) -> Result<Target> {
     Ok(Target::host(isa(common)?)?)
 }
 
-/// Compiles `source`, or takes what an earlier run compiled.
-pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
+/// Compiles a module, or takes what an earlier run compiled.
+pub fn compile(common: &Common, source: Source) -> Result<Compiled> {
     let options = common.options();
     let target = target(common)?;
     if let Some(directory) = &common.dump_ir {
@@ -42,16 +42,16 @@ pub fn compile(common: &Common, source: &str) -> Result<Compiled> {
     // Tiles that the tuner chose are part of what is compiled; and where it is to measure, it must get to.
     let tiles = || tiles(target.isa, Adapter::default(), tuning);
     let key = |tiles: &str| {
-        Cache::key(&[
-            source,
-            &pipeline,
-            tiles,
-            kforge_lowering::LLVM,
-            kforge_lowering::BUILD_ID,
-            &compile::llvm_version(),
-            &target.triple,
-            &target.cpu,
-            &target.features,
+        Cache::key([
+            source.bytes,
+            pipeline.as_bytes(),
+            tiles.as_bytes(),
+            kforge_lowering::LLVM.as_bytes(),
+            kforge_lowering::BUILD_ID.as_bytes(),
+            compile::llvm_version().as_bytes(),
+            target.triple.as_bytes(),
+            target.cpu.as_bytes(),
+            target.features.as_bytes(),
         ])
     };
     let before = tiles();
@@ -86,12 +86,12 @@ fn keep(cache: Option<Cache>, key: &str, program: &Program, kernels: &[u8]) {
     if let Some(cache) = cache
         && let Err(error) = cache.put(key, program, kernels)
     {
-        eprintln!("kforge-run: warning: the compiled kernels are not kept: {error}");
+        errln!("kforge-run: warning: the compiled kernels are not kept: {error}");
     }
 }
 
-/// Compiles `source` for an adapter, or takes what an earlier run compiled.
-pub fn compile_gpu(common: &Common, source: &str, adapter: &gpu::Adapter) -> Result<GpuCompiled> {
+/// Compiles a module for an adapter, or takes what an earlier run compiled.
+pub fn compile_gpu(common: &Common, source: Source, adapter: &gpu::Adapter) -> Result<GpuCompiled> {
     let options = common.options();
     if common.cpu_features.is_some() {
         bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
@@ -104,7 +104,9 @@ pub fn compile_gpu(common: &Common, source: &str, adapter: &gpu::Adapter) -> Res
     let untuned = compile::Options { tuning: compile::Tuning::default(), ..options };
     let pipeline = compile::gpu_pipeline(features, untuned);
     let tiles = || tiles(Isa::Gpu, features, tuning);
-    let key = |tiles: &str| Cache::key(&[source, &pipeline, tiles, kforge_lowering::BUILD_ID]);
+    let key = |tiles: &str| {
+        Cache::key([source.bytes, pipeline.as_bytes(), tiles.as_bytes(), kforge_lowering::BUILD_ID.as_bytes()])
+    };
     let before = tiles();
     if !tuning.mode.measures()
         && let Some((program, shaders)) = cache.as_ref().and_then(|c| c.get(&key(&before)))
@@ -134,8 +136,8 @@ pub fn gpu_environment(common: &Common) -> Result<Environment> {
     kforge_tools::tuner::machine(Isa::Gpu, features(adapter), 1)
 }
 
-/// Compiles `source` for what the options name, and loads it.
-pub fn executor(common: &Common, source: &str) -> Result<Box<dyn Execute>> {
+/// Compiles a module for what the options name, and loads it.
+pub fn executor(common: &Common, source: Source) -> Result<Box<dyn Execute>> {
     match common.target {
         Place::Cpu => {
             let compiled = compile(common, source)?;
@@ -149,7 +151,7 @@ pub fn executor(common: &Common, source: &str) -> Result<Box<dyn Execute>> {
             };
             let (executor, kept) = gpu::Executor::with_cache(gpu, compiled.program, &compiled.shaders, &cache)?;
             if let Err(error) = kept {
-                eprintln!("kforge-run: warning: the driver's pipelines are not kept: {error}");
+                errln!("kforge-run: warning: the driver's pipelines are not kept: {error}");
             }
             Ok(Box::new(executor))
         }
@@ -167,17 +169,17 @@ pub fn on_target<T>(common: &Common, work: impl Fn(&Common) -> Result<T>) -> Res
     let on = |target| work(&Common { target, ..common.clone() });
     let found = match gpu::Adapter::choose(common.adapter.as_deref()) {
         Err(error) if common.adapter.is_none() => {
-            eprintln!("kforge-run: {error}: the CPU it is");
+            errln!("kforge-run: {error}: the CPU it is");
             return on(Place::Cpu);
         }
         found => found?,
     };
     if found.is_software() && common.adapter.is_none() {
-        eprintln!("kforge-run: this machine has no GPU ({} is software): the CPU it is", found.name());
+        errln!("kforge-run: this machine has no GPU ({} is software): the CPU it is", found.name());
         return on(Place::Cpu);
     }
     on(Place::Gpu).or_else(|error| {
-        eprintln!("kforge-run: warning: {error:#}; the CPU is taken instead");
+        errln!("kforge-run: warning: {error:#}; the CPU is taken instead");
         on(Place::Cpu)
     })
 }
@@ -193,11 +195,8 @@ pub fn spinner(message: &str) -> ProgressBar {
 }
 
 /// Writes the module before the first and after each pass, and the pipeline that gives the last from the first.
-fn dump(directory: &Path, source: &str, pipeline: &str) -> Result<()> {
-    let write = |name: &str, text: &str| {
-        let path = directory.join(name);
-        cache::write_whole(&path, &[text.as_bytes()]).with_context(|| format!("{} cannot be written", path.display()))
-    };
+fn dump(directory: &Path, source: Source, pipeline: &str) -> Result<()> {
+    let write = |name: &str, text: &str| output::write(&directory.join(name), text.as_bytes());
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
     let steps = compile::trace(source, pipeline)?;
     for (i, (pass, text)) in steps.iter().enumerate() {

@@ -61,9 +61,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
     let reports: Vec<Report> = chosen.iter().map(Report::new).collect();
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&reports)?);
+        outln!("{}", serde_json::to_string_pretty(&reports)?)?;
     } else {
-        reports.iter().for_each(Report::print);
+        reports.iter().try_for_each(Report::print)?;
     }
     let wrong = reports.iter().flat_map(|report| &report.features).any(|feature| feature.result.starts_with("WRONG"));
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -157,11 +157,11 @@ impl Report {
         }
     }
 
-    fn print(&self) {
+    fn print(&self) -> Result<()> {
         let Report { number, name, backend, driver, device_type, kernels, .. } = self;
-        println!("{number}: {name}, by {backend}, driver {driver}, {device_type}; kernels for {kernels}");
+        outln!("{number}: {name}, by {backend}, driver {driver}, {device_type}; kernels for {kernels}")?;
         if let Some(error) = &self.error {
-            println!("{error}");
+            outln!("{error}")?;
         }
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
@@ -172,6 +172,6 @@ impl Report {
         for feature in &self.features {
             table.add_row([feature.name, &feature.result, feature.meaning]);
         }
-        println!("{table}");
+        outln!("{table}")
     }
 }

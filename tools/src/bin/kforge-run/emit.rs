@@ -2,13 +2,17 @@
 
 use crate::{Common, model};
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 use kforge_passes::models::{
     Llama, RopeMode,
     llama::{self, Phase, Returns},
 };
 use kforge_program::Element;
-use kforge_tools::model::{module, weight_type};
+use kforge_tools::{
+    bounds,
+    model::{module, weight_type},
+    output,
+};
 use std::{ffi::OsString, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -19,24 +23,24 @@ pub struct Options {
     #[command(flatten)]
     cache: model::Cache,
     /// Give the K greatest logits and their tokens instead of all logits
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = bounds::size())]
     best: Option<usize>,
     /// One function instead of both
     #[arg(long, value_enum)]
     phase: Option<PhaseName>,
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = bounds::size())]
     hidden: usize,
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = bounds::size())]
     heads: usize,
     /// Key and value heads; by default --heads
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::size())]
     kv_heads: Option<usize>,
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     layers: usize,
     /// Width inside the feed-forward layer; by default 4 x hidden
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::size())]
     ffn: Option<usize>,
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = bounds::size())]
     vocab: usize,
 }
 
@@ -62,7 +66,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         Some(name) => module(&model::open(common, name)?, options.cache.kv_type(), options.returns(), phases)?,
         None => from_sizes(options, phases)?,
     };
-    print!("{text}");
+    output::print(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -70,8 +74,8 @@ fn from_sizes(options: &Options, phases: &[Phase]) -> Result<String> {
     let Options { hidden, heads, layers, vocab, .. } = *options;
     let kv_heads = options.kv_heads.unwrap_or(heads);
     let ffn = options.ffn.unwrap_or(4 * hidden);
-    if [hidden, heads, kv_heads, layers, ffn, vocab].contains(&0) || heads % kv_heads != 0 {
-        bail!("sizes must be positive, and --heads a multiple of --kv-heads");
+    if heads % kv_heads != 0 {
+        bail!("--heads {heads} must be a multiple of --kv-heads {kv_heads}");
     }
     if hidden % heads != 0 || (hidden / heads) % 2 != 0 {
         bail!("--hidden must be --heads times an even head size");

@@ -3,15 +3,27 @@
 //! The CPU target runs the compiled module, the reference target interprets it; both take the same inputs and globals,
 //! so that `--compare reference` can set one against the other.
 
-use crate::{Common, Numerics, Target, aot::read_source, compile, npy, npy::Array, print};
+use crate::{Common, Numerics, Target, compile, npy, npy::Array, print};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use kforge_dialect::Interpreter;
+use kforge_dialect::{InterpretError, Interpreter};
+use kforge_lowering::compile::{CompileError, Diagnostics, Source, context, parse_with};
 use kforge_program::Element;
 use kforge_reference::{Roundings, Tensor, Tolerance, compare, compare_rows, random};
-use kforge_runtime::View;
-use kforge_tools::tensors::{self, program_element, reference_element};
-use std::{io, path::PathBuf, process::ExitCode};
+use kforge_runtime::{View, memory};
+use kforge_tools::{
+    bounds,
+    output::{self, STANDARD},
+    source::ModuleFile,
+    tensors::{self, program_element, reference_element},
+};
+use std::{
+    ffi::{OsStr, OsString},
+    io::{BufWriter, Write as _},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -23,15 +35,15 @@ pub struct Options {
     entry: String,
     /// An input, in order: X.npy, or random:SEED with sizes for dynamic dimensions, as in random:7:1x5x64
     #[arg(long = "input", value_name = "X.npy|random:SEED[:DIMS]")]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
     /// A global: NAME=X.npy, or NAME=random:SEED[:DIMS]
     #[arg(long = "global", value_name = "NAME=VALUE")]
-    globals: Vec<String>,
+    globals: Vec<OsString>,
     /// Fill every external global that --global does not name with random numbers
     #[arg(long, value_name = "SEED")]
     random_globals: Option<u64>,
     /// Size of dynamic dimensions of state, such as a KV cache's capacity
-    #[arg(long, default_value_t = 128, value_name = "N")]
+    #[arg(long, default_value_t = 128, value_name = "N", value_parser = bounds::size())]
     ctx: usize,
     /// Save a result, in order, instead of printing it
     #[arg(long = "output", value_name = "Y.npy")]
@@ -41,18 +53,16 @@ pub struct Options {
     compare: Option<Target>,
     /// Largest difference that --compare accepts, absolute and relative; without it, one that follows from element types,
     /// lengths of sums, --numerics and the size of a row's elements
-    #[arg(long, value_name = "T", value_parser = tolerance, allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = bounds::float(0f64..))]
     tolerance: Option<f64>,
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let file = options.file.as_ref().context("no file was given")?;
-    let source = read_source(file)?;
-    let plan = Plan::new(common, &source, options)?;
+    let module = ModuleFile::read(file)?;
+    let plan = Plan::new(common, module.source(), options)?;
+    options.outputs.iter().try_for_each(|path| output::check_place(path))?;
     let results = plan.run(common, common.target)?;
-    if options.outputs.len() > results.len() {
-        bail!("'{}' has {} results, but {} --output were given", options.entry, results.len(), options.outputs.len());
-    }
     for (i, result) in results.iter().enumerate() {
         let array = Array {
             dims: result.shape().to_vec(),
@@ -61,10 +71,11 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         };
         match options.outputs.get(i) {
             Some(path) => npy::write(path, &array)?,
-            None => print::tensor(
-                &mut io::stdout().lock(),
-                View { dims: &array.dims, element: array.element, bytes: &array.bytes },
-            )?,
+            None => {
+                let mut out = BufWriter::new(output::standard()?);
+                let view = View { dims: &array.dims, element: array.element, bytes: &array.bytes };
+                print::tensor(&mut out, view).and_then(|()| out.flush()).context(STANDARD)?;
+            }
         }
     }
     let Some(other) = options.compare else { return Ok(ExitCode::SUCCESS) };
@@ -76,7 +87,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
             None => compare_rows(actual, expected, plan.roundings.tolerance(expected.element()))?,
         };
         within &= comparison.within_tolerance();
-        eprintln!("result {i}: {comparison}");
+        errln!("result {i}: {comparison}");
     }
     Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -88,7 +99,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 /// A function with its inputs and globals, ready for any target.
 struct Plan<'s> {
-    source: &'s str,
+    source: Source<'s>,
     entry: &'s str,
     /// What right answers of the targets may differ by.
     roundings: Roundings,
@@ -99,11 +110,11 @@ struct Plan<'s> {
 }
 
 impl<'s> Plan<'s> {
-    fn new(common: &Common, source: &'s str, options: &'s Options) -> Result<Self> {
-        let context = kforge_lowering::compile::context();
-        let name = options.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
-        let module = kforge_lowering::compile::parse(&context, source, &name)?;
-        let interpreter = Interpreter::new(&module)?;
+    fn new(common: &Common, source: Source<'s>, options: &'s Options) -> Result<Self> {
+        let context = context();
+        let diagnostics = Diagnostics::new(&context, source);
+        let module = parse_with(&diagnostics)?;
+        let interpreter = Interpreter::new(&module).map_err(|e| located(&diagnostics, &e))?;
         let functions = interpreter.functions();
         let Some(function) = functions.iter().find(|f| f.name == options.entry) else {
             let names: Vec<&str> = functions.iter().map(|f| f.name.as_str()).collect();
@@ -118,15 +129,25 @@ impl<'s> Plan<'s> {
                 options.inputs.len()
             );
         }
+        if options.outputs.len() > function.outputs.len() {
+            bail!(
+                "'{}' has {} results, but {} --output were given",
+                options.entry,
+                function.outputs.len(),
+                options.outputs.len()
+            );
+        }
         let inputs = options.inputs.iter().zip(&function.inputs).enumerate();
         let inputs = inputs
             .map(|(i, (spec, (dims, element)))| value(spec, dims, *element).with_context(|| format!("input {i}")))
             .collect::<Result<Vec<Tensor>>>()?;
         let mut given = vec![];
         for text in &options.globals {
-            let (name, spec) =
-                text.split_once('=').ok_or_else(|| anyhow!("--global {text}: it has the form NAME=VALUE"))?;
-            given.push((name, spec));
+            let bytes = text.as_bytes();
+            let at = bytes.iter().position(|b| *b == b'=');
+            let named =
+                at.and_then(|at| Some((str::from_utf8(&bytes[..at]).ok()?, OsStr::from_bytes(&bytes[at + 1..]))));
+            given.push(named.ok_or_else(|| anyhow!("--global {}: it has the form NAME=VALUE", text.display()))?);
         }
         let (mut globals, mut states) = (vec![], vec![]);
         for (number, info) in interpreter.globals().into_iter().enumerate() {
@@ -134,12 +155,13 @@ impl<'s> Plan<'s> {
                 Some((_, spec)) => (*spec).to_owned(),
                 None if info.initialised => continue,
                 None if info.mutable => {
-                    let dims = info.dims.iter().map(|d| d.unwrap_or(options.ctx)).collect();
+                    let dims: Vec<usize> = info.dims.iter().map(|d| d.unwrap_or(options.ctx)).collect();
+                    fits(&dims).with_context(|| format!("global '{}'", info.name))?;
                     states.push((info.name, dims, program_element(info.element)?));
                     continue;
                 }
                 None => match options.random_globals {
-                    Some(seed) => format!("random:{}", seed.wrapping_add(number as u64)),
+                    Some(seed) => format!("random:{}", seed.wrapping_add(number as u64)).into(),
                     None => bail!(
                         "the global '{}' has no value; give --global {}=X.npy, or --random-globals SEED",
                         info.name,
@@ -172,16 +194,19 @@ impl<'s> Plan<'s> {
     }
 
     fn interpreted(&self) -> Result<Vec<Tensor>> {
-        let context = kforge_lowering::compile::context();
-        let module = kforge_lowering::compile::parse(&context, self.source, "module")?;
-        let mut interpreter = Interpreter::new(&module)?;
+        let context = context();
+        let diagnostics = Diagnostics::new(&context, self.source);
+        let module = parse_with(&diagnostics)?;
+        let located = |e: InterpretError| located(&diagnostics, &e);
+        let mut interpreter = Interpreter::new(&module).map_err(located)?;
         for (name, value) in &self.globals {
-            interpreter.set_global(name, value.clone())?;
+            interpreter.set_global(name, value.clone()).map_err(located)?;
         }
         for (name, dims, element) in &self.states {
-            interpreter.set_global(name, Tensor::zeros(dims.clone(), reference_element(*element))?)?;
+            let zeros = Tensor::zeros(dims.clone(), reference_element(*element))?;
+            interpreter.set_global(name, zeros).map_err(located)?;
         }
-        Ok(interpreter.call(self.entry, self.inputs.clone())?)
+        Ok(interpreter.call(self.entry, self.inputs.clone()).map_err(located)?)
     }
 
     fn compiled(&self, common: &Common) -> Result<Vec<Tensor>> {
@@ -196,10 +221,25 @@ impl<'s> Plan<'s> {
     }
 }
 
+/// An error of the interpreter as one of the compiler, with the source's line.
+fn located(diagnostics: &Diagnostics, error: &InterpretError) -> CompileError {
+    CompileError::Diagnostics(diagnostics.error_at(error.place.as_ref(), &error.message))
+}
+
+/// Refuses a tensor that this machine has no memory for: half of it, at 8 bytes an element, which leaves room for a copy.
+fn fits(dims: &[usize]) -> Result<()> {
+    let elements = dims.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
+    let most = memory::physical() / 16;
+    if dims.contains(&0) || elements.is_some_and(|elements| elements <= most) {
+        return Ok(());
+    }
+    bail!("a tensor of {dims:?} is too large for this machine's memory; give at most {most} elements")
+}
+
 /// The tensor that a specification names: a file, or random numbers.
-fn value(spec: &str, declared: &[Option<usize>], element: kforge_reference::Element) -> Result<Tensor> {
-    let Some(random) = spec.strip_prefix("random:") else {
-        let array = npy::read(spec.as_ref())?;
+fn value(spec: &OsStr, declared: &[Option<usize>], element: kforge_reference::Element) -> Result<Tensor> {
+    let Some(random) = spec.to_str().and_then(|spec| spec.strip_prefix("random:")) else {
+        let array = npy::read(Path::new(spec))?;
         return Ok(Tensor::from_bytes(array.dims, reference_element(array.element), &array.bytes)?);
     };
     let (seed, dims) = match random.split_once(':') {
@@ -214,6 +254,7 @@ fn value(spec: &str, declared: &[Option<usize>], element: kforge_reference::Elem
         Some(dims) => dims,
         None => bail!("it has dynamic dimensions; give their sizes, as in random:{seed}:1x5x64"),
     };
+    fits(&dims)?;
     // Positions and ids: the first that are legal for any cache and table.
     if element.is_integer() {
         return Ok(random::integers(seed, &dims, element, 0..2)?);

@@ -11,11 +11,13 @@ use kforge_runtime::{
     Decoder, Logits,
     sample::{Sampler, Sampling},
 };
+use kforge_tools::{bounds, output};
 use serde::Serialize;
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read},
+    ops::Bound,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -36,27 +38,28 @@ pub struct Options {
     #[arg(long, group = "source", value_delimiter = ',', value_name = "ID,...")]
     prompt_ids: Option<Vec<u32>>,
     /// Most tokens to generate
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = bounds::count())]
     max_tokens: usize,
     /// Tokens that the KV cache can hold; by default the prompt and --max-tokens
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = bounds::size())]
     ctx: Option<usize>,
     #[command(flatten)]
     cache: model::Cache,
     /// Randomness; 0 takes the likeliest token
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = bounds::float(0f32..))]
     temperature: f32,
     /// Sample among the K likeliest tokens; 0 is all
     #[arg(long, default_value_t = 0)]
     top_k: usize,
     /// Sample among the likeliest tokens whose probabilities sum to P
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = bounds::float(0f32..=1.0))]
     top_p: f32,
     /// Sample among tokens of at least this share of the likeliest's probability
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = bounds::float(0f32..=1.0))]
     min_p: f32,
     /// Divide the logits of tokens that are in the context already; 1 is off
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true,
+          value_parser = bounds::float((Bound::Excluded(0f32), Bound::Unbounded)))]
     repeat_penalty: f32,
     /// Seed of the random numbers
     #[arg(long, default_value_t = 0)]
@@ -102,11 +105,11 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         seed: options.seed,
     });
     let mut sampler = sampler.map_err(anyhow::Error::msg)?;
-    options.dump_logits.as_deref().map_or(Ok(()), npy::check_place)?;
+    options.dump_logits.as_deref().map_or(Ok(()), output::check_place)?;
     let prompt = Prompt::read(options)?;
     let checkpoint = model::open(common, name)?;
     if let Some(name) = name.to_str().filter(|name| name.starts_with("random:")) {
-        eprintln!("kforge-run: the weights of {name} are random: the text means nothing");
+        errln!("kforge-run: the weights of {name} are random: the text means nothing");
     }
     let tokenizer = checkpoint.tokenizer()?;
     for warning in tokenizer.warnings() {
@@ -118,6 +121,18 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     }
     let longest = checkpoint.config().context;
     let context = options.ctx.unwrap_or_else(|| (prompt_ids.len() + options.max_tokens).min(longest));
+    if context > longest {
+        bail!("--ctx {context} is more than the {longest} tokens that the model was made for; give at most those");
+    }
+    // What can be done about a context that is too small.
+    let way_out = if context < longest {
+        format!("raise --ctx, up to the {longest} tokens that the model was made for")
+    } else {
+        "the model was made for no more; shorten the prompt".to_owned()
+    };
+    if prompt_ids.len() > context {
+        bail!("the prompt has {} tokens, but the context {context}; {way_out}", prompt_ids.len());
+    }
     let returns = match sampler.candidates() {
         Some(k) if options.dump_logits.is_none() => Returns::Best(k.min(checkpoint.config().vocab)),
         _ => Returns::Logits,
@@ -128,14 +143,12 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     prompt_ids.iter().for_each(|id| sampler.see(*id));
     let mut stream = tokenizer.stream();
     let (mut ids, mut text, mut dumped) = (vec![], String::new(), vec![]);
-    let mut show = |piece: &str| -> io::Result<()> {
+    let mut show = |piece: &str| -> Result<()> {
         text.push_str(piece);
         if options.json {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
-        out.write_all(piece.as_bytes())?;
-        out.flush()
+        output::print(piece.as_bytes())
     };
     let mut choose = |logits: Logits| {
         if options.dump_logits.is_some() {
@@ -176,10 +189,10 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     }
     show(&stream.finish()?)?;
     if !options.json {
-        println!();
+        output::print(b"\n")?;
     }
     if full {
-        eprintln!("kforge-run: stopped: the context of {context} tokens is full; raise --ctx");
+        errln!("kforge-run: stopped: the context of {context} tokens is full; {way_out}");
     }
     if let Some(path) = &options.dump_logits {
         let dims = vec![ids.len(), checkpoint.config().vocab];
@@ -196,7 +209,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         decode_tokens_per_s: rate(steps, decode),
     };
     if options.json {
-        println!("{}", serde_json::to_string(&Report { prompt_ids, ids, text, timings })?);
+        outln!("{}", serde_json::to_string(&Report { prompt_ids, ids, text, timings })?)?;
     } else {
         summary(&decoder, &timings, prompt_ids.len(), steps);
     }
@@ -204,7 +217,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
 }
 
 fn summary(decoder: &Decoder, timings: &Timings, prompt: usize, steps: usize) {
-    eprintln!(
+    errln!(
         "\n[{}; prompt {prompt} tokens at {:.1}/s, {steps} decoded at {:.1}/s; first token after {:.2} s]",
         decoder.executor().machine(),
         timings.prefill_tokens_per_s,

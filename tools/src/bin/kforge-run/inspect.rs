@@ -5,11 +5,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_program::{Buffer, Function, Program};
-use std::{ffi::OsString, fs, path::Path, process::ExitCode};
+use kforge_tools::source::ModuleFile;
+use std::{ffi::OsString, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// A module (.mlir), a GGUF file, a safetensors file or directory, or another model as of --model
+    /// A module, as text (.mlir, or - for standard input) or bytecode; a GGUF file, a safetensors file or directory, or
+    /// another model as of --model
     file: OsString,
     /// Print one JSON object instead of tables
     #[arg(long)]
@@ -17,27 +19,26 @@ pub struct Options {
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    let path = Path::new(&options.file);
-    if path.extension().is_some_and(|e| e == "mlir") {
-        let source = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    if ModuleFile::is_one(options.file.as_ref()) {
+        let module = ModuleFile::read(options.file.as_ref())?;
         let program = match common.target {
-            Target::Cpu => compile::compile(common, &source)?.program,
+            Target::Cpu => compile::compile(common, module.source())?.program,
             Target::Gpu => {
                 let adapter = kforge_tools::gpu::adapter(common.adapter.as_deref())?;
-                compile::compile_gpu(common, &source, adapter)?.program
+                compile::compile_gpu(common, module.source(), adapter)?.program
             }
             _ => bail!("inspect shows a launch program of the CPU or a GPU; give --target cpu or gpu"),
         };
         if options.json {
-            println!("{}", serde_json::to_string_pretty(&program)?);
+            outln!("{}", serde_json::to_string_pretty(&program)?)?;
         } else {
-            program.functions.iter().for_each(|f| show(&program, f));
+            program.functions.iter().try_for_each(|f| show(&program, f))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let description = model::open(common, &options.file)?.describe();
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&description)?);
+        outln!("{}", serde_json::to_string_pretty(&description)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut metadata = table(&["key", "value"]);
@@ -45,17 +46,17 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         let value: String = row.value.chars().take(80).collect();
         metadata.add_row([row.key.clone(), value]);
     }
-    println!("{metadata}");
+    outln!("{metadata}")?;
     if !description.unread.is_empty() {
         let keys: Vec<&str> = description.unread.iter().map(|row| row.key.as_str()).collect();
-        println!("not read: {}", keys.join(", "));
+        outln!("not read: {}", keys.join(", "))?;
     }
     let mut tensors = table(&["tensor", "shape", "type", "bytes"]);
     for row in &description.tensors {
         let dims: Vec<String> = row.dims.iter().map(usize::to_string).collect();
         tensors.add_row([row.name.clone(), dims.join(" x "), row.ty.clone(), row.bytes.to_string()]);
     }
-    println!("{tensors}");
+    outln!("{tensors}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,12 +67,12 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn show(program: &Program, function: &Function) {
+fn show(program: &Program, function: &Function) -> Result<()> {
     let inputs: Vec<String> = function.inputs.iter().map(|i| i.ty.to_string()).collect();
     let outputs: Vec<String> = function.outputs.iter().map(|o| o.ty.to_string()).collect();
-    println!("{}({}) -> ({}), arena of {} bytes", function.name, inputs.join(", "), outputs.join(", "), function.arena);
+    outln!("{}({}) -> ({}), arena of {} bytes", function.name, inputs.join(", "), outputs.join(", "), function.arena)?;
     for (i, symbol) in function.symbols.iter().enumerate() {
-        println!("  s{i} = {}", symbol.name);
+        outln!("  s{i} = {}", symbol.name)?;
     }
     let mut launches = table(&["", "kernel", "computes", "tasks", "buffers"]);
     for (i, launch) in function.launches.iter().enumerate() {
@@ -91,8 +92,8 @@ fn show(program: &Program, function: &Function) {
             buffers.join(" "),
         ]);
     }
-    println!("{launches}");
-    println!("┄ waits for everything before it; → is written\n");
+    outln!("{launches}")?;
+    outln!("┄ waits for everything before it; → is written\n")
 }
 
 fn buffer(program: &Program, buffer: Buffer) -> String {

@@ -1,5 +1,11 @@
 //! Runs what `kforge-opt` compiles: single functions, a decoder of real checkpoints, benchmarks.
 
+// They panic where the output is full or closed; `outln!` and `errln!` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+extern crate kforge_tools;
+
 mod aot;
 mod asm;
 mod bench;
@@ -24,6 +30,7 @@ mod verify;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kforge_passes::{Fusions, tuner::Mode};
+use kforge_tools::{bounds, program};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// Run functions and models in the transformer dialect.
@@ -69,7 +76,7 @@ struct Common {
     #[arg(long, global = true, value_enum, value_name = "MODE", default_value_t = Tuning::CachedOnly)]
     tuning: Tuning,
     /// Time that --tuning incremental may take, as 500ms or 2s
-    #[arg(long, global = true, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, value_name = "TIME", default_value = "2s", value_parser = bounds::time)]
     tuning_budget: Duration,
     /// Go on without a key of a model's configuration that is not supported although it may change the answers; may be
     /// given several times
@@ -157,24 +164,16 @@ enum Command {
     BenchmarkSuite(suite::Options),
 }
 
+const NAME: &str = "kforge-run";
+
 fn main() -> ExitCode {
-    restore_pipe_signal();
+    program::start(c"kforge-run");
     quiet_device_selection();
     kforge_tools::tuner::install();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(message) => {
-            // Nothing is left to say it with where this fails.
-            let _ = message.print();
-            return ExitCode::from(u8::from(message.use_stderr()));
-        }
-    };
-    match run(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("kforge-run: {error:#}");
-            ExitCode::FAILURE
-        }
+    match program::options(NAME).map(run) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => program::failure(NAME, &error),
+        Err(code) => code,
     }
 }
 
@@ -195,15 +194,6 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Bench(command)) => bench::run(common, &command),
         Some(Command::BenchmarkMatmul(options)) => matmul::run(common, &options),
         Some(Command::BenchmarkSuite(options)) => suite::run(common, &options),
-    }
-}
-
-/// A reader that goes away ends the program quietly, as of any other filter.
-fn restore_pipe_signal() {
-    #[cfg(unix)]
-    // SAFETY: sets a signal's disposition before any thread is started.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }
 

@@ -14,6 +14,7 @@ use kforge_quant::BlockFormat;
 use kforge_reference::{Tensor, linear, random};
 use kforge_runtime::{Execute, Executor, memory};
 use kforge_tools::{
+    bounds,
     product::{HALF_FACTORS, Product, Shape},
     tensors::{self, Inputs, set_weight},
 };
@@ -27,13 +28,13 @@ use std::{
 #[derive(Args, Debug)]
 pub struct Options {
     /// Rows of A and C
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::size())]
     m: usize,
     /// Rows of B, columns of C
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::size())]
     n: usize,
     /// Columns of A and B
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::size())]
     k: usize,
     /// Elements of A, B and C; sums are f32
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
@@ -45,7 +46,7 @@ pub struct Options {
     #[arg(long, value_enum)]
     kernel: Option<Kernel>,
     /// Timed calls; without it, as many as half a second takes, at least three
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = bounds::rounds())]
     repetitions: Option<usize>,
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -110,9 +111,6 @@ const SUBMISSION: Duration = Duration::from_millis(20);
 const BYTES: usize = 24;
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    if options.repetitions == Some(0) {
-        bail!("--repetitions must be at least 1");
-    }
     let shape = shape(options)?;
     let kernels = kernels(common, options, shape)?;
     let element = options.dtype.reference();
@@ -137,13 +135,13 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
             Kernel::Reference => (1, reference(options, &product, &a, &b)?),
             Kernel::Gpu | Kernel::Tuned if on_gpu => {
                 let common = if kernel == Kernel::Gpu { &by_rule } else { &tuned };
-                let mut executor = compile::executor(common, &source)?;
+                let mut executor = compile::executor(common, (&source).into())?;
                 backend = executor.machine();
                 let rounding = if common.numerics == Numerics::Fast { HALF_FACTORS } else { 0.0 };
                 (1, launched(options, (&product, rounding), &a, &b, &mut *executor)?)
             }
             Kernel::Tuned => {
-                let compiled = compile::compile(&tuned, &source)?;
+                let compiled = compile::compile(&tuned, (&source).into())?;
                 let threads = common.thread_count();
                 (threads, executed(options, &product, &a, &b, &compiled, threads)?)
             }
@@ -151,7 +149,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
                 let threads = if kernel == Kernel::Blocked { 1 } else { common.thread_count() };
                 let compiled = match &compiled {
                     Some(compiled) => compiled,
-                    None => compiled.insert(compile::compile(&by_rule, &source)?),
+                    None => compiled.insert(compile::compile(&by_rule, (&source).into())?),
                 };
                 (threads, executed(options, &product, &a, &b, compiled, threads)?)
             }
@@ -176,9 +174,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         });
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", rows)]))?);
+        outln!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", rows)]))?)?;
     } else {
-        println!("{}", table(&rows));
+        outln!("{}", table(&rows))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -186,11 +184,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
 /// The sizes, if they fit this machine.
 fn shape(options: &Options) -> Result<Shape> {
     let Options { m, n, k, .. } = *options;
-    for (name, size) in [("m", m), ("n", n), ("k", k)] {
-        if size == 0 {
-            bail!("--{name} is 0; sizes are at least 1");
-        }
-    }
     let shape = Shape { m, n, k };
     let most = memory::physical() / 2;
     match shape.elements().and_then(|elements| elements.checked_mul(BYTES)) {
@@ -222,7 +215,7 @@ fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kerne
         Some(kernel) => vec![kernel],
         None if reference_target => vec![Kernel::Reference],
         None if shape.operations() > SLOW => {
-            eprintln!("kforge-run: the reference is left out, as it is slow; --kernel reference measures it");
+            errln!("kforge-run: the reference is left out, as it is slow; --kernel reference measures it");
             vec![Kernel::Blocked, Kernel::Parallel, Kernel::Tuned]
         }
         None => vec![Kernel::Reference, Kernel::Blocked, Kernel::Parallel, Kernel::Tuned],

@@ -149,7 +149,7 @@ fn load(
 ) -> Result<(Decoder, Timings)> {
     let longest = checkpoint.config().context;
     if context > longest {
-        bail!("--ctx {context} is more than the {longest} tokens that the model was made for");
+        bail!("a context of {context} tokens is more than the {longest} that the model was made for");
     }
     let (executor, timings) = executor(common, checkpoint, cache, returns)?;
     Ok((Decoder::new(executor, context)?, timings))
@@ -164,7 +164,7 @@ fn executor(
 ) -> Result<(Box<dyn Execute>, Timings)> {
     let begin = Instant::now();
     let source = module(checkpoint, cache.kv_type(), returns, &[Phase::Prefill, Phase::Decode])?;
-    let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(common, &source))?;
+    let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(common, (&source).into()))?;
     let compiled = begin.elapsed();
     let progress = bar(checkpoint.names().len() as u64, "packing weights");
     info_span!("pack weights").in_scope(|| set_weights(&mut *executor, checkpoint, |_| progress.inc(1)))?;
@@ -179,7 +179,7 @@ pub fn with_fallback(common: &Common, name: &OsStr, cache: Cache, returns: Retur
     }
     let (common, name) = (Common { target: Target::Cpu, ..common.clone() }, name.to_owned());
     decoder.with_fallback(Box::new(move |error| {
-        eprintln!("kforge-run: warning: {error}; the CPU goes on");
+        errln!("kforge-run: warning: {error}; the CPU goes on");
         let executor =
             find(&name, &common.ignore_config).and_then(|checkpoint| executor(&common, &checkpoint, cache, returns));
         executor.map(|(executor, _)| executor).map_err(|e| Error::Context(format!("the CPU cannot go on: {e:#}")))

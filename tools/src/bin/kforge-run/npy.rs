@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use half::f16;
 use kforge_program::Element;
-use kforge_runtime::cache::write_whole;
+use kforge_tools::output;
 use npyz::WriterBuilder;
 use std::{fs, path::Path};
 
@@ -48,15 +48,6 @@ fn parse(bytes: &[u8]) -> Result<Array> {
     Ok(Array { dims, element, bytes })
 }
 
-/// Whether there is a folder to write an array into, asked before the work that makes it.
-pub fn check_place(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        bail!("{} cannot be written: {} is no folder", path.display(), folder.display());
-    }
-    Ok(())
-}
-
 /// Writes an f32, f16 or i32 array; bf16, which NumPy lacks, as f32.
 pub fn write(path: &Path, array: &Array) -> Result<()> {
     let shape: Vec<u64> = array.dims.iter().map(|d| *d as u64).collect();
@@ -69,7 +60,7 @@ pub fn write(path: &Path, array: &Array) -> Result<()> {
         Element::BF16 => encode(&shape, halves().map(|b| half::bf16::from_le_bytes(*b).to_f32()))?,
         Element::Quant(_) => bail!("a block-quantised weight has no .npy form"),
     };
-    write_whole(path, &[&bytes]).with_context(|| format!("{} cannot be written", path.display()))
+    output::write(path, &bytes)
 }
 
 fn encode<T: npyz::AutoSerialize>(shape: &[u64], values: impl Iterator<Item = T>) -> Result<Vec<u8>> {

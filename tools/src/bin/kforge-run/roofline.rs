@@ -2,7 +2,7 @@
 
 use crate::{Common, Target, compile};
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_runtime::{
     memory,
@@ -15,7 +15,8 @@ use std::{iter, process::ExitCode};
 #[derive(Args, Debug)]
 pub struct Options {
     /// Bytes that are read over and over, as a decoder reads its weights
-    #[arg(long, default_value_t = 100_000_000, value_name = "N")]
+    #[arg(long, default_value_t = 100_000_000, value_name = "N",
+          value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     bytes: usize,
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -35,9 +36,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if common.cpu_features.is_some() {
         bail!("roofline takes the best of every instruction set that this machine has; leave --cpu-features out");
     }
-    if options.bytes == 0 {
-        bail!("--bytes is 0; give what is read over and over, far more than the caches hold");
-    }
     match common.target {
         Target::Cpu => {}
         Target::Gpu => return on_gpu(common, options),
@@ -55,10 +53,10 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let cpu = compile::target(common)?.cpu;
     if options.json {
         let report = Report { cpu, features: roofline::features(), read_bytes: options.bytes, results: roofs };
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("{cpu}, with {}; reads go over {} MB", features(), options.bytes as f64 / 1e6);
-        println!("{}", table(&roofs));
+        outln!("{cpu}, with {}; reads go over {} MB", features(), options.bytes as f64 / 1e6)?;
+        outln!("{}", table(&roofs))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,13 +65,13 @@ fn on_gpu(common: &Common, options: &Options) -> Result<ExitCode> {
     let gpu = compile::gpu(common)?;
     let roof = kforge_tools::gpu::roof::measure(&gpu, options.bytes as u64)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&roof)?);
+        outln!("{}", serde_json::to_string_pretty(&roof)?)?;
     } else {
         let Roof { adapter, f32_gflops, copy_gb_s, copy_bytes } = roof;
-        println!(
+        outln!(
             "{adapter}: f32 {f32_gflops:.0} GFLOP/s; copies of {} MB at {copy_gb_s:.1} GB/s, read and written",
             copy_bytes as f64 / 1e6
-        );
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

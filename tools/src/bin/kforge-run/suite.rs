@@ -18,12 +18,14 @@ use anyhow::{Context as _, Result, bail};
 use cases::{Case, Loaded, Weights};
 use clap::Args;
 use kforge_runtime::{
-    Execute, Roofline,
-    cache::write_whole,
-    gpu,
+    Execute, Roofline, gpu,
     roofline::{ComputeRoof, compute_roof},
 };
-use kforge_tools::gpu::{features, roof};
+use kforge_tools::{
+    bounds,
+    gpu::{features, roof},
+    output,
+};
 use peers::Peer;
 use report::{Limit, Machine, Report, Roof, Roofs, Row, Time, VERSION, Versions};
 use std::{
@@ -43,7 +45,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
     /// Least change, in percent, that --baseline calls one
-    #[arg(long, default_value_t = 5.0, value_name = "PERCENT", requires = "baseline")]
+    #[arg(long, default_value_t = 5.0, value_name = "PERCENT", requires = "baseline",
+          allow_negative_numbers = true, value_parser = bounds::float(0f64..))]
     tolerance: f64,
     /// Take an earlier report instead of measuring
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["output", "peers", "quick"])]
@@ -92,7 +95,7 @@ const AGAIN: usize = 10;
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if options.schema {
-        print!("{}", report::schema()?);
+        output::print(report::schema()?.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     if !matches!(common.target, Target::Cpu | Target::Gpu) {
@@ -100,9 +103,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
     if common.target == Target::Gpu && options.peers.is_some() {
         bail!("--peers times libraries of the CPU; leave it out, or run scripts/gpu_peers.py for cuBLAS");
-    }
-    if !(options.tolerance.is_finite() && options.tolerance >= 0.0) {
-        bail!("--tolerance {} is no percentage", options.tolerance);
     }
     // What is wrong with a baseline is said before minutes are spent.
     let baseline = options.baseline.as_deref().map(report::read).transpose()?;
@@ -117,47 +117,53 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         }
     };
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("{}", report::table(&report));
-        println!("\n{}", summary(&report));
+        outln!("{}", report::table(&report))?;
+        outln!("\n{}", summary(&report))?;
     }
     match &baseline {
         Some(baseline) => {
             compare::same_machine(&baseline.machine, &report.machine)?;
-            Ok(against(baseline, &report, options))
+            against(baseline, &report, options)
         }
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
 /// Prints what has changed, to standard error beside JSON.
-fn against(baseline: &Report, report: &Report, options: &Options) -> ExitCode {
+fn against(baseline: &Report, report: &Report, options: &Options) -> Result<ExitCode> {
     let changes = match compare::compare(baseline, report, options.tolerance / 100.0) {
         Ok(changes) => changes,
         Err(error) => {
-            eprintln!("kforge-run: {error}");
-            return ExitCode::FAILURE;
+            errln!("kforge-run: {error}");
+            return Ok(ExitCode::FAILURE);
         }
     };
-    let say = |text: &str| if options.json { eprintln!("{text}") } else { println!("{text}") };
-    say(&format!("\n{}", compare::table(&changes)));
+    let say = |text: &str| {
+        if options.json {
+            errln!("{text}");
+            return Ok(());
+        }
+        outln!("{text}")
+    };
+    say(&format!("\n{}", compare::table(&changes)))?;
     for warning in &changes.warnings {
-        eprintln!("kforge-run: warning: {warning}");
+        errln!("kforge-run: warning: {warning}");
     }
     if !changes.added.is_empty() {
-        say(&format!("not in the baseline: {}", changes.added.join(", ")));
+        say(&format!("not in the baseline: {}", changes.added.join(", ")))?;
     }
     if !changes.missing.is_empty() && options.filter.is_none() {
-        say(&format!("only in the baseline: {}", changes.missing.join(", ")));
+        say(&format!("only in the baseline: {}", changes.missing.join(", ")))?;
     }
     let slower: Vec<&str> = changes.regressions().map(|c| c.name.as_str()).collect();
     if slower.is_empty() {
-        say("no row is slower beyond the noise");
-        return ExitCode::SUCCESS;
+        say("no row is slower beyond the noise")?;
+        return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("kforge-run: slower than the baseline: {}", slower.join(", "));
-    ExitCode::FAILURE
+    errln!("kforge-run: slower than the baseline: {}", slower.join(", "));
+    Ok(ExitCode::FAILURE)
 }
 
 fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Report> {
@@ -166,8 +172,10 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
     if cases.is_empty() {
         bail!("--filter {filter} leaves no case; try matmul, linear/q4_1, attention or norm");
     }
-    if let Some(directory) = options.output.as_deref().and_then(Path::parent) {
+    if let Some(path) = options.output.as_deref() {
+        let directory = path.parent().unwrap_or(path);
         fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
+        output::check_place(path)?;
     }
     let threads = common.thread_count();
     let mut peers = match &options.peers {
@@ -208,9 +216,9 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
             report.roofs = limits.roofs();
             report.complete = round + 1 == ROUNDS && i + 1 == cases.len();
             if let Some(path) = &options.output {
-                let text = serde_json::to_string_pretty(&report)? + "\n";
-                let written = write_whole(path, &[text.as_bytes()]);
-                written.with_context(|| format!("{} cannot be written", path.display()))?;
+                if report.complete || !output::is_stream(path) {
+                    output::write(path, (serde_json::to_string_pretty(&report)? + "\n").as_bytes())?;
+                }
             }
             progress.inc(1);
         }

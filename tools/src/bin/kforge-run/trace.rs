@@ -3,7 +3,13 @@
 //! A launch is a span called by its kernel; compiling and loading have spans of their own.
 
 use anyhow::{Context as _, Result};
-use std::{fmt, fs, path::Path};
+use kforge_tools::output;
+use std::{
+    fmt,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 use tracing::{
     field::{Field, Visit},
     span::{Attributes, Id},
@@ -15,17 +21,51 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry},
 };
 
-/// Records spans from now on, until the guard is dropped, which completes the file.
+/// A trace that is being recorded.
+pub struct Trace {
+    path: PathBuf,
+    events: Events,
+    guard: FlushGuard,
+}
+
+/// Records spans from now on.
 ///
 /// # Errors
-/// If the file cannot be made.
-pub fn start(path: &Path) -> Result<FlushGuard> {
-    let file = fs::File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+/// If the file could not be written.
+pub fn start(path: &Path) -> Result<Trace> {
+    output::check_place(path)?;
+    let events = Events::default();
     let (chrome, guard) =
-        ChromeLayerBuilder::new().writer(file).include_locations(false).name_fn(Box::new(name)).build();
+        ChromeLayerBuilder::new().writer(events.clone()).include_locations(false).name_fn(Box::new(name)).build();
     let subscriber = Registry::default().with(Kernels).with(chrome);
     tracing::subscriber::set_global_default(subscriber).context("a trace is being recorded already")?;
-    Ok(guard)
+    Ok(Trace { path: path.to_owned(), events, guard })
+}
+
+impl Trace {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(self) -> Result<()> {
+        // Waits for the events that are under way.
+        drop(self.guard);
+        output::write(&self.path, &self.events.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The text of all events: tracing-chrome panics where a file is full.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Events {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Keeps the kernel that a span names: all launches are one span in the source.

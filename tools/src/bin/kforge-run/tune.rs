@@ -1,10 +1,11 @@
 //! `kforge-run tune`: measures kernels' tiles, and looks into what has been measured.
 
-use crate::{Common, Target, aot::read_source, compile, model};
+use crate::{Common, Target, compile, model};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
+use kforge_lowering::compile::Source;
 use kforge_passes::{
     adapter::Adapter,
     models::{
@@ -13,9 +14,12 @@ use kforge_passes::{
     },
     tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search},
 };
-use kforge_runtime::cache::{self, write_whole};
+use kforge_runtime::cache;
 use kforge_tools::{
+    bounds,
     model::module,
+    output,
+    source::ModuleFile,
     tuner::{self, measure::Bench},
 };
 use serde::Serialize;
@@ -39,7 +43,7 @@ pub struct Options {
     #[arg(long, group = "what")]
     model: Option<OsString>,
     /// Time to measure for, as 60s or 5m; without it, until every search is over
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = bounds::time)]
     budget: Option<Duration>,
     /// Measure every candidate, not only those that look promising
     #[arg(long)]
@@ -114,17 +118,19 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         if cleared == 0 && key != "all" {
             bail!("no problem's key begins with '{key}'; --list shows them");
         }
-        println!("{cleared} rows forgotten");
+        outln!("{cleared} rows forgotten")?;
         return Ok(ExitCode::SUCCESS);
     }
     let source = match (&options.file, &options.model) {
-        (Some(file), _) => read_source(file)?,
+        (Some(file), _) => ModuleFile::read(file)?,
         (None, Some(name)) => {
-            module(&model::open(common, name)?, KvType::F32, Returns::Logits, &[Phase::Prefill, Phase::Decode])?
+            let phases = [Phase::Prefill, Phase::Decode];
+            let text = module(&model::open(common, name)?, KvType::F32, Returns::Logits, &phases)?;
+            ModuleFile { name: name.to_string_lossy().into_owned(), bytes: text.into() }
         }
         (None, None) => bail!("give a module, or --model"),
     };
-    tune(common, options, &mut database, &source)
+    tune(common, options, &mut database, source.source())
 }
 
 /// This machine with the options' instruction set and threads, or its GPU.
@@ -135,7 +141,7 @@ fn machine(common: &Common) -> Result<Environment> {
     tuner::machine(compile::target(common)?.isa, Adapter::default(), common.thread_count())
 }
 
-fn tune(common: &Common, options: &Options, database: &mut Database, source: &str) -> Result<ExitCode> {
+fn tune(common: &Common, options: &Options, database: &mut Database, source: Source) -> Result<ExitCode> {
     let machine = machine(common)?;
     let problems = tuner::problems(source, &machine, common.options())?;
     if problems.is_empty() {
@@ -171,12 +177,12 @@ fn tune(common: &Common, options: &Options, database: &mut Database, source: &st
     }
     bar.finish_and_clear();
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?);
+        outln!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?)?;
     } else {
-        println!("{}", table(&results));
+        outln!("{}", table(&results))?;
     }
     if complete < problems.len() {
-        eprintln!(
+        errln!(
             "kforge-run: {complete} of {} searches are over; the same command goes on with the others",
             problems.len()
         );
@@ -333,7 +339,7 @@ fn list(options: &Options, database: &Database) -> Result<ExitCode> {
     let lines = database.lines()?;
     let results = groups(&lines).values().map(|lines| listed(lines)).collect::<Result<Vec<_>>>()?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?);
+        outln!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -350,7 +356,7 @@ fn list(options: &Options, database: &Database) -> Result<ExitCode> {
             r.rows.to_string(),
         ]);
     }
-    println!("{table}");
+    outln!("{table}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -418,16 +424,16 @@ fn explain(common: &Common, options: &Options, database: &Database, key: &str) -
         .collect();
     results.sort_by(|a, b| a.ratio.unwrap_or(f64::INFINITY).total_cmp(&b.ratio.unwrap_or(f64::INFINITY)));
     if options.json {
-        println!(
+        outln!(
             "{}",
             serde_json::to_string_pretty(&serde_json::json!({
                 "key": full, "problem": problem.text, "machine": group[0].machine,
                 "roofs": tuner::roofs(&group[0].machine, database)?, "results": results
             }))?
-        );
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{full}: {}\n\n{}", describe(&problem), problem.text);
+    outln!("{full}: {}\n\n{}", describe(&problem), problem.text)?;
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["tile", "us", "spread", "of the roof", "x default", "verdict"]);
@@ -441,13 +447,13 @@ fn explain(common: &Common, options: &Options, database: &Database, key: &str) -
             r.verdict.clone(),
         ]);
     }
-    println!("{table}");
-    println!(
+    outln!("{table}")?;
+    outln!(
         "{} of {} candidates were tried, each in turns with the default: \"x default\" decides, for microseconds of one \
          minute are not those of another",
         rows.len(),
         kforge_passes::tuner::space::candidates(&problem.product).len()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -458,8 +464,8 @@ fn export(database: &Database, path: &Path) -> Result<ExitCode> {
         text += &serde_json::to_string(line)?;
         text.push('\n');
     }
-    write_whole(path, &[text.as_bytes()]).with_context(|| format!("{} cannot be written", path.display()))?;
-    println!("{} rows written to {}", lines.len(), path.display());
+    output::write(path, text.as_bytes())?;
+    outln!("{} rows written to {}", lines.len(), path.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -513,7 +519,7 @@ fn add(database: &mut Database, lines: &[Line]) -> Result<ExitCode> {
         }
     }
     database.put_all(&added)?;
-    println!("{} of {} rows added to {}", added.len(), lines.len(), database.path().display());
+    outln!("{} of {} rows added to {}", added.len(), lines.len(), database.path().display())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -549,7 +555,7 @@ fn diff(options: &Options, a: &Path, b: &Path) -> Result<ExitCode> {
         });
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?);
+        outln!("{}", serde_json::to_string_pretty(&BTreeMap::from([("results", &results)]))?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -567,7 +573,7 @@ fn diff(options: &Options, a: &Path, b: &Path) -> Result<ExitCode> {
             number(r.b_us, 1, ""),
         ]);
     }
-    println!("{table}");
+    outln!("{table}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -586,7 +592,7 @@ fn verify(common: &Common, database: &mut Database) -> Result<ExitCode> {
         let rows: Vec<Row> = group.iter().map(|line| line.row.clone()).collect();
         let (tried, refused) = admitted(&problem.product, &rows);
         for (tile, why) in refused {
-            println!("{key} {tile:?}: {why}");
+            outln!("{key} {tile:?}: {why}")?;
             bad += 1;
         }
         let Some(winner) = search::ranking(&problem.product, &tried).into_iter().next() else { continue };
@@ -595,7 +601,7 @@ fn verify(common: &Common, database: &mut Database) -> Result<ExitCode> {
         match bench.check(&winner.tile, &code) {
             Ok(()) => good += 1,
             Err(why) => {
-                println!("{key} {:?}: {why}", winner.tile);
+                outln!("{key} {:?}: {why}", winner.tile)?;
                 bad += 1;
                 let rows = rows.into_iter().filter(|row| row.tile == winner.tile);
                 for row in rows.take_while(|_| writable) {
@@ -606,6 +612,6 @@ fn verify(common: &Common, database: &mut Database) -> Result<ExitCode> {
         }
     }
     let elsewhere = groups(&lines).keys().filter(|(environment, _)| *environment != machine.id()).count();
-    println!("{good} winners are right, {bad} rows are not; {elsewhere} problems belong to other machines or versions");
+    outln!("{good} winners are right, {bad} rows are not; {elsewhere} problems belong to other machines or versions")?;
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

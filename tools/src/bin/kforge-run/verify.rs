@@ -37,10 +37,10 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         rows.iter().map(|row| check(&options.limits, &tokenizer, &mut decoder, row)).collect::<Result<Vec<_>>>()?;
     let pass = outcomes.iter().all(|o| o.pass);
     if options.json {
-        println!("{}", serde_json::json!({ "pass": pass, "rows": outcomes }));
+        outln!("{}", serde_json::json!({ "pass": pass, "rows": outcomes }))?;
     } else {
-        println!("{}", table(&outcomes));
-        println!("{}", if pass { "all rows agree" } else { "some rows DISAGREE" });
+        outln!("{}", table(&outcomes))?;
+        outln!("{}", if pass { "all rows agree" } else { "some rows DISAGREE" })?;
     }
     Ok(if pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

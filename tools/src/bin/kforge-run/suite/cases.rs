@@ -245,7 +245,7 @@ impl Weights {
 /// If it does not compile, or the answer is wrong.
 pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loaded> {
     let common = Common { numerics: case.numerics, ..common.clone() };
-    let mut executor = compile::executor(&common, &case.work.module()?)?;
+    let mut executor = compile::executor(&common, (&case.work.module()?).into())?;
     let errors = match case.work {
         Work::Linear { shape, weight } => {
             let a = random::uniform(1, &[shape.m, shape.k], ReferenceElement::F32)?;

@@ -63,7 +63,7 @@ pub fn start(python: &str, threads: usize) -> Result<Vec<Peer>> {
         bail!("--peers: {python} can import none of {}; name another with --peers=PYTHON", LIBRARIES.join(", "));
     }
     if !absent.is_empty() {
-        eprintln!("kforge-run: {python} has no {}: left out", absent.join(", "));
+        errln!("kforge-run: {python} has no {}: left out", absent.join(", "));
     }
     Ok(peers)
 }

@@ -1,0 +1,40 @@
+//! What the programs have in common: how they begin, and how they say what went wrong.
+
+use crate::{errln, output};
+use clap::Parser;
+use kforge_lowering::compile::CompileError;
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+pub use kforge_dialect::start;
+
+/// The options of the command line.
+///
+/// # Errors
+/// The exit code, after help, the version or an error was printed.
+pub fn options<T: Parser>(program: &str) -> Result<T, ExitCode> {
+    T::try_parse().map_err(|message| {
+        if message.use_stderr() {
+            // Nothing is left to say it with where this fails.
+            let _ = message.print();
+            return ExitCode::FAILURE;
+        }
+        let text = message.render();
+        let text = if io::stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+        match output::print(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure(program, &error),
+        }
+    })
+}
+
+/// Prints an error. Diagnostics begin with their place, as a compiler's; anything else with the program's name.
+pub fn failure(program: &str, error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<CompileError>() {
+        Some(CompileError::Diagnostics(text)) if error.chain().len() == 1 => errln!("{text}"),
+        _ => errln!("{program}: {error:#}"),
+    }
+    ExitCode::FAILURE
+}
