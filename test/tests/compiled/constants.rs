@@ -292,10 +292,7 @@ fn resources() {
             text("dense_resource<bias>"),
             hex(&value)
         );
-        let inputs = [
-            random::uniform(0, &[3, 32], of),
-            random::uniform(1, &[17, 32], Element::F32),
-        ];
+        let inputs = [random::uniform(0, &[3, 32], of), random::uniform(1, &[17, 32], Element::F32)];
         let inputs = [vec![inputs.map(|input| input.expect("a tensor")).to_vec()]];
         let suite = Suite::new([Case::new("a resource", "")]);
         let target = Target::host(None).expect("this machine");

@@ -184,7 +184,10 @@ fn inputs_are_checked() {
     );
     assert_eq!(
         error(append(&mut executor, 1, [i32::MAX, 0], [1, 1])),
-        format!("append: input 1 has {} at element 0, but must be in 0..=2: the cache holds 3, and 1 rows follow", i32::MAX)
+        format!(
+            "append: input 1 has {} at element 0, but must be in 0..=2: the cache holds 3, and 1 rows follow",
+            i32::MAX
+        )
     );
     // As the reference, which refuses them before it computes: more rows than there are, and fewer than none.
     for (lengths, at, length) in [([3, 2], 0, 3), ([2, -1], 1, -1)] {
@@ -222,10 +225,26 @@ fn block_tables_are_checked() {
     for (positions, table, message) in [
         ([4, 7], [2, -1, 0, 1], "input 4 has -1 at element 1, but for page 1 of sequence 0 must be in 0..3"),
         ([3, 7], [2, -1, 3, 1], "input 4 has 3 at element 2, but for page 0 of sequence 1 must be in 0..3"),
-        ([3, 7], [2, -1, i32::MIN, 1], "input 4 has -2147483648 at element 2, but for page 0 of sequence 1 must be in 0..3"),
-        ([3, 8], [2, -1, 0, 1], "input 3 has 8 at element 1, but must be in 0..=7: its pages hold 8, and 1 rows follow"),
-        ([-1, 7], [2, -1, 0, 1], "input 3 has -1 at element 0, but must be in 0..=7: its pages hold 8, and 1 rows follow"),
-        ([i32::MAX, 7], [2, -1, 0, 1], "input 3 has 2147483647 at element 0, but must be in 0..=7: its pages hold 8, and 1 rows follow"),
+        (
+            [3, 7],
+            [2, -1, i32::MIN, 1],
+            "input 4 has -2147483648 at element 2, but for page 0 of sequence 1 must be in 0..3",
+        ),
+        (
+            [3, 8],
+            [2, -1, 0, 1],
+            "input 3 has 8 at element 1, but must be in 0..=7: its pages hold 8, and 1 rows follow",
+        ),
+        (
+            [-1, 7],
+            [2, -1, 0, 1],
+            "input 3 has -1 at element 0, but must be in 0..=7: its pages hold 8, and 1 rows follow",
+        ),
+        (
+            [i32::MAX, 7],
+            [2, -1, 0, 1],
+            "input 3 has 2147483647 at element 0, but must be in 0..=7: its pages hold 8, and 1 rows follow",
+        ),
     ] {
         assert_eq!(error(call(&positions, &table, [3, 3])), format!("paged: {message}"));
     }
