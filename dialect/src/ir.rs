@@ -192,7 +192,7 @@ pub fn add_argument<'c, 'a>(op: OperationRef<'c, 'a>, operand: Value<'c, 'a>) ->
     let block = body(&op).expect("the op has a block for its operands");
     // SAFETY: all values are alive; the block is the op's own.
     unsafe { sys::mlirOperationSetOperands(op.to_raw(), operands.len() as isize, operands.as_ptr()) };
-    block.add_argument(operand.r#type(), op.location()).into()
+    block.add_argument(operand.r#type(), op.location())
 }
 
 /// Sets an attribute.

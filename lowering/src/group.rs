@@ -165,14 +165,14 @@ impl<'c, 'a> Group<'c, 'a> {
         {
             for op in &self.body {
                 for (index, _) in op.operands().enumerate().filter(|(_, operand)| operand == argument) {
-                    let reads = match (layout.as_str(), op_name(op).as_str(), index) {
-                        ("rows16", "transformer.linear" | "transformer.embedding", 1) => true,
-                        ("blocks8", "transformer.linear", 0) => true,
-                        ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", "transformer.kv_update", 0) => true,
-                        ("keys16" | "keys16_i8", "transformer.attention", 1) => true,
-                        ("head_major" | "head_major_i8", "transformer.attention", 2) => true,
-                        _ => false,
-                    };
+                    let reads = matches!(
+                        (layout.as_str(), op_name(op).as_str(), index),
+                        ("rows16", "transformer.linear" | "transformer.embedding", 1)
+                            | ("blocks8", "transformer.linear", 0)
+                            | ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", "transformer.kv_update", 0)
+                            | ("keys16" | "keys16_i8", "transformer.attention", 1)
+                            | ("head_major" | "head_major_i8", "transformer.attention", 2)
+                    );
                     if !reads {
                         let message = format!("does not read its operand {index} in the layout '{layout}'");
                         return Err(self.unsupported(Some(*op), message));

@@ -115,15 +115,22 @@ pub fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The shape and the row-major bytes of a global whose value the module gives; `None` of any other.
+/// A tensor of the module.
+pub struct Constant {
+    pub dims: Vec<usize>,
+    /// Row-major.
+    pub bytes: Vec<u8>,
+}
+
+/// The value that the module gives a global; `None` of any other.
 ///
 /// # Errors
 /// If the value is not of its type.
-pub fn constant(global: &kforge_program::Global) -> Result<Option<(Vec<usize>, Vec<u8>)>, String> {
+pub fn constant(global: &kforge_program::Global) -> Result<Option<Constant>, String> {
     let Some(value) = &global.value else { return Ok(None) };
     let dims = static_dims(&global.ty.dims).ok_or("has no static shape")?;
     let length = global.ty.element.tensor_bytes(&dims).ok_or("has a size that overflows")?;
-    Ok(Some((dims, value.expand(length)?)))
+    Ok(Some(Constant { bytes: value.expand(length)?, dims }))
 }
 
 /// Refuses to give a global another value than the module's.

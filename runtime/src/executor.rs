@@ -148,7 +148,7 @@ impl Executor {
         let global = &self.program.globals[index];
         let (name, mutable, element, layout) = (global.name.clone(), global.mutable, global.ty.element, global.layout);
         let fail = |message: String| Error::Weight { name: name.clone(), message };
-        let Some((dims, bytes)) = bind::constant(global).map_err(fail)? else { return Ok(()) };
+        let Some(bind::Constant { dims, bytes }) = bind::constant(global).map_err(fail)? else { return Ok(()) };
         let view = View { dims: &dims, element, bytes: &bytes };
         if !mutable {
             return self.pack_weight(index, view);

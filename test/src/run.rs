@@ -355,8 +355,6 @@ pub fn check_writers(shader: &Shader) {
     written.unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
 }
 
-}
-
 /// Whether a global belongs to case `index`.
 fn is_of(name: &str, index: usize) -> bool {
     let number = name.trim_start_matches(|c: char| !c.is_ascii_digit());

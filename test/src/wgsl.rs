@@ -1,7 +1,7 @@
 //! Modules to translate to WGSL.
 
 use kforge_lowering::{
-    compile::{context, parse},
+    compile::{Source, context, parse},
     to_wgsl::{self, Shader},
 };
 use std::{
@@ -15,8 +15,8 @@ use std::{
 /// If it cannot be translated.
 pub fn translate(source: &str, name: &str) -> Vec<Shader> {
     let context = context();
-    let module = parse(&context, source, name).unwrap_or_else(|e| panic!("{e}\n{source}"));
-    let shaders = to_wgsl::translate(module.as_operation()).unwrap_or_else(|e| panic!("{}\n{source}", e.in_file(name)));
+    let module = parse(&context, Source { name, bytes: source.as_bytes() }).unwrap_or_else(|e| panic!("{e}\n{source}"));
+    let shaders = to_wgsl::translate(module.as_operation()).unwrap_or_else(|e| panic!("{e}\n{source}"));
     let again = to_wgsl::translate(module.as_operation()).expect("what was translated once is again");
     assert_eq!(shaders, again, "{name}: the translation differs from one time to the next");
     shaders

@@ -43,7 +43,7 @@ impl<'c, 'm> Count<'_, 'c, 'm> {
         }
         for op in ir::ops(block) {
             let callee = match ir::op_name(&op).as_str() {
-                "func.call" => symbol(op, "callee").ok().and_then(|name| self.interpreter.function(name)),
+                "func.call" => symbol(op, "callee").ok().and_then(|name| self.interpreter.function(&name)),
                 "transformer.fused" => Some(op),
                 name => {
                     self.op(op, name);

@@ -75,7 +75,8 @@ fn is_outlined(op: OperationRef<'_, '_>) -> bool {
         (name.starts_with("arith.") || name.starts_with("math.")) && !user.operands().all(is_constant)
     };
     let users = users(result(op));
-    !users.is_empty() && !(is_splat && users.iter().all(is_immediate))
+    let stays = is_splat && users.iter().all(is_immediate);
+    !users.is_empty() && !stays
 }
 
 fn result<'c, 'a>(op: OperationRef<'c, 'a>) -> Value<'c, 'a> {

@@ -81,7 +81,7 @@ fn entry<'c, 'a>(
 ) -> Result<(), PassError<'c>> {
     let name = string_attribute(&kernel, "sym_name").unwrap_or_default();
     let parameters = body(&kernel).map(parameters).unwrap_or_default();
-    for ty in parameters.iter().filter(|ty| ty.is_mem_ref() && !is_contiguous(**ty)) {
+    if let Some(ty) = parameters.iter().find(|ty| ty.is_mem_ref() && !is_contiguous(**ty)) {
         let message = format!(
             "takes a {ty}; memrefs of a kernel are contiguous, in the default memory space, and only their first \
              dimension may be dynamic"

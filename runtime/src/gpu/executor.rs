@@ -144,7 +144,7 @@ impl Executor {
     fn initialise(&mut self, index: usize) -> Result<()> {
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: global.name.clone(), message };
-        let Some((dims, bytes)) = bind::constant(global).map_err(fail)? else { return Ok(()) };
+        let Some(bind::Constant { dims, bytes }) = bind::constant(global).map_err(fail)? else { return Ok(()) };
         let view = View { dims: &dims, element: global.ty.element, bytes: &bytes };
         let size = layout_bytes(&global.ty.bytes(global.layout), &[]).map_err(fail)?;
         self.put_weight(index, view, size)

@@ -8,7 +8,8 @@ use crate::{Common, Target, bench::median, compile};
 use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
-use kforge_lowering::compile::{context, cpu_pipeline, parse, run_pipeline};
+use kforge_lowering::compile::{Diagnostics, Source, context, cpu_pipeline, parse_with, run_pipeline};
+use kforge_tools::outln;
 use serde::Serialize;
 use std::{fmt::Write as _, process::ExitCode, time::Instant};
 
@@ -34,7 +35,10 @@ struct Row {
 }
 
 /// What a function is made of, and how its text is made of a number of ops.
-const FUNCTIONS: [(&str, fn(usize) -> (String, usize)); 2] = [("layers", layers), ("elementwise", elementwise)];
+/// Makes the text of a function of about so many ops, and says how many it has.
+type Generator = fn(usize) -> (String, usize);
+
+const FUNCTIONS: [(&str, Generator); 2] = [("layers", layers), ("elementwise", elementwise)];
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if common.target != Target::Cpu {
@@ -48,9 +52,10 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
             let mut seconds = vec![];
             for _ in 0..options.repetitions {
                 let context = context();
-                let mut module = parse(&context, &source, function)?;
+                let diagnostics = Diagnostics::new(&context, Source { name: function, bytes: source.as_bytes() });
+                let mut module = parse_with(&diagnostics)?;
                 let start = Instant::now();
-                run_pipeline(&context, &mut module, &pipeline)?;
+                run_pipeline(&diagnostics, &mut module, &pipeline)?;
                 seconds.push(start.elapsed().as_secs_f64());
             }
             let seconds = median(&seconds);
@@ -59,7 +64,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
     if options.json {
         for row in &rows {
-            println!("{}", serde_json::to_string(row)?);
+            outln!("{}", serde_json::to_string(row)?)?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -70,7 +75,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         let (seconds, rate) = (format!("{:.3}", row.seconds), format!("{:.0}", row.ops_per_second));
         table.add_row([row.function, &row.ops.to_string(), &seconds, &rate]);
     }
-    println!("{table}");
+    outln!("{table}")?;
     Ok(ExitCode::SUCCESS)
 }
 

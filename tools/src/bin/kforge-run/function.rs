@@ -92,11 +92,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tolerance(text: &str) -> Result<f64, String> {
-    let tolerance: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
-    if tolerance >= 0.0 { Ok(tolerance) } else { Err("it must be 0 or more".to_owned()) }
-}
-
 /// A function with its inputs and globals, ready for any target.
 struct Plan<'s> {
     source: Source<'s>,

@@ -113,7 +113,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     }
     let tokenizer = checkpoint.tokenizer()?;
     for warning in tokenizer.warnings() {
-        eprintln!("kforge-run: warning: {warning}");
+        errln!("kforge-run: warning: {warning}");
     }
     let prompt_ids = prompt.ids(options.chat, &tokenizer)?;
     if prompt_ids.is_empty() {

@@ -1,7 +1,7 @@
 //! `kforge-run inspect`: the launch program of a module, or what a checkpoint says of itself.
 
 use crate::{Common, Target, compile, model};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use kforge_program::{Buffer, Function, Program};

@@ -65,11 +65,11 @@ pub fn open(common: &Common, name: &OsStr) -> Result<Checkpoint> {
         .map(|unread| format!("{} = {}", unread.key, unread.value))
         .collect();
     if !ignored.is_empty() {
-        eprintln!("kforge-run: warning: ignored, so the answers may be wrong: {}", ignored.join(", "));
+        errln!("kforge-run: warning: ignored, so the answers may be wrong: {}", ignored.join(", "));
     }
     let needless = |key: &&String| !checkpoint.unread().iter().any(|unread| unread.ignored && unread.key == **key);
     if let Some(key) = common.ignore_config.iter().find(needless) {
-        eprintln!("kforge-run: warning: --ignore-config {key} does nothing: the model opens without it");
+        errln!("kforge-run: warning: --ignore-config {key} does nothing: the model opens without it");
     }
     Ok(checkpoint)
 }

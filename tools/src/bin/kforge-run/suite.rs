@@ -215,10 +215,10 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
             }
             report.roofs = limits.roofs();
             report.complete = round + 1 == ROUNDS && i + 1 == cases.len();
-            if let Some(path) = &options.output {
-                if report.complete || !output::is_stream(path) {
-                    output::write(path, (serde_json::to_string_pretty(&report)? + "\n").as_bytes())?;
-                }
+            if let Some(path) = &options.output
+                && (report.complete || !output::is_stream(path))
+            {
+                output::write(path, (serde_json::to_string_pretty(&report)? + "\n").as_bytes())?;
             }
             progress.inc(1);
         }

@@ -1,7 +1,5 @@
 //! The programs among other programs: full and closed outputs, signals, links and pipes as outputs, and names of any bytes.
 
-mod tools;
-
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -35,6 +33,11 @@ gpu.module @m {
 const SIGINT: i32 = 2;
 const SIGPIPE: i32 = 13;
 
+/// Where cargo has built the tools.
+fn bin() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_kforge-opt")).parent().expect("a folder").to_owned()
+}
+
 /// A folder with a small, a large and a faulty module, and the tools to run in it.
 struct Place {
     folder: tempfile::TempDir,
@@ -43,7 +46,7 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        let place = Place { folder: tempfile::tempdir().unwrap(), tools: tools::build().unwrap() };
+        let place = Place { folder: tempfile::tempdir().unwrap(), tools: bin() };
         // More than a pipe holds.
         let mut large = "func.func @main(%a: i32) -> i32 {\n".to_owned();
         (0..20_000).for_each(|i| large += &format!("  %{i} = arith.addi %a, %a : i32\n"));
