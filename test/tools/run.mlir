@@ -21,7 +21,7 @@
 // GRAM: result 0: max abs {{.*}} over 9 elements
 // GRAM-NOT: outside
 // ZERO: over 9 elements; {{[0-9]+}} outside the tolerance, first at [{{[0-2]}}, {{[0-2]}}]:
-// BELOW: error: invalid value '-1' for '--tolerance <T>': it must be 0 or more
+// BELOW: error: invalid value '-1' for '--tolerance <T>':
 // RIGHT: result 0: max abs {{.*}} elements{{$}}
 // INSPECT: double(tensor<2x3xf32>) -> (tensor<2x3xf32>)
 // INSPECT: gram(tensor<s0x17xf32>) -> (tensor<s0xs0xf32>)
