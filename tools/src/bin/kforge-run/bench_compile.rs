@@ -64,10 +64,11 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_header(["function", "ops", "s", "ops/s"]);
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["function", "ops", "s", "ops/s"]);
     for row in &rows {
         let (seconds, rate) = (format!("{:.3}", row.seconds), format!("{:.0}", row.ops_per_second));
-        table.add_row([row.function, &row.ops.to_string(), &seconds, &rate]);
+        table.add_row([row.function.to_owned(), row.ops.to_string(), seconds, rate]);
     }
     println!("{table}");
     Ok(ExitCode::SUCCESS)
