@@ -20,12 +20,12 @@ use kforge_dialect::{
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{
-    Attribute, BlockLike, Identifier, Type, Value, ValueLike,
+    Attribute, AttributeLike, BlockLike, Identifier, Type, Value, ValueLike,
     attribute::{DenseElementsAttribute, FlatSymbolRefAttribute, StringAttribute, TypeAttribute},
     operation::{OperationBuilder, OperationLike, OperationRef},
     r#type::RankedTensorType,
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 pub static INFO: PassInfo = PassInfo {
     name: "outline-constants",
@@ -59,7 +59,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             }
         }
     }
-    pass.count("globals", globals.made.len());
+    pass.count("globals", globals.names.len());
     Ok(())
 }
 
@@ -91,14 +91,17 @@ fn value_of<'c>(constant: OperationRef<'c, '_>) -> Result<Attribute<'c>, PassErr
 struct Globals<'r, 'c, 'a> {
     pass: &'r PassRun<'c, 'a>,
     taken: HashSet<String>,
-    made: Vec<(Attribute<'c>, String)>,
+    /// Names by attribute: equal attributes of a context are one.
+    names: HashMap<usize, String>,
+    /// Numbers given out.
+    numbers: usize,
 }
 
 impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
     fn new(pass: &'r PassRun<'c, 'a>) -> Self {
         let symbols = body(&pass.op).map(ops).unwrap_or_default();
         let taken = symbols.iter().filter_map(|op| string_attribute(op, "sym_name")).collect();
-        Globals { pass, taken, made: vec![] }
+        Globals { pass, taken, names: HashMap::new(), numbers: 0 }
     }
 
     /// Loads the global of `value` before `anchor`; `constant` says type and location.
@@ -109,8 +112,8 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
         value: Attribute<'c>,
     ) -> Value<'c, 'a> {
         let ty = result(constant).r#type();
-        let name = match self.made.iter().find(|(other, _)| *other == value) {
-            Some((_, name)) => name.clone(),
+        let name = match self.names.get(&(value.to_raw().ptr as usize)) {
+            Some(name) => name.clone(),
             None => self.declare(constant, ty, value),
         };
         let symbol = FlatSymbolRefAttribute::new(self.pass.context, &name).into();
@@ -120,9 +123,13 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
 
     fn declare(&mut self, constant: OperationRef<'c, 'a>, ty: Type<'c>, value: Attribute<'c>) -> String {
         let context = self.pass.context;
-        let name = (0..).map(|i| format!("constant_{i}")).find(|name| !self.taken.contains(name));
-        let name = name.expect("names do not run out");
-        self.taken.insert(name.clone());
+        let name = loop {
+            let name = format!("constant_{}", self.numbers);
+            self.numbers += 1;
+            if !self.taken.contains(&name) {
+                break name;
+            }
+        };
         let attributes = [
             ("sym_name", StringAttribute::new(context, &name).into()),
             ("type", TypeAttribute::new(ty).into()),
@@ -134,8 +141,8 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
             .build()
             .expect("a global always builds");
         let module = body(&self.pass.op).expect("a module with functions has a body");
-        module.insert_operation(self.made.len(), global);
-        self.made.push((value, name.clone()));
+        module.insert_operation(0, global);
+        self.names.insert(value.to_raw().ptr as usize, name.clone());
         name
     }
 }

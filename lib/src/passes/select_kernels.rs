@@ -27,16 +27,16 @@ use crate::{
 use kforge_dialect::{
     KernelAttribute, QuantType, constant,
     ir::{
-        argument_owner, body, defining_op, dims, element, identity, key, op_name, operand, ops, parse_attribute,
-        segments, set_attribute, string_attribute, symbol_attribute, users,
+        argument_owner, body, defining_op, dims, element, identity, key, op_name, operand, ops, segments,
+        set_attribute, string_attribute, symbol_attribute, users,
     },
     pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::{
     StringRef,
     ir::{
-        AttributeLike, BlockLike, Type, Value, ValueLike,
-        attribute::StringAttribute,
+        Attribute, AttributeLike, BlockLike, Type, Value, ValueLike,
+        attribute::{ArrayAttribute, StringAttribute},
         operation::{OperationLike, OperationRef},
     },
 };
@@ -151,14 +151,15 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
             None => "row_major",
         })
     };
+    let mut layouts = |values: &mut dyn Iterator<Item = Value<'c, 'a>>| -> Attribute<'c> {
+        let names: Vec<_> = values.map(|v| StringAttribute::new(pass.context, layout(v)).into()).collect();
+        ArrayAttribute::new(pass.context, &names).into()
+    };
     for op in &fused {
         if op.results().any(|r| is_blocks8(r.into())) {
-            let names: Vec<String> = op.results().map(|r| format!("\"{}\"", layout(r.into()))).collect();
-            let names = parse_attribute(pass.context, &format!("[{}]", names.join(", ")));
-            set_attribute(*op, "transformer.result_layouts", names);
+            set_attribute(*op, "transformer.result_layouts", layouts(&mut op.results().map(Value::from)));
         }
-        let names: Vec<String> = op.operands().map(|v| format!("\"{}\"", layout(v))).collect();
-        set_attribute(*op, "transformer.layouts", parse_attribute(pass.context, &format!("[{}]", names.join(", "))));
+        set_attribute(*op, "transformer.layouts", layouts(&mut op.operands()));
         if !op.has_attribute("kernel") {
             let mut name = family(*op)?;
             if name == "gemm"

@@ -61,7 +61,7 @@ impl Occupied {
         }
         let mut taken: Vec<&Ranges> = vec![];
         // Nodes in the buffer's life, whatever lives in them; and nodes around it, for what lives through.
-        self.visit(buffer, 1, 0, self.launches, &mut |node, is_inside| {
+        visit(buffer, 1, 0, self.launches, &mut |node, is_inside| {
             taken.push(if is_inside { &self.some[node] } else { &self.all[node] });
         });
         let mut at = 0;
@@ -77,7 +77,7 @@ impl Occupied {
 
     fn add(&mut self, buffer: &Lifetime, offset: i64) {
         let mut nodes = vec![];
-        self.visit(buffer, 1, 0, self.launches, &mut |node, is_inside| nodes.push((node, is_inside)));
+        visit(buffer, 1, 0, self.launches, &mut |node, is_inside| nodes.push((node, is_inside)));
         for (node, is_inside) in nodes {
             self.some[node].add(offset, offset + buffer.bytes);
             if is_inside {
@@ -85,19 +85,20 @@ impl Occupied {
             }
         }
     }
+}
 
-    /// Calls `at` with the greatest nodes that lie in a buffer's life, and with all nodes around those.
-    fn visit(&self, life: &Lifetime, node: usize, from: usize, count: usize, at: &mut impl FnMut(usize, bool)) {
-        let to = from + count;
-        if life.last < from || to <= life.first {
-            return;
-        }
-        let is_inside = life.first <= from && to <= life.last.saturating_add(1);
-        at(node, is_inside);
-        if !is_inside {
-            self.visit(life, 2 * node, from, count / 2, at);
-            self.visit(life, 2 * node + 1, from + count / 2, count / 2, at);
-        }
+/// Calls `at` with the greatest nodes below `node`, which stands for `count` launches, that lie in a buffer's life; and with
+/// all nodes around those.
+fn visit(life: &Lifetime, node: usize, from: usize, count: usize, at: &mut impl FnMut(usize, bool)) {
+    let to = from + count;
+    if life.last < from || to <= life.first {
+        return;
+    }
+    let is_inside = life.first <= from && to <= life.last.saturating_add(1);
+    at(node, is_inside);
+    if !is_inside {
+        visit(life, 2 * node, from, count / 2, at);
+        visit(life, 2 * node + 1, from + count / 2, count / 2, at);
     }
 }
 

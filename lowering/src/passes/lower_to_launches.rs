@@ -450,8 +450,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
                         .filter(|(d, _)| d.is_none())
                         .map(|(_, extent)| self.index(*extent))
                         .collect();
-                    let segments =
-                        kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
+                    let segments = self.segments(&[dynamic.len(), 0]);
                     let ty = match group.result_layouts[i].as_str() {
                         "blocks8" => blocks8_type(e, value.r#type()),
                         _ => buffer_type(value.r#type()),
@@ -501,8 +500,14 @@ impl<'c, 'a> Lowering<'c, 'a> {
         };
         let shape = [leading, partner.width as i64];
         let ty = melior::ir::r#type::MemRefType::new(e.f32(), &shape, None, None).into();
-        let segments = kforge_dialect::ir::parse_attribute(e.context, &format!("array<i32: {}, 0>", dynamic.len()));
+        let segments = self.segments(&[dynamic.len(), 0]);
         e.value("memref.alloc", &dynamic, ty, &[("operandSegmentSizes", segments)])
+    }
+
+    /// How an op's operands divide into its arguments.
+    fn segments(&self, sizes: &[usize]) -> Attribute<'c> {
+        let sizes: Vec<i32> = sizes.iter().map(|size| i32::try_from(*size).unwrap_or(i32::MAX)).collect();
+        DenseI32ArrayAttribute::new(self.e.context, &sizes).into()
     }
 
     fn launch(
@@ -521,12 +526,12 @@ impl<'c, 'a> Lowering<'c, 'a> {
         operands.extend_from_slice(scalars);
         operands.extend_from_slice(buffers);
         operands.extend(work);
-        let segments = format!("array<i32: 1, {}, {}, {}>", scalars.len(), buffers.len(), usize::from(work.is_some()));
+        let segments = self.segments(&[1, scalars.len(), buffers.len(), usize::from(work.is_some())]);
         let text = |text: &str| StringAttribute::new(e.context, text).into();
         let mut attributes: Vec<(&str, Attribute)> = vec![
             ("kernel", FlatSymbolRefAttribute::new(e.context, name).into()),
             ("access", DenseI32ArrayAttribute::new(e.context, &access).into()),
-            ("operandSegmentSizes", kforge_dialect::ir::parse_attribute(e.context, &segments)),
+            ("operandSegmentSizes", segments),
             ("family", text(&group.kernel)),
             ("summary", text(summary)),
         ];

@@ -11,7 +11,7 @@
 use super::{Extent, Lowering, Tensor, key, value_dims};
 use crate::group::{self, Group, Unsupported, dims, op_name};
 use kforge_dialect::{
-    ir::{defining_op, integer_attribute, operand, optional_operand, parse_attribute},
+    ir::{defining_op, integer_attribute, operand, optional_operand},
     pass::PassError,
 };
 use melior::ir::{
@@ -131,10 +131,9 @@ impl<'c, 'a> Lowering<'c, 'a> {
         if !self.checked.insert(known) {
             return;
         }
-        let segments = format!("array<i32: {}, {}>", buffers.len(), sizes.len());
         let attributes = [
             ("kind", StringAttribute::new(self.e.context, kind).into()),
-            ("operandSegmentSizes", parse_attribute(self.e.context, &segments)),
+            ("operandSegmentSizes", self.segments(&[buffers.len(), sizes.len()])),
         ];
         let sizes = sizes.iter().map(|s| self.index(*s));
         let operands: Vec<Value> = buffers.iter().copied().chain(sizes).collect();

@@ -73,7 +73,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     table.set_header(["function", "ops", "s", "ops/s"]);
     for row in &rows {
         let (seconds, rate) = (format!("{:.3}", row.seconds), format!("{:.0}", row.ops_per_second));
-        table.add_row([row.function, &row.ops.to_string(), &seconds, &rate]);
+        table.add_row([row.function.to_owned(), row.ops.to_string(), seconds, rate]);
     }
     outln!("{table}")?;
     Ok(ExitCode::SUCCESS)
