@@ -91,6 +91,8 @@ fn value_of<'c>(constant: OperationRef<'c, '_>) -> Result<Attribute<'c>, PassErr
 struct Globals<'r, 'c, 'a> {
     pass: &'r PassRun<'c, 'a>,
     taken: HashSet<String>,
+    /// The op that they are put before, so that they stand in the order of their numbers.
+    front: Option<OperationRef<'c, 'a>>,
     /// Names by attribute: equal attributes of a context are one.
     names: HashMap<usize, String>,
     /// Numbers given out.
@@ -101,7 +103,7 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
     fn new(pass: &'r PassRun<'c, 'a>) -> Self {
         let symbols = body(&pass.op).map(ops).unwrap_or_default();
         let taken = symbols.iter().filter_map(|op| string_attribute(op, "sym_name")).collect();
-        Globals { pass, taken, names: HashMap::new(), numbers: 0 }
+        Globals { pass, taken, front: symbols.first().copied(), names: HashMap::new(), numbers: 0 }
     }
 
     /// Loads the global of `value` before `anchor`; `constant` says type and location.
@@ -141,7 +143,8 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
             .build()
             .expect("a global always builds");
         let module = body(&self.pass.op).expect("a module with functions has a body");
-        module.insert_operation(0, global);
+        let front = self.front.expect("a module with functions has a first op");
+        module.insert_operation_before(front, global);
         self.names.insert(value.to_raw().ptr as usize, name.clone());
         name
     }
