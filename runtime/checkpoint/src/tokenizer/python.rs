@@ -176,6 +176,7 @@ fn write_repr(value: &Value, depth: usize, out: &mut String) {
     }
     let items = || value.try_iter().into_iter().flatten();
     match value.kind() {
+        ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::String => write_quoted(value.as_str().unwrap_or_default(), out),
         ValueKind::Map if value.downcast_object_ref::<Generator>().is_none() => {
             out.push('{');

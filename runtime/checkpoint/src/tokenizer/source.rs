@@ -13,13 +13,21 @@ pub(super) const MODULO: &str = "__modulo__";
 /// The function that stands around what a loop goes over.
 pub(super) const ITERATE: &str = "__iterate__";
 
+/// No tag of a template that people wrote has more of these. Each is looked for through the whole tag.
+const MOST_OPERATORS: usize = 64;
+
 pub(super) fn rewrite(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(at) = rest.find('{') {
         let (text, tag) = rest.split_at(at);
-        let (length, rewritten) = read_tag(tag).unwrap_or_else(|| (1, "{".to_owned()));
         out.push_str(text);
+        if !["{#", "{{", "{%"].iter().any(|start| tag.starts_with(start)) {
+            out.push('{');
+            rest = &tag[1..];
+            continue;
+        }
+        let Some((length, rewritten)) = read_tag(tag) else { return out + tag };
         out.push_str(&rewritten);
         rest = &tag[length..];
     }
@@ -122,10 +130,8 @@ fn tokens<'a>(source: &'a str, end: &str) -> Option<Vec<Token<'a>>> {
 fn assemble(source: &str, tokens: Vec<Token>, end: &str) -> (usize, String) {
     let length = 2 + tokens.iter().map(|token| token.blanks.len() + token.text.len()).sum::<usize>() + end.len();
     let mut parts: Vec<String> = tokens.iter().map(|token| format!("{}{}", token.blanks, token.text)).collect();
-    for (at, token) in tokens.iter().enumerate() {
-        if token.text != "%" {
-            continue;
-        }
+    let operators: Vec<usize> = (0..tokens.len()).filter(|at| tokens[*at].text == "%").collect();
+    for at in operators.into_iter().take(MOST_OPERATORS) {
         let (left, right) = (start_of_operand(&tokens, at), end_of_operand(&tokens, at + 1));
         if left == at || right == at + 1 {
             continue;
@@ -268,4 +274,38 @@ fn after_bracket(tokens: &[Token], at: usize) -> usize {
         }
     }
     tokens.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operands_are_found() {
+        for (written, rewritten) in [
+            ("{{ a % b }}", "{{ __modulo__(a, b) }}"),
+            ("{{ a.b[0] | f(1) % -c.d() == 0 }}", "{{ __modulo__(a.b[0] | f(1), -c.d()) == 0 }}"),
+            ("{{ 1 + 2 * a % b % c }}", "{{ 1 + __modulo__(__modulo__(2 * a, b), c) }}"),
+            ("{{- -a % (b % 2) -}}", "{{- __modulo__(-a, (__modulo__(b, 2))) -}}"),
+            ("{%- if not a % 2 %}", "{%- if not __modulo__(a, 2) %}"),
+            ("{{ '%' ~ \"%}\" }} 5 % 2 {# a % b #}", "{{ '%' ~ \"%}\" }} 5 % 2 {# a % b #}"),
+            ("{%- for x in a[1:] if x -%}", "{%- for x in __iterate__(a[1:]) if x -%}"),
+            ("{% for k, v in a.items() recursive %}", "{% for k, v in __iterate__(a.items()) recursive %}"),
+            ("{% generation %}x{%- endgeneration -%}", "{% with %}x{%- endwith -%}"),
+            ("{% raw %}{% generation %}{{ a % b }}{% endraw %}{", "{% raw %}{% generation %}{{ a % b }}{% endraw %}{"),
+        ] {
+            assert_eq!(rewrite(written), rewritten);
+        }
+    }
+
+    /// Quadratic work would take minutes.
+    #[test]
+    fn long_templates_are_read_once() {
+        for part in ["{", "{{", "{%", "{#", "{% raw %}", "{{ a }}", "{{ '"] {
+            let source = part.repeat(300_000);
+            assert!(rewrite(&source).len() >= source.len());
+        }
+        let tag = format!("{{{{ a{} }}}}", " % a".repeat(100_000));
+        assert!(rewrite(&tag).len() >= tag.len());
+    }
 }
