@@ -91,6 +91,8 @@ pub fn add(program: &Program, function: &Function, call: Call, work: &mut [Work]
             reads_cache |= global.mutable && access.reads();
             work.bytes += match (global.mutable, *access) {
                 (true, Access::Read) => filled(bytes),
+                // On a GPU, an attention that appends its own row to the cache.
+                (true, Access::ReadWrite) if kernel.family == Some(Family::Attention) => filled(bytes),
                 // An update writes rows and reads none.
                 (true, _) => 0,
                 // An embedding takes a row of its table for each token.
@@ -246,6 +248,7 @@ mod tests {
                 kernel(Family::Gemm, Arithmetic::Int8, &[Read, Read, Read, Write]),
                 kernel(Family::Rope, Arithmetic::F32, &[Read, ReadWrite]),
                 kernel(Family::Attention, Arithmetic::F32, &[Read, Read, Write]),
+                kernel(Family::Attention, Arithmetic::F32, &[Read, ReadWrite, Write]),
                 Kernel { role: Role::Companion, ..kernel(Family::Gemm, Arithmetic::Int8, &[Read, Read, Read, Write]) },
             ],
             functions: vec![Function {
@@ -258,16 +261,17 @@ mod tests {
                 arena: Expr::Const(0),
                 launches: vec![
                     launch(0, &[I(0), G(0), L(0)], rows.clone(), None),
-                    launch(4, &[L(0), G(1), G(3), L(1)], rows.clone(), None),
+                    launch(5, &[L(0), G(1), G(3), L(1)], rows.clone(), None),
                     launch(1, &[L(0), G(1), G(3), L(1)], rows.clone(), Some(2 * 4 * 32)),
                     launch(1, &[L(0), G(1), G(3), L(1)], rows.clone(), Some(2 * 4 * 32)),
                     launch(2, &[L(1), G(2)], rows.clone(), Some(16)),
-                    launch(3, &[L(1), G(2), L(2)], rows, Some(4 * 8 * 20)),
+                    launch(3, &[L(1), G(2), L(2)], rows.clone(), Some(4 * 8 * 20)),
+                    launch(4, &[L(1), G(2), L(2)], rows, Some(4 * 8 * 20)),
                 ],
             }],
             binding_bytes: None,
         };
-        let mut work = [Work::default(); 5];
+        let mut work = [Work::default(); 6];
         let call = Call { before: 2, after: 5, capacity: 20 };
         add(&program, &program.functions[0], call, &mut work).unwrap();
         // Three rows of the table.
@@ -278,7 +282,8 @@ mod tests {
         // Five of twenty positions, and of the operations of as many.
         assert_eq!(work[3], Work { bytes: 5 * 2 * 8 * 4, f32: 3 * 4 * 8 * 5, ..Work::default() });
         // What goes with another kernel is bound to its operands, and is not counted.
-        assert_eq!(work[4], Work::default());
+        assert_eq!(work[5], Work::default());
+        assert_eq!(work[4], work[3], "one that also updates the cache reads as much of it");
         assert_eq!(weights(&program).unwrap(), 10 * 32 * 4 + 4 * 18 + 128);
     }
 
