@@ -7,7 +7,7 @@ use std::{
     os::unix::{
         ffi::OsStrExt,
         fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
-        process::ExitStatusExt,
+        process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -65,6 +65,14 @@ impl Place {
     fn command(&self, line: &str, out: &OsStr) -> Command {
         let mut words = line.split_whitespace();
         let mut command = Command::new(self.tools.join(words.next().unwrap()));
+        // A shell starts what it puts into the background with interrupts ignored, and so would these be.
+        // SAFETY: `signal` may be called between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
         command.args(words.map(|word| if word == "OUT" { out } else { OsStr::new(word) }));
         command.current_dir(self.folder.path()).env("KFORGE_CACHE", self.path("cache")).stdin(Stdio::null());
         command
