@@ -200,31 +200,31 @@ fn a_full_output_is_one_line() {
     }
     let place = Place::new();
     for line in PRINTS {
-        let program = line.split(' ').next().unwrap();
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = place.command(line, OsStr::new("")).stdout(full).output().unwrap();
-        let said = text(&output.stderr);
-        let said: Vec<&str> = said.lines().filter(|line| !line.contains("are random")).collect();
-        assert_eq!(output.status.code(), Some(1), "{line}: {said:?}");
-        let expected = format!("{program}: standard output cannot be written: No space left on device");
-        assert!(matches!(said[..], [said] if said.starts_with(&expected)), "{line}: {said:?}");
+        says_why(&output, line, "No space left on device");
     }
+}
+
+/// Fails unless a program ended with 1 and one line: that standard output cannot be written, and the cause.
+fn says_why(output: &Output, line: &str, cause: &str) {
+    let program = line.split(' ').next().unwrap();
+    let said = text(&output.stderr);
+    let said: Vec<&str> = said.lines().filter(|line| !line.contains("are random")).collect();
+    assert_eq!(output.status.code(), Some(1), "{line}: {said:?}");
+    let expected = format!("{program}: standard output cannot be written: {cause}");
+    assert!(matches!(said[..], [said] if said.starts_with(&expected)), "{line}: {said:?}");
 }
 
 #[test]
 fn a_missing_output_is_one_line() {
     let place = Place::new();
     for line in PRINTS {
-        let program = line.split(' ').next().unwrap();
         let command = place.command(line, OsStr::new(""));
         let mut shell = Command::new("sh");
         shell.args(["-c", "exec \"$@\" >&-", "sh"]).arg(command.get_program()).args(command.get_args());
         let output = shell.current_dir(place.folder.path()).env("KFORGE_CACHE", place.path("cache")).output().unwrap();
-        let said = text(&output.stderr);
-        let said: Vec<&str> = said.lines().filter(|line| !line.contains("are random")).collect();
-        assert_eq!(output.status.code(), Some(1), "{line}: {said:?}");
-        let expected = format!("{program}: standard output cannot be written: Bad file descriptor");
-        assert!(matches!(said[..], [said] if said.starts_with(&expected)), "{line}: {said:?}");
+        says_why(&output, line, "Bad file descriptor");
     }
 }
 

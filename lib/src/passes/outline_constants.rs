@@ -45,17 +45,12 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         for op in body(&function).map(ops).unwrap_or_default() {
             if op_name(&op) == "transformer.fused" {
                 for constant in body(&op).map(ops).unwrap_or_default().into_iter().filter(|c| is_outlined(*c)) {
-                    let value = value_of(constant)?;
-                    let load = globals.load(op, constant, value);
-                    replace_uses(result(constant), add_argument(op, load));
-                    erase(constant);
-                    pass.count("outlined", 1);
+                    let load = globals.load(op, constant)?;
+                    globals.replace(constant, add_argument(op, load));
                 }
             } else if is_outlined(op) {
-                let value = value_of(op)?;
-                replace_uses(result(op), globals.load(op, op, value));
-                erase(op);
-                pass.count("outlined", 1);
+                let load = globals.load(op, op)?;
+                globals.replace(op, load);
             }
         }
     }
@@ -83,10 +78,6 @@ fn result<'c, 'a>(op: OperationRef<'c, 'a>) -> Value<'c, 'a> {
     op.result(0).expect("a constant has a result").into()
 }
 
-fn value_of<'c>(constant: OperationRef<'c, '_>) -> Result<Attribute<'c>, PassError<'c>> {
-    constant.attribute("value").map_err(|_| PassError::at(&constant, "has no value"))
-}
-
 /// The globals that this run made, by their values.
 struct Globals<'r, 'c, 'a> {
     pass: &'r PassRun<'c, 'a>,
@@ -106,21 +97,29 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
         Globals { pass, taken, front: symbols.first().copied(), names: HashMap::new(), numbers: 0 }
     }
 
-    /// Loads the global of `value` before `anchor`; `constant` says type and location.
+    /// Loads the global of a constant's value before `anchor`.
     fn load(
         &mut self,
         anchor: OperationRef<'c, 'a>,
         constant: OperationRef<'c, 'a>,
-        value: Attribute<'c>,
-    ) -> Value<'c, 'a> {
+    ) -> Result<Value<'c, 'a>, PassError<'c>> {
+        let value = constant.attribute("value").map_err(|_| PassError::at(&constant, "has no value"))?;
         let ty = result(constant).r#type();
         let name = match self.names.get(&(value.to_raw().ptr as usize)) {
             Some(name) => name.clone(),
             None => self.declare(constant, ty, value),
         };
         let symbol = FlatSymbolRefAttribute::new(self.pass.context, &name).into();
-        let load = ("ml_program.global_load_const", [("global", symbol)]);
-        result(insert_before(self.pass.context, anchor, load.0, &[], &[ty], &load.1))
+        let attributes = [("global", symbol)];
+        let name = "ml_program.global_load_const";
+        Ok(result(insert_before(self.pass.context, anchor, name, &[], &[ty], &attributes)))
+    }
+
+    /// Puts a value in the place of a constant.
+    fn replace(&self, constant: OperationRef<'c, 'a>, value: Value<'c, 'a>) {
+        replace_uses(result(constant), value);
+        erase(constant);
+        self.pass.count("outlined", 1);
     }
 
     fn declare(&mut self, constant: OperationRef<'c, 'a>, ty: Type<'c>, value: Attribute<'c>) -> String {

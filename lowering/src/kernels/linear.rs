@@ -138,9 +138,6 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             shape.last().copied().flatten().ok_or_else(|| group.unsupported(Some(first), "K must be static"))?;
         let rows = group.size(input, 0..shape.len() - 1);
         let int8 = group.layouts[input] == "blocks8";
-        if int8 && norm.is_some() {
-            return Err(group.unsupported(norm, "a norm cannot read activations in blocks8"));
-        }
         Ok(Self { group, sections, input, norm, int8, depth, rows })
     }
 

@@ -34,10 +34,10 @@ struct Row {
     ops_per_second: f64,
 }
 
-/// What a function is made of, and how its text is made of a number of ops.
 /// Makes the text of a function of about so many ops, and says how many it has.
 type Generator = fn(usize) -> (String, usize);
 
+/// What a function is made of, and how its text is made.
 const FUNCTIONS: [(&str, Generator); 2] = [("layers", layers), ("elementwise", elementwise)];
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
