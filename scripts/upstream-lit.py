@@ -6,8 +6,8 @@ kforge-reduce, or upstream's names, which must agree with themselves. The tests 
 Debian source package is fetched once into the cache directory, or `--tests` names a folder `mlir/test`.
 
 A test is taken if it runs mlir-opt, mlir-lsp-server or mlir-reduce, and else nothing but what every test may use
-(FileCheck, diff, ...); if it needs nothing of mlir/test/lib, which our tools do not link; and if it passes with the tools
-of the LLVM prefix. It agrees if it passes with ours too.
+(FileCheck, diff, ...), and if it passes with these tools of the installed MLIR without mlir/test/lib, which ours do not
+link either: scripts/upstream-tools.cpp. It agrees if it passes with ours too.
 """
 
 import argparse
@@ -127,34 +127,6 @@ def upstream_tests(version):
     return kept / "mlir/test"
 
 
-class TestLibrary:
-    """What mlir/test/lib defines, read from its sources."""
-
-    # What upstream's tools do where they are built with it: list its dialects, and know none for some of a server's files.
-    BUILT_IN = re.compile(r"CHECK\S*: test_dyn\b|-disable-lsp-registration")
-
-    def __init__(self, tests):
-        # Most passes of it begin so; the sources name the others.
-        passes, ops = {"test-"}, set()
-        for file in (tests / "lib").rglob("*"):
-            text = file.read_text(errors="replace") if file.suffix in (".cpp", ".h", ".td") else ""
-            passes.update(re.findall(r'getArgument\(\)[^{;]*\{\s*return\s+"([^"]+)"', text))
-            passes.update(re.findall(r'PASS_NAME\s*(?:\[\]\s*)?=?\s*"([^"]+)"', text))
-            passes.update(re.findall(r'PassPipelineRegistration<[^>]*>\s*\w*\s*\(\s*"([^"]+)"', text))
-            ops.update(re.findall(r'\bdef\s+\w+\s*:\s*\w+<(?:\w+,\s*)?"([\w.]+)"', text))
-        either = lambda names: "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-        self.passes = re.compile(rf"(?<![\w./-])-{{0,2}}(?:{either(passes)})")
-        # Its ops, attributes and types. `"test.anything"` that it does not define is unregistered in any tool.
-        self.uses = re.compile(rf"(?m)\b(?:test|transform)\.(?:(?:{either(ops)})\b|dynamic_)|[!#]test\b|(?:^|=)\s*test\.")
-
-    def needs(self, commands, text, folder):
-        # What a test of mlir-reduce asks is a script beside it.
-        scripts = [folder / name for name in re.findall(r"%S/([\w./-]+\.sh)", commands)]
-        commands += "".join(file.read_text() for file in scripts if file.is_file())
-        module = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//"))
-        return bool(self.passes.search(commands) or self.uses.search(module) or self.BUILT_IN.search(text))
-
-
 def run_lines(text):
     commands, continues = [], False
     for line in text.splitlines():
@@ -179,23 +151,35 @@ def programs(command):
 
 
 def select(tests):
-    library = TestLibrary(tests)
     for file in sorted([*tests.rglob("*.mlir"), *tests.rglob("*.test")]):
         if "Inputs" in file.parts:
             continue
-        text = file.read_text(errors="replace")
-        commands = run_lines(text)
+        commands = run_lines(file.read_text(errors="replace"))
         started = {program for command in commands for program in programs(command)}
         if started & TOOLS.keys() and started <= TOOLS.keys() | HELPERS:
-            if not library.needs("\n".join(commands), text, file.parent):
-                yield file
+            yield file
+
+
+def build_upstream(prefix, folder):
+    """Builds upstream's tools without its test library: one program, by the name of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first, *others = [folder / name for name in TOOLS]
+    lib = prefix / "lib"
+    flags = ["-std=c++17", "-DNDEBUG", "-fno-rtti", "-fno-exceptions", "-w", f"-I{prefix / 'include'}"]
+    command = [os.environ.get("CXX", "c++"), *flags, ROOT / "scripts/upstream-tools.cpp", "-o", first]
+    command += [f"-L{lib}", "-lMLIR", "-lLLVM", f"-Wl,-rpath,{lib}"]
+    if subprocess.run(command).returncode:
+        fail(f"{command[0]} cannot build scripts/upstream-tools.cpp with {lib}'s libMLIR; run 'make setup'")
+    for other in others:
+        other.unlink(missing_ok=True)
+        other.symlink_to(first.name)
 
 
 def find_tools(folder):
     found = {}
     for upstream, ours in TOOLS.items():
         files = [file for file in (folder / ours, folder / upstream) if os.access(file, os.X_OK)]
-        found[upstream] = files[0].resolve() if files else fail(f"{folder} has no {ours}; run 'make build'")
+        found[upstream] = files[0].absolute() if files else fail(f"{folder} has no {ours}; run 'make build'")
     return found
 
 
@@ -240,8 +224,9 @@ def main():
     if not files:
         fail(f"{tests} has no test to run")
     out = arguments.out.resolve()
-    print(f"upstream-lit: {len(files)} tests, twice", file=sys.stderr)
-    real = run_lit(prefix, find_tools(prefix / "bin"), files, out / "upstream", arguments.jobs)
+    build_upstream(prefix, out / "tools")
+    print(f"upstream-lit: {len(files)} tests, with upstream's tools and with ours", file=sys.stderr)
+    real = run_lit(prefix, find_tools(out / "tools"), files, out / "upstream", arguments.jobs)
     right = {name: code for name, (code, _) in real.items() if code in ("PASS", "XFAIL")}
     passing = [file for file in files if str(file.relative_to(tests)) in right]
     ours = run_lit(prefix, tools, passing, out / "ours", arguments.jobs) if passing else {}

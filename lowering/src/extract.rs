@@ -23,7 +23,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
     r#type::{MemRefType, RankedTensorType, ShapedTypeLike},
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 type Result<'c, T> = std::result::Result<T, PassError<'c>>;
 
@@ -182,6 +182,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             outputs_of.entry(key(*value)).or_insert(i);
         }
         let (mut locals, mut launches, mut checks): (Vec<Local>, Vec<Launch>, Vec<Check>) = (vec![], vec![], vec![]);
+        let mut known = HashSet::new();
         let mut types: HashMap<usize, TensorType> = HashMap::new();
         // Dynamic dimensions of each class of intermediates, and which class each intermediate is of.
         let classes = arena_classes(function)?;
@@ -255,7 +256,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     let check = self.check(*op)?;
                     // Sizes that are one expression need no comparison at every call.
                     let holds = matches!(&check, Check::Same { left, right } if left == right);
-                    if !holds && !checks.contains(&check) {
+                    if !holds && known.insert(check.clone()) {
                         checks.push(check);
                     }
                 }
@@ -264,12 +265,16 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             }
         }
         // Positions without a capacity are checked with one as well.
-        let bounded: Vec<Check> = checks.clone();
+        let mut bounded = HashSet::new();
+        for check in &known {
+            if let Check::Position { positions, lengths, rows, capacity: Some(_) } = check {
+                bounded.insert((positions, lengths, rows));
+            }
+        }
         checks.retain(|check| match check {
-            Check::Position { positions, lengths, rows, capacity: None } => !bounded.iter().any(|other| {
-                matches!(other, Check::Position { positions: p, lengths: l, rows: r, capacity: Some(_) }
-                    if (p, l, r) == (positions, lengths, rows))
-            }),
+            Check::Position { positions, lengths, rows, capacity: None } => {
+                !bounded.contains(&(positions, lengths, rows))
+            }
             _ => true,
         });
         // Offsets within a class become offsets in the arena.

@@ -134,7 +134,7 @@ pub enum DimSource {
 }
 
 /// A condition on sizes, or on the values of i32 inputs and globals, before the launches of a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Check {
     /// Two sizes are equal.
     Same { left: Expr, right: Expr },

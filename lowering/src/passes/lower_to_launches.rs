@@ -46,6 +46,7 @@ use melior::{
     },
 };
 use std::{
+    cell::RefCell,
     collections::{HashMap, HashSet},
     fmt::Write,
 };
@@ -191,11 +192,16 @@ struct Launched<'n, 'c, 'a> {
 /// What tells one check from another: kind, buffers, sizes.
 type Checked = (&'static str, Vec<usize>, Vec<Result<usize, usize>>);
 
+/// What tells one size from another: a constant, or an operation and the identities of what it is applied to.
+type Computed = (&'static str, [Result<usize, usize>; 2]);
+
 struct Lowering<'c, 'a> {
     e: Emitter<'c, 'a>,
     tensors: HashMap<usize, Tensor<'c, 'a>>,
     /// Index values of the old function in the new one.
     indices: HashMap<usize, Value<'c, 'a>>,
+    /// Sizes computed so far, each once: an operation of two extents. All are of one block, so each is before its uses.
+    sizes: RefCell<HashMap<Computed, Value<'c, 'a>>>,
     /// Checks emitted so far.
     checked: HashSet<Checked>,
     in_place: InPlace<'c, 'a>,
@@ -231,6 +237,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             e,
             tensors: HashMap::new(),
             indices: HashMap::new(),
+            sizes: RefCell::default(),
             checked: HashSet::new(),
             in_place: InPlace::of(old),
             launches: 0,
@@ -280,9 +287,24 @@ impl<'c, 'a> Lowering<'c, 'a> {
 
     fn index(&self, extent: Extent<'c, 'a>) -> Value<'c, 'a> {
         match extent {
-            Extent::Const(c) => self.e.ci(c),
+            Extent::Const(c) => self.once(("", [Ok(c); 2]), || self.e.ci(c)),
             Extent::Index(v) => v,
         }
+    }
+
+    /// A size, which `compute` emits where it is not there yet.
+    fn once(&self, size: Computed, compute: impl FnOnce() -> Value<'c, 'a>) -> Value<'c, 'a> {
+        if let Some(known) = self.sizes.borrow().get(&size) {
+            return *known;
+        }
+        let value = compute();
+        self.sizes.borrow_mut().insert(size, value);
+        value
+    }
+
+    fn arithmetic(&self, op: &'static str, a: Extent<'c, 'a>, b: Extent<'c, 'a>) -> Extent<'c, 'a> {
+        let compute = || self.e.same(op, &[self.index(a), self.index(b)]);
+        Extent::Index(self.once((op, [a.identity(), b.identity()]), compute))
     }
 
     /// Lowers one op; a return gives the types of the results.
@@ -401,22 +423,21 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 
     fn size(&self, size: &Size, operands: &[Tensor<'c, 'a>]) -> Extent<'c, 'a> {
-        let e = self.e;
         let both = |a: &Size, b: &Size| (self.size(a, operands), self.size(b, operands));
         match size {
             Size::Const(c) => Extent::Const(*c),
             Size::Dim(operand, axis) => operands[*operand].dims[*axis],
             Size::Mul(a, b) => match both(a, b) {
                 (Extent::Const(a), Extent::Const(b)) => Extent::Const(a * b),
-                (a, b) => Extent::Index(e.mul(self.index(a), self.index(b))),
+                (a, b) => self.arithmetic("arith.muli", a, b),
             },
             Size::Add(a, b) => match both(a, b) {
                 (Extent::Const(a), Extent::Const(b)) => Extent::Const(a + b),
-                (a, b) => Extent::Index(e.add(self.index(a), self.index(b))),
+                (a, b) => self.arithmetic("arith.addi", a, b),
             },
             Size::CeilDiv(a, by) => match self.size(a, operands) {
                 Extent::Const(a) => Extent::Const(a.div_ceil(*by)),
-                Extent::Index(a) => Extent::Index(e.same("arith.ceildivui", &[a, e.ci(*by)])),
+                a => self.arithmetic("arith.ceildivui", a, Extent::Const(*by)),
             },
         }
     }

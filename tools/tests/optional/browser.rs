@@ -2,7 +2,7 @@
 
 use kforge_lowering::to_wgsl::{Shader, check};
 use kforge_test::{
-    browser,
+    browser::{self, Depth},
     gpu_kernels::kernel,
     wgsl::{of_test_files, translate},
 };
@@ -10,12 +10,12 @@ use kforge_test::{
 const SEEDS: u64 = 300;
 
 pub fn it_takes_the_test_files() {
-    browser::check(&of_test_files());
+    browser::check_to(Depth::Pipeline, &of_test_files());
 }
 
 pub fn it_takes_random_kernels() {
     let shaders = (0..SEEDS).flat_map(|seed| translate(&kernel(seed).text, &format!("seed {seed}")));
-    browser::check(&shaders.collect::<Vec<_>>());
+    browser::check_to(Depth::Pipeline, &shaders.collect::<Vec<_>>());
 }
 
 /// It refuses what is no WGSL, and a barrier that not all threads come to, which naga takes.
@@ -38,7 +38,7 @@ pub fn it_refuses_what_is_wrong() {
     check::validate(shader).unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
     let broken = Shader { text: shader.text.replace("fn ", "func "), ..shader.clone() };
     let whole = Shader { text: shader.text.replace("workgroupBarrier();", ""), ..shader.clone() };
-    let errors = browser::compile(&[shader, &whole, &broken]);
+    let errors = browser::compile(Depth::Module, &[shader, &whole, &broken]);
     assert_eq!(errors.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 2], "{errors:?}");
     assert!(errors[0].1.contains("uniform control flow"), "{errors:?}");
 }

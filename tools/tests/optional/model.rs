@@ -65,14 +65,17 @@ pub fn it_decodes_as_the_reference_says() {
     }
 }
 
+/// How many tokens of a row a GPU decodes; `kforge-run verify --target gpu` takes all.
+const GREEDY: usize = 6;
+
 /// The same on a GPU, and with caches of f16 the bound that docs/gpu.md states.
 pub fn it_decodes_on_a_gpu_as_the_reference_says() {
     let (f32, _) = default_model();
     let adapter = run::adapters()[0];
     let half = Limits { logit_tolerance: 0.1, nll_tolerance: 5e-3, gap: 0.2 };
-    let mut kinds = vec![(KvType::F32, Limits::default(), 8)];
+    let mut kinds = vec![(KvType::F32, Limits::default(), 2)];
     if adapter.f16 {
-        kinds.push((KvType::F16, half, 3));
+        kinds.push((KvType::F16, half, 1));
     }
     for (kv_type, limits, count) in kinds {
         let source = module(&f32.checkpoint, kv_type, Returns::Logits, &[Phase::Prefill, Phase::Decode])
@@ -83,8 +86,11 @@ pub fn it_decodes_on_a_gpu_as_the_reference_says() {
         let executor =
             gpu::Executor::new(run::gpu(), compiled.program, &compiled.shaders).expect("the shaders compile");
         let mut decoder = f32.decoder_on(Box::new(executor), reference::context(&rows));
-        for row in &rows[..count] {
-            let outcome = reference::check(&limits, &tokenizer, &mut decoder, row).expect("a comparison");
+        for mut row in rows.into_iter().take(count) {
+            // A software GPU takes a second a token.
+            row.greedy.truncate(GREEDY);
+            row.gap.truncate(GREEDY);
+            let outcome = reference::check(&limits, &tokenizer, &mut decoder, &row).expect("a comparison");
             let Outcome { prompt, logit_error, nll_error, pass, .. } = outcome;
             assert!(pass, "caches of {}, {prompt:?}: {logit_error} and {nll_error}", kv_type.name());
         }
