@@ -12,7 +12,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-const SCRIPT: &str = include_str!("../../../../../scripts/gemm_peers.py");
+const SCRIPT: &str = include_str!("../../../../../../scripts/gemm_peers.py");
 
 /// Those that the script knows.
 const LIBRARIES: [&str; 6] = ["openblas", "torch", "xla", "iree", "onnxruntime", "openvino"];

@@ -1,6 +1,6 @@
 //! What is measured, and how each case becomes a loaded function.
 
-use crate::{Common, Numerics, compile};
+use crate::run::{Common, Numerics, compile};
 use anyhow::{Context as _, Result, bail};
 use kforge_program::Element;
 use kforge_quant::BlockFormat;

@@ -4,7 +4,7 @@
 //! appends single tokens and does so for each, as greedy decoding does. `@ d4096` is after 4096 tokens that are in the cache
 //! already. One untimed round comes first.
 
-use crate::{Common, bench_compile, compile, matmul, model, profile, suite, trace};
+use crate::run::{Common, bench_compile, compile, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};

@@ -4,7 +4,7 @@
 //! memory planned. Equal kernels are generated once, so the time is what the ops themselves take: the rate of a pass that
 //! walks the function for each of its ops falls as the function grows.
 
-use crate::{Common, Target, bench::median, compile};
+use crate::run::{Common, Target, bench::median, compile};
 use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};

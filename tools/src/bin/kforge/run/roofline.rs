@@ -1,6 +1,6 @@
 //! `kforge-run roofline`: what this machine can do at most.
 
-use crate::{Common, Target, compile};
+use crate::run::{Common, Target, compile};
 use anyhow::{Result, bail};
 use clap::{Args, builder::RangedU64ValueParser};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};

@@ -3,7 +3,7 @@
 //! The CPU target runs the compiled module, the reference target interprets it; both take the same inputs and globals,
 //! so that `--compare reference` can set one against the other.
 
-use crate::{Common, Numerics, Target, compile, npy, npy::Array, print};
+use crate::run::{Common, Numerics, Target, compile, npy, npy::Array, print};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use kforge_dialect::{InterpretError, Interpreter};

@@ -1,6 +1,6 @@
 //! `kforge-run inspect`: the launch program of a module, or what a checkpoint says of itself.
 
-use crate::{Common, Target, compile, model};
+use crate::run::{Common, Target, compile, model};
 use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};

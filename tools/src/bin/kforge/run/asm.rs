@@ -1,6 +1,6 @@
 //! `kforge-run asm`: one generated kernel, to read.
 
-use crate::{Common, compile, model};
+use crate::run::{Common, compile, model};
 use anyhow::{Result, bail};
 use clap::Args;
 use kforge_lowering::{
@@ -36,7 +36,7 @@ pub struct Options {
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    if common.target != crate::Target::Cpu {
+    if common.target != crate::run::Target::Cpu {
         bail!("asm shows what is compiled for a CPU; leave --target out");
     }
     let target = match &options.target_triple {

@@ -1,6 +1,6 @@
 //! `kforge-run tune`: measures kernels' tiles, and looks into what has been measured.
 
-use crate::{Common, Target, compile, model};
+use crate::run::{Common, Target, compile, model};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};

@@ -1,6 +1,6 @@
 //! From the name of a model to a decoder with its weights packed.
 
-use crate::{Common, Target, compile};
+use crate::run::{Common, Target, compile};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};

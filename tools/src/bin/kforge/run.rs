@@ -3,9 +3,6 @@
 // They panic where the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-#[macro_use]
-extern crate kforge_tools;
-
 mod aot;
 mod asm;
 mod bench;
@@ -166,7 +163,7 @@ enum Command {
 
 const NAME: &str = "kforge-run";
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     program::start(c"kforge-run");
     quiet_device_selection();
     kforge_tools::tuner::install();

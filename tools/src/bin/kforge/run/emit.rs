@@ -1,6 +1,6 @@
 //! `kforge-run emit-mlir`: the module that the decoder compiles.
 
-use crate::{Common, model};
+use crate::run::{Common, model};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 use kforge_passes::models::{

@@ -1,6 +1,6 @@
 //! From the text of a module to a loaded program, through the cache of compiled objects.
 
-use crate::{Common, Target as Place};
+use crate::run::{Common, Target as Place};
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_lowering::compile::{self, Compiled, GpuCompiled, Source, Target};

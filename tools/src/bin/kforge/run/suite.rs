@@ -13,7 +13,7 @@ mod compare;
 mod peers;
 mod report;
 
-use crate::{Common, Target, bench::median, compile, model};
+use crate::run::{Common, Target, bench::median, compile, model};
 use anyhow::{Context as _, Result, bail};
 use cases::{Case, Loaded, Weights};
 use clap::Args;

@@ -1,6 +1,6 @@
 //! `kforge-run diagnose-gpu`: every adapter, its limits and features, and whether test kernels compute what the CPU does.
 
-use crate::Common;
+use crate::run::Common;
 use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};

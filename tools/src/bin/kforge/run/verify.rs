@@ -1,6 +1,6 @@
 //! `kforge-run verify`: a model against reference results, computed with f32 activations on dequantised weights.
 
-use crate::{Common, model};
+use crate::run::{Common, model};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};

@@ -1,6 +1,6 @@
 //! `kforge-run compile`: a module's kernels as an object, for this machine or another.
 
-use crate::{Common, Target as Place, compile};
+use crate::run::{Common, Target as Place, compile};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use kforge_lowering::compile::{Output, Target, lower};

@@ -1,6 +1,6 @@
 //! `kforge-run generate`: continue a text.
 
-use crate::{Common, model, npy};
+use crate::run::{Common, model, npy};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use jiff::Zoned;

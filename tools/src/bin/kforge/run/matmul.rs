@@ -5,7 +5,7 @@
 //! alone are timed, many to a submission, as what lies in its memory stays there. Before any figure is printed, each answer
 //! is compared with sums in f64.
 
-use crate::{Common, Numerics, Target, Tuning, bench::median, compile};
+use crate::run::{Common, Numerics, Target, Tuning, bench::median, compile};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};

@@ -1,0 +1,119 @@
+//! `mlir-opt` over the transformer dialect and the passes of this project.
+//!
+//! `--show-passes` lists the passes; `--show-passes=markdown` writes docs/passes.md.
+
+// They panic where the output is full or closed; `outln!` and `errln!` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+use kforge_dialect::{
+    Tool, Writer,
+    pass::{OptionValue, PassInfo, statistics_report},
+    tool_main,
+};
+use kforge_passes::isa::Isa;
+use kforge_tools::{
+    errln,
+    output::{self, Output},
+    program,
+};
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+/// Name, anchor, option, passes.
+fn pipelines() -> [(&'static str, &'static str, String); 4] {
+    [
+        ("kforge-fuse", "", kforge_passes::kforge_fuse(Isa::host())),
+        ("kforge-cpu", "`isa` (host)", kforge_lowering::LAUNCHES.to_owned()),
+        ("kforge-gpu", "`adapter` ()", kforge_lowering::LAUNCHES.replace("{isa}", "{isa=gpu adapter}")),
+        ("kforge-llvm", "", kforge_lowering::LLVM.to_owned()),
+    ]
+}
+
+pub fn main() -> ExitCode {
+    program::start(c"kforge-opt");
+    kforge_lowering::register();
+    kforge_tools::tuner::install();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let options = || arguments.iter().filter_map(|a| a.to_str()?.strip_prefix('-').map(|a| a.trim_start_matches('-')));
+    let shown = if options().any(|a| a == "show-passes") {
+        Some(passes().map(|info| format!("--{:<26} {}\n", info.name, info.summary)).collect())
+    } else {
+        options().any(|a| a == "show-passes=markdown").then(markdown)
+    };
+    if let Some(text) = shown {
+        return match output::print(String::as_bytes(&text)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => program::failure(NAME, &error),
+        };
+    }
+    let wants_statistics = options().any(|a| a.starts_with("mlir-pass-statistics"));
+    let code = tool_main(Tool::Opt(&mut File::default()), arguments.iter().cloned());
+    if wants_statistics {
+        errln!("{}", statistics_report(passes()).trim_end());
+    }
+    std::process::exit(code);
+}
+
+const NAME: &str = "kforge-opt";
+
+/// The file of `-o`, once it is known.
+#[derive(Default)]
+struct File(Option<Output>);
+
+impl Writer for File {
+    fn begin(&mut self, file: &Path) -> Option<OsString> {
+        match Output::create(file) {
+            Ok(output) => Some(self.0.insert(output).name().as_os_str().to_owned()),
+            Err(error) => {
+                program::failure(NAME, &error);
+                None
+            }
+        }
+    }
+
+    fn end(&mut self, written: bool) -> bool {
+        let Some(output) = self.0.take().filter(|_| written) else { return written };
+        output.finish().map_err(|error| program::failure(NAME, &error)).is_ok()
+    }
+}
+
+fn passes() -> impl Iterator<Item = &'static &'static PassInfo> {
+    kforge_passes::PASSES.iter().chain(kforge_lowering::PASSES)
+}
+
+/// Every pass and pipeline, as docs/passes.md has them.
+fn markdown() -> String {
+    let mut text = String::from(
+        "<!-- Written by `make docs`. -->\n\n# Passes\n\nRun one by its name, `kforge-opt --fuse-qkv`, or several by \
+         `--pass-pipeline='builtin.module(func.func(fuse-qkv,fuse-norm),select-kernels{isa=avx2})'`; \
+         `--mlir-pass-statistics` prints the counts.\n\n\
+         | pass | on | what it does | options (default) | statistics |\n|---|---|---|---|---|\n",
+    );
+    for info in passes() {
+        let options: Vec<String> =
+            info.options.iter().map(|o| format!("`{}` ({}): {}", o.name, default(&o.default), o.summary)).collect();
+        let statistics: Vec<String> = info.statistics.iter().map(|s| format!("`{}`: {}", s.name, s.summary)).collect();
+        text += &format!(
+            "| `{}` | `{}` | {} | {} | {} |\n",
+            info.name,
+            info.anchor,
+            info.summary,
+            options.join("; "),
+            statistics.join("; ")
+        );
+    }
+    text += "\n# Pipelines\n\n`kforge-cpu` and `kforge-gpu` begin with the passes of `kforge-fuse`, the latter with `fuse-rope-attention` before the last; \
+             their options are those of `select-kernels`.\n\n\
+             | pipeline | option (default) | passes |\n|---|---|---|\n";
+    for (name, options, passes) in pipelines() {
+        text += &format!("| `{name}` | {options} | `{passes}` |\n");
+    }
+    text
+}
+
+fn default(value: &OptionValue) -> String {
+    match value {
+        OptionValue::Bool(b) => b.to_string(),
+        OptionValue::Integer(i) => i.to_string(),
+        OptionValue::Text(t) => (*t).to_owned(),
+    }
+}
