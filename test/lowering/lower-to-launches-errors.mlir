@@ -558,3 +558,15 @@ func.func @f(%a: tensor<400x64xf32>, %b: tensor<64x64xf32>) -> tensor<400x64xf32
   }
   return %r : tensor<400x64xf32>
 }
+
+// -----
+
+// expected-error @below {{'builtin.module' op unknown instruction set '5 : i32'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu}}
+module attributes {transformer.isa = 5 : i32} {
+}
+
+// -----
+
+// expected-error @below {{'builtin.module' op has the adapter 5 : i32, which is no string}}
+module attributes {transformer.isa = "gpu", transformer.adapter = 5 : i32} {
+}
