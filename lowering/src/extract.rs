@@ -7,8 +7,8 @@ use crate::passes::{
 use kforge_dialect::{
     QuantType, constant,
     ir::{
-        body, defining_op, dims, first_result, integer_attribute, key, op_name, ops, string_attribute, string_value,
-        symbol_attribute,
+        body, defining_op, dims, first_result, integer_attribute, key, op_name, operand, ops, string_attribute,
+        string_value, symbol_attribute,
     },
     pass::PassError,
 };
@@ -18,8 +18,8 @@ use kforge_program::{
     Layout, Local, Output, Port, Program, Role, Symbol, TensorType,
 };
 use melior::ir::{
-    Attribute, AttributeLike, BlockLike, Type, Value, ValueLike,
-    attribute::{ArrayAttribute, DenseI64ArrayAttribute, TypeAttribute},
+    Attribute, BlockLike, Type, Value, ValueLike,
+    attribute::{ArrayAttribute, DenseI32ArrayAttribute, DenseI64ArrayAttribute, TypeAttribute},
     operation::{OperationLike, OperationRef},
     r#type::{MemRefType, RankedTensorType, ShapedTypeLike},
 };
@@ -39,9 +39,8 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
         program.globals.push(global(*op)?);
     }
     let is_gpu = all.iter().any(|op| op_name(op) == "gpu.module");
-    if let Some(adapter) = string_attribute(&module, "transformer.adapter").filter(|_| is_gpu) {
-        let adapter: Adapter = adapter.parse().map_err(|message: String| PassError::at(&module, message))?;
-        program.binding_bytes = Some(adapter.binding_bytes);
+    if is_gpu {
+        program.binding_bytes = Some(adapter(module)?.binding_bytes);
     }
     let globals = program.globals.iter().enumerate().map(|(i, global)| (global.name.clone(), i)).collect();
     let mut numbers = Numbers { globals, kernels: HashMap::new() };
@@ -57,11 +56,18 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
     Ok(program)
 }
 
+/// The adapter that the kernels of a module are for: the one that its attribute names, or what every adapter has.
+pub(crate) fn adapter<'c>(module: OperationRef<'c, '_>) -> Result<'c, Adapter> {
+    let Ok(attribute) = module.attribute("transformer.adapter") else { return Ok(Adapter::default()) };
+    let adapter = string_value(attribute).ok_or_else(|| format!("has the adapter {attribute}, which is no string"));
+    adapter.and_then(|adapter| adapter.parse()).map_err(|message| PassError::at(&module, message))
+}
+
 fn global<'c>(op: OperationRef<'c, '_>) -> Result<'c, Global> {
     let ty = op.attribute("type").ok().and_then(|a| TypeAttribute::try_from(a).ok()).map(|t| t.value());
     let ty = ty.ok_or_else(|| PassError::at(&op, "has no type"))?;
-    let layout = layout(&op, string_attribute(&op, "transformer.layout"))?;
-    let name = string_attribute(&op, "sym_name").unwrap_or_default();
+    let layout = layout(&op, op.attribute("transformer.layout").ok())?;
+    let name = string_attribute(&op, "sym_name").ok_or_else(|| PassError::at(&op, "has no name"))?;
     // Dynamic extents are bound when the executor makes the state.
     let dims = kforge_dialect::ir::dims(ty).iter().map(|d| Expr::Const(d.map_or(-1, |d| d as i64))).collect();
     let ty = match QuantType::from_type(ty) {
@@ -75,14 +81,14 @@ fn global<'c>(op: OperationRef<'c, '_>) -> Result<'c, Global> {
     Ok(Global { name, ty, layout, mutable: op.has_attribute("is_mutable"), value })
 }
 
-fn layout<'c, 'a>(op: &OperationRef<'c, 'a>, name: Option<String>) -> Result<'c, Layout> {
-    match name {
-        None => Ok(Layout::RowMajor),
-        Some(name) => Layout::from_name(&name).ok_or_else(|| {
-            let known = "row_major, rows16, keys16, head_major, keys16_i8 or head_major_i8";
-            PassError::at(op, format!("has the unknown layout '{name}'; use {known}"))
-        }),
-    }
+/// The layout that an attribute names, row-major where there is none.
+fn layout<'c, 'a>(op: &OperationRef<'c, 'a>, attribute: Option<Attribute<'c>>) -> Result<'c, Layout> {
+    let Some(attribute) = attribute else { return Ok(Layout::RowMajor) };
+    let name = string_value(attribute).unwrap_or_else(|| attribute.to_string());
+    Layout::from_name(&name).ok_or_else(|| {
+        let known = "row_major, rows16, keys16, head_major, keys16_i8 or head_major_i8";
+        PassError::at(op, format!("has the unknown layout '{name}'; use {known}"))
+    })
 }
 
 /// A tensor, memref or quantised type with given dimensions.
@@ -152,7 +158,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
 
     fn function(mut self, function: OperationRef<'c, 'a>) -> Result<'c, Function> {
         let block = body(&function).ok_or_else(|| PassError::at(&function, "has no body"))?;
-        let name = string_attribute(&function, "sym_name").unwrap_or_default();
+        let name = string_attribute(&function, "sym_name").ok_or_else(|| PassError::at(&function, "has no name"))?;
         let mut inputs = vec![];
         for i in 0..block.argument_count() {
             let argument: Value = block.argument(i).expect("counted").into();
@@ -260,7 +266,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                         checks.push(check);
                     }
                 }
-                ("func.return" | "ml_program.global_store", _) => {}
+                ("ml_program.global_store", _) => self.store(*op)?,
+                ("func.return", _) => {}
                 (other, _) => return Err(PassError::at(op, format!("is no part of a lowered function ('{other}')"))),
             }
         }
@@ -316,10 +323,23 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         }
     }
 
+    /// A store of a global's own buffer is nothing to do; of another it would be a copy, which no launch makes.
+    fn store(&self, op: OperationRef<'c, 'a>) -> Result<'c, ()> {
+        let global = symbol_attribute(&op, "global").and_then(|name| self.numbers.globals.get(&name).copied());
+        let stored = operand(&op, 0).and_then(|value| self.buffers.get(&key(value)).copied());
+        match (global, stored) {
+            (Some(global), Some(Buffer::Global(own))) if own == global => Ok(()),
+            _ => Err(PassError::at(&op, "stores what is not the global's own buffer; run --lower-to-launches")),
+        }
+    }
+
     fn check(&self, op: OperationRef<'c, 'a>) -> Result<'c, Check> {
         let operands: Vec<Value> = op.operands().collect();
-        let buffers = kforge_dialect::ir::segments(&op).first().copied().unwrap_or(0).min(operands.len());
-        let (buffers, sizes) = operands.split_at(buffers);
+        let split = match kforge_dialect::ir::segments(&op)[..] {
+            [buffers, _] => operands.split_at_checked(buffers),
+            _ => None,
+        };
+        let (buffers, sizes) = split.ok_or_else(|| PassError::at(&op, "has unreadable segments"))?;
         let readable = |v: &Value<'c, 'a>| match self.buffers.get(&key(*v)) {
             Some(buffer @ (Buffer::Input(_) | Buffer::Global(_))) => Ok(*buffer),
             _ => Err(PassError::at(&op, "must check an argument of the function, or a global")),
@@ -359,10 +379,19 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         };
         // An object has entries around its kernels, a shader is the kernel itself.
         let symbol = if self.is_gpu { name } else { entry_name(&name) };
+        let params = access(op)?;
         let kernel = match self.numbers.kernels.get(&symbol).copied() {
-            Some(kernel) => kernel,
+            Some(kernel) => {
+                let known = &self.program.kernels[kernel];
+                if (&known.params, known.scalars) != (&params, scalars) {
+                    return Err(PassError::at(
+                        &op,
+                        "has other accesses or scalars than a launch of its kernel before it",
+                    ));
+                }
+                kernel
+            }
             None => {
-                let params = access(&op);
                 let summary = string_attribute(&op, "summary").unwrap_or_default();
                 self.numbers.kernels.insert(symbol.clone(), self.program.kernels.len());
                 let family = string_attribute(&op, "family").map(|family| family.parse()).transpose();
@@ -394,27 +423,23 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
 }
 
 fn arithmetic<'c>(op: OperationRef<'c, '_>) -> Result<'c, Arithmetic> {
-    let Some(name) = string_attribute(&op, "arithmetic") else { return Ok(Arithmetic::F32) };
+    let Ok(attribute) = op.attribute("arithmetic") else { return Ok(Arithmetic::F32) };
+    let name = string_value(attribute).unwrap_or_else(|| attribute.to_string());
     let known = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == name);
     known.ok_or_else(|| PassError::at(&op, format!("has the unknown arithmetic '{name}'; use f32, f16 or int8")))
 }
 
-fn access(op: &OperationRef<'_, '_>) -> Vec<Access> {
-    let Ok(attribute) = op.attribute("access") else { return vec![] };
-    let attribute = attribute.to_raw();
-    // SAFETY: elements are read of an i32 array only, below its length.
-    unsafe {
-        if !mlir_sys::mlirAttributeIsADenseI32Array(attribute) {
-            return vec![];
-        }
-        (0..mlir_sys::mlirDenseArrayGetNumElements(attribute))
-            .map(|i| match mlir_sys::mlirDenseI32ArrayGetElement(attribute, i) {
-                0 => Access::Read,
-                1 => Access::Write,
-                _ => Access::ReadWrite,
-            })
-            .collect()
-    }
+fn access<'c>(op: OperationRef<'c, '_>) -> Result<'c, Vec<Access>> {
+    let unreadable = || PassError::at(&op, "has an 'access' that is not 0, 1 or 2 for each buffer");
+    let all = op.attribute("access").ok().and_then(|all| DenseI32ArrayAttribute::try_from(all).ok());
+    let all = all.ok_or_else(unreadable)?;
+    let of = |i| match all.element(i) {
+        Ok(0) => Ok(Access::Read),
+        Ok(1) => Ok(Access::Write),
+        Ok(2) => Ok(Access::ReadWrite),
+        _ => Err(unreadable()),
+    };
+    (0..all.len()).map(of).collect()
 }
 
 /// The rows of `transformer.arena`, as `plan-memory` explains them; none where there is nothing to plan.
@@ -450,12 +475,12 @@ fn arena(classes: &[Vec<i64>], units: &[Option<Expr>]) -> (Vec<Expr>, Expr) {
 fn local(op: OperationRef<'_, '_>, ty: Type<'_>, unit: &Expr) -> Option<(usize, Local)> {
     let planned = |name: &str| integer_attribute(&op, &format!("transformer.{name}"));
     let index = |name: &str| usize::try_from(planned(name)?).ok();
-    let bytes = Expr::Const(unit_bytes(ty)).times(unit.clone());
+    let bytes = Expr::Const(unit_bytes(ty)?).times(unit.clone());
     let local = Local { bytes, offset: Expr::Const(planned("offset")?), first: index("first")?, last: index("last")? };
     Some((index("class")?, local))
 }
 
-fn argument_layout(function: OperationRef<'_, '_>, index: usize) -> Option<String> {
+fn argument_layout<'c>(function: OperationRef<'c, '_>, index: usize) -> Option<Attribute<'c>> {
     // SAFETY: the function has such an argument; a missing attribute is null and checked.
     unsafe {
         let name = melior::StringRef::new("transformer.layout");
@@ -466,7 +491,7 @@ fn argument_layout(function: OperationRef<'_, '_>, index: usize) -> Option<Strin
         }
         let dictionary = mlir_sys::mlirArrayAttrGetElement(all, index as isize);
         let value = mlir_sys::mlirDictionaryAttrGetElementByName(dictionary, name.to_raw());
-        if value.ptr.is_null() { None } else { string_value(Attribute::from_raw(value)) }
+        Attribute::from_option_raw(value)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A fused op as the kernel generators see it.
 
-use kforge_dialect::ir::{body, key, ops, string_value};
+use kforge_dialect::ir::{body, first_result, key, ops, string_value};
 pub use kforge_dialect::ir::{dims, element, op_name};
 use kforge_program::{Access, Arithmetic};
 use melior::ir::{
@@ -114,6 +114,13 @@ pub fn quant(ty: Type<'_>) -> Option<(kforge_quant::BlockFormat, usize, usize)> 
     kforge_dialect::QuantType::from_type(ty).map(|q| (q.format, q.rows, q.columns))
 }
 
+/// The layouts that an attribute names, `count` of them; all row-major without the attribute.
+fn layout_names(op: OperationRef<'_, '_>, attribute: &str, count: usize) -> Option<Vec<String>> {
+    let Ok(names) = op.attribute(attribute) else { return Some(vec!["row_major".to_owned(); count]) };
+    let names = ArrayAttribute::try_from(names).ok().filter(|names| names.len() == count)?;
+    (0..count).map(|i| string_value(names.element(i).ok()?)).collect()
+}
+
 /// Most ops of a group: generators follow values through it by recursion.
 const MOST_OPS: usize = 4096;
 
@@ -122,8 +129,9 @@ impl<'c, 'a> Group<'c, 'a> {
     pub fn new(op: OperationRef<'c, 'a>, kernel: String, tile: Vec<usize>) -> Result<'c, 'a, Self> {
         let fail = |message: &str| Unsupported { op, message: message.into() };
         let block = body(&op).ok_or_else(|| fail("the fused region is empty"))?;
-        let arguments: Vec<Value> =
-            (0..block.argument_count()).filter_map(|i| block.argument(i).ok()).map(Into::into).collect();
+        let argument = |i| block.argument(i).map_err(|_| fail("the fused region lacks an argument"));
+        let arguments =
+            (0..block.argument_count()).map(|i| argument(i).map(Value::from)).collect::<Result<Vec<_>>>()?;
         let mut body = ops(block);
         let terminator = body.pop().ok_or_else(|| fail("the fused region has no yield"))?;
         if body.len() > MOST_OPS {
@@ -139,24 +147,31 @@ impl<'c, 'a> Group<'c, 'a> {
                 index.insert(key(result), Definition::Op(i));
             }
         }
-        let names = |attribute: &str, count: usize| -> Vec<String> {
-            match op.attribute(attribute).ok().and_then(|a| ArrayAttribute::try_from(a).ok()) {
-                Some(names) => (0..names.len()).filter_map(|i| string_value(names.element(i).ok()?)).collect(),
-                None => vec!["row_major".to_owned(); count],
-            }
-        };
         let yields: Vec<Value> = yields.collect();
-        let layouts = names("transformer.layouts", arguments.len());
-        if layouts.len() != arguments.len() {
-            return Err(fail("'transformer.layouts' must name one layout for each operand"));
-        }
-        let result_layouts = names("transformer.result_layouts", yields.len());
-        if result_layouts.len() != yields.len() {
-            return Err(fail("'transformer.result_layouts' must name one layout for each result"));
-        }
+        let layouts = layout_names(op, "transformer.layouts", arguments.len())
+            .ok_or_else(|| fail("'transformer.layouts' must name one layout for each operand"))?;
+        let result_layouts = layout_names(op, "transformer.result_layouts", yields.len())
+            .ok_or_else(|| fail("'transformer.result_layouts' must name one layout for each result"))?;
         let group = Self { op, kernel, tile, layouts, result_layouts, arguments, body, yields, index };
+        group.check_elements()?;
         group.check_layouts()?;
+        group.check_result_layouts()?;
         Ok(group)
+    }
+
+    /// Refuses an element type that no kernel reads, stores or rounds to.
+    fn check_elements(&self) -> Result<'c, 'a, ()> {
+        let check = |op: Option<OperationRef<'c, 'a>>, value: Value<'c, 'a>| {
+            let ty = value.r#type();
+            let is_known = matches!(element(ty).to_string().as_str(), "f32" | "f16" | "bf16" | "i32");
+            if is_known || quant(ty).is_some() {
+                return Ok(());
+            }
+            Err(self
+                .unsupported(op, format!("has a value of type {ty}; a kernel has tensors of f32, f16, bf16 and i32")))
+        };
+        self.arguments.iter().try_for_each(|argument| check(None, *argument))?;
+        self.body.iter().try_for_each(|op| op.results().try_for_each(|result| check(Some(*op), result.into())))
     }
 
     /// Refuses an operand in a layout that one of its users does not read: it would take other elements for its own.
@@ -184,6 +199,38 @@ impl<'c, 'a> Group<'c, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a result in a layout that its op does not store.
+    fn check_result_layouts(&self) -> Result<'c, 'a, ()> {
+        for (value, layout) in self.yields.iter().zip(&self.result_layouts) {
+            let op = self.defining_op(*value);
+            let name = op.map(|op| op_name(&op)).unwrap_or_default();
+            let stores = matches!(
+                (layout.as_str(), name.as_str()),
+                ("row_major", _)
+                    | ("blocks8", "transformer.quantize")
+                    | ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", "transformer.kv_update")
+            );
+            if !stores {
+                return Err(self.unsupported(op, format!("does not store its result in the layout '{layout}'")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the group's one result is the first of `op`, which is all that the group's kernel stores.
+    ///
+    /// # Errors
+    /// If there is another.
+    pub fn check_result(&self, op: OperationRef<'c, 'a>) -> Result<'c, 'a, ()> {
+        match self.yields[..] {
+            [value] if first_result(&op) == Some(value) => Ok(()),
+            _ => {
+                Err(self
+                    .unsupported(Some(op), "is all that its kernel stores, so it must be the one result of its group"))
+            }
+        }
     }
 
     /// What its kernel multiplies.

@@ -558,3 +558,167 @@ func.func @f(%a: tensor<400x64xf32>, %b: tensor<64x64xf32>) -> tensor<400x64xf32
   }
   return %r : tensor<400x64xf32>
 }
+
+// -----
+
+// expected-error @below {{'builtin.module' op unknown instruction set '5 : i32'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu}}
+module attributes {transformer.isa = 5 : i32} {
+}
+
+// -----
+
+// expected-error @below {{'builtin.module' op has the adapter 5 : i32, which is no string}}
+module attributes {transformer.isa = "gpu", transformer.adapter = 5 : i32} {
+}
+
+// -----
+
+func.func @f(%x: tensor<2x64xf32>, %w: tensor<32x64xf32>) -> tensor<2x32xf32> {
+  // expected-error @below {{'transformer.fused' op 'transformer.layouts' must name one layout for each operand}}
+  %r = transformer.fused(%X = %x : tensor<2x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<2x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> attributes {transformer.layouts = "rows16"} {
+    %0 = transformer.linear %X, %W : tensor<2x64xf32>, tensor<32x64xf32> -> tensor<2x32xf32>
+    transformer.yield %0 : tensor<2x32xf32>
+  }
+  return %r : tensor<2x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<2x64xf32>, %w: tensor<32x64xf32>) -> tensor<2x32xf32> {
+  // expected-error @below {{'transformer.fused' op 'transformer.layouts' must name one layout for each operand}}
+  %r = transformer.fused(%X = %x : tensor<2x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<2x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> attributes {transformer.layouts = [5, "row_major", "rows16"]} {
+    %0 = transformer.linear %X, %W : tensor<2x64xf32>, tensor<32x64xf32> -> tensor<2x32xf32>
+    transformer.yield %0 : tensor<2x32xf32>
+  }
+  return %r : tensor<2x32xf32>
+}
+
+// -----
+
+// The buffer would be that of integers, and the kernel would store floats past its end.
+func.func @f(%x: tensor<2x64xf32>, %w: tensor<32x64xf32>) -> tensor<2x32xf32> {
+  %r = transformer.fused(%X = %x : tensor<2x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<2x32xf32> kernel #transformer.kernel<"gemv", tile = [16]> attributes {transformer.result_layouts = ["blocks8"]} {
+    // expected-error @below {{'transformer.linear' op does not store its result in the layout 'blocks8'}}
+    %0 = transformer.linear %X, %W : tensor<2x64xf32>, tensor<32x64xf32> -> tensor<2x32xf32>
+    transformer.yield %0 : tensor<2x32xf32>
+  }
+  return %r : tensor<2x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<2x64xf32>) -> tensor<2x64xf32> {
+  %r = transformer.fused(%X = %x : tensor<2x64xf32>) -> tensor<2x64xf32> kernel #transformer.kernel<"elementwise"> {
+    // expected-error @below {{'arith.extf' op has a value of type tensor<2x64xf64>; a kernel has tensors of f32, f16, bf16 and i32}}
+    %0 = arith.extf %X : tensor<2x64xf32> to tensor<2x64xf64>
+    %1 = arith.truncf %0 : tensor<2x64xf64> to tensor<2x64xf32>
+    transformer.yield %1 : tensor<2x64xf32>
+  }
+  return %r : tensor<2x64xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<2x64xf32>) -> tensor<2x64xf16> {
+  %r = transformer.fused(%X = %x : tensor<2x64xf32>) -> tensor<2x64xf16> kernel #transformer.kernel<"elementwise"> {
+    // expected-error @below {{'arith.truncf' op cannot be compiled: rounds otherwise than to nearest even, which no kernel does; leave the rounding mode out}}
+    %0 = arith.truncf %X toward_zero : tensor<2x64xf32> to tensor<2x64xf16>
+    transformer.yield %0 : tensor<2x64xf16>
+  }
+  return %r : tensor<2x64xf16>
+}
+
+// -----
+
+// A kernel that goes over the elements of one tensor leaves most of a larger one out.
+func.func @f(%x: tensor<2x64xf32>, %a: tensor<8x64xf32>) -> (tensor<2x64xf32>, tensor<8x64xf32>) {
+  %r:2 = transformer.fused(%X = %x : tensor<2x64xf32>, %A = %a : tensor<8x64xf32>) -> (tensor<2x64xf32>, tensor<8x64xf32>) kernel #transformer.kernel<"elementwise"> {
+    %0 = arith.addf %X, %X : tensor<2x64xf32>
+    // expected-error @below {{'arith.addf' op cannot be compiled: has another shape than its group's first operand; take it out of the group}}
+    %1 = arith.addf %A, %A : tensor<8x64xf32>
+    transformer.yield %0, %1 : tensor<2x64xf32>, tensor<8x64xf32>
+  }
+  return %r#0, %r#1 : tensor<2x64xf32>, tensor<8x64xf32>
+}
+
+// -----
+
+func.func @f() -> tensor<4xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: has no operands; fold its constants (--canonicalize)}}
+  %r = transformer.fused() -> tensor<4xf32> kernel #transformer.kernel<"elementwise"> {
+    %c = arith.constant dense<2.0> : tensor<4xf32>
+    %0 = arith.addf %c, %c : tensor<4xf32>
+    transformer.yield %0 : tensor<4xf32>
+  }
+  return %r : tensor<4xf32>
+}
+
+// -----
+
+// Nor does one that goes over the rows of a linear layer.
+func.func @f(%x: tensor<2x64xf32>, %w: tensor<32x64xf32>, %a: tensor<8x32xf32>) -> (tensor<2x32xf32>, tensor<8x32xf32>) {
+  %r:2 = transformer.fused(%X = %x : tensor<2x64xf32>, %W = %w : tensor<32x64xf32>, %A = %a : tensor<8x32xf32>) -> (tensor<2x32xf32>, tensor<8x32xf32>) kernel #transformer.kernel<"gemv", tile = [16]> {
+    %0 = transformer.linear %X, %W : tensor<2x64xf32>, tensor<32x64xf32> -> tensor<2x32xf32>
+    // expected-error @below {{'arith.addf' op cannot be compiled: has a result 1 that no linear op of its kernel makes; take it out of the group}}
+    %1 = arith.addf %A, %A : tensor<8x32xf32>
+    transformer.yield %0, %1 : tensor<2x32xf32>, tensor<8x32xf32>
+  }
+  return %r#0, %r#1 : tensor<2x32xf32>, tensor<8x32xf32>
+}
+
+// -----
+
+func.func @f(%a: tensor<4x8xf32>, %b: tensor<8x4xf32>, %c: tensor<64x64xf32>) -> tensor<64x64xf32> {
+  %r = transformer.fused(%A = %a : tensor<4x8xf32>, %B = %b : tensor<8x4xf32>, %C = %c : tensor<64x64xf32>) -> tensor<64x64xf32> kernel #transformer.kernel<"matmul", tile = [4, 16]> {
+    // expected-error @below {{'transformer.matmul' op cannot be compiled: is no part of its group's result; take it out of the group}}
+    %0 = transformer.matmul %A, %B : tensor<4x8xf32>, tensor<8x4xf32> -> tensor<4x4xf32>
+    %1 = arith.addf %C, %C : tensor<64x64xf32>
+    transformer.yield %1 : tensor<64x64xf32>
+  }
+  return %r : tensor<64x64xf32>
+}
+
+// -----
+
+// A kernel stores what its op makes, whatever the region returns.
+func.func @f(%x: tensor<2x64xf32>, %g: tensor<64xf32>) -> tensor<2x64xf32> {
+  %r = transformer.fused(%X = %x : tensor<2x64xf32>, %G = %g : tensor<64xf32>) -> tensor<2x64xf32> kernel #transformer.kernel<"rowwise"> {
+    // expected-error @below {{'transformer.rms_norm' op cannot be compiled: is all that its kernel stores, so it must be the one result of its group}}
+    %0 = transformer.rms_norm %X, %G {eps = 1.0e-5 : f32} : tensor<2x64xf32>, tensor<64xf32>
+    transformer.yield %X : tensor<2x64xf32>
+  }
+  return %r : tensor<2x64xf32>
+}
+
+// -----
+
+func.func @f(%i: tensor<4xi32>, %t: tensor<32x64xf32>) -> (tensor<4x64xf32>, tensor<4x64xf32>) {
+  %r:2 = transformer.fused(%I = %i : tensor<4xi32>, %T = %t : tensor<32x64xf32>) -> (tensor<4x64xf32>, tensor<4x64xf32>) kernel #transformer.kernel<"embedding"> {
+    // expected-error @below {{'transformer.embedding' op cannot be compiled: is all that its kernel stores, so it must be the one result of its group}}
+    %0 = transformer.embedding %I, %T : tensor<4xi32>, tensor<32x64xf32> -> tensor<4x64xf32>
+    transformer.yield %0, %0 : tensor<4x64xf32>, tensor<4x64xf32>
+  }
+  return %r#0, %r#1 : tensor<4x64xf32>, tensor<4x64xf32>
+}
+
+// -----
+
+func.func @f(%q: tensor<1x4x2x32xf32>, %p: tensor<1xi32>) -> tensor<1x4x2x32xf32> {
+  // expected-error @below {{'transformer.fused' op cannot be compiled: has a result 0 that no rope or kv_update of it makes}}
+  %r = transformer.fused(%Q = %q : tensor<1x4x2x32xf32>, %P = %p : tensor<1xi32>) -> tensor<1x4x2x32xf32> kernel #transformer.kernel<"rope"> {
+    %0 = transformer.rope %Q at %P {base = 10000.0 : f32, mode = "half"} : tensor<1x4x2x32xf32>, tensor<1xi32>
+    transformer.yield %Q : tensor<1x4x2x32xf32>
+  }
+  return %r : tensor<1x4x2x32xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<2x64xf32>) -> tensor<2x64xf32> {
+  %r = transformer.fused(%X = %x : tensor<2x64xf32>) -> tensor<2x64xf32> kernel #transformer.kernel<"top_k"> {
+    // expected-error @below {{'transformer.top_k' op cannot be compiled: is all that its kernel stores, each result once}}
+    %0, %1 = transformer.top_k %X : tensor<2x64xf32> -> tensor<2x4xf32>, tensor<2x4xi32>
+    transformer.yield %X : tensor<2x64xf32>
+  }
+  return %r : tensor<2x64xf32>
+}

@@ -44,6 +44,13 @@
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel oblong_matrix 2>&1 | FileCheck %s --check-prefix=OBLONG-MATRIX
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel matrix_of_others 2>&1 | FileCheck %s --check-prefix=MATRIX-OF-OTHERS
 // RUN: not kforge-translate --mlir-to-wgsl %s --kernel bit_argument 2>&1 | FileCheck %s --check-prefix=BIT-ARGUMENT
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel numbered_space 2>&1 | FileCheck %s --check-prefix=NUMBERED-SPACE
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel shared_alloca 2>&1 | FileCheck %s --check-prefix=SHARED-ALLOCA
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel numbered_private 2>&1 | FileCheck %s --check-prefix=NUMBERED-PRIVATE
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel toward_zero 2>&1 | FileCheck %s --check-prefix=TOWARD-ZERO
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel transposed_factor 2>&1 | FileCheck %s --check-prefix=TRANSPOSED-FACTOR
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel table_columns 2>&1 | FileCheck %s --check-prefix=TABLE-COLUMNS
+// RUN: not kforge-translate --mlir-to-wgsl %s --kernel empty_table 2>&1 | FileCheck %s --check-prefix=EMPTY-TABLE
 
 gpu.module @m {
   func.func private @other()
@@ -320,6 +327,51 @@ gpu.module @m {
 
   // BIT-ARGUMENT: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'gpu.func' has an argument of type i1; pass i32, index, f32 or a memref
   gpu.func @bit_argument(%c: i1) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    gpu.return
+  }
+
+  // NUMBERED-SPACE: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'gpu.func' has an argument of type memref<4xf32, 3>; leave its memory space out
+  gpu.func @numbered_space(%a: memref<4xf32, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    gpu.return
+  }
+
+  // SHARED-ALLOCA: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'memref.alloca' of memref<64xf32, #gpu.address_space<workgroup>> is private memory; leave its memory space out
+  gpu.func @shared_alloca() kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %a = memref.alloca() : memref<64xf32, #gpu.address_space<workgroup>>
+    gpu.return
+  }
+
+  // NUMBERED-PRIVATE: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'gpu.func' of memref<4xf32, 7> is private memory; leave its memory space out
+  gpu.func @numbered_private() private(%a: memref<4xf32, 7>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    gpu.return
+  }
+
+  // TOWARD-ZERO: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'arith.truncf' has no WGSL; round to nearest even, without a rounding mode
+  gpu.func @toward_zero(%a: f32) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %h = arith.truncf %a toward_zero : f32 to f16
+    gpu.return
+  }
+
+  // TRANSPOSED-FACTOR: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'gpu.subgroup_mma_compute' has no WGSL; transpose a factor where it is loaded, by 'transpose'
+  gpu.func @transposed_factor(%a: memref<16x16xf16>, %c: memref<16x16xf32>, %i: index) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %x = gpu.subgroup_mma_load_matrix %a[%i, %i] {leadDimension = 16 : index} : memref<16x16xf16> -> !gpu.mma_matrix<16x16xf16, "AOp">
+    %y = gpu.subgroup_mma_load_matrix %a[%i, %i] {leadDimension = 16 : index} : memref<16x16xf16> -> !gpu.mma_matrix<16x16xf16, "BOp">
+    %z = gpu.subgroup_mma_load_matrix %c[%i, %i] {leadDimension = 16 : index} : memref<16x16xf32> -> !gpu.mma_matrix<16x16xf32, "COp">
+    %d = gpu.subgroup_mma_compute %x, %y, %z {a_transpose} : !gpu.mma_matrix<16x16xf16, "AOp">, !gpu.mma_matrix<16x16xf16, "BOp"> -> !gpu.mma_matrix<16x16xf32, "COp">
+    gpu.return
+  }
+
+  // TABLE-COLUMNS: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'memref.get_global' of memref<2x2xi32, strided<[1, 2]>> has no WGSL; use a table with elements, row by row
+  memref.global "private" constant @columns : memref<2x2xi32, strided<[1, 2]>> = dense<[[1, 2], [3, 4]]>
+  gpu.func @table_columns() kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %t = memref.get_global @columns : memref<2x2xi32, strided<[1, 2]>>
+    gpu.return
+  }
+
+  // EMPTY-TABLE: {{^.*}}errors.mlir:{{[0-9]+:[0-9]+}}: error: 'memref.get_global' of memref<0xi32> has no WGSL; use a table with elements, row by row
+  memref.global "private" constant @nothing : memref<0xi32> = dense<>
+  gpu.func @empty_table() kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %t = memref.get_global @nothing : memref<0xi32>
     gpu.return
   }
 }

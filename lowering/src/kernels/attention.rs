@@ -90,6 +90,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         return Err(group.unsupported(None, "the attention kernel takes one attention"));
     }
     let attention = Attention::new(group, &mut scalars)?;
+    group.check_result(attention.op)?;
     let split = attention.parts > 1;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
     let mut parameters = vec![module.index(); 1 + scalars.sizes().len()];

@@ -5,10 +5,10 @@
 
 use crate::{
     emit::{Emitter, LANES, V},
-    group::{Group, Result, Signature, element, op_name},
+    group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::shared::{load_lanes, store_lanes},
 };
-use kforge_dialect::ir::string_value;
+use kforge_dialect::ir::{integer_attribute, string_value};
 use kforge_program::Access;
 use melior::ir::{
     Value, ValueLike,
@@ -43,6 +43,9 @@ const ELEMENTWISE: &[&str] = &[
     "transformer.swiglu",
 ];
 
+/// `to_nearest_even` of `arith`'s rounding modes, the default.
+const NEAREST_EVEN: i64 = 0;
+
 pub fn is_elementwise(name: &str) -> bool {
     ELEMENTWISE.contains(&name)
 }
@@ -64,6 +67,11 @@ pub fn apply<'c, 'a>(
         "arith.extf" => x[0],
         // The tensor between would have been rounded.
         "arith.truncf" => {
+            if integer_attribute(&op, "roundingmode").is_some_and(|mode| mode != NEAREST_EVEN) {
+                let message =
+                    "rounds otherwise than to nearest even, which no kernel does; leave the rounding mode out";
+                return Err(group.unsupported(Some(op), message));
+            }
             let result =
                 op.result(0).map(|r| element(r.r#type())).map_err(|_| group.unsupported(Some(op), "no result"))?;
             e.rounded(x[0], result)
@@ -138,6 +146,31 @@ pub fn arguments<'c, 'a>(
     all
 }
 
+/// Whether the element-wise expression that ends in `value` reads what is a `root`.
+pub fn reads<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>, root: &dyn Fn(Value<'c, 'a>) -> bool) -> bool {
+    root(value) || group.defining_op(value).is_some_and(|op| op.operands().any(|operand| reads(group, operand, root)))
+}
+
+/// Elements of each operand and result of a group of element-wise ops: its kernel goes over all of them at once.
+///
+/// # Errors
+/// If a result has another shape than the first operand, or there is none.
+pub fn elements<'c, 'a>(group: &Group<'c, 'a>) -> Result<'c, 'a, Size> {
+    let Some(first) = group.arguments.first() else {
+        return Err(group.unsupported(None, "has no operands; fold its constants (--canonicalize)"));
+    };
+    let shape = dims(first.r#type());
+    for value in &group.yields {
+        let other = dims(value.r#type());
+        let differs = |(a, b): (&Option<usize>, &Option<usize>)| a.is_some() && b.is_some() && a != b;
+        if other.len() != shape.len() || shape.iter().zip(&other).any(differs) {
+            let message = "has another shape than its group's first operand; take it out of the group";
+            return Err(group.unsupported(group.defining_op(*value), message));
+        }
+    }
+    Ok(group.size(0, 0..shape.len()))
+}
+
 /// The value of a splat float constant.
 pub fn splat_constant<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<f32> {
     let dense = DenseElementsAttribute::try_from(op.attribute("value").ok()?).ok()?;
@@ -149,7 +182,7 @@ pub fn splat_constant<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<f32> {
 
 /// Generates the flat kernel of a group of element-wise ops.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
-    let rank = crate::group::dims(group.yields[0].r#type()).len();
+    let size = elements(group)?;
     let flat = |v: &Value<'c, 'a>| module.memref(&[None], element(v.r#type()));
     let mut parameters = vec![module.index(), module.index()];
     parameters.extend(group.arguments.iter().map(flat));
@@ -180,7 +213,6 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let total = group.size(0, 0..rank);
     let mut access = vec![Access::Read; group.arguments.len()];
     access.extend(vec![Access::Write; group.yields.len()]);
     let ops: Vec<String> =
@@ -188,8 +220,8 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     Ok(Signature {
         access,
         in_place: vec![None; group.yields.len()],
-        tasks: total.clone().ceil_div(CHUNK),
-        scalars: vec![total],
+        tasks: size.clone().ceil_div(CHUNK),
+        scalars: vec![size],
         summary: ops.join("+"),
         partner: None,
     })

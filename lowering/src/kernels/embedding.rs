@@ -18,6 +18,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     if op_name(&op) != "transformer.embedding" {
         return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding"));
     }
+    group.check_result(op)?;
     let (ids, table) = (group.operand(op, 0)?, group.operand(op, 1)?);
     let shape = dims(group.arguments[ids].r#type());
     let output = group.yields[0].r#type();

@@ -109,6 +109,11 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         for (output, value) in group.yields.iter().enumerate() {
             let mut roots = vec![];
             collect_roots(group, *value, &mut roots)?;
+            if roots.is_empty() {
+                let message =
+                    format!("has a result {output} that no linear op of its kernel makes; take it out of the group");
+                return Err(group.unsupported(group.defining_op(*value), message));
+            }
             let columns = dims(value.r#type()).pop().flatten();
             let columns = columns.ok_or_else(|| group.unsupported(None, "a linear's output columns must be static"))?;
             let biases = roots.iter().map(|root| group.trailing(*root, 2)).collect::<Result<_>>()?;
@@ -338,7 +343,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let products = |w| Ok(int8::accumulate(e, w, self.format(w)?, &indices, x.memref, &at, order));
             weights.iter().map(products).collect::<Result<Vec<_>>>()?
         } else {
-            streams(e, weights, &indices, x, rows, ahead)
+            let sums = streams(e, weights, &indices, x, rows, ahead);
+            sums.ok_or_else(|| self.group.unsupported(None, "lacks the sums of a weight (compiler bug)"))?
         };
         for g in 0..groups {
             let index = e.add_c(first, g);
@@ -514,10 +520,15 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let (format, order) = (self.format(weight)?, int8::Order::Registers);
             return Ok(int8::accumulate(e, weight, format, indices, rows.x.memref, &rows.at, order));
         }
-        Ok(match panel.copy {
-            PanelCopy::Codes(codes) => accumulate_blocks(e, panel, codes, tile, rows, depths, sums),
-            _ => accumulate(e, panel, indices, rows, depths, (e.ci(0), depths.count), sums),
-        })
+        let PanelCopy::Codes(codes) = panel.copy else {
+            return Ok(accumulate(e, panel, indices, rows, depths, (e.ci(0), depths.count), sums));
+        };
+        let totals = tile.totals.iter().find(|(totals, _)| totals.width == codes.width);
+        let totals = totals.filter(|_| factored::needs_total(codes.format));
+        if totals.is_none() && factored::needs_total(codes.format) {
+            return Err(self.group.unsupported(None, "lacks the totals of its activations (compiler bug)"));
+        }
+        Ok(accumulate_blocks(e, panel, codes, (tile, totals), rows, depths, sums))
     }
 
     /// The epilogue of a tile from `row` on: `sums[root][g * height + r]`. With `end`, rows from there on are not stored.
@@ -798,19 +809,19 @@ fn each_tile<'c, 'a>(
     outcome
 }
 
-/// A window of rows times columns `depths` of a panel of codes, added to `sums[g * rows + r]`, block by block.
+/// A window of rows times columns `depths` of a panel of codes, added to `sums[g * rows + r]`, block by block. `totals` are
+/// those of the blocks, where their format needs them.
 fn accumulate_blocks<'c, 'a>(
     e: &Emitter<'c, 'a>,
     panel: &Panel<'c, 'a>,
     codes: Codes<'c, 'a>,
-    tile: &Tile<'_, 'c, 'a>,
+    (tile, totals): (&Tile<'_, 'c, 'a>, Option<&(Totals, V<'c, 'a>)>),
     rows: &Window<'c, 'a>,
     depths: Depths<'c, 'a>,
     sums: &[V<'c, 'a>],
 ) -> Vec<V<'c, 'a>> {
-    let Codes { format, width, factors, .. } = codes;
+    let Codes { width, factors, .. } = codes;
     let height = rows.at.len();
-    let totals = tile.totals.iter().find(|(totals, _)| totals.width == width && factored::needs_total(format));
     let first = e.div_rem_c(depths.from, width).0;
     e.for_(e.ci(0), e.ci(depths.count / width), 1, sums, |e, block, sums| {
         let range = (e.mul_c(block, width), width);
@@ -864,7 +875,7 @@ fn accumulate<'c, 'a>(
 }
 
 /// Rows of float activations times row groups `indices` of each weight, `sums[weight][g * rows + r]`: of those that are
-/// quantised together, and of the others.
+/// quantised together, and of the others. `None` if a weight has no sums.
 fn streams<'c, 'a>(
     e: &Emitter<'c, 'a>,
     weights: &[Weight<'c, 'a>],
@@ -872,7 +883,7 @@ fn streams<'c, 'a>(
     x: &Rows<'c, 'a>,
     rows: usize,
     ahead: Option<usize>,
-) -> Vec<Vec<V<'c, 'a>>> {
+) -> Option<Vec<Vec<V<'c, 'a>>>> {
     let mut columns = vec![];
     let mut floats = vec![];
     for weight in weights {
@@ -892,7 +903,7 @@ fn streams<'c, 'a>(
         Storage::Quant(_) => quantised.next(),
         Storage::Float(_) => floats.next(),
     };
-    weights.iter().filter_map(of).map(<[V]>::to_vec).collect()
+    weights.iter().map(of).map(|sums| sums.map(<[V]>::to_vec)).collect()
 }
 
 /// The same for weights of floats, `sums[(weight * groups + g) * rows + r]`, k ascending.

@@ -8,7 +8,7 @@ use crate::{
     emit::{Cmp, Emitter, LANES, V},
     group::{Group, Result, Signature, dims, element, op_name},
     kernels::{
-        elementwise::evaluate,
+        elementwise::{evaluate, reads},
         shared::{load_lanes, store_lanes},
     },
 };
@@ -72,6 +72,9 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     });
     let c_base = e.mul(batch_index, e.mul(rows, columns));
     let product: Value = op.result(0).map_err(|_| group.unsupported(Some(op), "matmul has no result"))?.into();
+    if !reads(group, *output, &|value| value == product) {
+        return Err(group.unsupported(Some(op), "is no part of its group's result; take it out of the group"));
+    }
     for (r, sum) in sums.iter().enumerate() {
         let row = e.add_c(row, r);
         let mut outcome = Ok(());

@@ -11,6 +11,7 @@ use crate::{
         shared::{each_lanes, fold_lanes, load_lanes, store_lanes},
     },
 };
+use kforge_dialect::ir::operand;
 use kforge_program::Access;
 use kforge_quant::ACTIVATIONS;
 use melior::ir::{
@@ -61,7 +62,8 @@ impl<'c, 'a> Norm<'c, 'a> {
         let kind = match op_name(&op).as_str() {
             "transformer.rms_norm" => Kind::Rms,
             "transformer.layer_norm" => Kind::Layer,
-            _ => Kind::Softmax,
+            "transformer.softmax" => Kind::Softmax,
+            _ => return Err(group.unsupported(Some(op), "is no norm or softmax")),
         };
         let length = Self::length(group, op)?;
         let eps = match kind {
@@ -155,7 +157,13 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let (norm, quantize) = match group.body[..] {
         [op] if is_norm(&op_name(&op)) => (Some(op), None),
         [op] if is_quantize(&op) => (None, Some(op)),
-        [norm, op] if is_norm(&op_name(&norm)) && is_quantize(&op) && group.yields.len() == 1 => (Some(norm), Some(op)),
+        [norm, op]
+            if is_norm(&op_name(&norm))
+                && is_quantize(&op)
+                && operand(&op, 0).is_some_and(|x| group.defining_op(x) == Some(norm)) =>
+        {
+            (Some(norm), Some(op))
+        }
         _ => {
             let other = group.body.iter().find(|op| !is_norm(&op_name(*op)) && !is_quantize(op));
             let message = match other {
@@ -166,6 +174,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         }
     };
     let first = norm.or(quantize).expect("one of them was matched");
+    group.check_result(quantize.unwrap_or(first))?;
     let input = group.operand(first, 0)?;
     let shape = dims(group.arguments[input].r#type());
     let last = shape.last().copied().flatten();

@@ -151,6 +151,11 @@ pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<
             name => return Err(group.unsupported(Some(op), format!("'{name}' is no part of a rope kernel"))),
         }
     }
+    let is_stored = |result: usize| sections.iter().flat_map(|section| &section.targets).any(|to| to.result == result);
+    if let Some(result) = (0..group.yields.len()).find(|result| !is_stored(*result)) {
+        let op = group.defining_op(group.yields[result]);
+        return Err(group.unsupported(op, format!("has a result {result} that no rope or kv_update of it makes")));
+    }
     Ok(sections)
 }
 

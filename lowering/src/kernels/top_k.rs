@@ -52,8 +52,12 @@ impl TopK {
             return Err(group.unsupported(Some(op), message));
         }
         let place = |i| group.yields.iter().position(|v| op.result(i).is_ok_and(|r| *v == r.into()));
+        let (values, indices) = (place(0), place(1));
+        if [values, indices].iter().flatten().count() != group.yields.len() {
+            return Err(group.unsupported(Some(op), "is all that its kernel stores, each result once"));
+        }
         let rows = group.size(input, 0..shape.len() - 1);
-        Ok(TopK { input, length, k, rows, values: place(0), indices: place(1) })
+        Ok(TopK { input, length, k, rows, values, indices })
     }
 
     /// How a kernel of this op is launched, but for its tasks.

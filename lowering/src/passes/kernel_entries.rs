@@ -79,8 +79,9 @@ fn entry<'c, 'a>(
     module: BlockRef<'c, 'a>,
     kernel: OperationRef<'c, 'a>,
 ) -> Result<(), PassError<'c>> {
-    let name = string_attribute(&kernel, "sym_name").unwrap_or_default();
-    let parameters = body(&kernel).map(parameters).unwrap_or_default();
+    let missing = |what: &str| PassError::at(&kernel, format!("has no {what}"));
+    let name = string_attribute(&kernel, "sym_name").ok_or_else(|| missing("name"))?;
+    let parameters = body(&kernel).map(parameters).ok_or_else(|| missing("body"))?;
     if let Some(ty) = parameters.iter().find(|ty| ty.is_mem_ref() && !is_contiguous(**ty)) {
         let message = format!(
             "takes a {ty}; memrefs of a kernel are contiguous, in the default memory space, and only their first \

@@ -25,13 +25,14 @@ mod in_place;
 use self::in_place::InPlace;
 use crate::{
     emit::Emitter,
+    extract::adapter,
     group::{Definition, Group, Partner, Signature, Size, dims, element, op_name},
     kernels,
     operations::operations,
 };
 use kforge_dialect::{
     KernelAttribute,
-    ir::{self, body, erase, key, ops, reassociation, string_attribute, users},
+    ir::{self, body, erase, key, ops, reassociation, string_value, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{adapter::Adapter, fusion::functions, isa::Isa};
@@ -64,15 +65,10 @@ pub static INFO: PassInfo = PassInfo {
 };
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
-    let isa = string_attribute(&pass.op, "transformer.isa").map_or(Ok(Isa::host()), |name| name.parse());
-    let isa = isa.map_err(|message: String| PassError::at(&pass.op, message))?;
+    let isa = isa(pass.op)?;
     let Some(module) = body(&pass.op) else { return Ok(()) };
     let gpu = match isa {
-        Isa::Gpu => {
-            let adapter = string_attribute(&pass.op, "transformer.adapter").unwrap_or_default().parse();
-            let adapter = adapter.map_err(|message: String| PassError::at(&pass.op, message))?;
-            Some((adapter, gpu_module(pass.context, module, pass.op)))
-        }
+        Isa::Gpu => Some((adapter(pass.op)?, gpu_module(pass.context, module, pass.op))),
         _ => None,
     };
     let mut made = Kernels { context: pass.context, isa, module, gpu, known: HashMap::new() };
@@ -86,6 +82,13 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let kernels = made.known.values().map(|(_, made)| 1 + usize::from(made.partner.is_some()));
     pass.count("kernels", kernels.sum());
     Ok(())
+}
+
+/// The instruction set that a module's attribute names, or this machine's.
+fn isa<'c>(module: OperationRef<'c, '_>) -> Result<Isa, PassError<'c>> {
+    let Ok(attribute) = module.attribute("transformer.isa") else { return Ok(Isa::host()) };
+    let name = string_value(attribute).unwrap_or_else(|| attribute.to_string());
+    name.parse().map_err(|message: String| PassError::at(&module, message))
 }
 
 /// Puts a `gpu.module` for the kernels in front and returns its body.
@@ -620,7 +623,15 @@ fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec
             sizes.push(b[if op.has_attribute("transpose_b") { rank - 2 } else { rank - 1 }].clone());
             Some(sizes)
         }
-        _ => operand(0),
+        "transformer.rms_norm"
+        | "transformer.layer_norm"
+        | "transformer.softmax"
+        | "transformer.quantize"
+        | "transformer.rope"
+        | "transformer.kv_update"
+        | "transformer.attention" => operand(0),
+        name if kernels::elementwise::is_elementwise(name) => operand(0),
+        _ => None,
     }
 }
 

@@ -69,7 +69,12 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         };
         let mut sizes: Vec<usize> = op.operands().map(key).collect();
         sizes.sort_unstable();
-        let life = Lifetime { bytes: unit_bytes(buffer.r#type()), first, last };
+        let bytes = unit_bytes(buffer.r#type()).ok_or_else(|| {
+            let message =
+                "has a size that cannot be planned: use elements of f32, i32, f16 or bf16, and less than 2^63 bytes";
+            PassError::at(op, message)
+        })?;
+        let life = Lifetime { bytes, first, last };
         let class = *numbers.entry(sizes.clone()).or_insert(classes.len());
         if class == classes.len() {
             classes.push((sizes, vec![]));
@@ -119,18 +124,21 @@ fn span(members: &[Planned]) -> Lifetime {
     Lifetime { bytes: 0, first, last }
 }
 
-/// Bytes of a buffer for each unit of its dynamic dimensions' product, rounded up to whole cache lines.
-pub fn unit_bytes(ty: Type<'_>) -> i64 {
+/// Bytes of a buffer for each unit of its dynamic dimensions' product, rounded up to whole cache lines, unless they are too
+/// many or of an element that no buffer has.
+pub fn unit_bytes(ty: Type<'_>) -> Option<i64> {
     let element = MemRefType::try_from(ty).map_or(element(ty), |m| m.element());
-    let width = element_bytes(element);
-    let elements: usize = dims(ty).into_iter().flatten().product();
-    ((elements * width) as i64 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
+    let width = element_bytes(element)?;
+    let bytes = dims(ty).into_iter().flatten().try_fold(width, usize::checked_mul)?;
+    let end = i64::try_from(bytes).ok()?.checked_add(ALIGNMENT - 1)?;
+    Some(end / ALIGNMENT * ALIGNMENT)
 }
 
 /// Bytes of an f32, i32, f16 or bf16.
-fn element_bytes(element: Type<'_>) -> usize {
+fn element_bytes(element: Type<'_>) -> Option<usize> {
     match element.to_string().as_str() {
-        "f16" | "bf16" => 2,
-        _ => 4,
+        "f16" | "bf16" => Some(2),
+        "f32" | "i32" => Some(4),
+        _ => None,
     }
 }

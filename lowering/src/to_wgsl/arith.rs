@@ -8,6 +8,9 @@ use super::{
 use kforge_dialect::ir::{defining_op, integer_attribute, op_name, users};
 use melior::ir::operation::OperationRef;
 
+/// `to_nearest_even` of `arith`'s rounding modes, the default.
+const NEAREST_EVEN: i64 = 0;
+
 impl Function {
     pub(super) fn arith(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
         match name {
@@ -19,8 +22,8 @@ impl Function {
             "muli" => self.binary(op, "*"),
             "divf" => self.binary(op, "/"),
             "negf" => {
-                let operands = self.operands(op)?;
-                self.define(op, format!("-{}", text(&operands, 0)))
+                let [x] = self.operands_of(op)?;
+                self.define(op, format!("-{}", x.text))
             }
             "andi" => self.binary(op, "&"),
             "ori" => self.binary(op, "|"),
@@ -59,59 +62,53 @@ impl Function {
         if ty == Type::Bytes || (ty.scalar() == Scalar::Bool && !is_logic) {
             return Err(TranslateError::op(op, "has no WGSL on this type; extend it to i32"));
         }
-        let operands = self.operands(op)?;
-        self.define(op, format!("{} {operator} {}", text(&operands, 0), text(&operands, 1)))
+        let [a, b] = self.operands_of(op)?;
+        self.define(op, format!("{} {operator} {}", a.text, b.text))
     }
 
     fn call(&mut self, op: OperationRef<'_, '_>, function: &str) -> Result<()> {
         self.numbers_only(op)?;
-        let operands = self.operands(op)?;
-        self.define(op, format!("{function}({}, {})", text(&operands, 0), text(&operands, 1)))
+        let [a, b] = self.operands_of(op)?;
+        self.define(op, format!("{function}({}, {})", a.text, b.text))
     }
 
     fn unsigned_call(&mut self, op: OperationRef<'_, '_>, function: &str) -> Result<()> {
         let ty = self.numbers_only(op)?;
-        let operands = self.operands(op)?;
-        let (a, b) = (unsigned(&operands, 0), unsigned(&operands, 1));
-        self.define(op, format!("{ty}({function}({a}, {b}))"))
+        let [a, b] = self.operands_of(op)?;
+        self.define(op, format!("{ty}({function}({}, {}))", a.unsigned(), b.unsigned()))
     }
 
     fn divide(&mut self, op: OperationRef<'_, '_>, operator: &str, is_signed: bool) -> Result<()> {
         let ty = self.numbers_only(op)?;
-        let mut operands = self.operands(op)?;
+        let [dividend, mut divisor] = self.operands_of(op)?;
         // WGSL refuses a divisor that it knows to be zero, of the op that may never run.
-        if let Some(divisor) = operands.get_mut(1)
-            && divisor.is_constant()
-            && divisor.as_int().is_none_or(|value| value == 0)
-        {
-            *divisor = self.at_run_time(divisor);
+        if divisor.is_constant() && divisor.as_int().is_none_or(|value| value == 0) {
+            divisor = self.at_run_time(&divisor);
         }
         if is_signed {
-            return self.define(op, format!("{} {operator} {}", text(&operands, 0), text(&operands, 1)));
+            return self.define(op, format!("{} {operator} {}", dividend.text, divisor.text));
         }
-        self.define(op, format!("{ty}({} {operator} {})", unsigned(&operands, 0), unsigned(&operands, 1)))
+        self.define(op, format!("{ty}({} {operator} {})", dividend.unsigned(), divisor.unsigned()))
     }
 
     fn shift(&mut self, op: OperationRef<'_, '_>, operator: &str, is_signed: bool) -> Result<()> {
         let ty = self.numbers_only(op)?;
-        let mut operands = self.operands(op)?;
+        let [value, mut amount] = self.operands_of(op)?;
         // WGSL takes the amount modulo 32, and refuses one that it knows to be more; MLIR leaves the result open.
-        if let Some(amount) = operands.get_mut(1)
-            && amount.is_constant()
-            && amount.as_int().is_none_or(|value| !(0..32).contains(&value))
-        {
-            *amount = self.at_run_time(amount);
+        if amount.is_constant() && amount.as_int().is_none_or(|value| !(0..32).contains(&value)) {
+            amount = self.at_run_time(&amount);
         }
-        let amount = unsigned(&operands, 1);
+        let amount = amount.unsigned();
         if is_signed {
-            return self.define(op, format!("{} {operator} {amount}", text(&operands, 0)));
+            return self.define(op, format!("{} {operator} {amount}", value.text));
         }
-        self.define(op, format!("{ty}({} {operator} {amount})", unsigned(&operands, 0)))
+        self.define(op, format!("{ty}({} {operator} {amount})", value.unsigned()))
     }
 
     fn compare_integers(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
-        let operands = self.operands(op)?;
-        let predicate = integer_attribute(&op, "predicate").unwrap_or(-1);
+        let [a, b] = self.operands_of(op)?;
+        let predicate = integer_attribute(&op, "predicate");
+        let predicate = predicate.ok_or_else(|| TranslateError::op(op, "has no predicate"))?;
         let operator = match predicate {
             0 => "==",
             1 => "!=",
@@ -121,21 +118,20 @@ impl Function {
             5 | 9 => ">=",
             _ => return Err(TranslateError::op(op, "has an unknown predicate")),
         };
-        let scalar = operands.first().map(|o| o.ty.scalar());
-        if scalar == Some(Scalar::Bool) && predicate > 1 {
+        if a.ty.scalar() == Scalar::Bool && predicate > 1 {
             return self.unsupported(op, "compare i1 by eq or ne");
         }
-        if operands.iter().any(|o| o.ty == Type::Bytes) {
+        if a.ty == Type::Bytes {
             return self.unsupported(op, "extend the bytes to i32");
         }
-        let read = if predicate >= 6 { unsigned } else { text };
-        self.define(op, format!("{} {operator} {}", read(&operands, 0), read(&operands, 1)))
+        let read = |value: &Expr| if predicate >= 6 { value.unsigned() } else { value.text.clone() };
+        self.define(op, format!("{} {operator} {}", read(&a), read(&b)))
     }
 
     /// The unordered predicates are the opposite ordered ones, turned around.
     fn compare_floats(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
-        let operands = self.operands(op)?;
-        let (a, b) = (text(&operands, 0), text(&operands, 1));
+        let [a, b] = self.operands_of(op)?;
+        let (a, b) = (a.text, b.text);
         let comparison = match integer_attribute(&op, "predicate") {
             Some(1) => format!("{a} == {b}"),
             Some(2) => format!("{a} > {b}"),
@@ -160,11 +156,11 @@ impl Function {
         if let Type::Matrix { .. } = self.result_type(op, 0)? {
             return self.unsupported(op, "use scf.if");
         }
-        let operands = self.operands(op)?;
-        if operands.iter().any(|o| o.ty == Type::Bytes) && operands.first().is_some_and(|c| c.lanes() > 1) {
+        let [condition, a, b] = self.operands_of(op)?;
+        if a.ty == Type::Bytes && condition.lanes() > 1 {
             return self.unsupported(op, "extend the bytes to i32");
         }
-        self.define(op, format!("select({}, {}, {})", text(&operands, 2), text(&operands, 1), text(&operands, 0)))
+        self.define(op, format!("select({}, {}, {})", b.text, a.text, condition.text))
     }
 
     /// Between i32 and index, which are one type.
@@ -184,15 +180,18 @@ impl Function {
 
     fn bitcast(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let ty = self.result_type(op, 0)?;
-        let operands = self.operands(op)?;
+        let [value] = self.operands_of(op)?;
         let is_word = |scalar| matches!(scalar, Scalar::I32 | Scalar::F32);
-        if ty == Type::Bytes || !operands.iter().all(|o| is_word(o.ty.scalar())) || !is_word(ty.scalar()) {
+        if ty == Type::Bytes || !is_word(value.ty.scalar()) || !is_word(ty.scalar()) {
             return self.unsupported(op, "cast between i32 and f32; use vector.bitcast for halves and bytes");
         }
-        self.define(op, format!("bitcast<{ty}>({})", text(&operands, 0)))
+        self.define(op, format!("bitcast<{ty}>({})", value.text))
     }
 
     fn convert(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
+        if integer_attribute(&op, "roundingmode").is_some_and(|mode| mode != NEAREST_EVEN) {
+            return self.unsupported(op, "round to nearest even, without a rounding mode");
+        }
         if name == "extf" {
             let value = self.operand_value(op, 0)?;
             let word = self.read_any(op, value)?;
@@ -208,8 +207,7 @@ impl Function {
             return self.pack_halves(op);
         }
         let to = self.result_type(op, 0)?;
-        let operands = self.operands(op)?;
-        let Some(operand) = operands.first() else { return Err(TranslateError::op(op, "lacks an operand")) };
+        let [operand] = self.operands_of(op)?;
         let (from, value) = (operand.ty, &operand.text);
         let text = match (name, from, to) {
             ("extsi", Type::Bytes, _) => format!("unpack4xI8({})", operand.unsigned()),
@@ -291,20 +289,12 @@ impl Function {
     }
 
     fn pack_halves(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
-        let operands = self.operands(op)?;
+        let [value] = self.operands_of(op)?;
         let result = self.result(op, 0)?;
         let name = self.name_for(result);
-        self.line(format!("let {name} = i32(pack2x16float({}));", text(&operands, 0)));
+        self.line(format!("let {name} = i32(pack2x16float({}));", value.text));
         let ty = Type::Vector { scalar: Scalar::F16, lanes: 2 };
         self.bind(result, Expr { text: name, ty, form: Form::Word });
         Ok(())
     }
-}
-
-fn text(operands: &[Expr], index: usize) -> String {
-    operands.get(index).map(|o| o.text.clone()).unwrap_or_default()
-}
-
-fn unsigned(operands: &[Expr], index: usize) -> String {
-    operands.get(index).map(Expr::unsigned).unwrap_or_default()
 }

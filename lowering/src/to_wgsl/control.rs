@@ -17,7 +17,7 @@ use super::{
 };
 use kforge_dialect::ir::op_name;
 use melior::ir::{
-    BlockLike, Value,
+    BlockLike, RegionLike, Value,
     operation::{OperationLike, OperationRef},
 };
 
@@ -167,8 +167,9 @@ impl Function {
         let results = self.result_variables(op)?;
         self.line(format!("if {} {{", condition.text));
         self.arm(op, 0, &results)?;
-        let has_else = op.region(1).is_ok_and(|region| melior::ir::RegionLike::first_block(&region).is_some());
-        if has_else {
+        let otherwise = op.region(1).map_err(|_| TranslateError::op(op, "lacks its second region"))?;
+        // Without a block there is no else.
+        if otherwise.first_block().is_some() {
             self.line("} else {");
             self.arm(op, 1, &results)?;
         }

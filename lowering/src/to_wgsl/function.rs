@@ -82,14 +82,15 @@ impl Expr {
         }
     }
 
-    /// One lane of a scalar or vector.
-    pub fn lane(&self, lane: usize) -> String {
+    /// One lane of a scalar or vector, if it has that many.
+    pub fn lane(&self, lane: usize) -> Option<String> {
         match (&self.form, self.lanes()) {
+            (_, lanes) if lane >= lanes => None,
+            // One literal may stand for all lanes.
             (Form::Constant(literals), _) => literals.get(lane).or(literals.first()).map(Literal::to_string),
             (_, 1) => Some(self.text.clone()),
             _ => "xyzw".get(lane..=lane).map(|name| format!("{}.{name}", self.text)),
         }
-        .unwrap_or_else(|| self.text.clone())
     }
 
     /// The same integers without a sign.
@@ -348,6 +349,16 @@ impl Function {
             *first = self.at_run_time(first);
         }
         Ok(operands)
+    }
+
+    /// The same of an op that has `N` operands.
+    pub fn operands_of<const N: usize>(&mut self, op: OperationRef<'_, '_>) -> Result<[Expr; N]> {
+        self.operands(op)?.try_into().map_err(|_| TranslateError::op(op, format!("does not have {N} operands")))
+    }
+
+    /// A lane of one of an op's operands.
+    pub fn lane(&self, op: OperationRef<'_, '_>, vector: &Expr, lane: usize) -> Result<String> {
+        vector.lane(lane).ok_or_else(|| TranslateError::op(op, format!("takes lane {lane}, which its vector lacks")))
     }
 
     /// A value that WGSL does not know when it makes the shader.

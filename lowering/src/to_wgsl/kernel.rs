@@ -8,7 +8,7 @@ use super::{
     Access, Argument, Shader, Uniform,
     error::{Result, TranslateError},
     function::{Builtin, Expr, Function},
-    memory::{Memory, is_memref},
+    memory::{Memory, is_memref, space},
     types::{Scalar, Type},
 };
 use kforge_dialect::ir::{body, integer_attribute, key, op_name, operand, ops, string_attribute};
@@ -30,16 +30,16 @@ struct Accesses {
 }
 
 pub fn translate(op: OperationRef<'_, '_>) -> Result<Shader> {
-    let kernel = string_attribute(&op, "sym_name").unwrap_or_default();
+    let kernel = string_attribute(&op, "sym_name").ok_or_else(|| TranslateError::op(op, "has no name"))?;
     let workgroup_size = workgroup_size(op)?;
     let block = body(&op).ok_or_else(|| TranslateError::op(op, "has no body"))?;
     let mut accesses = Accesses::default();
     accesses.collect(block);
     let inputs = inputs(op)?;
-    let workgroup = integer_attribute(&op, "workgroup_attributions").unwrap_or(0).max(0) as usize;
+    let workgroup = workgroup_attributions(op)?;
 
-    let values: Vec<Value> =
-        (0..block.argument_count()).filter_map(|i| block.argument(i).ok().map(Value::from)).collect();
+    let argument = |i| block.argument(i).map_err(|_| TranslateError::op(op, format!("lacks block argument {i}")));
+    let values = (0..block.argument_count()).map(|i| argument(i).map(Value::from)).collect::<Result<Vec<_>>>()?;
     let buffers: Vec<Value> = values.iter().take(inputs).copied().filter(|v| is_memref(v.r#type())).collect();
     // Memory of the workgroup and of buffers is ordered by barriers of their own.
     let mut barriers = (false, false);
@@ -157,9 +157,7 @@ fn argument_memory<'c, 'a>(
 ) -> Result<Memory> {
     let shape = function.shape(op, value)?;
     let ty = value.r#type();
-    let text = ty.to_string();
-    let space = text.split_once("#gpu.address_space<").and_then(|(_, rest)| rest.split_once('>')).map_or("", |s| s.0);
-    if !spaces.contains(&space) {
+    if !spaces.contains(&space(ty).as_str()) {
         return Err(TranslateError::op(op, format!("has an argument of type {ty}; leave its memory space out")));
     }
     let name = function.names.fresh(&super::names::given(value.location()).unwrap_or_else(|| name.to_owned()));
@@ -177,6 +175,15 @@ fn workgroup_size(op: OperationRef<'_, '_>) -> Result<[u32; 3]> {
         *size = value.ok_or_else(|| TranslateError::op(op, "has a 'known_block_size' that is not positive"))?;
     }
     Ok(result)
+}
+
+/// The number of workgroup attributions, 0 where nothing says it.
+fn workgroup_attributions(op: OperationRef<'_, '_>) -> Result<usize> {
+    if !op.has_attribute("workgroup_attributions") {
+        return Ok(0);
+    }
+    let count = integer_attribute(&op, "workgroup_attributions").and_then(|count| usize::try_from(count).ok());
+    count.ok_or_else(|| TranslateError::op(op, "has a 'workgroup_attributions' that is no number of arguments"))
 }
 
 /// The number of arguments that are no attributions.

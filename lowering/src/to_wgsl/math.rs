@@ -34,9 +34,8 @@ impl Function {
 
     /// Metal's tanh is made of exponentials and overflows to NaN. Beyond 10 the result is 1, in f32 and in f16.
     fn tanh(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
-        let operands = self.operands(op)?;
+        let [x] = self.operands_of(op)?;
         let ty = self.result_type(op, 0)?;
-        let text = operands.first().map(|o| o.text.as_str()).unwrap_or_default();
-        self.define(op, format!("tanh(clamp({text}, {ty}(-10.0), {ty}(10.0)))"))
+        self.define(op, format!("tanh(clamp({}, {ty}(-10.0), {ty}(10.0)))", x.text))
     }
 }

@@ -41,6 +41,9 @@ impl Function {
                 Ok(())
             }
             "subgroup_mma_compute" => {
+                if op.has_attribute("a_transpose") || op.has_attribute("b_transpose") {
+                    return self.unsupported(op, "transpose a factor where it is loaded, by 'transpose'");
+                }
                 let operands: Vec<String> =
                     (0..3).map(|i| self.operand(op, i).map(|operand| operand.text)).collect::<Result<_>>()?;
                 self.define(op, format!("coopMultiplyAdd({})", operands.join(", ")))

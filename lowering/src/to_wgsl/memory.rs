@@ -14,7 +14,7 @@ use super::{
 };
 use kforge_dialect::ir::{ancestor, body, dims, key, op_name, ops, string_attribute, symbol_attribute};
 use melior::ir::{
-    Type as MlirType, TypeLike, Value, ValueLike,
+    Attribute, Type as MlirType, TypeLike, Value, ValueLike,
     operation::{OperationLike, OperationRef},
 };
 use mlir_sys as sys;
@@ -126,10 +126,32 @@ impl Shape {
         }
     }
 
+    /// How many elements there are, at least one, if they lie one after another in the order of their indices.
+    fn row_major(&self) -> Option<usize> {
+        let mut count = 1usize;
+        for (dim, stride) in self.dims.iter().zip(&self.strides).rev() {
+            if *dim != Some(1) && usize::try_from(*stride) != Ok(count) {
+                return None;
+            }
+            count = count.checked_mul((*dim)?)?;
+        }
+        (self.offset == 0 && count > 0).then_some(count)
+    }
+
     /// Bytes of the array, if static.
     pub fn bytes(&self) -> Option<u64> {
         self.elements.and_then(|elements| elements.checked_mul(self.element_bytes()))
     }
+}
+
+/// The `#gpu.address_space` of a memref by its name: empty where it has no memory space, and the attribute's text where
+/// that is another.
+pub fn space(ty: MlirType<'_>) -> String {
+    // SAFETY: callers pass memrefs; the attribute is null in the default space.
+    let space = unsafe { Attribute::from_option_raw(sys::mlirMemRefTypeGetMemorySpace(ty.to_raw())) };
+    let text = space.map(|space| space.to_string()).unwrap_or_default();
+    let name = text.strip_prefix("#gpu.address_space<").and_then(|rest| rest.strip_suffix('>'));
+    name.unwrap_or(&text).to_owned()
 }
 
 /// Whether a type is a memref.
@@ -292,12 +314,15 @@ impl Function {
         let Type::Vector { scalar, lanes: 1 } = memory.shape.element else {
             return Err(TranslateError::op(op, "of vectors has no WGSL; use a table of scalars"));
         };
-        let elements = memory.shape.elements.unwrap_or(0) as usize;
+        let Some(elements) = memory.shape.row_major() else {
+            let ty = result.r#type();
+            return Err(TranslateError::op(op, format!("of {ty} has no WGSL; use a table with elements, row by row")));
+        };
         let literals = literals(value, scalar, elements).map_err(|message| TranslateError::op(op, message))?;
-        let texts: Vec<String> = (0..elements)
-            .filter_map(|i| literals.get(if literals.len() == 1 { 0 } else { i }))
-            .map(Literal::to_string)
-            .collect();
+        let texts: Vec<String> = match &literals[..] {
+            [literal] => vec![literal.to_string(); elements],
+            literals => literals.iter().map(Literal::to_string).collect(),
+        };
         if literals.iter().any(|literal| !literal.is_finite()) {
             return Err(TranslateError::op(op, "has no WGSL: a table's elements must be finite"));
         }
@@ -309,6 +334,10 @@ impl Function {
     /// A private array for a value of memref type.
     pub(super) fn private<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Memory> {
         let shape = self.shape(op, value)?;
+        if !matches!(space(value.r#type()).as_str(), "" | "private") {
+            let ty = value.r#type();
+            return Err(TranslateError::op(op, format!("of {ty} is private memory; leave its memory space out")));
+        }
         if shape.elements.is_none() {
             return Err(TranslateError::op(
                 op,

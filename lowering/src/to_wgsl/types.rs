@@ -233,6 +233,11 @@ pub fn literals(attribute: Attribute<'_>, scalar: Scalar, lanes: usize) -> Resul
         let splat = unsafe { Attribute::from_raw(sys::mlirDenseElementsAttrGetSplatValue(raw)) };
         return Ok(vec![Literal::of(splat, scalar)?]);
     }
+    // SAFETY: the attribute is of dense elements.
+    let count = unsafe { sys::mlirElementsAttrGetNumElements(raw) };
+    if usize::try_from(count) != Ok(lanes) {
+        return Err(format!("has {count} elements in its value, where its type has {lanes}"));
+    }
     let is_index = element_is_index(attribute);
     let read = |lane: usize| {
         let at = lane as isize;

@@ -37,8 +37,8 @@ impl Function {
             "shuffle" => self.shuffle_lanes(op),
             "extract_strided_slice" => self.slice(op),
             "fma" => {
-                let operands: Vec<String> = self.operands(op)?.into_iter().map(|o| o.text).collect();
-                self.define(op, format!("fma({})", operands.join(", ")))
+                let [a, b, c] = self.operands_of(op)?;
+                self.define(op, format!("fma({}, {}, {})", a.text, b.text, c.text))
             }
             "reduction" => self.reduction(op),
             "bitcast" => self.bitcast_lanes(op),
@@ -113,7 +113,8 @@ impl Function {
     fn split(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let operand = self.operand(op, 0)?;
         for lane in 0..op.result_count() {
-            self.define_result(op, lane, operand.lane(lane))?;
+            let text = self.lane(op, &operand, lane)?;
+            self.define_result(op, lane, text)?;
         }
         Ok(())
     }
@@ -149,7 +150,10 @@ impl Function {
             Position::All => self.same(op, vector),
             // A vector of one lane is that lane.
             _ if vector.lanes() == 1 => self.same(op, vector),
-            Position::Lane(lane) => self.define(op, vector.lane(lane)),
+            Position::Lane(lane) => {
+                let text = self.lane(op, &vector, lane)?;
+                self.define(op, text)
+            }
             Position::Dynamic(index) => {
                 let vector = self.at_run_time(&vector);
                 self.define(op, format!("{}[{index}]", vector.text))
@@ -165,8 +169,9 @@ impl Function {
             Position::All => self.same(op, value),
             _ if lanes == 1 => self.same(op, value),
             Position::Lane(at) => {
-                let lane = |lane: usize| if lane == at { value.text.clone() } else { vector.lane(lane) };
-                self.compose(op, &(0..lanes).map(lane).collect::<Vec<_>>())
+                let lane = |lane: usize| if lane == at { Ok(value.text.clone()) } else { self.lane(op, &vector, lane) };
+                let lanes = (0..lanes).map(lane).collect::<Result<Vec<_>>>()?;
+                self.compose(op, &lanes)
             }
             Position::Dynamic(index) => {
                 let result = self.result(op, 0)?;
@@ -185,12 +190,11 @@ impl Function {
             return self.unsupported(op, "extend the bytes to i32 first");
         }
         let lane = |lane: &i64| {
-            let at = usize::try_from(*lane).ok().filter(|at| *at < a.lanes() + b.lanes());
             // A negative position is poison: any lane will do.
-            let at = at.unwrap_or(0);
-            if at < a.lanes() { a.lane(at) } else { b.lane(at - a.lanes()) }
+            let at = usize::try_from(*lane).unwrap_or(0);
+            if at < a.lanes() { self.lane(op, &a, at) } else { self.lane(op, &b, at - a.lanes()) }
         };
-        let lanes: Vec<String> = self.integers(op, "mask")?.iter().map(lane).collect();
+        let lanes = self.integers(op, "mask")?.iter().map(lane).collect::<Result<Vec<_>>>()?;
         self.compose(op, &lanes)
     }
 
@@ -204,7 +208,8 @@ impl Function {
         if vector.ty == Type::Bytes || offset + lanes > vector.lanes() {
             return self.unsupported(op, "extend the bytes to i32 first");
         }
-        self.compose(op, &(offset..offset + lanes).map(|lane| vector.lane(lane)).collect::<Vec<_>>())
+        let lanes = (offset..offset + lanes).map(|lane| self.lane(op, &vector, lane)).collect::<Result<Vec<_>>>()?;
+        self.compose(op, &lanes)
     }
 
     /// In the order of the lanes, from the accumulator on if there is one.
@@ -224,8 +229,8 @@ impl Function {
         }
         let vector = self.operand(op, 0)?;
         let vector = self.at_run_time(&vector);
-        let lanes = (0..vector.lanes()).map(|lane| vector.lane(lane));
-        let terms: Vec<String> = accumulator.map(|acc| acc.text).into_iter().chain(lanes).collect();
+        let lanes = (0..vector.lanes()).map(|lane| self.lane(op, &vector, lane));
+        let terms = accumulator.map(|acc| Ok(acc.text)).into_iter().chain(lanes).collect::<Result<Vec<_>>>()?;
         let is_bool = ty.scalar() == Scalar::Bool;
         let operator = match kind.as_str() {
             "add" if !is_bool => " + ",
@@ -243,16 +248,14 @@ impl Function {
             "minsi" | "minimumf" | "minnumf" if !is_bool => "min",
             _ => return self.unsupported(op, "use add, mul, and, or, xor, or a signed or float minimum or maximum"),
         };
-        if !operator.starts_with(' ') {
-            let nested = terms.into_iter().reduce(|all, term| format!("{operator}({all}, {term})"));
-            return self.define(op, nested.unwrap_or_default());
-        }
-        if operator == " != " {
+        let join = |all: String, term: String| match operator {
+            "max" | "min" => format!("{operator}({all}, {term})"),
             // WGSL's comparisons do not chain.
-            let nested = terms.into_iter().reduce(|all, term| format!("({all} != {term})"));
-            return self.define(op, nested.unwrap_or_default());
-        }
-        self.define(op, terms.join(operator))
+            " != " => format!("({all} != {term})"),
+            _ => format!("{all}{operator}{term}"),
+        };
+        let reduced = terms.into_iter().reduce(join).ok_or_else(|| TranslateError::op(op, "has no lanes"))?;
+        self.define(op, reduced)
     }
 
     fn bitcast_lanes(&mut self, op: OperationRef<'_, '_>) -> Result<()> {

@@ -53,6 +53,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let query = Rows::new(&of, &attention, 0)?;
     let (key, value) = (Update::new(&of, &attention, 1)?, Update::new(&of, &attention, 2)?);
     let in_place = in_place(group, &attention, [&key, &value])?;
+    let output = output(group, &attention)?;
     let plan = Plan::new(group, &attention, &of);
     let f32 = of.module.f32();
     let shared = [plan.padded, plan.padded, plan.depth, plan.keys, plan.threads, plan.threads];
@@ -67,7 +68,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let memrefs = of.shared(&in_place, &workgroup.buffers);
         let buffers = of.buffers(e, &memrefs);
         let task = Task::new(e, group, &attention, plan, workgroup, &memrefs, &buffers);
-        task.emit(e, &query, [key.as_ref(), value.as_ref()]);
+        task.emit(e, &query, [key.as_ref(), value.as_ref()], output);
         Ok(())
     })?;
     Ok(Signature {
@@ -98,11 +99,13 @@ impl Rows {
         let group = of.group;
         let missing = || group.unsupported(Some(attention.op), "misses an operand");
         let mut value = attention.op.operand(i).map_err(|_| missing())?;
-        if let Some(update) = group.defining_op(value).filter(|op| op_name(op) == "transformer.kv_update") {
+        // Keys and values are a cache that the rows are written to; a query is the rows themselves.
+        if let Some(update) = group.defining_op(value).filter(|op| i > 0 && op_name(op) == "transformer.kv_update") {
             value = update.operand(1).map_err(|_| missing())?;
         }
         let Some(rope) = group.defining_op(value) else {
-            return Ok(Self { input: group.outside(attention.op, value)?, heads: heads(value), rotation: None });
+            let heads = heads(group, attention, value)?;
+            return Ok(Self { input: group.outside(attention.op, value)?, heads, rotation: None });
         };
         if op_name(&rope) != "transformer.rope" {
             return Err(group.unsupported(Some(rope), "is no part of an attention's kernel; take it out of the group"));
@@ -111,12 +114,19 @@ impl Rows {
         let sequences = Sequences::new(group, rope, positions, kforge_dialect::ir::operand(&rope, 2))?;
         let rotation = Rotation::new(group, rope, attention.depth(), sequences)?;
         let table = table(of, i, &rotation);
-        Ok(Self { input: group.outside(rope, rows)?, heads: heads(rows), rotation: Some((rotation, table)) })
+        let heads = heads(group, attention, rows)?;
+        Ok(Self { input: group.outside(rope, rows)?, heads, rotation: Some((rotation, table)) })
     }
 }
 
-fn heads(rows: Value<'_, '_>) -> usize {
-    dims(rows.r#type()).get(2).copied().flatten().unwrap_or(1)
+/// Heads of rows [B, S, H, D].
+fn heads<'c, 'a>(
+    group: &Group<'c, 'a>,
+    attention: &Attention<'_, 'c, 'a>,
+    rows: Value<'c, 'a>,
+) -> Result<'c, 'a, usize> {
+    let heads = dims(rows.r#type()).get(2).copied().flatten();
+    heads.ok_or_else(|| group.unsupported(Some(attention.op), "needs static heads and head size to be compiled"))
 }
 
 /// A cache update of the group.
@@ -150,6 +160,18 @@ impl Update {
                 "is in the group of its attention, so it must append one row a sequence at the attention's positions, \
                  without a block table; take it out of the group",
             )),
+        }
+    }
+}
+
+/// The result that is the attention's.
+fn output<'c, 'a>(group: &Group<'c, 'a>, attention: &Attention<'_, 'c, 'a>) -> Result<'c, 'a, usize> {
+    let is_own = |value: Value<'c, 'a>| group.defining_op(value) == Some(attention.op);
+    let mut own = group.yields.iter().enumerate().filter(|(_, value)| is_own(**value));
+    match (own.next(), own.next()) {
+        (Some((result, _)), None) => Ok(result),
+        _ => {
+            Err(group.unsupported(Some(attention.op), "is stored by its kernel, so it must be one result of its group"))
         }
     }
 }
@@ -300,7 +322,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         }
     }
 
-    fn emit(&self, e: &Emitter<'c, 'a>, query: &Rows, [key, value]: [Option<&Update>; 2]) {
+    fn emit(&self, e: &Emitter<'c, 'a>, query: &Rows, [key, value]: [Option<&Update>; 2], result: usize) {
         let Self { attention, plan, workgroup, .. } = *self;
         let [query_row, key_row, value_row, weights, scratch, sums] = workgroup.shared[..] else {
             unreachable!("six were declared")
@@ -364,15 +386,21 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
             state.extend(next);
             state
         });
-        self.finish(e, any, scratch, sums, &totals[1..2 + plan.elements]);
+        let output = self.buffers[self.group.arguments.len() + result];
+        self.finish(e, output, any, [scratch, sums], &totals[1..2 + plan.elements]);
     }
 
     /// Divides the weighted sum of values by the sum of weights and stores it; a row that sees no key is zero.
-    fn finish(&self, e: &Emitter<'c, 'a>, any: V<'c, 'a>, scratch: V<'c, 'a>, sums: V<'c, 'a>, totals: &[V<'c, 'a>]) {
+    fn finish(
+        &self,
+        e: &Emitter<'c, 'a>,
+        output: Buffer<'c, 'a>,
+        any: V<'c, 'a>,
+        [scratch, sums]: [V<'c, 'a>; 2],
+        totals: &[V<'c, 'a>],
+    ) {
         let Plan { depth, groups, .. } = self.plan;
         let thread = self.workgroup.thread;
-        let result = self.group.yields.iter().position(|v| self.group.defining_op(*v) == Some(self.attention.op));
-        let output = self.buffers[self.group.arguments.len() + result.unwrap_or(0)];
         let base = e.mul_c(self.workgroup.task, depth);
         let store = |e: &Emitter<'c, 'a>, value: V<'c, 'a>, sum: V<'c, 'a>, d: V<'c, 'a>| {
             output.store(e, e.select(any, e.divf(value, sum), e.cf(0.0)), e.add(base, d));

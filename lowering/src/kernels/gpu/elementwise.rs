@@ -3,10 +3,10 @@
 use super::{Target, workgroup::Declaration};
 use crate::{
     emit::Cmp,
-    group::{Result, Signature, dims, op_name},
-    kernels::elementwise::evaluate,
+    group::{Result, Signature, op_name},
+    kernels::elementwise::{elements, evaluate},
 };
-use melior::ir::{Value, ValueLike};
+use melior::ir::Value;
 
 /// Threads of a workgroup.
 const THREADS: usize = 256;
@@ -14,7 +14,7 @@ const THREADS: usize = 256;
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
     let group = of.group;
-    let rank = dims(group.yields[0].r#type()).len();
+    let total = elements(group)?;
     let threads = THREADS.min(of.adapter.threads);
     Declaration { name: of.name, buffers: of.scalars(), scalars: 1, shared: vec![], threads }.build(
         &of,
@@ -33,7 +33,6 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             outcome
         },
     )?;
-    let total = group.size(0, 0..rank);
     let ops: Vec<String> =
         group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
     Ok(of.signature(total.clone().ceil_div(threads), vec![total], ops.join("+")))

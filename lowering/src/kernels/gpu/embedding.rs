@@ -27,6 +27,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     if op_name(&op) != "transformer.embedding" {
         return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding"));
     }
+    group.check_result(op)?;
     let (ids, table) = (group.operand(op, 0)?, group.operand(op, 1)?);
     let table_type = group.arguments[table].r#type();
     let width = dims(group.yields[0].r#type()).pop().flatten();

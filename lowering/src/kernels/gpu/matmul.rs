@@ -7,7 +7,7 @@ use super::{Target, workgroup::Declaration};
 use crate::{
     emit::Cmp,
     group::{Result, Signature, dims, op_name},
-    kernels::elementwise::evaluate,
+    kernels::elementwise::{evaluate, reads},
 };
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
@@ -34,6 +34,9 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let batch = group.size(a, 0..rank - 2);
     let (m, k, n) = (axis(a, swap_a), axis(a, !swap_a), axis(b, !swap_b));
     let product: Value = op.result(0).map_err(|_| group.unsupported(Some(op), "matmul has no result"))?.into();
+    if !reads(group, *output, &|value| value == product) {
+        return Err(group.unsupported(Some(op), "is no part of its group's result; take it out of the group"));
+    }
     Declaration { name: of.name, buffers: of.scalars(), scalars: 3, shared: vec![], threads }.build(
         &of,
         |e, workgroup| {

@@ -27,6 +27,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     if !is_norm(&op_name(&op)) {
         return Err(group.unsupported(Some(op), format!("is '{}', which no kernel of a GPU computes", op_name(&op))));
     }
+    group.check_result(op)?;
     let input = group.operand(op, 0)?;
     let rank = crate::group::dims(melior::ir::ValueLike::r#type(&group.arguments[input])).len();
     let length = Norm::length(group, op)?;

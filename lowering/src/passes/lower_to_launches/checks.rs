@@ -35,6 +35,21 @@ impl<'c, 'a> Lowering<'c, 'a> {
             }
             self.check_integers(group, *op, operands)?;
         }
+        match group.kernel.as_str() {
+            "elementwise" => self.check_elements(group, operands),
+            _ => Ok(()),
+        }
+    }
+
+    /// Emits that each result has the extents of operand 0, whose elements an element-wise kernel goes over.
+    fn check_elements(&mut self, group: &Group<'c, 'a>, operands: &[Tensor<'c, 'a>]) -> Result<(), PassError<'c>> {
+        for value in &group.yields {
+            let sizes =
+                value_dims(group, *value).ok_or_else(|| PassError::at(&group.op, "has a result of unknown size"))?;
+            for (axis, size) in sizes.iter().enumerate() {
+                self.check_same(self.size(size, operands), self.size(&group.size(0, axis..axis + 1), operands));
+            }
+        }
         Ok(())
     }
 
