@@ -1,14 +1,15 @@
 //! The commands of docs/tutorial print what its chapters show.
 //!
-//! A block that begins with `console` after its fence holds commands, each a line that begins with `$ `, and below each
-//! what it prints, on standard output and standard error. A chapter's commands run in order, each by bash with
-//! `pipefail`, from the repository's root, with the built tools first in `PATH` and an empty folder as `$T`.
+//! A block that begins with `console` after its fence holds commands, each a line that begins with `$ ` and goes on
+//! after a `\` at its end, and below each what it prints, on standard output and standard error. A chapter's commands run
+//! in order, each by bash with `pipefail`, from the repository's root, with the built tools first in `PATH`, an empty
+//! folder as `$T`, and the cache directory in it.
 //!
 //! | shown | stands for |
 //! |---|---|
 //! | a line `...` | any number of lines, or none |
 //! | `…` within a line | any text, or none: a number that varies, or the rest of a long line |
-//! | `# exits N` below a command | an exit status of N, where it would be 0 |
+//! | `# exits N` below a command | an exit status of N in the place of 0 |
 //!
 //! Blanks at the ends of lines and empty lines at the end of an output do not count. `KFORGE_BLESS=1` puts the whole
 //! output in the place of one that differs; what is long or varies is then cut again by hand.
@@ -170,13 +171,16 @@ fn add(steps: &mut Vec<Step>, i: usize, line: &str) -> Result<(), String> {
     }
     let step = steps.last_mut().filter(|step| step.shown.end == i);
     let step = step.ok_or_else(|| format!("{}: output without a command", i + 1))?;
-    match line.strip_prefix("# exits ").filter(|_| step.line == i) {
-        Some(status) => {
-            step.status = status.parse().map_err(|_| format!("{}: {status:?} is no exit status", i + 1))?;
-            step.shown = i + 1..i + 1;
-        }
-        None => step.shown.end = i + 1,
+    let status = line.strip_prefix("# exits ");
+    if !step.shown.is_empty() || !step.command.ends_with('\\') && status.is_none() {
+        step.shown.end = i + 1;
+        return Ok(());
     }
+    match status {
+        Some(status) => step.status = status.parse().map_err(|_| format!("{}: {status:?} is no status", i + 1))?,
+        None => step.command += &format!("\n{line}"),
+    }
+    step.shown = i + 1..i + 1;
     Ok(())
 }
 
@@ -219,15 +223,16 @@ fn mismatch<T: PartialEq>(pattern: &[T], items: &[T], any: &T, same: impl Fn(&T,
 
 #[test]
 fn commands_are_read() {
-    let chapter = "text\n```sh\n$ no\n```\n```console\n$ a | b\n1\n\n2\n$ c\n# exits 3\nd\n$ e\n```\n";
+    let chapter = "text\n```sh\n$ no\n```\n```console\n$ a\n1\n\n2\n$ b \\\n  c\n# exits 3\nd\n$ e\n```\n";
     let lines: Vec<&str> = chapter.lines().collect();
     let step = |line, command: &str, status, shown| Step { line, command: command.into(), status, shown };
-    assert_eq!(steps(&lines), Ok(vec![step(6, "a | b", 0, 6..9), step(10, "c", 3, 11..12), step(13, "e", 0, 13..13)]));
+    let expected = vec![step(6, "a", 0, 6..9), step(10, "b \\\n  c", 3, 12..13), step(14, "e", 0, 14..14)];
+    assert_eq!(steps(&lines), Ok(expected));
     for (chapter, error) in [
         ("```sh\n$ a\n```", "1: no block of the chapter is a ```console"),
         ("```console\n$ a", "1: the block is not closed"),
         ("```console\n$ a\n```\n```console\n1\n```", "5: output without a command"),
-        ("```console\n$ a\n# exits badly\n```", "3: \"badly\" is no exit status"),
+        ("```console\n$ a\n# exits badly\n```", "3: \"badly\" is no status"),
     ] {
         assert_eq!(steps(&chapter.lines().collect::<Vec<_>>()), Err(error.into()), "{chapter}");
     }
