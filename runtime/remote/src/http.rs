@@ -192,3 +192,19 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_its_time_an_event_is_not_taken() {
+        let (sender, events) = sync_channel(QUEUE);
+        let exchange = Exchange { events };
+        sender.send(Event::End).unwrap();
+        assert!(exchange.next(Instant::now()).is_none());
+        assert!(matches!(exchange.next(after(Instant::now(), YEAR)), Some(Event::End)));
+        drop(sender);
+        assert!(matches!(exchange.next(after(Instant::now(), YEAR)), Some(Event::Failed(_))));
+    }
+}
