@@ -4,6 +4,9 @@
 //! So a thread runs it and hands over the head and the pieces of the body through a short queue, and whoever waits for
 //! them chooses how long. When the [`Exchange`] is dropped, the thread ends with its next piece, or soon after the end of
 //! the whole time.
+//!
+//! The client reads the size line of a transfer chunk without a bound on its length. A server that never ends one is
+//! bounded by time alone: some 25 MB a second, until the end of the whole time.
 
 use crate::error::Kind;
 use std::{
