@@ -4,6 +4,9 @@
 //! So a thread runs it and hands over the head and the pieces of the body through a short queue, and whoever waits for
 //! them chooses how long. When the [`Exchange`] is dropped, the thread ends with its next piece, or soon after the end of
 //! the whole time.
+//!
+//! The client reads the size line of a transfer chunk without a bound on its length. A server that never ends one is
+//! bounded by time alone: some 25 MB a second, until the end of the whole time.
 
 use crate::error::Kind;
 use std::{
@@ -190,5 +193,21 @@ impl Failure {
             }
             _ => Failure::connection(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_its_time_an_event_is_not_taken() {
+        let (sender, events) = sync_channel(QUEUE);
+        let exchange = Exchange { events };
+        sender.send(Event::End).unwrap();
+        assert!(exchange.next(Instant::now()).is_none());
+        assert!(matches!(exchange.next(after(Instant::now(), YEAR)), Some(Event::End)));
+        drop(sender);
+        assert!(matches!(exchange.next(after(Instant::now(), YEAR)), Some(Event::Failed(_))));
     }
 }
