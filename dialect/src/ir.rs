@@ -231,6 +231,11 @@ pub fn integer_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str
     op.attribute(name).ok().and_then(|a| IntegerAttribute::try_from(a).ok()).map(|i| i.value())
 }
 
+/// Whether an op of `arith` rounds to nearest even, as it does without a rounding mode.
+pub fn rounds_to_nearest_even<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>) -> bool {
+    integer_attribute(op, "roundingmode").is_none_or(|mode| mode == 0)
+}
+
 pub fn string_attribute<'c: 'a, 'a>(op: &impl OperationLike<'c, 'a>, name: &str) -> Option<String> {
     op.attribute(name).ok().and_then(string_value)
 }

@@ -16,8 +16,7 @@ const CMPI: [&str; 10] = ["eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", 
 
 /// The result of an op. Fast-math and overflow flags allow other results but never ask for them.
 pub(super) fn evaluate(op: OperationRef<'_, '_>, name: &str, x: &Operands) -> Result<Rc<Tensor>, Failure> {
-    // 0 is to_nearest_even, which is also the default.
-    if ir::integer_attribute(&op, "roundingmode").is_some_and(|mode| mode != 0) {
+    if !ir::rounds_to_nearest_even(&op) {
         return Err("rounds otherwise than to nearest even, which the reference does not".into());
     }
     let result = match name {

@@ -8,7 +8,7 @@ use crate::{
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::shared::{load_lanes, store_lanes},
 };
-use kforge_dialect::ir::{integer_attribute, string_value};
+use kforge_dialect::ir::{rounds_to_nearest_even, string_value};
 use kforge_program::Access;
 use melior::ir::{
     Value, ValueLike,
@@ -43,9 +43,6 @@ const ELEMENTWISE: &[&str] = &[
     "transformer.swiglu",
 ];
 
-/// `to_nearest_even` of `arith`'s rounding modes, the default.
-const NEAREST_EVEN: i64 = 0;
-
 pub fn is_elementwise(name: &str) -> bool {
     ELEMENTWISE.contains(&name)
 }
@@ -67,7 +64,7 @@ pub fn apply<'c, 'a>(
         "arith.extf" => x[0],
         // The tensor between would have been rounded.
         "arith.truncf" => {
-            if integer_attribute(&op, "roundingmode").is_some_and(|mode| mode != NEAREST_EVEN) {
+            if !rounds_to_nearest_even(&op) {
                 let message =
                     "rounds otherwise than to nearest even, which no kernel does; leave the rounding mode out";
                 return Err(group.unsupported(Some(op), message));

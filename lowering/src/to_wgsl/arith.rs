@@ -5,11 +5,8 @@ use super::{
     function::{Expr, Form, Function},
     types::{Scalar, Type},
 };
-use kforge_dialect::ir::{defining_op, integer_attribute, op_name, users};
+use kforge_dialect::ir::{defining_op, integer_attribute, op_name, rounds_to_nearest_even, users};
 use melior::ir::operation::OperationRef;
-
-/// `to_nearest_even` of `arith`'s rounding modes, the default.
-const NEAREST_EVEN: i64 = 0;
 
 impl Function {
     pub(super) fn arith(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
@@ -189,7 +186,7 @@ impl Function {
     }
 
     fn convert(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
-        if integer_attribute(&op, "roundingmode").is_some_and(|mode| mode != NEAREST_EVEN) {
+        if !rounds_to_nearest_even(&op) {
             return self.unsupported(op, "round to nearest even, without a rounding mode");
         }
         if name == "extf" {
