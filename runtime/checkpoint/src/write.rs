@@ -103,9 +103,9 @@ pub fn hugging_face(checkpoint: &Checkpoint, folder: &Path, dequantized: Dequant
 /// # Errors
 /// If there is something in the folder: a file of another model could be taken for one of this.
 fn check_empty(folder: &Path) -> Result<(), Error> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(Error::invalid("the folder", "it is not empty; give a new one")),
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::invalid("the folder", "it is not empty; give a new one")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error.into()),
     }
