@@ -2,7 +2,7 @@
 """Opens an exported model with other programs: a Hugging Face folder with transformers, a GGUF file with the `gguf`
 package and llama.cpp, and compares their tokens and logits with those of `kforge-run`.
 
-    pip install gguf numpy torch transformers [llama-cpp-py-sync]
+    pip install gguf numpy torch transformers [llama-cpp-python]
     python3 scripts/check_export.py --kforge-run target/release/kforge-run MODEL [MODEL ...]
 
 A MODEL is a folder or a .gguf file that `kforge-run export` has written. Where a folder and a file are one model, each
@@ -84,17 +84,16 @@ def with_gguf(file):
 
 def with_llama_cpp(file, references):
     try:
-        from llama_cpp_py_sync import Llama
+        from llama_cpp import Llama
     except ImportError as error:
         print(f"left out: llama.cpp opens {file.name}: {error}")
         return
+    model = Llama(str(file), n_ctx=256, logits_all=True, verbose=False)
     for text, reference in references.items():
-        with Llama(str(file), n_ctx=256) as model:
-            ids = model.tokenize(text, add_special=True, parse_special=True)
-            # The package has no public way to the logits.
-            model._eval_tokens(ids, 0)
-            logits = model._lib.llama_get_logits_ith(model._ctx, -1)
-            compare("llama.cpp", text, reference, ids, np.array([logits[i] for i in range(model.n_vocab())]))
+        ids = model.tokenize(text.encode(), add_bos=True, special=True)
+        model.reset()
+        model.eval(ids)
+        compare("llama.cpp", text, reference, ids, np.array(model.scores[len(ids) - 1], dtype=np.float64))
 
 
 def main():

@@ -16,13 +16,9 @@ use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Special tokens: GGUF's name of the role, Hugging Face's of the token, and of its id.
-const ROLES: [(&str, &str, &str); 4] = [
-    ("bos", "bos_token", "bos_token_id"),
-    ("eos", "eos_token", "eos_token_id"),
-    ("unknown", "unk_token", "unk_token_id"),
-    ("padding", "pad_token", "pad_token_id"),
-];
+/// Special tokens: GGUF's name of the role, and Hugging Face's of the token.
+const ROLES: [(&str, &str); 4] =
+    [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")];
 
 /// What a Hugging Face folder says of a tokenizer.
 pub(super) struct Files {
@@ -54,10 +50,13 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, gguf: &Gguf) -> Result<Op
     }
     let mut ids = Map::new();
     let tokens: Vec<&str> = gguf.strings(TOKENS)?.collect();
-    for (role, name, id_name) in ROLES {
+    for (role, name) in ROLES {
         if let Some((id, text)) = token(gguf, role, &tokens)? {
             config[name] = text.into();
-            ids.insert(id_name.to_owned(), id.into());
+            // Generation has no use for an unknown token.
+            if role != "unknown" {
+                ids.insert(format!("{name}_id"), id.into());
+            }
         }
     }
     // A model may end its turn by more tokens than its text.
@@ -260,7 +259,7 @@ fn write_roles(tokenizer: &Tokenizer, directory: &Path, writer: &mut Writer) -> 
     let config = read_optional(&directory.join("tokenizer_config.json"))?.unwrap_or_default();
     let fields = Fields::new(&config);
     let id = |name: &str| tokenizer.inner().token_to_id(special_text(fields.get(name))?);
-    for (role, name, _) in ROLES.into_iter().filter(|(role, ..)| *role != "eos") {
+    for (role, name) in ROLES.into_iter().filter(|(role, _)| *role != "eos") {
         if let Some(id) = id(name) {
             writer.u32(&role_key(role), id);
         }
