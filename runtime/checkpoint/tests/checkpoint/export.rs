@@ -589,6 +589,71 @@ fn tokenizers_that_gguf_has_not_are_refused() {
 }
 
 #[test]
+fn vocabularies_that_gguf_has_not_are_refused() {
+    type Change = fn(&mut Value);
+    /// Gives ids 259 and 260 other texts.
+    fn rename(model: &mut Value, texts: [&str; 2], merges: Value) {
+        let vocab = model["vocab"].as_object_mut().unwrap();
+        vocab.retain(|_, id| *id != 259 && *id != 260);
+        vocab.extend([(texts[0].to_owned(), 259.into()), (texts[1].to_owned(), 260.into())]);
+        model["merges"] = merges;
+    }
+    let cases: [(Change, &str); 4] = [
+        (
+            |model| rename(model, ["a b", "a bc"], json!([["a b", "c"]])),
+            "merge 0: a token with a space in it, which ends one in GGUF",
+        ),
+        (
+            |model| rename(model, ["[INST]", "12"], json!([])),
+            "token 259, \"[INST]\": it is ordinary text here, but readers of GGUF take it as a special token",
+        ),
+        (
+            |model| rename(model, ["[PAD268]", "12"], json!([])),
+            "token \"[PAD268]\": it is named as the filler of an id without a token is",
+        ),
+        (
+            |model| {
+                rename(model, ["in", "12"], json!([]));
+                let id = model["vocab"].as_object_mut().unwrap().remove("z").unwrap();
+                model["vocab"]["zz"] = id;
+                model["unk_token"] = "a".into();
+            },
+            "`model.unk_token`: the vocabulary lacks bytes, and in GGUF they have no token",
+        ),
+    ];
+    for (change, expected) in cases {
+        let mut folder = Folder::new("llama", "BF16");
+        change(&mut folder.tokenizer["model"]);
+        let error = gguf_error(&folder.open().1);
+        assert!(error.ends_with(&format!(": tokenizer.json: {expected}")), "{error}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn more_ends_than_gguf_has_names_for_are_refused() {
+    let (_source, folder) = Folder::new("llama", "BF16").with("eos_token_id", json!([97, 98])).open();
+    let error = gguf_error(&folder);
+    assert!(error.ends_with(": `eos_token_id`: 4 tokens end a turn, and GGUF has names for 3"), "{error}");
+}
+
+/// Ids without a token are fillers, and what is text but found first is no special token, in both formats.
+#[test]
+fn tokens_keep_their_types() {
+    let (_source, folder) = Folder::new("llama", "BF16").open();
+    let gguf = to_gguf(&folder);
+    let metadata = gguf.describe().metadata;
+    let tokens = &metadata.iter().find(|row| row.key == "tokenizer.ggml.tokens").unwrap().value;
+    assert!(tokens.starts_with(&format!("{VOCAB} string")), "{tokens}");
+    let (directory, _) = to_folder(&gguf);
+    let tokenizer = read_json(&directory.path().join("model/tokenizer.json"));
+    let added = tokenizer["added_tokens"].as_array().unwrap();
+    let special: Vec<(u64, bool)> =
+        added.iter().map(|token| (token["id"].as_u64().unwrap(), token["special"] == true)).collect();
+    assert_eq!(special, [(261, true), (262, true), (263, true), (264, true), (265, false)]);
+    assert_eq!(tokenizer["model"]["vocab"]["[PAD271]"], 271);
+}
+
+#[test]
 fn a_folder_without_a_tokenizer_is_no_gguf_file() {
     let (source, folder) = Folder::new("llama", "BF16").open();
     std::fs::remove_file(source.path().join("tokenizer.json")).unwrap();
