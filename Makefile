@@ -12,7 +12,7 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup model try-model build run test lit upstream-lit fmt fmt-check lint docs bench clean
+.PHONY: help setup model try-model build run test example lit upstream-lit fmt fmt-check lint docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,13 +28,17 @@ try-model:
 	@scripts/model.sh || true
 
 build: setup ## Build everything, optimised
-	@cargo build --quiet --release --workspace
+	@cargo build --release --workspace
 
 run: build try-model ## Show a decoder block go through the passes, then decode real text
 	@scripts/tour.sh
 
 test: setup try-model ## Check formatting and lints, run every test, and list the slowest
 	@scripts/test.sh
+
+# Not part of `test`: its dependencies are compiled again, with the features that it alone needs.
+example: setup ## Build and check examples/out-of-tree, a crate outside the workspace
+	@scripts/out-of-tree.sh
 
 lit: setup ## Run test/ under our own runner, then under LLVM's lit and FileCheck
 	@cargo test --quiet -p kforge-tools --test lit

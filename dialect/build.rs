@@ -34,6 +34,8 @@ fn main() {
     }
     build.compile("kforge_dialect");
     link_llvm(&prefix);
+    println!("cargo:prefix={}", prefix.display());
+    println!("cargo:include={}", prefix.join("include").display());
     println!("cargo:rerun-if-changed=include");
     println!("cargo:rerun-if-changed=cpp");
     println!("cargo:rerun-if-env-changed=MLIR_SYS_220_PREFIX");

@@ -8,7 +8,8 @@ package and llama.cpp, and compares their tokens and logits with those of `kforg
 A MODEL is a folder or a .gguf file that `kforge-run export` has written. Where a folder and a file are one model, each
 is held against `kforge-run` on the same path, and all `kforge-run` results against the first's. A logit may differ by
 1e-3 of the largest: sums are taken in other orders. Where llama.cpp's library is not installed, that is said, and its
-check left out. Exits with 1 where something differs.
+check left out. Exits with 1 where something differs. llama.cpp does not read a llama's sliding window: a Mistral of a
+window that is shorter than the texts differs there.
 """
 import argparse
 import json

@@ -41,11 +41,12 @@ using namespace kforge::transformer;
 
 namespace {
 
-/// Mirrors `OptionSpec` in pass.rs. `kind`: 0 bool, 1 integer, 2 string, 3 list of integers.
+/// Mirrors `OptionSpec` in ffi.rs. `kind`: 0 bool, 1 integer, 2 string.
 struct OptionSpec {
   const char *name, *description, *value;
   int32_t kind;
 };
+/// A row of a registry: a pass, or a pipeline, which has no anchor.
 struct PassSpec {
   const char *name, *description, *anchor;
   const OptionSpec *options;
@@ -53,20 +54,54 @@ struct PassSpec {
   const void *row;
 };
 
+using TakeFn = void (*)(MlirStringRef, void *);
+/// Gives the passes that a pipeline stands for, or false and why there are none.
+using ExpandFn = bool (*)(const void *row, const MlirStringRef *values, size_t count, TakeFn take, void *data);
 using RunFn = bool (*)(const void *row, void *pass, MlirOperation op, MlirContext context);
+
+/// Each gives the value of an option as text.
+using OptionValues = std::vector<std::function<std::string()>>;
+
+/// Declares the options of an owner, a pass or the options of a pipeline.
+template <typename Owner> OptionValues declareOptions(Owner &owner, const PassSpec &spec) {
+  OptionValues values;
+  auto add = [&](const OptionSpec &o, auto initial) {
+    using T = decltype(initial);
+    auto option = std::make_shared<typename Owner::template Option<T>>(owner, o.name, llvm::cl::desc(o.description),
+                                                                       llvm::cl::init(initial));
+    values.push_back([option] {
+      std::string text;
+      llvm::raw_string_ostream stream(text);
+      stream << option->getValue();
+      return text;
+    });
+  };
+  for (const OptionSpec &o : llvm::ArrayRef(spec.options, spec.optionCount)) {
+    StringRef value = o.value;
+    if (o.kind == 0) {
+      add(o, value == "true");
+    } else if (o.kind == 1) {
+      int64_t initial = 0;
+      value.getAsInteger(10, initial);
+      add(o, initial);
+    } else {
+      add(o, value.str());
+    }
+  }
+  return values;
+}
 
 /// A pass whose body is Rust. Options are real ones, made from the registry row, so that help, pipelines and reproducers
 /// treat it as any other pass. Statistics stay in Rust: LLVM as distributions build it has none.
 class RustPass : public Pass {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(RustPass)
+  using Pass::Option;
 
   RustPass(const PassSpec &spec, RunFn run)
-      : Pass(TypeID::get<RustPass>(), spec.anchor ? std::optional<StringRef>(spec.anchor) : std::nullopt), spec(spec), run(run) {
-    declare();
-  }
-  RustPass(const RustPass &other) : Pass(other), spec(other.spec), run(other.run) {
-    declare();
+      : Pass(TypeID::get<RustPass>(), spec.anchor ? std::optional<StringRef>(spec.anchor) : std::nullopt), spec(spec), run(run),
+        values(declareOptions(*this, spec)) {}
+  RustPass(const RustPass &other) : Pass(other), spec(other.spec), run(other.run), values(declareOptions(*this, spec)) {
     copyOptionValuesFrom(&other);
   }
 
@@ -88,74 +123,19 @@ public:
   std::string option(size_t index) const { return values[index](); }
 
 private:
-  template <typename T, typename... Args> void add(const OptionSpec &spec, Args &&...args) {
-    auto option = std::make_shared<Option<T>>(*this, spec.name, llvm::cl::desc(spec.description), std::forward<Args>(args)...);
-    values.push_back([option] {
-      std::string text;
-      llvm::raw_string_ostream stream(text);
-      stream << option->getValue();
-      return text;
-    });
-  }
-  void declare() {
-    for (const OptionSpec &o : llvm::ArrayRef(spec.options, spec.optionCount)) {
-      StringRef value = o.value;
-      if (o.kind == 0) {
-        add<bool>(o, llvm::cl::init(value == "true"));
-      } else if (o.kind == 1) {
-        int64_t initial = 0;
-        value.getAsInteger(10, initial);
-        add<int64_t>(o, llvm::cl::init(initial));
-      } else if (o.kind == 2) {
-        add<std::string>(o, llvm::cl::init(value.str()));
-      } else {
-        auto option = std::make_shared<ListOption<int64_t>>(*this, o.name, llvm::cl::desc(o.description));
-        values.push_back([option] { return llvm::join(llvm::map_range(*option, [](int64_t v) { return std::to_string(v); }), ","); });
-      }
-    }
-  }
-
   PassSpec spec;
   RunFn run;
-  std::vector<std::function<std::string()>> values;
+  OptionValues values;
 };
 
-struct IsaOptions : PassPipelineOptions<IsaOptions> {
-  static constexpr StringLiteral place = "{isa}";
-  PassOptions::Option<std::string> isa{*this, "isa", llvm::cl::desc("Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon"), llvm::cl::init("host")};
-  std::string select() const { return "{isa=" + isa.getValue() + "}"; }
-};
-struct AdapterOptions : PassPipelineOptions<AdapterOptions> {
-  static constexpr StringLiteral place = "{adapter}";
-  PassOptions::Option<std::string> adapter{*this, "adapter", llvm::cl::desc("What a GPU has: f16, subgroups32, 256x16384, joined by +"), llvm::cl::init("")};
-  std::string select() const { return "{isa=gpu adapter=" + adapter.getValue() + "}"; }
+/// The options of a pipeline whose passes Rust names.
+struct PipelineOptions : mlir::detail::PassOptions {
+  explicit PipelineOptions(const PassSpec &spec) : values(declareOptions(*this, spec)) {}
+  OptionValues values;
 };
 
-template <typename Options> void registerPipeline(StringRef name, StringRef description, StringRef text) {
-  constexpr bool takesOptions = !std::is_same_v<Options, EmptyPipelineOptions>;
-  auto build = [name = name.str(), text = text.str()](OpPassManager &pm, StringRef options,
-                                                      function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
-    // Anywhere else its passes of modules and functions would find nothing to run on, and say nothing.
-    if (pm.getOpName() != ModuleOp::getOperationName())
-      return error("the pipeline '" + name + "' runs on builtin.module, not on " + pm.getOpAnchorName() + "; use it as --" + name +
-                   " on a module, or as --pass-pipeline='builtin.module(" + name + ")'");
-    std::string pipeline = text;
-    if constexpr (takesOptions) {
-      Options parsed;
-      if (failed(parsed.parseFromString(options)))
-        return error("bad options of the pipeline: " + options);
-      for (size_t at; (at = pipeline.find(Options::place)) != std::string::npos;)
-        pipeline.replace(at, Options::place.size(), parsed.select());
-    } else if (!options.empty()) {
-      return error("the pipeline takes no options");
-    }
-    return parsePassPipeline(pipeline, pm);
-  };
-  registerPassPipeline(name, description, build, [](function_ref<void(const mlir::detail::PassOptions &)> visit) {
-    if constexpr (takesOptions)
-      visit(Options());
-  });
-}
+/// Keeps a text for the caller, who gives a string as `data`.
+void keepText(MlirStringRef text, void *data) { static_cast<std::string *>(data)->assign(text.data, text.length); }
 
 /// What MLIR says of a context from its making to its end, as text with the lines of the source.
 struct Diagnostics {
@@ -186,11 +166,16 @@ void fatalError(void *program, const char *reason, bool) {
   (void)!::write(STDERR_FILENO, message.data(), message.size());
 }
 
+/// What programs add to the dialects that every tool knows.
+std::vector<void (*)(MlirDialectRegistry)> dialectHooks;
+
 void fillRegistry(DialectRegistry &registry) {
   registerAllDialects(registry);
   registerAllExtensions(registry);
   registerAllToLLVMIRTranslations(registry);
   registry.insert<TransformerDialect>();
+  for (auto hook : dialectHooks)
+    hook(wrap(&registry));
 }
 
 } // namespace
@@ -199,26 +184,48 @@ extern "C" {
 
 void kforgeFillRegistry(MlirDialectRegistry registry) { fillRegistry(*unwrap(registry)); }
 
-/// `spec` must outlive the process; it is the static registry row.
+void kforgeAddDialects(void (*hook)(MlirDialectRegistry)) { dialectHooks.push_back(hook); }
+
+/// What `spec` points to must outlive the process; it is the static registry row.
 void kforgeRegisterPass(const PassSpec *spec, RunFn run) {
   PassSpec row = *spec;
   registerPass([row, run]() -> std::unique_ptr<Pass> { return std::make_unique<RustPass>(row, run); });
 }
 
-/// A named pipeline of a module that stands for `text`, a comma-separated list. `{isa}` or `{adapter}` in it become the
-/// options of `select-kernels`, and the pipeline takes that option.
-void kforgeRegisterPipeline(const char *name, const char *description, const char *text) {
-  if (StringRef(text).contains(IsaOptions::place))
-    registerPipeline<IsaOptions>(name, description, text);
-  else if (StringRef(text).contains(AdapterOptions::place))
-    registerPipeline<AdapterOptions>(name, description, text);
-  else
-    registerPipeline<EmptyPipelineOptions>(name, description, text);
+/// A named pipeline of a module. What `spec` points to must outlive the process.
+void kforgeRegisterPipeline(const PassSpec *spec, ExpandFn expand) {
+  PassSpec row = *spec;
+  auto build = [row, expand](OpPassManager &pm, StringRef options, function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
+    std::string name = row.name;
+    // Anywhere else its passes of modules and functions would find nothing to run on, and say nothing.
+    if (pm.getOpName() != ModuleOp::getOperationName())
+      return error("the pipeline '" + name + "' runs on builtin.module, not on " + pm.getOpAnchorName() + "; use it as --" + name +
+                   " on a module, or as --pass-pipeline='builtin.module(" + name + ")'");
+    if (row.optionCount == 0 && !options.empty())
+      return error("the pipeline takes no options");
+    PipelineOptions parsed(row);
+    if (failed(parsed.parseFromString(options)))
+      return error("bad options of the pipeline: " + options);
+    std::vector<std::string> texts;
+    for (auto &value : parsed.values)
+      texts.push_back(value());
+    std::vector<MlirStringRef> values;
+    for (const std::string &text : texts)
+      values.push_back({text.data(), text.size()});
+    std::string passes;
+    if (!expand(row.row, values.data(), values.size(), keepText, &passes))
+      return error("the pipeline '" + name + "': " + passes);
+    return parsePassPipeline(passes, pm);
+  };
+  registerPassPipeline(row.name, row.description, build, [row](function_ref<void(const mlir::detail::PassOptions &)> visit) {
+    if (row.optionCount)
+      visit(PipelineOptions(row));
+  });
 }
 
 void kforgeRegisterUpstreamPasses() { registerAllPasses(); }
 
-void kforgePassOption(void *pass, size_t index, void (*take)(MlirStringRef, void *), void *data) {
+void kforgePassOption(void *pass, size_t index, TakeFn take, void *data) {
   std::string value = static_cast<RustPass *>(pass)->option(index);
   take(MlirStringRef{value.data(), value.size()}, data);
 }

@@ -11,6 +11,7 @@ pub struct OptionSpec {
     pub kind: i32,
 }
 
+/// A row of a registry: a pass, or a pipeline, whose anchor is null.
 #[repr(C)]
 pub struct PassSpec {
     pub name: *const c_char,
@@ -32,10 +33,19 @@ pub struct Diagnostics {
 
 pub type RunFn = extern "C" fn(row: *const c_void, pass: *mut c_void, op: MlirOperation, context: MlirContext) -> bool;
 
+pub type ExpandFn = unsafe extern "C" fn(
+    row: *const c_void,
+    values: *const MlirStringRef,
+    count: usize,
+    take: TakeFn,
+    data: *mut c_void,
+) -> bool;
+
 unsafe extern "C" {
+    pub fn kforgeAddDialects(hook: extern "C" fn(MlirDialectRegistry));
     pub fn kforgeFillRegistry(registry: MlirDialectRegistry);
     pub fn kforgeRegisterPass(spec: *const PassSpec, run: RunFn);
-    pub fn kforgeRegisterPipeline(name: *const c_char, description: *const c_char, text: *const c_char);
+    pub fn kforgeRegisterPipeline(spec: *const PassSpec, expand: ExpandFn);
     pub fn kforgeRegisterUpstreamPasses();
     pub fn kforgePassOption(pass: *mut c_void, index: usize, take: TakeFn, data: *mut c_void);
     pub fn kforgeStart(program: *const c_char);

@@ -14,8 +14,10 @@ pub use interpret::{FunctionInfo, GlobalInfo, InterpretError, Interpreter};
 pub use types::{KernelAttribute, QuantType};
 
 use melior::{Context, dialect::DialectRegistry};
+use mlir_sys::MlirDialectRegistry;
 use std::{
     ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void},
+    io::Write,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
     sync::Once,
@@ -101,10 +103,33 @@ unsafe extern "C" fn end(writer: *mut c_void, written: bool) -> bool {
     unsafe { &mut *writer.cast::<NamedWriter>() }.0.end(written)
 }
 
-/// Runs a tool with this process's arguments and returns its exit code.
+/// Has every registry of dialects that is filled from now on, for a context or a tool, filled by `hook` too.
+pub fn add_dialects(hook: extern "C" fn(MlirDialectRegistry)) {
+    // SAFETY: a function lives as long as the process; no other thread registers.
+    unsafe { ffi::kforgeAddDialects(hook) }
+}
+
+/// Runs a tool with this process's arguments and returns its exit code. Of `Tool::Opt` `--mlir-pass-statistics` prints what
+/// all registered passes counted.
 pub fn tool_main(tool: Tool, arguments: impl Iterator<Item = OsString>) -> i32 {
     register_upstream_passes();
-    let arguments: Vec<CString> = arguments.filter_map(|a| CString::new(a.into_vec()).ok()).collect();
+    let arguments: Vec<OsString> = arguments.collect();
+    let wants_statistics = matches!(tool, Tool::Opt(_)) && arguments.iter().any(|a| is_statistics(a));
+    let code = run_tool(tool, arguments);
+    if wants_statistics {
+        // Nothing is left to say it with where this fails.
+        let _ = std::io::stderr().write_all(pass::statistics_report().as_bytes());
+    }
+    code
+}
+
+fn is_statistics(argument: &OsStr) -> bool {
+    let name = argument.to_str().and_then(|a| a.strip_prefix('-'));
+    name.is_some_and(|name| name.trim_start_matches('-').starts_with("mlir-pass-statistics"))
+}
+
+fn run_tool(tool: Tool, arguments: Vec<OsString>) -> i32 {
+    let arguments: Vec<CString> = arguments.into_iter().filter_map(|a| CString::new(a.into_vec()).ok()).collect();
     let mut pointers: Vec<*mut c_char> = arguments.iter().map(|a| a.as_ptr().cast_mut()).collect();
     let count = pointers.len() as c_int;
     pointers.push(std::ptr::null_mut());

@@ -1,4 +1,4 @@
-//! Passes written in Rust.
+//! Passes and pipelines written in Rust.
 //!
 //! A pass is a registry row, [`PassInfo`]: name, summary, options, statistics and a function. [`register`] hands it to
 //! MLIR as a pass like any other. The function reports a failure as a [`PassError`] at an op, which becomes a located
@@ -12,12 +12,13 @@ use melior::{
         operation::{OperationLike, OperationRef},
     },
 };
-use mlir_sys::{MlirContext, MlirOperation, mlirEmitError};
+use mlir_sys::{MlirContext, MlirOperation, MlirStringRef, mlirEmitError};
 use std::{
     any::Any,
     collections::BTreeMap,
     ffi::{CString, c_void},
     panic::{AssertUnwindSafe, catch_unwind},
+    slice,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -34,7 +35,46 @@ pub struct PassInfo {
     pub run: for<'c, 'a> fn(&PassRun<'c, 'a>) -> Result<(), PassError<'c>>,
 }
 
-/// An option of a pass with its default.
+/// A row of the registry of pipelines: a name for passes of a module.
+pub struct PipelineInfo {
+    /// The command-line name.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub summary: &'static str,
+    pub options: &'static [OptionInfo],
+    /// What it stands for, as `--pass-pipeline` has it within `builtin.module(...)`; or why the options are wrong.
+    pub passes: fn(&PipelineOptions) -> Result<String, String>,
+}
+
+/// The values of a pipeline's options.
+pub struct PipelineOptions {
+    values: Vec<(&'static str, String)>,
+}
+
+impl PipelineOptions {
+    /// The defaults of a pipeline's row.
+    pub fn defaults(info: &PipelineInfo) -> PipelineOptions {
+        PipelineOptions { values: info.options.iter().map(|o| (o.name, o.default.text())).collect() }
+    }
+
+    /// The value of an option, as text.
+    ///
+    /// # Panics
+    /// If the pipeline's row has no such option: a mistake in the pipeline, reported as an error of it.
+    pub fn text(&self, name: &str) -> &str {
+        &self.values.iter().find(|(known, _)| *known == name).expect("an option of the pipeline's row").1
+    }
+
+    pub fn flag(&self, name: &str) -> bool {
+        is_true(self.text(name))
+    }
+
+    pub fn integer(&self, name: &str) -> i64 {
+        self.text(name).parse().expect("an integer option prints as an integer")
+    }
+}
+
+/// An option of a pass or a pipeline with its default.
 pub struct OptionInfo {
     pub name: &'static str,
     pub summary: &'static str,
@@ -46,6 +86,30 @@ pub enum OptionValue {
     Bool(bool),
     Integer(i64),
     Text(&'static str),
+}
+
+impl OptionValue {
+    pub fn text(&self) -> String {
+        match self {
+            OptionValue::Bool(b) => b.to_string(),
+            OptionValue::Integer(i) => i.to_string(),
+            OptionValue::Text(t) => (*t).to_owned(),
+        }
+    }
+
+    /// As the shim tells them apart.
+    fn kind(&self) -> i32 {
+        match self {
+            OptionValue::Bool(_) => 0,
+            OptionValue::Integer(_) => 1,
+            OptionValue::Text(_) => 2,
+        }
+    }
+}
+
+/// How MLIR prints a true `bool`, or a user writes it.
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "true")
 }
 
 /// A counter shown by `--mlir-pass-statistics`.
@@ -94,7 +158,7 @@ impl PassRun<'_, '_> {
     }
 
     pub fn flag(&self, name: &str) -> bool {
-        matches!(self.text(name).as_str(), "1" | "true")
+        is_true(&self.text(name))
     }
 
     pub fn integer(&self, name: &str) -> i64 {
@@ -117,12 +181,18 @@ fn counts() -> MutexGuard<'static, Counts> {
     COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the `passes` that have run counted, in the form of MLIR's own report.
-pub fn statistics_report<'i>(passes: impl Iterator<Item = &'i &'static PassInfo>) -> String {
+/// The rows that MLIR has, in the order of their registration.
+fn registered() -> MutexGuard<'static, Vec<&'static PassInfo>> {
+    static REGISTERED: Mutex<Vec<&PassInfo>> = Mutex::new(vec![]);
+    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the passes that have run counted, in the form of MLIR's own report.
+pub fn statistics_report() -> String {
     let counts = counts();
     let mut report = String::new();
-    for info in passes {
-        let ran = |s: &'i StatisticInfo| Some((s, *counts.get(&(info.name, s.name.to_owned()))?));
+    for info in registered().iter() {
+        let ran = |s: &'static StatisticInfo| Some((s, *counts.get(&(info.name, s.name.to_owned()))?));
         let lines: Vec<_> = info.statistics.iter().filter_map(ran).collect();
         if !lines.is_empty() {
             report += &format!("{}\n", info.name);
@@ -169,38 +239,71 @@ pub fn emit_error(location: Location<'_>, message: &str) {
     unsafe { mlirEmitError(location.to_raw(), message.as_ptr()) };
 }
 
-/// Registers a pass with MLIR, once in a process for each name.
-pub fn register(info: &'static PassInfo) {
-    // MLIR keeps the row for the life of the process, so its C form is leaked.
+/// The C form of a row. MLIR keeps it for the life of the process, so what it points to is leaked.
+fn spec<T>(
+    name: &str,
+    summary: &str,
+    anchor: Option<&str>,
+    options: &'static [OptionInfo],
+    row: &'static T,
+) -> ffi::PassSpec {
     let text = |s: &str| CString::new(s).expect("a registry row has no zero byte").into_raw().cast_const();
-    let options: Vec<ffi::OptionSpec> = info
-        .options
-        .iter()
-        .map(|o| {
-            let (kind, value) = match o.default {
-                OptionValue::Bool(b) => (0, b.to_string()),
-                OptionValue::Integer(i) => (1, i.to_string()),
-                OptionValue::Text(t) => (2, t.to_owned()),
-            };
-            ffi::OptionSpec { name: text(o.name), description: text(o.summary), value: text(&value), kind }
-        })
-        .collect();
-    let options = options.leak();
-    let spec = ffi::PassSpec {
-        name: text(info.name),
-        description: text(info.summary),
-        anchor: text(info.anchor),
+    let option = |o: &OptionInfo| ffi::OptionSpec {
+        name: text(o.name),
+        description: text(o.summary),
+        value: text(&o.default.text()),
+        kind: o.default.kind(),
+    };
+    let options = options.iter().map(option).collect::<Vec<_>>().leak();
+    ffi::PassSpec {
+        name: text(name),
+        description: text(summary),
+        anchor: anchor.map_or(std::ptr::null(), text),
         options: options.as_ptr(),
         option_count: options.len(),
-        row: std::ptr::from_ref(info).cast(),
-    };
-    // SAFETY: everything that the spec points to was leaked above.
+        row: std::ptr::from_ref(row).cast(),
+    }
+}
+
+/// Registers a pass with MLIR, once in a process for each name.
+pub fn register(info: &'static PassInfo) {
+    registered().push(info);
+    let spec = spec(info.name, info.summary, Some(info.anchor), info.options, info);
+    // SAFETY: everything that the spec points to was leaked.
     unsafe { ffi::kforgeRegisterPass(&spec, run) };
 }
 
-/// Registers `name` to stand for the comma-separated passes `text`; `{isa}` in it takes the pipeline's option.
-pub fn register_pipeline(name: &str, summary: &str, text: &str) {
-    let c = |s: &str| CString::new(s).expect("a registry row has no zero byte").into_raw().cast_const();
-    // SAFETY: the strings were leaked and stay valid.
-    unsafe { ffi::kforgeRegisterPipeline(c(name), c(summary), c(text)) };
+/// Registers a pipeline with MLIR, once in a process for each name.
+pub fn register_pipeline(info: &'static PipelineInfo) {
+    let spec = spec(info.name, info.summary, None, info.options, info);
+    // SAFETY: as above.
+    unsafe { ffi::kforgeRegisterPipeline(&spec, expand) };
+}
+
+unsafe extern "C" fn expand(
+    row: *const c_void,
+    values: *const MlirStringRef,
+    count: usize,
+    take: ffi::TakeFn,
+    data: *mut c_void,
+) -> bool {
+    // SAFETY: `row` is the static row given to `register_pipeline`.
+    let info = unsafe { &*row.cast::<PipelineInfo>() };
+    // SAFETY: there are `count` values, alive through the call, and a text's bytes are within it. Without options there is
+    // no array.
+    let value = |i: usize| unsafe {
+        let value = *values.add(i);
+        let bytes = if value.length == 0 { &[] } else { slice::from_raw_parts(value.data.cast::<u8>(), value.length) };
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    let options = PipelineOptions { values: (0..count).map(|i| (info.options[i].name, value(i))).collect() };
+    let passes = catch_unwind(AssertUnwindSafe(|| (info.passes)(&options)))
+        .unwrap_or_else(|panic| Err(format!("it panicked, which is a bug in it: {}", panic_message(&*panic))));
+    let (expanded, text) = match &passes {
+        Ok(passes) => (true, passes),
+        Err(message) => (false, message),
+    };
+    // SAFETY: the text lives through the call, and `data` is what `take` takes.
+    unsafe { take(MlirStringRef { data: text.as_ptr().cast(), length: text.len() }, data) };
+    expanded
 }

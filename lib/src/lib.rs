@@ -10,7 +10,7 @@ pub mod tuner;
 
 pub use fusions::Fusions;
 
-use kforge_dialect::pass::{self, PassInfo};
+use kforge_dialect::pass::{self, PassInfo, PipelineInfo};
 use std::sync::Once;
 
 /// Every pass of this crate, in the order of the pipeline.
@@ -30,6 +30,14 @@ pub static PASSES: &[&PassInfo] = &[
     &passes::tile::INFO,
 ];
 
+/// The pipelines of this crate.
+pub static PIPELINES: &[&PipelineInfo] = &[&PipelineInfo {
+    name: "kforge-fuse",
+    summary: "Decompose, annotate fusions and outline the groups",
+    options: &[],
+    passes: |_| Ok(kforge_fuse(isa::Isa::host())),
+}];
+
 /// Ops that other ops say, spelled out.
 pub const DECOMPOSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse";
 
@@ -46,12 +54,11 @@ pub fn fuse(isa: isa::Isa, fusions: Fusions, before: &[&str]) -> String {
     format!("func.func({DECOMPOSE}),outline-constants,func.func({})", fusions.join(","))
 }
 
-/// Registers the passes and the pipeline `kforge-fuse`, once.
+/// Registers the passes and pipelines of this crate, once.
 pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         PASSES.iter().for_each(|info| pass::register(info));
-        let fuse = kforge_fuse(isa::Isa::host());
-        pass::register_pipeline("kforge-fuse", "Decompose, annotate fusions and outline the groups", &fuse);
+        PIPELINES.iter().for_each(|info| pass::register_pipeline(info));
     });
 }

@@ -248,7 +248,7 @@ fn pipeline(isa: Isa, more: &str, options: Options) -> String {
         Mode::Incremental => format!(" mode={mode} threads={threads} budget={}", budget.as_millis()),
         Mode::CachedOnly | Mode::Tune => format!(" mode={mode} threads={threads}"),
     };
-    format!("{fuse},{}", crate::LAUNCHES.replace("{isa}", &format!("{{isa={isa}{more}{tuning}}}")))
+    format!("{fuse},{}", crate::launches(&format!("isa={isa}{more}{tuning}")))
 }
 
 /// The text of a module as given, and after each pass of a pipeline, with the pass's name.

@@ -110,13 +110,13 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 
 // -----
 
-func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"elementwise"> {
+func.func @f(%x: tensor<4x64xf32>, %w: tensor<64x64xf32>) -> tensor<4x64xf32> {
+  %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<64x64xf32>) -> tensor<4x64xf32> kernel #transformer.kernel<"elementwise"> {
     // expected-error @below {{'transformer.linear' op cannot be compiled: 'transformer.linear' has no element-wise kernel}}
-    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
-    transformer.yield %0 : tensor<4x32xf32>
+    %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<64x64xf32> -> tensor<4x64xf32>
+    transformer.yield %0 : tensor<4x64xf32>
   }
-  return %r : tensor<4x32xf32>
+  return %r : tensor<4x64xf32>
 }
 
 // -----

@@ -43,5 +43,5 @@
 // HELP: --show-passes{{.*}}List the passes of KernelForge and exit
 
 // MARKDOWN: | `fuse-norm` | `func.func` | {{.*}} | `max-rows` (8): {{.*}} | `fused`: norms grouped |
-// MARKDOWN: | `kforge-cpu` | `isa` (host) |
-// MARKDOWN: | `kforge-gpu` | `adapter` () |
+// MARKDOWN: | `kforge-cpu` | {{.*}} | `isa` (host): {{.*}} | `{{.*}}select-kernels{isa=host},func.func(tile)
+// MARKDOWN: | `kforge-gpu` | {{.*}} | `adapter` (): {{.*}} | `{{.*}}select-kernels{isa=gpu adapter=},func.func(tile)

@@ -2,11 +2,15 @@
 
 use std::{
     env,
+    ffi::{c_char, c_int},
+    io::Write,
     os::unix::process::CommandExt,
-    process::{Command, ExitCode},
+    process::Command,
 };
 
-fn main() -> ExitCode {
+/// Rust's own start would open what is closed of the standard streams, and `kforge` could not tell.
+#[unsafe(no_mangle)]
+extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
     let name = env!("CARGO_BIN_NAME");
     let here = env::current_exe().and_then(|file| file.canonicalize());
     let error = match here {
@@ -18,6 +22,6 @@ fn main() -> ExitCode {
         Err(error) => format!("the folder of this program cannot be found: {error}"),
     };
     // Nothing is left to say it with where this fails.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{name}: {error}\n").as_bytes());
-    ExitCode::FAILURE
+    let _ = std::io::stderr().write_all(format!("{name}: {error}\n").as_bytes());
+    1
 }

@@ -1,6 +1,7 @@
 //! The programs among other programs: full and closed outputs, signals, links and pipes as outputs, and names of any bytes.
 
 use std::{
+    env,
     ffi::{OsStr, OsString},
     fs,
     io::{BufRead, BufReader, Write},
@@ -361,4 +362,46 @@ fn bytecode_is_read_as_text_is() {
     let output = place.run("kforge-run cut.mlirbc --input random:1", "");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("cut.mlirbc:"), "{}", text(&output.stderr));
+}
+
+/// Compiles a file of examples/plugins as its header says.
+fn plugin(place: &Place, name: &str) -> PathBuf {
+    let prefix = option_env!("LLVM_SYS_221_PREFIX").unwrap_or("/usr/lib/llvm-22");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/plugins/{name}.cpp"));
+    let library = place.path(format!("{name}.so"));
+    let compiler = env::var_os("CXX").unwrap_or("c++".into());
+    let flags = ["-std=c++17", "-shared", "-fPIC", "-fno-rtti", "-fno-exceptions", "-DNDEBUG", "-w"];
+    let status = Command::new(compiler)
+        .args(flags)
+        .arg(format!("-I{prefix}/include"))
+        .arg(source)
+        .arg("-o")
+        .arg(&library)
+        .status();
+    assert!(status.expect("a C++ compiler; run `make setup`").success(), "{name}.cpp");
+    library
+}
+
+/// The plugins of examples/plugins, built against LLVM's headers, as mlir-opt loads them.
+#[test]
+fn plugins_are_loaded() {
+    let place = Place::new();
+    let run = |line: String| place.command(&line, OsStr::new("")).output().unwrap();
+    let pass = plugin(&place, "count_transformer");
+    let pass = pass.display();
+    let counted = run(format!(
+        "kforge-opt m.mlir --load-pass-plugin={pass} --pass-pipeline=builtin.module(count-transformer,kforge-fuse)"
+    ));
+    assert!(counted.status.success(), "{}", text(&counted.stderr));
+    assert!(text(&counted.stderr).contains("remark: 1 ops of the transformer dialect"), "{}", text(&counted.stderr));
+
+    fs::write(place.path("h.mlir"), "\"hello.world\"() : () -> ()").unwrap();
+    let dialect = plugin(&place, "hello_dialect");
+    let known = run(format!("kforge-opt h.mlir --load-dialect-plugin={}", dialect.display()));
+    assert!(known.status.success(), "{}", text(&known.stderr));
+    assert!(!run("kforge-opt h.mlir".into()).status.success());
+
+    // mlir-opt says so and goes on.
+    let missing = run("kforge-opt m.mlir --load-pass-plugin=none.so".into());
+    assert!(text(&missing.stderr).contains("none.so"), "{}", text(&missing.stderr));
 }

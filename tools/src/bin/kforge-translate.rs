@@ -1,1 +1,3 @@
+#![no_main]
+
 include!("../launch.rs");

@@ -2,7 +2,10 @@
 
 use crate::gpu;
 use anyhow::{Result, bail};
-use kforge_lowering::compile::{self, Target};
+use kforge_lowering::{
+    compile::{self, Target},
+    launches,
+};
 use kforge_passes::{
     adapter::Adapter,
     tuner::{Environment, Problem, Roofs, problem::ENTRY, space},
@@ -78,14 +81,13 @@ impl Compiler {
     pub fn compile(&self, problem: &Problem, tile: &[usize]) -> Result<Code> {
         space::legal(&problem.product, tile).map_err(anyhow::Error::msg)?;
         let text = problem.with_tile(tile);
-        let pipeline = |isa: String| kforge_lowering::LAUNCHES.replace("{isa}", &isa);
         Ok(match self {
             Compiler::Cpu { target, .. } => {
-                let compiled = compile::compile_with(&text, target, &pipeline(format!("{{isa={}}}", target.isa)))?;
+                let compiled = compile::compile_with(&text, target, &launches(&format!("isa={}", target.isa)))?;
                 Code { program: compiled.program, kernels: Made::Object(compiled.object) }
             }
             Compiler::Gpu(adapter) => {
-                let compiled = compile::compile_gpu_with(&text, &pipeline(format!("{{isa=gpu adapter={adapter}}}")))?;
+                let compiled = compile::compile_gpu_with(&text, &launches(&format!("isa=gpu adapter={adapter}")))?;
                 Code { program: compiled.program, kernels: Made::Shaders(compiled.shaders) }
             }
         })

@@ -7,26 +7,14 @@
 
 use kforge_dialect::{
     Tool, Writer,
-    pass::{OptionValue, PassInfo, statistics_report},
+    pass::{OptionInfo, PassInfo, PipelineInfo, PipelineOptions},
     tool_main,
 };
-use kforge_passes::isa::Isa;
 use kforge_tools::{
-    errln,
     output::{self, Output},
     program,
 };
 use std::{ffi::OsString, path::Path, process::ExitCode};
-
-/// Name, anchor, option, passes.
-fn pipelines() -> [(&'static str, &'static str, String); 4] {
-    [
-        ("kforge-fuse", "", kforge_passes::kforge_fuse(Isa::host())),
-        ("kforge-cpu", "`isa` (host)", kforge_lowering::LAUNCHES.to_owned()),
-        ("kforge-gpu", "`adapter` ()", kforge_lowering::LAUNCHES.replace("{isa}", "{isa=gpu adapter}")),
-        ("kforge-llvm", "", kforge_lowering::LLVM.to_owned()),
-    ]
-}
 
 pub fn main() -> ExitCode {
     program::start(c"kforge-opt");
@@ -45,12 +33,7 @@ pub fn main() -> ExitCode {
             Err(error) => program::failure(NAME, &error),
         };
     }
-    let wants_statistics = options().any(|a| a.starts_with("mlir-pass-statistics"));
-    let code = tool_main(Tool::Opt(&mut File::default()), arguments.iter().cloned());
-    if wants_statistics {
-        errln!("{}", statistics_report(passes()).trim_end());
-    }
-    std::process::exit(code);
+    std::process::exit(tool_main(Tool::Opt(&mut File::default()), arguments.iter().cloned()));
 }
 
 const NAME: &str = "kforge-opt";
@@ -80,6 +63,10 @@ fn passes() -> impl Iterator<Item = &'static &'static PassInfo> {
     kforge_passes::PASSES.iter().chain(kforge_lowering::PASSES)
 }
 
+fn pipelines() -> impl Iterator<Item = &'static &'static PipelineInfo> {
+    kforge_passes::PIPELINES.iter().chain(kforge_lowering::PIPELINES)
+}
+
 /// Every pass and pipeline, as docs/passes.md has them.
 fn markdown() -> String {
     let mut text = String::from(
@@ -89,8 +76,7 @@ fn markdown() -> String {
          | pass | on | what it does | options (default) | statistics |\n|---|---|---|---|---|\n",
     );
     for info in passes() {
-        let options: Vec<String> =
-            info.options.iter().map(|o| format!("`{}` ({}): {}", o.name, default(&o.default), o.summary)).collect();
+        let options: Vec<String> = info.options.iter().map(option).collect();
         let statistics: Vec<String> = info.statistics.iter().map(|s| format!("`{}`: {}", s.name, s.summary)).collect();
         text += &format!(
             "| `{}` | `{}` | {} | {} | {} |\n",
@@ -101,19 +87,15 @@ fn markdown() -> String {
             statistics.join("; ")
         );
     }
-    text += "\n# Pipelines\n\n`kforge-cpu` and `kforge-gpu` begin with the passes of `kforge-fuse`, the latter with `fuse-rope-attention` before the last; \
-             their options are those of `select-kernels`.\n\n\
-             | pipeline | option (default) | passes |\n|---|---|---|\n";
-    for (name, options, passes) in pipelines() {
-        text += &format!("| `{name}` | {options} | `{passes}` |\n");
+    text += "\n# Pipelines\n\n| pipeline | what it does | options (default) | passes by default |\n|---|---|---|---|\n";
+    for info in pipelines() {
+        let options: Vec<String> = info.options.iter().map(option).collect();
+        let passes = (info.passes)(&PipelineOptions::defaults(info)).expect("a pipeline takes its own defaults");
+        text += &format!("| `{}` | {} | {} | `{passes}` |\n", info.name, info.summary, options.join("; "));
     }
     text
 }
 
-fn default(value: &OptionValue) -> String {
-    match value {
-        OptionValue::Bool(b) => b.to_string(),
-        OptionValue::Integer(i) => i.to_string(),
-        OptionValue::Text(t) => (*t).to_owned(),
-    }
+fn option(info: &OptionInfo) -> String {
+    format!("`{}` ({}): {}", info.name, info.default.text(), info.summary)
 }
