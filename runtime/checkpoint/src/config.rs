@@ -2,7 +2,7 @@
 
 pub(crate) mod gguf;
 pub(crate) mod hf;
-mod scaling;
+pub(crate) mod scaling;
 pub(crate) mod unread;
 
 use crate::Error;

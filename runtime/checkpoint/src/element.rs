@@ -21,20 +21,25 @@ impl Element {
 
     /// The element of a GGML type, if we compute with it.
     pub fn of_ggml(ty: GgmlType) -> Option<Self> {
-        Some(match ty {
-            GgmlType::F32 => Element::F32,
-            GgmlType::F16 => Element::F16,
-            GgmlType::BF16 => Element::BF16,
-            GgmlType::Q4_0 => Element::Quant(BlockFormat::Q4_0),
-            GgmlType::Q4_1 => Element::Quant(BlockFormat::Q4_1),
-            GgmlType::Q5_0 => Element::Quant(BlockFormat::Q5_0),
-            GgmlType::Q5_1 => Element::Quant(BlockFormat::Q5_1),
-            GgmlType::Q8_0 => Element::Quant(BlockFormat::Q8_0),
-            GgmlType::Q4_K => Element::Quant(BlockFormat::Q4_K),
-            GgmlType::Q5_K => Element::Quant(BlockFormat::Q5_K),
-            GgmlType::Q6_K => Element::Quant(BlockFormat::Q6_K),
-            _ => return None,
-        })
+        let blocks = BlockFormat::ALL.into_iter().map(Element::Quant);
+        [Element::F32, Element::F16, Element::BF16].into_iter().chain(blocks).find(|element| element.ggml() == ty)
+    }
+
+    /// Its GGML type.
+    pub fn ggml(self) -> GgmlType {
+        match self {
+            Element::F32 => GgmlType::F32,
+            Element::F16 => GgmlType::F16,
+            Element::BF16 => GgmlType::BF16,
+            Element::Quant(BlockFormat::Q4_0) => GgmlType::Q4_0,
+            Element::Quant(BlockFormat::Q4_1) => GgmlType::Q4_1,
+            Element::Quant(BlockFormat::Q5_0) => GgmlType::Q5_0,
+            Element::Quant(BlockFormat::Q5_1) => GgmlType::Q5_1,
+            Element::Quant(BlockFormat::Q8_0) => GgmlType::Q8_0,
+            Element::Quant(BlockFormat::Q4_K) => GgmlType::Q4_K,
+            Element::Quant(BlockFormat::Q5_K) => GgmlType::Q5_K,
+            Element::Quant(BlockFormat::Q6_K) => GgmlType::Q6_K,
+        }
     }
 
     /// The element of a safetensors type, if we compute with it.
@@ -44,6 +49,16 @@ impl Element {
             Dtype::F16 => Some(Element::F16),
             Dtype::BF16 => Some(Element::BF16),
             _ => None,
+        }
+    }
+
+    /// Its safetensors type; none for blocks, which the format does not have.
+    pub fn safetensors(self) -> Option<Dtype> {
+        match self {
+            Element::F32 => Some(Dtype::F32),
+            Element::F16 => Some(Dtype::F16),
+            Element::BF16 => Some(Dtype::BF16),
+            Element::Quant(_) => None,
         }
     }
 

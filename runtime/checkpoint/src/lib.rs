@@ -1,4 +1,4 @@
-//! Real checkpoints: GGUF files and Hugging Face directories, read as one thing.
+//! Real checkpoints: GGUF files and Hugging Face directories, read as one thing, and written as either.
 //!
 //! A [`Checkpoint`] is a validated [`Config`], the model's weights under their GGUF names (whatever file they came from),
 //! and a [`Tokenizer`] with the model's chat template. Files are memory-mapped. Nothing in them is trusted: an open
@@ -12,6 +12,7 @@
 //! | `weights` | canonical names, shapes, and the mapping from Hugging Face's names |
 //! | [`random`] | random models for tests and benches |
 //! | [`tokenizer`] | text to tokens and back, chat templates |
+//! | [`write`] | an open checkpoint as a GGUF file, or as a Hugging Face folder |
 //! | [`hub`] | fetching from the Hugging Face hub |
 
 mod checkpoint;
@@ -27,6 +28,7 @@ pub mod safetensors;
 mod storage;
 pub mod tokenizer;
 mod weights;
+pub mod write;
 
 pub use checkpoint::{Checkpoint, Weight};
 pub use config::unread::Unread;

@@ -4,9 +4,10 @@
 //! without merges. The numbers mean nothing, but they are of the size that a trained model's are: logits stay finite and
 //! differ. A matrix of more than a million weights repeats rows of the first million, as its speed is all that it is for.
 
-use crate::Error;
 use crate::gguf::{GgmlType, write::Writer};
 use crate::tokenizer::byte_level;
+use crate::tokenizer::gguf::{CONTROL, NORMAL};
+use crate::{Element, Error};
 use kforge_quant::BlockFormat;
 
 /// Sizes of a model, and how each of its matrices is stored.
@@ -119,8 +120,6 @@ fn write_config(sizes: &Sizes, writer: &mut Writer) {
 }
 
 fn write_tokenizer(sizes: &Sizes, writer: &mut Writer) {
-    const NORMAL: i32 = 1;
-    const CONTROL: i32 = 3;
     let bytes = (0..=u8::MAX).map(|byte| byte_level::char_of(byte).to_string());
     let named = 256 + SPECIAL.len();
     let others = (named..sizes.vocab).map(|id| format!("<|{id}|>"));
@@ -183,17 +182,7 @@ fn matrix(
         let from = (random.next() % pool as u64) as usize;
         stored.copy_within(from * row..(from + 1) * row, i * row);
     }
-    let ty = match format {
-        BlockFormat::Q4_0 => GgmlType::Q4_0,
-        BlockFormat::Q4_1 => GgmlType::Q4_1,
-        BlockFormat::Q5_0 => GgmlType::Q5_0,
-        BlockFormat::Q5_1 => GgmlType::Q5_1,
-        BlockFormat::Q8_0 => GgmlType::Q8_0,
-        BlockFormat::Q4_K => GgmlType::Q4_K,
-        BlockFormat::Q5_K => GgmlType::Q5_K,
-        BlockFormat::Q6_K => GgmlType::Q6_K,
-    };
-    writer.tensor(name, &dims, ty, &stored);
+    writer.tensor(name, &dims, Element::Quant(format).ggml(), &stored);
     Ok(())
 }
 

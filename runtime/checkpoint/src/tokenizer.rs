@@ -7,10 +7,10 @@ pub(crate) mod byte_level;
 mod chat;
 pub(crate) mod gguf;
 pub(crate) mod hf;
-mod pre;
+pub(crate) mod pre;
 mod python;
 mod source;
-mod special;
+pub(crate) mod special;
 mod stream;
 
 pub use chat::{ChatTemplate, Conversation};
@@ -49,6 +49,22 @@ impl Tokenizer {
     /// What is odd about the definition in the model's files, and what was made of it; a sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Its definition.
+    pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+
+    /// The tokens that end a turn, in the order of their ids.
+    pub(crate) fn ends(&self) -> Vec<u32> {
+        let mut ends: Vec<u32> = self.ends.iter().copied().collect();
+        ends.sort_unstable();
+        ends
+    }
+
+    pub(crate) fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
     }
 
     /// The tokens of a text. Special tokens that the text spells out become one token each; none is added: see

@@ -58,37 +58,75 @@ pub(crate) fn ignored(name: &str, config: &Config) -> bool {
     name == "rope_freqs.weight" || (config.tied_embedding && name == "output.weight")
 }
 
+/// Weights outside the layers: their canonical names, and Hugging Face's.
+const MODEL: [(&str, &str); 3] = [
+    ("token_embd.weight", "model.embed_tokens.weight"),
+    ("output_norm.weight", "model.norm.weight"),
+    ("output.weight", "lm_head.weight"),
+];
+/// The same of a layer, after `blk.N.` and `model.layers.N.`.
+const LAYER: [(&str, &str); 13] = [
+    ("attn_norm.weight", "input_layernorm.weight"),
+    ("attn_q.weight", "self_attn.q_proj.weight"),
+    ("attn_q.bias", "self_attn.q_proj.bias"),
+    ("attn_k.weight", "self_attn.k_proj.weight"),
+    ("attn_k.bias", "self_attn.k_proj.bias"),
+    ("attn_v.weight", "self_attn.v_proj.weight"),
+    ("attn_v.bias", "self_attn.v_proj.bias"),
+    ("attn_output.weight", "self_attn.o_proj.weight"),
+    ("attn_output.bias", "self_attn.o_proj.bias"),
+    ("ffn_norm.weight", "post_attention_layernorm.weight"),
+    ("ffn_gate.weight", "mlp.gate_proj.weight"),
+    ("ffn_up.weight", "mlp.up_proj.weight"),
+    ("ffn_down.weight", "mlp.down_proj.weight"),
+];
+/// Parts of a layer whose rows the rotary embedding pairs, so that they are ordered by the [`RopeMode`](crate::RopeMode).
+const ROTATED: [&str; 4] = ["attn_q.weight", "attn_q.bias", "attn_k.weight", "attn_k.bias"];
+
 /// The canonical name of a Hugging Face tensor; none for one that no supported model has.
 pub(crate) fn from_hf(name: &str) -> Option<String> {
-    match name {
-        "model.embed_tokens.weight" => return Some("token_embd.weight".to_owned()),
-        "model.norm.weight" => return Some("output_norm.weight".to_owned()),
-        "lm_head.weight" => return Some("output.weight".to_owned()),
-        _ => {}
+    if let Some((canonical, _)) = MODEL.iter().find(|(_, theirs)| *theirs == name) {
+        return Some((*canonical).to_owned());
     }
     let (layer, part) = name.strip_prefix("model.layers.")?.split_once('.')?;
     // Only the canonical spelling of a number, so that no two names map to one.
     let layer = layer.parse::<usize>().ok().filter(|number| number.to_string() == layer)?;
-    let part = match part {
-        "input_layernorm.weight" => "attn_norm.weight",
-        "self_attn.q_proj.weight" => "attn_q.weight",
-        "self_attn.q_proj.bias" => "attn_q.bias",
-        "self_attn.k_proj.weight" => "attn_k.weight",
-        "self_attn.k_proj.bias" => "attn_k.bias",
-        "self_attn.v_proj.weight" => "attn_v.weight",
-        "self_attn.v_proj.bias" => "attn_v.bias",
-        "self_attn.o_proj.weight" => "attn_output.weight",
-        "self_attn.o_proj.bias" => "attn_output.bias",
-        "post_attention_layernorm.weight" => "ffn_norm.weight",
-        "mlp.gate_proj.weight" => "ffn_gate.weight",
-        "mlp.up_proj.weight" => "ffn_up.weight",
-        "mlp.down_proj.weight" => "ffn_down.weight",
-        _ => return None,
-    };
-    Some(format!("blk.{layer}.{part}"))
+    let (canonical, _) = LAYER.iter().find(|(_, theirs)| *theirs == part)?;
+    Some(format!("blk.{layer}.{canonical}"))
+}
+
+/// The Hugging Face name of a tensor: the inverse of [`from_hf`].
+pub(crate) fn to_hf(name: &str) -> Option<String> {
+    if let Some((_, theirs)) = MODEL.iter().find(|(canonical, _)| *canonical == name) {
+        return Some((*theirs).to_owned());
+    }
+    let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+    let (_, theirs) = LAYER.iter().find(|(canonical, _)| *canonical == part)?;
+    Some(format!("model.layers.{layer}.{theirs}"))
+}
+
+/// Whether the rotary embedding turns pairs of this weight's rows.
+pub(crate) fn is_rotated(name: &str) -> bool {
+    name.strip_prefix("blk.").and_then(|name| name.split_once('.')).is_some_and(|(_, part)| ROTATED.contains(&part))
 }
 
 /// Whether a Hugging Face tensor is a buffer that old checkpoints saved along: it follows from the config.
 pub(crate) fn hf_buffer(name: &str) -> bool {
     name.ends_with(".rotary_emb.inv_freq")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        let layer = LAYER.map(|(canonical, _)| format!("blk.7.{canonical}"));
+        for name in MODEL.iter().map(|(canonical, _)| (*canonical).to_owned()).chain(layer) {
+            assert_eq!(to_hf(&name).and_then(|theirs| from_hf(&theirs)), Some(name));
+        }
+        assert_eq!(to_hf("blk.7.attn_q.weight").as_deref(), Some("model.layers.7.self_attn.q_proj.weight"));
+        assert_eq!((to_hf("rope_freqs.weight"), from_hf("model.layers.07.mlp.up_proj.weight")), (None, None));
+        assert!(is_rotated("blk.0.attn_k.bias") && !is_rotated("blk.0.attn_v.weight") && !is_rotated("output.weight"));
+    }
 }

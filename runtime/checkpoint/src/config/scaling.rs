@@ -1,14 +1,43 @@
-//! Divisors of the rotary frequencies, from the parameters of a scaling.
+//! Divisors of the rotary frequencies, from the parameters of a scaling and back.
 
 use std::f32::consts::TAU;
 
 /// Parameters of llama3 scaling, as Hugging Face's `rope_scaling` names them.
-pub(super) struct Llama3 {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Llama3 {
     pub factor: f32,
     pub low_freq_factor: f32,
     pub high_freq_factor: f32,
     /// `original_max_position_embeddings`.
     pub original_context: f32,
+}
+
+/// A scaling by its parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scaling {
+    /// Every frequency is divided by this.
+    Linear(f32),
+    Llama3(Llama3),
+}
+
+/// The scaling that gives these divisors, up to the rounding of an f32. Of llama3 scaling, which GGUF stores as divisors
+/// alone, the parameters are found among those that models have: a context that is a power of two, and wavelengths of
+/// the whole and of a quarter of it as the ends of the interpolation.
+pub(crate) fn of_divisors(head_dim: usize, base: f32, divisors: &[f32]) -> Option<Scaling> {
+    let last = *divisors.last()?;
+    if divisors.iter().all(|divisor| *divisor == last) {
+        return Some(Scaling::Linear(last));
+    }
+    let contexts = (8..=20).map(|power| (1u32 << power) as f32);
+    let scalings = contexts.map(|original_context| Llama3 {
+        factor: last,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_context,
+    });
+    let near = |(a, b): (&f32, f32)| (a / b - 1.0).abs() < 1e-5;
+    let mut found = scalings.filter(|scaling| divisors.iter().zip(llama3(head_dim, base, scaling)).all(near));
+    found.next().map(Scaling::Llama3)
 }
 
 /// Linear scaling ("position interpolation"): every frequency is divided by `factor`.
@@ -51,5 +80,17 @@ mod tests {
         for (divisor, expected) in divisors[15..18].iter().zip([1.651_329, 3.292_263, 9.666_73]) {
             assert!((divisor / expected - 1.0).abs() < 1e-4, "{divisors:?}");
         }
+    }
+
+    #[test]
+    fn parameters_are_found_again() {
+        for (head_dim, factor, original_context) in [(64, 32.0, 8192.0), (128, 8.0, 8192.0), (128, 4.0, 32768.0)] {
+            let scaling = Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context };
+            let mut divisors = llama3(head_dim, 500_000.0, &scaling);
+            assert_eq!(of_divisors(head_dim, 500_000.0, &divisors), Some(Scaling::Llama3(scaling)));
+            divisors[head_dim / 4] *= 1.1;
+            assert_eq!(of_divisors(head_dim, 500_000.0, &divisors), None);
+        }
+        assert_eq!(of_divisors(8, 1e4, &linear(8, 2.5)), Some(Scaling::Linear(2.5)));
     }
 }

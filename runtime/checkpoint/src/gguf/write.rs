@@ -1,17 +1,20 @@
-//! Writes GGUF files: for random models and for tests.
+//! Writes GGUF files: for random models, for exports and for tests.
 
 use super::types::{GgmlType, ValueType};
 use super::{DEFAULT_ALIGNMENT, MAGIC};
 
 /// Collects metadata and tensors, then lays out a version 3 file.
 ///
-/// Nothing is checked: a test may write a file that the reader must refuse.
+/// Nothing is checked: a test may write a file that the reader must refuse. A large file need not be in memory: its
+/// tensors are declared, and their data follows the [`header`](Writer::header), each padded by [`padding`].
 #[derive(Default)]
 pub struct Writer {
     metadata: Vec<u8>,
     entries: u64,
     infos: Vec<u8>,
     tensors: u64,
+    /// Bytes of the tensors' data, padding included.
+    data_end: u64,
     data: Vec<u8>,
 }
 
@@ -61,31 +64,51 @@ impl Writer {
 
     /// A tensor of `dims` in row-major order, the slowest first.
     pub fn tensor(&mut self, name: &str, dims: &[usize], ty: GgmlType, data: &[u8]) -> &mut Self {
+        self.declare(name, dims, ty, data.len() as u64);
+        self.data.extend(data);
+        self.data.extend(padding(data.len() as u64));
+        self
+    }
+
+    /// A tensor whose `bytes` of data the caller writes.
+    pub fn declare(&mut self, name: &str, dims: &[usize], ty: GgmlType, bytes: u64) -> &mut Self {
         push_string(&mut self.infos, name);
         self.infos.extend((dims.len() as u32).to_le_bytes());
         for extent in dims.iter().rev() {
             self.infos.extend((*extent as u64).to_le_bytes());
         }
         self.infos.extend(ty.id.to_le_bytes());
-        self.infos.extend((self.data.len() as u64).to_le_bytes());
-        self.data.extend(data);
-        self.data.resize(self.data.len().next_multiple_of(DEFAULT_ALIGNMENT as usize), 0);
+        self.infos.extend(self.data_end.to_le_bytes());
+        self.data_end += bytes + padding(bytes).len() as u64;
         self.tensors += 1;
         self
     }
 
-    /// The file.
-    pub fn finish(&self) -> Vec<u8> {
+    /// The file up to the tensors' data.
+    pub fn header(&self) -> Vec<u8> {
         let mut file = MAGIC.to_vec();
         file.extend(3u32.to_le_bytes());
         file.extend(self.tensors.to_le_bytes());
         file.extend(self.entries.to_le_bytes());
         file.extend(&self.metadata);
         file.extend(&self.infos);
-        file.resize(file.len().next_multiple_of(DEFAULT_ALIGNMENT as usize), 0);
+        file.extend(padding(file.len() as u64));
+        file
+    }
+
+    /// The file.
+    pub fn finish(&self) -> Vec<u8> {
+        let mut file = self.header();
         file.extend(&self.data);
         file
     }
+}
+
+/// What follows `bytes` of data, so that the next tensor's are aligned.
+pub fn padding(bytes: u64) -> &'static [u8] {
+    const ZEROS: [u8; DEFAULT_ALIGNMENT as usize] = [0; DEFAULT_ALIGNMENT as usize];
+    let rest = (bytes % u64::from(DEFAULT_ALIGNMENT)) as usize;
+    if rest == 0 { &[] } else { &ZEROS[rest..] }
 }
 
 fn push_string(bytes: &mut Vec<u8>, value: &str) {

@@ -56,6 +56,11 @@ impl ChatTemplate {
         ChatTemplate { source, variables: BTreeMap::new() }
     }
 
+    /// The Jinja source.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// With a variable, if there is a value: `bos_token`.
     #[must_use]
     pub(super) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {

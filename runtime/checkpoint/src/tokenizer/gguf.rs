@@ -7,34 +7,42 @@ use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-const TOKENS: &str = "tokenizer.ggml.tokens";
-const TYPES: &str = "tokenizer.ggml.token_type";
-const MERGES: &str = "tokenizer.ggml.merges";
-const TEMPLATE: &str = "tokenizer.chat_template";
-const NORMAL: i64 = 1;
-/// GGUF's token types "unknown", "control" and "user defined": found in a text before anything else is.
-const SPECIAL_TYPES: [i64; 3] = [2, 3, 4];
+pub(crate) const MODEL: &str = "tokenizer.ggml.model";
+pub(crate) const PRE: &str = "tokenizer.ggml.pre";
+pub(crate) const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(crate) const TYPES: &str = "tokenizer.ggml.token_type";
+pub(crate) const MERGES: &str = "tokenizer.ggml.merges";
+pub(crate) const TEMPLATE: &str = "tokenizer.chat_template";
+/// GGUF's token types.
+pub(crate) const NORMAL: i32 = 1;
+pub(crate) const UNKNOWN: i32 = 2;
+pub(crate) const CONTROL: i32 = 3;
+pub(crate) const USER_DEFINED: i32 = 4;
+pub(crate) const UNUSED: i32 = 5;
+/// Types that are found in a text before anything else is.
+const SPECIAL_TYPES: [i32; 3] = [UNKNOWN, CONTROL, USER_DEFINED];
 
 /// Builds the byte-level BPE that the metadata describes.
 ///
 /// # Errors
 /// If the metadata has no tokenizer, one of another kind, or one that contradicts itself.
 pub(crate) fn load(gguf: &Gguf) -> Result<Tokenizer, Error> {
-    match gguf.string("tokenizer.ggml.model")? {
+    match gguf.string(MODEL)? {
         "gpt2" => {}
         "llama" => {
             let cause = "SentencePiece tokenizers (`llama`) are not supported in GGUF files; open the original \
                          safetensors directory with its tokenizer.json";
-            return Err(Error::invalid("metadata `tokenizer.ggml.model`", cause));
+            return Err(Error::invalid(place(MODEL), cause));
         }
         other => {
             let cause = format!("tokenizer `{other}` is not supported; gpt2 (byte-level BPE) is");
-            return Err(Error::invalid("metadata `tokenizer.ggml.model`", cause));
+            return Err(Error::invalid(place(MODEL), cause));
         }
     }
     let tokens: Vec<&str> = gguf.strings(TOKENS)?.collect();
     let mut warnings = Vec::new();
-    let pre = match gguf.optional("tokenizer.ggml.pre", Gguf::string)? {
+    let pre = match gguf.optional(PRE, Gguf::string)? {
         Some(name) => name,
         // A file without the key was made before the key was. llama.cpp does the same.
         None => {
@@ -66,7 +74,7 @@ pub(crate) fn load(gguf: &Gguf) -> Result<Tokenizer, Error> {
         let (bos, eos) = (bos.map(|(_, text)| text), eos.map(|(_, text)| text));
         ChatTemplate::new(source.to_owned()).with("bos_token", bos).with("eos_token", eos)
     });
-    let add_bos = gguf.optional("tokenizer.ggml.add_bos_token", Gguf::bool)?.unwrap_or(pre.add_bos);
+    let add_bos = gguf.optional(ADD_BOS, Gguf::bool)?.unwrap_or(pre.add_bos);
     let ends = turn_ends.into_iter().chain([eos]).flatten().map(|(id, _)| id).collect();
     let bos = bos.map(|(id, _)| id).filter(|_| add_bos);
     Ok(Tokenizer { warnings, ..Tokenizer::new(inner, bos, ends, template) })
@@ -87,14 +95,14 @@ fn vocab(tokens: &[&str]) -> Result<Vocab, Error> {
 
 /// Tokens that a text may spell out: those of a special type, and those that are special by their text.
 fn special_tokens(gguf: &Gguf, tokens: &[&str], warnings: &mut Vec<String>) -> Result<Vec<AddedToken>, Error> {
-    let types = gguf.optional(TYPES, Gguf::integers)?.unwrap_or_else(|| vec![NORMAL; tokens.len()]);
+    let types = gguf.optional(TYPES, Gguf::integers)?.unwrap_or_else(|| vec![NORMAL.into(); tokens.len()]);
     if types.len() != tokens.len() {
         return Err(Error::invalid(place(TYPES), format!("{} types for {} tokens", types.len(), tokens.len())));
     }
     let mut mistyped = Vec::new();
     let mut added = Vec::new();
     for (token, ty) in tokens.iter().zip(types).filter(|(token, _)| !token.is_empty()) {
-        let typed = SPECIAL_TYPES.contains(&ty);
+        let typed = SPECIAL_TYPES.iter().any(|special| i64::from(*special) == ty);
         if !typed && special::is_special(token) {
             mistyped.push(format!("`{token}`"));
         } else if !typed {
@@ -122,9 +130,14 @@ fn merges(gguf: &Gguf) -> Result<Merges, Error> {
     Ok(merges)
 }
 
-/// The id and text of the token with a role: `bos`, `eos`, `eot`, `eom`.
-fn token<'a>(gguf: &Gguf, role: &str, tokens: &[&'a str]) -> Result<Option<(u32, &'a str)>, Error> {
-    let key = format!("tokenizer.ggml.{role}_token_id");
+/// The metadata key of the token with a role.
+pub(crate) fn role_key(role: &str) -> String {
+    format!("tokenizer.ggml.{role}_token_id")
+}
+
+/// The id and text of the token with a role: `bos`, `eos`, `eot`, `eom`, `unknown`, `padding`.
+pub(crate) fn token<'a>(gguf: &Gguf, role: &str, tokens: &[&'a str]) -> Result<Option<(u32, &'a str)>, Error> {
+    let key = role_key(role);
     let Some(id) = gguf.optional(&key, Gguf::u32)? else { return Ok(None) };
     match tokens.get(id as usize) {
         Some(text) => Ok(Some((id, text))),

@@ -57,7 +57,7 @@ pub(crate) fn load(
 }
 
 /// A special token is a string, or an object with its content.
-fn special_text(value: Option<&Value>) -> Option<&str> {
+pub(crate) fn special_text(value: Option<&Value>) -> Option<&str> {
     let value = value?;
     value.as_str().or_else(|| value.get("content")?.as_str())
 }

@@ -33,8 +33,8 @@ struct Row {
 const PLAIN: Row = Row { names: &[], patterns: &[], nfc: false, ignore_merges: false, add_bos: false };
 
 /// From openai/gpt-2, `encoder.py`.
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-const DIGIT: &str = r"\p{N}";
+pub(crate) const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+pub(crate) const DIGIT: &str = r"\p{N}";
 const THREE_DIGITS: &str = r"[0-9][0-9][0-9]";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// Llama 3's with single digits.
@@ -250,6 +250,13 @@ pub(super) fn by_name(name: &str) -> Result<Pre, Error> {
         ignore_merges: row.ignore_merges,
         add_bos: row.add_bos,
     })
+}
+
+/// A name of the pre-tokenizer with these patterns, normalisation and merging.
+pub(crate) fn name_of(patterns: &[&str], nfc: bool, ignore_merges: bool) -> Option<&'static str> {
+    let row =
+        ROWS.iter().find(|row| row.patterns == patterns && row.nfc == nfc && row.ignore_merges == ignore_merges)?;
+    row.names.first().copied()
 }
 
 #[cfg(test)]

@@ -90,12 +90,12 @@ const OTHERS: &[&str] = &[
 ];
 
 /// Whether a token of this text is special in every vocabulary that we know.
-pub(super) fn is_special(text: &str) -> bool {
+pub(crate) fn is_special(text: &str) -> bool {
     ENDS.contains(&text) || OTHERS.contains(&text)
 }
 
 /// The tokens that end a turn by their text, of those for which `has` holds.
-pub(super) fn ends(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+pub(crate) fn ends(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let mut ends: Vec<&str> = ENDS.iter().copied().filter(|text| has(text)).collect();
     let present: HashSet<&str> = ends.iter().copied().collect();
     let all = |texts: &[&str]| texts.iter().all(|text| present.contains(text));

@@ -2,6 +2,7 @@
 
 mod chat;
 mod config;
+mod export;
 mod hostile_gguf;
 mod hostile_safetensors;
 mod mutations;

@@ -10,6 +10,7 @@ mod bench_compile;
 mod compile;
 mod diagnose;
 mod emit;
+mod export;
 mod function;
 mod generate;
 mod inspect;
@@ -144,6 +145,8 @@ enum Command {
     Compile(aot::Options),
     /// Show one generated kernel: assembly, LLVM IR or MLIR
     Asm(asm::Options),
+    /// Write a model, or random weights, as a GGUF file or a Hugging Face folder
+    Export(export::Options),
     /// Compare a model with a file of reference results
     Verify(verify::Options),
     /// Measure kernels' tiles, and look into what has been measured
@@ -184,6 +187,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Inspect(options)) => inspect::run(common, &options),
         Some(Command::Compile(options)) => aot::run(common, &options),
         Some(Command::Asm(options)) => asm::run(common, &options),
+        Some(Command::Export(options)) => export::run(common, &options),
         Some(Command::Verify(options)) => verify::run(common, &options),
         Some(Command::Tune(options)) => tune::run(common, &options),
         Some(Command::Roofline(options)) => roofline::run(common, &options),
