@@ -121,8 +121,8 @@ pub enum Phase {
 /// The text of the module. `types` has the MLIR type of every weight by name, in the order of the globals.
 ///
 /// # Errors
-/// Names the weight that is missing; or says that the cache's type does not fit the size of the heads, or that more tokens are
-/// wanted than there are.
+/// Names the weight that is missing or that nothing uses; or says that the cache's type does not fit the size of the
+/// heads, or that more tokens are wanted than there are.
 pub fn module(model: &Llama, types: &[(String, String)], phases: &[Phase]) -> Result<String, String> {
     if model.kv_type == KvType::Q8 && !model.head_dim.is_multiple_of(Q8_BLOCK) {
         return Err(format!(
@@ -141,8 +141,12 @@ pub fn module(model: &Llama, types: &[(String, String)], phases: &[Phase]) -> Re
     let mut text = String::new();
     let emit = Emit { model, types };
     emit.module(&mut text, phases).map_err(|_| "formatting into a string failed".to_owned())?;
-    match emit.missing() {
-        Some(name) => Err(format!("the checkpoint has no weight '{name}'")),
+    if let Some(name) = emit.missing() {
+        return Err(format!("the checkpoint has no weight '{name}'"));
+    }
+    // A weight without a use would leave a model that computes something else.
+    match types.iter().find(|(name, _)| !text.contains(&format!("global_load_const @{name} :"))) {
+        Some((name, _)) => Err(format!("the checkpoint has a weight '{name}', which no layer of the model uses")),
         None => Ok(text),
     }
 }
@@ -256,7 +260,7 @@ impl Emit<'_> {
         for kind in ["k", "v"] {
             writeln!(out, "  %{kind}_cache.{i} = ml_program.global_load @{kind}_cache.{i} : {cache}")?;
         }
-        if ["attn_q", "attn_k", "attn_v"].iter().any(|w| self.has(&format!("blk.{i}.{w}.bias"))) {
+        if ["attn_q", "attn_k", "attn_v", "attn_output"].iter().any(|w| self.has(&format!("blk.{i}.{w}.bias"))) {
             self.biased_layer(out, i, rows)?;
         } else {
             self.block(out, i, rows)?;
@@ -307,6 +311,31 @@ impl Emit<'_> {
         writeln!(out, "    : {x} attn({}) mlp({}) cache({cache}, {cache}) at tensor<1xi32>", types(attn), types(mlp))
     }
 
+    /// `%{name}.{i}`, of type `result`: the product of `input`, a value and its type, and a weight, with the weight's
+    /// bias where the model has one.
+    fn projection(
+        &self,
+        out: &mut String,
+        i: usize,
+        name: &str,
+        (input, input_type): (&str, &str),
+        weight: &str,
+        result: &str,
+    ) -> fmt::Result {
+        let ty = self.ty(&format!("blk.{i}.{weight}.weight"));
+        let bias_name = format!("blk.{i}.{weight}.bias");
+        let (mut bias, mut bias_type) = (String::new(), String::new());
+        if self.has(&bias_name) {
+            self.load(out, &format!("{weight}.bias.{i}"), &bias_name)?;
+            bias = format!(" bias %{weight}.bias.{i}");
+            bias_type = format!(", {}", self.ty(&bias_name));
+        }
+        writeln!(
+            out,
+            "  %{name}.{i} = transformer.linear %{input}, %{weight}.{i}{bias} : {input_type}, {ty}{bias_type} -> {result}"
+        )
+    }
+
     /// A layer whose projections have biases, which `decoder_block` has no place for.
     fn biased_layer(&self, out: &mut String, i: usize, rows: &str) -> fmt::Result {
         let Llama { hidden, heads, kv_heads, head_dim, norm_eps, window, kv_type, .. } = *self.model;
@@ -324,18 +353,7 @@ impl Emit<'_> {
         writeln!(out, "  %size.{i} = tensor.dim %x.{i}, %axis.{i} : {x}")?;
         for (name, weight, count) in [("q", "attn_q", heads), ("k", "attn_k", kv_heads), ("v", "attn_v", kv_heads)] {
             let (wide, tall) = (flat(count * head_dim), split(count));
-            let bias_name = format!("blk.{i}.{weight}.bias");
-            let (mut bias, mut bias_type) = (String::new(), String::new());
-            if self.has(&bias_name) {
-                self.load(out, &format!("{weight}.bias.{i}"), &bias_name)?;
-                bias = format!(" bias %{weight}.bias.{i}");
-                bias_type = format!(", {}", self.ty(&bias_name));
-            }
-            writeln!(
-                out,
-                "  %{name}w.{i} = transformer.linear %n.{i}, %{weight}.{i}{bias} : {x}, {}{bias_type} -> {wide}",
-                ty(weight)
-            )?;
+            self.projection(out, i, &format!("{name}w"), (&format!("n.{i}"), &x), weight, &wide)?;
             let size = if rows == "?" { format!("%size.{i}") } else { rows.to_owned() };
             writeln!(
                 out,
@@ -364,11 +382,7 @@ impl Emit<'_> {
         )?;
         let wide = flat(heads * head_dim);
         writeln!(out, "  %am.{i} = tensor.collapse_shape %a.{i} [[0], [1], [2, 3]] : {tall_q} into {wide}")?;
-        writeln!(
-            out,
-            "  %o.{i} = transformer.linear %am.{i}, %attn_output.{i} : {wide}, {} -> {x}",
-            ty("attn_output")
-        )?;
+        self.projection(out, i, "o", (&format!("am.{i}"), &wide), "attn_output", &x)?;
         writeln!(out, "  %h.{i} = arith.addf %o.{i}, %x.{i} : {x}")?;
         norm(out, "m", &format!("h.{i}"), "ffn_norm")?;
         let weights = format!("{}, {}, {}", ty("ffn_gate"), ty("ffn_up"), ty("ffn_down"));

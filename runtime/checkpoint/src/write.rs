@@ -88,6 +88,9 @@ pub fn hugging_face(checkpoint: &Checkpoint, folder: &Path, dequantized: Dequant
     let plan = hugging_face_plan(checkpoint, dequantized)?;
     let files = json_files(checkpoint, &plan)?;
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        return Err(Error::invalid("the folder", format!("{} is no folder", parent.display())).in_file(folder));
+    }
     let write = || -> Result<(), Error> {
         let temporary = tempfile::Builder::new().prefix(".export").tempdir_in(parent)?;
         // Inside, so that its mode is the umask's and not a temporary folder's.
