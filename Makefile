@@ -12,10 +12,10 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup model try-model build run test example lit upstream-lit fmt fmt-check lint docs bench clean
+.PHONY: help setup model try-model build run test example lit upstream-lit fmt fmt-check lint docs bench bench-report clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Find LLVM and MLIR 22 and install what is missing
 	@scripts/setup.sh
@@ -61,11 +61,11 @@ lint: setup ## Run clippy, warnings as errors
 docs: setup ## Regenerate docs/dialect.md, docs/passes.md and docs/bench-suite.schema.json
 	@KFORGE_BLESS=1 cargo test --quiet -p kforge-tools --test docs
 
-bench: build try-model ## Measure the default model, then single kernels (reports/cpu.json)
-	@for numerics in exact fast; do \
-		$(TARGET)/release/kforge-run bench model -p 128 -n 64 --numerics $$numerics || exit 1; \
-	done
-	@$(TARGET)/release/kforge-run bench suite --output reports/cpu.json
+bench: build try-model ## Measure the default model and single kernels; compare with reports/cpu_baseline.json
+	@scripts/bench.sh
+
+bench-report: build ## After `make test` and `make bench`: write docs/run_summary.md
+	@scripts/bench-report.sh > docs/run_summary.md.tmp && mv docs/run_summary.md.tmp docs/run_summary.md
 
 clean: ## Remove build outputs (the model and the caches stay)
 	@cargo clean

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs a test program for `cargo test`, and appends the seconds of each of its tests to the file KFORGE_TEST_TIMES.
+"""Runs a test program for `cargo test`, and appends a line for each of its tests to the file KFORGE_TEST_TIMES: seconds,
+name, and ok, ignored or FAILED.
 
 Stable Rust's libtest keeps times to itself. It starts tests in the order of `--list`, as many as RUST_TEST_THREADS at
 once and the next when one ends, and prints a line when one ends; libtest-mimic does the same. So when each began follows
@@ -34,7 +35,7 @@ def main():
             now = time.monotonic()
             ended = RESULT.match(line)
             if ended:
-                times.write(f"{now - begun.pop(ended[1], now):.3f}\t{name}: {ended[1]}\n")
+                times.write(f"{now - begun.pop(ended[1], now):.3f}\t{name}: {ended[1]}\t{ended[2]}\n")
                 following = next(waiting, None)
                 if following:
                     begun[following] = now

@@ -78,12 +78,18 @@ pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
 }
 
 /// Writes a checkpoint as a folder with `config.json`, `model.safetensors` and the tokenizer's files, as far as the
-/// checkpoint has a tokenizer. The folder appears under its name when it is whole.
+/// checkpoint has a tokenizer. The folder appears under its name when it is whole; until then its files are in a hidden
+/// folder beside it. `begins` hears of each file before it is there: who catches signals can remove it.
 ///
 /// # Errors
 /// If the model, its tokenizer or its weights cannot be said in this format, if `folder` is there and not empty, or if a
 /// file cannot be written. Then there is no folder.
-pub fn hugging_face(checkpoint: &Checkpoint, folder: &Path, dequantized: Dequantized) -> Result<(), Error> {
+pub fn hugging_face(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    dequantized: Dequantized,
+    mut begins: impl FnMut(&Path),
+) -> Result<(), Error> {
     check_empty(folder).map_err(|error| error.in_file(folder))?;
     let plan = hugging_face_plan(checkpoint, dequantized)?;
     let files = json_files(checkpoint, &plan)?;
@@ -91,13 +97,18 @@ pub fn hugging_face(checkpoint: &Checkpoint, folder: &Path, dequantized: Dequant
     if !parent.is_dir() {
         return Err(Error::invalid("the folder", format!("{} is no folder", parent.display())).in_file(folder));
     }
-    let write = || -> Result<(), Error> {
+    let mut write = || -> Result<(), Error> {
         let temporary = tempfile::Builder::new().prefix(".export").tempdir_in(parent)?;
         // Inside, so that its mode is the umask's and not a temporary folder's.
         let whole = temporary.path().join("model");
         fs::create_dir(&whole)?;
-        write_safetensors(checkpoint, &plan, File::create(whole.join(crate::safetensors::SINGLE))?)?;
-        files.iter().try_for_each(|(name, bytes)| fs::write(whole.join(name), bytes))?;
+        let mut create = |name: &str| {
+            let path = whole.join(name);
+            begins(&path);
+            File::create(path)
+        };
+        write_safetensors(checkpoint, &plan, create(crate::safetensors::SINGLE)?)?;
+        files.iter().try_for_each(|(name, bytes)| create(name)?.write_all(bytes))?;
         Ok(fs::rename(&whole, folder)?)
     };
     write().map_err(|error| error.in_file(folder))

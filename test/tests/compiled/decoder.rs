@@ -322,7 +322,7 @@ fn biases_are_as_transformers_says() {
     let random = Checkpoint::random("tiny", 1).expect("random weights");
     write_safetensors(&random, directory.path(), Heads::AllBiased);
     let with_tokenizer = directory.path().join("random");
-    write::hugging_face(&random, &with_tokenizer, Dequantized::F32).expect("random weights as a folder");
+    write::hugging_face(&random, &with_tokenizer, Dequantized::F32, |_| ()).expect("random weights as a folder");
     for name in ["tokenizer.json", "tokenizer_config.json"] {
         std::fs::copy(with_tokenizer.join(name), directory.path().join(name)).expect("a copy");
     }

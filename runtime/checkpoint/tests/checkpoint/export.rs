@@ -191,7 +191,7 @@ fn to_gguf(checkpoint: &Checkpoint) -> Checkpoint {
 fn to_folder(checkpoint: &Checkpoint) -> (TempDir, Checkpoint) {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("model");
-    write::hugging_face(checkpoint, &folder, Dequantized::F32).unwrap();
+    write::hugging_face(checkpoint, &folder, Dequantized::F32, |_| ()).unwrap();
     let checkpoint = Checkpoint::open(&folder).unwrap();
     (directory, checkpoint)
 }
@@ -306,7 +306,7 @@ fn blocks_can_become_f16() {
     let gguf = gguf_of(Model { element: Element::Quant(BlockFormat::Q4_1), ..LLAMA }, "gpt-2", |_| ());
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("f16");
-    write::hugging_face(&gguf, &folder, Dequantized::F16).unwrap();
+    write::hugging_face(&gguf, &folder, Dequantized::F16, |_| ()).unwrap();
     let folder = Checkpoint::open(&folder).unwrap();
     assert_eq!(folder.weight("blk.0.attn_norm.weight").unwrap().element, Element::F32);
     for name in gguf.names().iter().filter(|name| !name.contains("norm")) {
@@ -530,7 +530,8 @@ fn gguf_error(checkpoint: &Checkpoint) -> String {
 /// The error of writing a folder, of which nothing is left.
 fn folder_error(checkpoint: &Checkpoint, dequantized: Dequantized) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let error = write::hugging_face(checkpoint, &directory.path().join("model"), dequantized).unwrap_err().to_string();
+    let error =
+        write::hugging_face(checkpoint, &directory.path().join("model"), dequantized, |_| ()).unwrap_err().to_string();
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{error}");
     error
 }
@@ -728,10 +729,10 @@ fn a_folder_that_is_not_empty_stays_as_it_is() {
     let tiny = Checkpoint::random("tiny", 0).unwrap();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("chat_template.jinja"), "another's").unwrap();
-    let error = write::hugging_face(&tiny, directory.path(), Dequantized::F32).unwrap_err().to_string();
+    let error = write::hugging_face(&tiny, directory.path(), Dequantized::F32, |_| ()).unwrap_err().to_string();
     assert_eq!(error, format!("{}: the folder: it is not empty; give a new one", directory.path().display()));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     std::fs::remove_file(directory.path().join("chat_template.jinja")).unwrap();
-    write::hugging_face(&tiny, directory.path(), Dequantized::F32).unwrap();
+    write::hugging_face(&tiny, directory.path(), Dequantized::F32, |_| ()).unwrap();
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 5);
 }

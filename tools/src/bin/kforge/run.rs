@@ -7,6 +7,7 @@ mod aot;
 mod asm;
 mod bench;
 mod bench_compile;
+mod compare_with;
 mod compile;
 mod diagnose;
 mod emit;

@@ -4,6 +4,7 @@ use crate::run::{Common, model};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use kforge_checkpoint::write::{self, Dequantized};
+use kforge_dialect::RemovedOnSignal;
 use kforge_tools::output::Output;
 use std::{
     ffi::OsString,
@@ -42,7 +43,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
             Float::F16 => Dequantized::F16,
             Float::F32 => Dequantized::F32,
         };
-        write::hugging_face(&checkpoint, &options.out, dequantized).with_context(|| cannot(&options.out))?;
+        let mut removed = vec![];
+        let begins = |file: &Path| removed.push(RemovedOnSignal::new(file));
+        write::hugging_face(&checkpoint, &options.out, dequantized, begins).with_context(|| cannot(&options.out))?;
     }
     Ok(ExitCode::SUCCESS)
 }

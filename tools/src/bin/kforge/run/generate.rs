@@ -1,12 +1,13 @@
 //! `kforge-run generate`: continue a text.
 
-use crate::run::{Common, model, npy};
+use crate::run::{Common, compare_with, model, npy};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use jiff::Zoned;
 use kforge_checkpoint::{Conversation, Tokenizer};
 use kforge_passes::models::llama::Returns;
 use kforge_program::Element;
+use kforge_remote::{Comparison, Side};
 use kforge_runtime::{
     Decoder, Logits,
     sample::{Sampler, Sampling},
@@ -73,6 +74,8 @@ pub struct Options {
     /// Write the logits that each token was chosen from, [steps, vocabulary]
     #[arg(long, value_name = "FILE.npy")]
     dump_logits: Option<PathBuf>,
+    #[command(flatten)]
+    compare: compare_with::CompareWith,
 }
 
 #[derive(Serialize)]
@@ -81,6 +84,8 @@ struct Report {
     ids: Vec<u32>,
     text: String,
     timings: Timings,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<Comparison>,
 }
 
 /// Seconds, and tokens a second.
@@ -107,6 +112,16 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     let mut sampler = sampler.map_err(anyhow::Error::msg)?;
     options.dump_logits.as_deref().map_or(Ok(()), output::check_place)?;
     let prompt = Prompt::read(options)?;
+    let comparison = match (options.compare.server()?, &prompt) {
+        (Some(server), Prompt::Text(text)) => {
+            let request = compare_with::request(text, options.max_tokens, options.temperature, options.seed);
+            Some((server, request))
+        }
+        _ => None,
+    };
+    if comparison.is_some() && !options.chat {
+        errln!("kforge-run: warning: ours continues the text, a server answers it; --chat asks both alike");
+    }
     let checkpoint = model::open(common, name)?;
     if let Some(name) = name.to_str().filter(|name| name.starts_with("random:")) {
         errln!("kforge-run: the weights of {name} are random: the text means nothing");
@@ -163,7 +178,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     let prefill = prefill_begin.elapsed();
     let mut first_token = begin.elapsed();
     let mut decode = Duration::ZERO;
-    let mut full = false;
+    let mut finish = "length";
     while ids.len() < options.max_tokens {
         let id = choose(logits)?;
         if ids.is_empty() {
@@ -171,6 +186,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         }
         ids.push(id);
         if tokenizer.is_end(id) {
+            finish = "stop";
             break;
         }
         if let Some(piece) = stream.push(id)? {
@@ -180,18 +196,19 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
             break;
         }
         if decoder.position() == decoder.context() {
-            full = true;
+            finish = "context";
             break;
         }
         let step = Instant::now();
         logits = decoder.decode(id)?;
         decode += step.elapsed();
     }
+    let total = prefill_begin.elapsed();
     show(&stream.finish()?)?;
     if !options.json {
         output::print(b"\n")?;
     }
-    if full {
+    if finish == "context" {
         errln!("kforge-run: stopped: the context of {context} tokens is full; {way_out}");
     }
     if let Some(path) = &options.dump_logits {
@@ -208,12 +225,31 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         prefill_tokens_per_s: rate(prompt_ids.len(), prefill),
         decode_tokens_per_s: rate(steps, decode),
     };
-    if options.json {
-        outln!("{}", serde_json::to_string(&Report { prompt_ids, ids, text, timings })?)?;
-    } else {
-        summary(&decoder, &timings, prompt_ids.len(), steps);
+    let mut report = Report { prompt_ids, ids, text, timings, comparison: None };
+    if !options.json {
+        summary(&decoder, &report.timings, report.prompt_ids.len(), steps);
     }
-    Ok(ExitCode::SUCCESS)
+    let compared = comparison.map_or(Ok(()), |(server, request)| -> Result<()> {
+        let ours = Side::local(
+            format!("{} here", name.display()),
+            &report.text,
+            report.ids.len(),
+            first_token.saturating_sub(prefill_begin.duration_since(begin)),
+            total,
+            finish,
+        );
+        let comparison = compare_with::compare(&server, &request, ours)?;
+        if !options.json {
+            outln!("{comparison}")?;
+        }
+        report.comparison = Some(comparison);
+        Ok(())
+    });
+    // Our answer is not lost where the server gave none.
+    if options.json {
+        outln!("{}", serde_json::to_string(&report)?)?;
+    }
+    compared.map(|()| ExitCode::SUCCESS)
 }
 
 fn summary(decoder: &Decoder, timings: &Timings, prompt: usize, steps: usize) {

@@ -44,6 +44,9 @@ pub struct Options {
     /// Compare with an earlier report; the exit status is 1 if a row is slower beyond the noise of both
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
+    /// Where the baseline is of another machine, say so and go on without it
+    #[arg(long, requires = "baseline")]
+    skip_other_machine: bool,
     /// Least change, in percent, that --baseline calls one
     #[arg(long, default_value_t = 5.0, value_name = "PERCENT", requires = "baseline",
           allow_negative_numbers = true, value_parser = bounds::float(0f64..))]
@@ -105,16 +108,24 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         bail!("--peers times libraries of the CPU; leave it out, or run scripts/gpu_peers.py for cuBLAS");
     }
     // What is wrong with a baseline is said before minutes are spent.
-    let baseline = options.baseline.as_deref().map(report::read).transpose()?;
-    let report = match &options.from {
-        Some(path) => report::read(path)?,
-        None => {
-            let machine = machine(common)?;
-            if let Some(baseline) = &baseline {
-                compare::same_machine(&baseline.machine, &machine)?;
-            }
-            measure(common, options, machine)?
+    let mut baseline = options.baseline.as_deref().map(report::read).transpose()?;
+    let earlier = options.from.as_deref().map(report::read).transpose()?;
+    let machine = match &earlier {
+        Some(report) => report.machine.clone(),
+        None => machine(common)?,
+    };
+    if let Some(before) = &baseline
+        && let Err(difference) = compare::same_machine(&before.machine, &machine)
+    {
+        if !options.skip_other_machine {
+            return Err(difference);
         }
+        errln!("kforge-run: not compared: {difference}");
+        baseline = None;
+    }
+    let report = match earlier {
+        Some(report) => report,
+        None => measure(common, options, machine)?,
     };
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&report)?)?;
@@ -123,10 +134,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         outln!("\n{}", summary(&report))?;
     }
     match &baseline {
-        Some(baseline) => {
-            compare::same_machine(&baseline.machine, &report.machine)?;
-            against(baseline, &report, options)
-        }
+        Some(baseline) => against(baseline, &report, options),
         None => Ok(ExitCode::SUCCESS),
     }
 }

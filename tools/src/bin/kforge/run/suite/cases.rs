@@ -14,11 +14,15 @@ use kforge_tools::{
     tensors::{self, program_element, set_weight},
 };
 
-/// Products of f32, M x N x K: three of a decoder block, what a small decoder multiplies, squares, and odd ones.
-const MATMULS: [[usize; 3]; 16] = [
-    [64, 64, 128],
-    [128, 192, 192],
-    [128, 128, 256],
+/// Products of f32, M x N x K, that have names: three of a decoder block.
+const NAMED_MATMULS: [(&str, [usize; 3]); 3] = [
+    ("decoder_mha_qkv", [64, 64, 128]),
+    ("decoder_mlp_up_proj", [128, 192, 192]),
+    ("decoder_mlp_down_proj", [128, 128, 256]),
+];
+
+/// The others: what a small decoder multiplies, squares, and odd ones.
+const MATMULS: [[usize; 3]; 13] = [
     [1, 960, 576],
     [1, 3072, 576],
     [1, 576, 1536],
@@ -85,9 +89,10 @@ pub fn all(large: bool) -> Vec<Case> {
             cases.push(Case { name, numerics: Numerics::Exact, work: Work::Linear { shape, weight } });
         }
     }
-    for [m, n, k] in MATMULS {
+    let named = NAMED_MATMULS.map(|(name, shape)| (format!("{name}/"), shape));
+    for (name, [m, n, k]) in named.into_iter().chain(MATMULS.map(|shape| (String::new(), shape))) {
         let work = Work::Linear { shape: Shape { m, n, k }, weight: ReferenceElement::F32 };
-        cases.push(Case { name: format!("matmul/{m}x{n}x{k}"), numerics: Numerics::Exact, work });
+        cases.push(Case { name: format!("matmul/{name}{m}x{n}x{k}"), numerics: Numerics::Exact, work });
     }
     for [n, k] in WEIGHTS {
         for format in FORMATS {
@@ -319,7 +324,12 @@ mod tests {
         let cases = all(true);
         let names: BTreeSet<&str> = cases.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names.len(), cases.len());
-        for name in ["matmul/64x64x128", "linear/q8_0/128x49152x576/fast", "attention/decode/4096", "norm/1x576"] {
+        for name in [
+            "matmul/decoder_mha_qkv/64x64x128",
+            "linear/q8_0/128x49152x576/fast",
+            "attention/decode/4096",
+            "norm/1x576",
+        ] {
             assert!(names.contains(name), "{name}");
         }
     }
