@@ -28,7 +28,7 @@ try-model:
 	@scripts/model.sh || true
 
 build: setup ## Build everything, optimised
-	@cargo build --release --workspace
+	@cargo build --release
 
 run: build try-model ## Show a decoder block go through the passes, then decode real text
 	@scripts/tour.sh

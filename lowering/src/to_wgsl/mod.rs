@@ -160,11 +160,16 @@ pub fn translate_kernel(module: OperationRef<'_, '_>, name: &str) -> Result<Opti
 }
 
 fn functions<'c, 'a>(module: OperationRef<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
-    let modules = match op_name(&module).as_str() {
-        "gpu.module" => vec![module],
-        _ => body(&module).map(ops).unwrap_or_default(),
-    };
-    let modules = modules.into_iter().filter(|op| op_name(op) == "gpu.module");
+    let modules = gpu_modules(module).into_iter();
     let functions = modules.flat_map(|op| body(&op).map(ops).unwrap_or_default());
     functions.filter(|op| op_name(op) == "gpu.func" && op.has_attribute("gpu.kernel")).collect()
+}
+
+/// The `gpu.module`s of a module, and of modules in it.
+fn gpu_modules<'c, 'a>(module: OperationRef<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
+    match op_name(&module).as_str() {
+        "gpu.module" => vec![module],
+        "builtin.module" => body(&module).map(ops).unwrap_or_default().into_iter().flat_map(gpu_modules).collect(),
+        _ => vec![],
+    }
 }
