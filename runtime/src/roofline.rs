@@ -18,6 +18,7 @@ mod x86;
 pub use peak::features;
 
 use crate::Result;
+use kforge_measure::{Peaks, Roofs};
 use peak::{Peak, f32_peaks, int8_peaks};
 use read::Footprint;
 use std::{hint::black_box, time::Duration, time::Instant};
@@ -41,42 +42,39 @@ const READ_LEAST: usize = 16 << 20;
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Roof {
     pub threads: usize,
-    /// 1e9 operations a second; a multiply-add is two.
-    pub f32_gflops: f64,
-    pub f32_instruction: String,
-    /// The same for 8-bit integers summed in 32 bits.
-    pub int8_gops: f64,
-    pub int8_instruction: String,
+    #[serde(flatten)]
+    pub peaks: Peaks,
     /// 1e9 bytes a second.
     pub read_gb_s: f64,
     /// How they were read: streams of each thread, software prefetch, pages.
     pub read_pattern: String,
 }
 
-/// The compute roofs alone.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ComputeRoof {
-    pub f32_gflops: f64,
-    pub f32_instruction: String,
-    pub int8_gops: f64,
-    pub int8_instruction: String,
+impl From<&Roof> for Roofs {
+    fn from(roof: &Roof) -> Roofs {
+        Roofs { f32_gflops: roof.peaks.f32_gflops, int8_gops: roof.peaks.int8_gops, read_gb_s: roof.read_gb_s }
+    }
 }
 
 /// The compute roofs of `threads` that start together.
 ///
 /// # Errors
 /// If the operating system gives no more threads.
-pub fn compute_roof(threads: usize) -> Result<ComputeRoof> {
+pub fn peaks(threads: usize) -> Result<Peaks> {
     let (mut f32, mut int8) = (Best::default(), Best::default());
     for _ in 0..HEATS {
         compute_heat(threads, &mut f32, &mut int8)?;
     }
-    Ok(ComputeRoof {
+    Ok(of_heats(f32, int8))
+}
+
+fn of_heats(f32: Best, int8: Best) -> Peaks {
+    Peaks {
         f32_gflops: f32.rate / 1e9,
         f32_instruction: f32.by,
-        int8_gops: int8.rate / 1e9,
-        int8_instruction: int8.by,
-    })
+        int8_gops: Some(int8.rate / 1e9),
+        int8_instruction: Some(int8.by),
+    }
 }
 
 /// Measures roofs over one footprint.
@@ -111,15 +109,7 @@ impl Roofline {
             compute_heat(threads, &mut f32, &mut int8)?;
             self.read_heat(threads, BUDGET, &mut read)?;
         }
-        Ok(Roof {
-            threads,
-            f32_gflops: f32.rate / 1e9,
-            f32_instruction: f32.by,
-            int8_gops: int8.rate / 1e9,
-            int8_instruction: int8.by,
-            read_gb_s: read.rate / 1e9,
-            read_pattern: read.by,
-        })
+        Ok(Roof { threads, peaks: of_heats(f32, int8), read_gb_s: read.rate / 1e9, read_pattern: read.by })
     }
 
     /// The read roof alone, in 1e9 bytes a second: one heat, with `budget` for each pattern.

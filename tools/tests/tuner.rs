@@ -6,7 +6,8 @@ mod gpu;
 #[path = "tuner/place.rs"]
 mod place;
 
-use kforge_passes::tuner::{Environment, Family, Line, Roofs, Row, Search, Tried, environment, search, space};
+use kforge_measure::Roofs;
+use kforge_passes::tuner::{Environment, Family, Line, Row, Search, Tried, environment, search, space};
 use place::{MODULE, Place, text, warnings};
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio, thread, time::Duration};
 

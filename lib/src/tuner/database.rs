@@ -62,21 +62,14 @@ pub struct Row {
 }
 
 impl Row {
-    /// The middle sample, in microseconds; NaN without samples.
+    /// The median, in microseconds; NaN without samples.
     pub fn median(&self) -> f64 {
-        let mut sorted = self.samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+        kforge_measure::median(&self.samples)
     }
 
     /// Half the distance between the quartiles, as a part of the median.
     pub fn spread(&self) -> f64 {
-        let mut sorted = self.samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        match (sorted.get(sorted.len() / 4), sorted.get(sorted.len() * 3 / 4)) {
-            (Some(low), Some(high)) => (high - low) / 2.0 / self.median(),
-            _ => f64::NAN,
-        }
+        kforge_measure::spread(&self.samples)
     }
 
     /// Whether the numbers are such as a measurement can give: a row may come from anywhere.

@@ -24,7 +24,6 @@ pub mod space;
 
 pub use database::{Database, Line, Row};
 pub use environment::Environment;
-pub use model::Roofs;
 pub use problem::Problem;
 pub use product::{Family, Product};
 pub use search::{Search, Tried};

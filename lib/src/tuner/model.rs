@@ -9,32 +9,20 @@ use super::{
     gpu,
     product::{BLOCK, Family, LANES, Product},
 };
-use serde::{Deserialize, Serialize};
+use kforge_measure::Roofs;
 
-/// The roofs of a machine for the threads that are used.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Roofs {
-    /// 1e9 operations a second, f32.
-    pub f32_gflops: f64,
-    /// The same of 8-bit integers; 0 of a GPU, whose kernels have no such products.
-    pub int8_gops: f64,
-    /// 1e9 bytes a second, read from memory; of a GPU read and written.
-    pub read_gb_s: f64,
-}
-
-impl Roofs {
-    /// The least seconds that a product can take: its operations at the peak, or its weights at the read roof. The peak of
-    /// matrix units is not known.
-    pub fn seconds(&self, product: &Product) -> f64 {
-        let peak = if product.int8 { self.int8_gops } else { self.f32_gflops };
-        let products = product.operations() / peak / 1e9;
-        // A decoder's weights are in no cache when their turn comes.
-        let reads = product.weight_bytes as f64 / self.read_gb_s / 1e9;
-        match product.family {
-            Family::Gemv => products.max(reads),
-            Family::Gemm => products,
-            Family::Mma => reads,
-        }
+/// The least seconds that a product can take: its operations at the peak, or its weights at the read roof. The peak of
+/// matrix units is not known.
+pub fn least_seconds(product: &Product, roofs: &Roofs) -> f64 {
+    // Without a peak of integers, they are no limit.
+    let peak = if product.int8 { roofs.int8_gops.unwrap_or(f64::INFINITY) } else { roofs.f32_gflops };
+    let products = product.operations() / peak / 1e9;
+    // A decoder's weights are in no cache when their turn comes.
+    let reads = product.weight_bytes as f64 / roofs.read_gb_s / 1e9;
+    match product.family {
+        Family::Gemv => products.max(reads),
+        Family::Gemm => products,
+        Family::Mma => reads,
     }
 }
 
@@ -89,7 +77,7 @@ fn gemv(product: &Product, width: usize, registers: usize, ahead: usize, threads
         3..=4 => 0.97,
         _ => 1.1,
     };
-    let reads = roofs.seconds(product) * distance * streams * imbalance(tasks, threads).min(1.5);
+    let reads = least_seconds(product, roofs) * distance * streams * imbalance(tasks, threads).min(1.5);
     // Each task takes a counter and normalises the row anew.
     let norm = if product.norm { product.depth as f64 * 0.4e-9 } else { 0.0 };
     reads + tasks / threads * (0.1e-6 + norm)
@@ -143,7 +131,7 @@ fn gemm(product: &Product, tile: [usize; 4], cpu: &Cpu, threads: f64, roofs: &Ro
     let tasks: f64 = product.sections.iter().map(|s| (s.columns.div_ceil(width) * row_blocks) as f64).sum();
     let padded: f64 = product.sections.iter().map(|s| (s.columns.div_ceil(width) * width * s.roots) as f64).sum();
     let columns: f64 = product.sections.iter().map(|s| (s.columns * s.roots) as f64).sum();
-    let products = roofs.seconds(product) * slowdown * edge * padded / columns;
+    let products = least_seconds(product, roofs) * slowdown * edge * padded / columns;
     // Each block of rows copies its panel anew: some cycles for each register of weights.
     let copied = if product.streams || product.int8 { 0.0 } else { padded * product.depth as f64 * row_blocks as f64 };
     let copy = copied / LANES as f64 * parts as f64 * if product.quantised { 1.5e-9 } else { 0.5e-9 } / threads;

@@ -5,12 +5,12 @@
 
 use super::{
     environment::Environment,
-    gpu,
-    model::{self, Roofs},
+    gpu, model,
     product::{Family, Product},
     space,
 };
 use crate::isa::Isa;
+use kforge_measure::Roofs;
 
 /// Part of the space that is measured.
 const PART: usize = 10;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use kforge_lowering::compile;
+use kforge_measure::Roofs;
 use kforge_program::Element;
 use kforge_runtime::{Execute, View, gpu};
 use serde::Serialize;
@@ -28,6 +29,12 @@ pub struct Roof {
     pub copy_gb_s: f64,
     /// Bytes of such a copy, read and written.
     pub copy_bytes: u64,
+}
+
+impl From<&Roof> for Roofs {
+    fn from(roof: &Roof) -> Roofs {
+        Roofs { f32_gflops: roof.f32_gflops, int8_gops: None, read_gb_s: roof.copy_gb_s }
+    }
 }
 
 /// Measures multiply-adds, and copies of about `bytes`, read and written.

@@ -11,7 +11,8 @@ use crate::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile;
-use kforge_passes::tuner::{Environment, Family, Problem, Product, Roofs, Row, problem::ENTRY, space};
+use kforge_measure::{Roofs, median};
+use kforge_passes::tuner::{Environment, Family, Problem, Product, Row, model::least_seconds, problem::ENTRY, space};
 use kforge_program::{Buffer, Program};
 use kforge_reference::{Element, Tensor, Tolerance, compare, random};
 use std::thread;
@@ -216,7 +217,7 @@ impl<'p> Bench<'p> {
         }
         // All in turns with the default, never in a chain of comparisons, whose errors would multiply.
         row.ratio = Some(if ratios.is_empty() { 1.0 } else { median(&ratios) });
-        row.share = roofs.seconds(&self.problem.product) / (row.median() * 1e-6);
+        row.share = least_seconds(&self.problem.product, roofs) / (row.median() * 1e-6);
         Ok(row)
     }
 
@@ -303,7 +304,7 @@ fn copies(problem: &Problem, machine: &Environment, roofs: &Roofs) -> usize {
     let product = &problem.product;
     let most = FOOTPRINT.div_ceil(product.weight_bytes.max(1)).min(COPIES);
     match machine {
-        Environment::Gpu(_) => most.min((SWEEP / roofs.seconds(product)) as usize).max(1),
+        Environment::Gpu(_) => most.min((SWEEP / least_seconds(product, roofs)) as usize).max(1),
         Environment::Cpu(_) if product.family == Family::Gemv => most,
         Environment::Cpu(_) => 1,
     }
@@ -354,10 +355,4 @@ fn repeat(mut program: Program, copies: usize) -> Result<Program> {
     let last = function.launches.len().saturating_sub(1);
     function.locals.iter_mut().for_each(|local| (local.first, local.last) = (0, last));
     Ok(program)
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }

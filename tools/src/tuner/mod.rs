@@ -6,10 +6,13 @@ pub mod runner;
 use crate::gpu;
 use anyhow::{Result, anyhow};
 use kforge_lowering::compile::{self, Target};
+use kforge_measure::Roofs;
 use kforge_passes::{
     adapter::Adapter,
     isa::Isa,
-    tuner::{self, Database, Environment, Line, Problem, Roofs, Row, Search, Tried, admitted, environment},
+    tuner::{
+        self, Database, Environment, Line, Problem, Row, Search, Tried, admitted, environment, model::least_seconds,
+    },
 };
 use kforge_runtime::cache;
 use measure::Bench;
@@ -136,11 +139,8 @@ pub fn tried(problem: &Problem, rows: &[Row]) -> Vec<Tried> {
 /// # Errors
 /// If they cannot be measured or stored.
 pub fn roofs(machine: &Environment, database: &Database) -> Result<Roofs> {
-    let sensible = |roofs: &Roofs| {
-        let positive = |v: f64| v.is_finite() && v > 0.0;
-        let is_gpu = matches!(machine, Environment::Gpu(_));
-        positive(roofs.f32_gflops) && positive(roofs.read_gb_s) && (is_gpu || positive(roofs.int8_gops))
-    };
+    let is_gpu = matches!(machine, Environment::Gpu(_));
+    let sensible = |roofs: &Roofs| roofs.is_positive() && roofs.int8_gops.is_none() == is_gpu;
     let stored = database.roofs(&machine.id())?.and_then(|text| serde_json::from_str::<Roofs>(&text).ok());
     if let Some(roofs) = stored.filter(sensible) {
         return Ok(roofs);
@@ -167,22 +167,13 @@ pub fn raised(
     roofs: &Roofs,
     row: &mut Row,
 ) -> Result<Roofs> {
-    let roof = runner::roofs(machine, None)?;
-    let mut roofs = Roofs {
-        f32_gflops: roofs.f32_gflops.max(roof.f32_gflops),
-        int8_gops: roofs.int8_gops.max(roof.int8_gops),
-        read_gb_s: roofs.read_gb_s.max(roof.read_gb_s),
-    };
+    let mut roofs = roofs.max(runner::roofs(machine, None)?);
     let seconds = row.median() * 1e-6;
-    let above = roofs.seconds(&problem.product) / seconds;
+    let above = least_seconds(&problem.product, &roofs) / seconds;
     if above > 1.0 {
-        roofs = Roofs {
-            f32_gflops: roofs.f32_gflops * above,
-            int8_gops: roofs.int8_gops * above,
-            read_gb_s: roofs.read_gb_s * above,
-        };
+        roofs = roofs.scaled(above);
     }
-    row.share = roofs.seconds(&problem.product) / seconds;
+    row.share = least_seconds(&problem.product, &roofs) / seconds;
     database.put_roofs(machine, &serde_json::to_string(&roofs)?)?;
     Ok(roofs)
 }

@@ -6,9 +6,10 @@ use kforge_lowering::{
     compile::{self, Target},
     launches,
 };
+use kforge_measure::Roofs;
 use kforge_passes::{
     adapter::Adapter,
-    tuner::{Environment, Problem, Roofs, problem::ENTRY, space},
+    tuner::{Environment, Problem, problem::ENTRY, space},
 };
 use kforge_program::{Program, Shader};
 use kforge_runtime::{Execute, Executor, KernelTime, Roofline, View, executor, gpu as device};
@@ -242,15 +243,11 @@ pub fn roofs(machine: &Environment, rounds: Option<usize>) -> Result<Roofs> {
     Ok(match machine {
         Environment::Cpu(cpu) => {
             let roofline = Roofline::new(FOOTPRINT)?;
-            let roof = match rounds {
+            Roofs::from(&match rounds {
                 Some(rounds) => roofline.measure_in(rounds, cpu.threads)?,
                 None => roofline.measure(cpu.threads)?,
-            };
-            Roofs { f32_gflops: roof.f32_gflops, int8_gops: roof.int8_gops, read_gb_s: roof.read_gb_s }
+            })
         }
-        Environment::Gpu(_) => {
-            let roof = gpu::roof::measure(&gpu::open(None)?, COPIED)?;
-            Roofs { f32_gflops: roof.f32_gflops, int8_gops: 0.0, read_gb_s: roof.copy_gb_s }
-        }
+        Environment::Gpu(_) => Roofs::from(&gpu::roof::measure(&gpu::open(None)?, COPIED)?),
     })
 }

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_checkpoint::Checkpoint;
+use kforge_measure::{Roofs, deviation, mean, median};
 use kforge_passes::models::llama::Returns;
 use kforge_runtime::{
     Decoder, Roofline,
@@ -203,7 +204,7 @@ fn measure(
         return Ok(());
     }
     let roof = match options.profile {
-        true => Some(roof(common, &decoder)?),
+        true => Some(roofs(common, &decoder)?),
         false => None,
     };
     for test in tests(options) {
@@ -222,8 +223,9 @@ fn measure(
             profile::add(program, function, call, &mut work)?;
         }
         profiles.push(format!(
-            "{name}, {}, each launch by itself; the limits, measured in this run, are {roof}:\n{}",
+            "{name}, {}, each launch by itself; the limits, measured in this run, are {}:\n{}",
             decoder.executor().machine(),
+            profile::limits(roof),
             profile::table(program, &times, &work, roof)
         ));
     }
@@ -231,13 +233,13 @@ fn measure(
 }
 
 /// What the decoder's machine can do at most with as many bytes as its weights.
-fn roof(common: &Common, decoder: &Decoder) -> Result<profile::Roof> {
+fn roofs(common: &Common, decoder: &Decoder) -> Result<Roofs> {
     let bytes = profile::weights(decoder.executor().program())?;
     if decoder.executor().is_gpu() {
         let gpu = compile::gpu(common)?;
-        return Ok(kforge_tools::gpu::roof::measure(&gpu, bytes as u64)?.into());
+        return Ok(Roofs::from(&kforge_tools::gpu::roof::measure(&gpu, bytes as u64)?));
     }
-    Ok(Roofline::new(bytes)?.measure(decoder.executor().threads())?.into())
+    Ok(Roofs::from(&Roofline::new(bytes)?.measure(decoder.executor().threads())?))
 }
 
 impl Test {
@@ -316,24 +318,6 @@ fn time(decoder: &mut Decoder, test: Test, ids: &[u32]) -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
-fn mean(samples: &[f64]) -> f64 {
-    samples.iter().sum::<f64>() / samples.len() as f64
-}
-
-/// Of the sample; 0 for one value.
-fn deviation(samples: &[f64]) -> f64 {
-    let mean = mean(samples);
-    let squares: f64 = samples.iter().map(|s| (s - mean) * (s - mean)).sum();
-    (squares / (samples.len().max(2) - 1) as f64).sqrt()
-}
-
-pub fn median(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
 fn print(output: Output, rows: &[Row]) -> Result<()> {
     match output {
         Output::Json => {
@@ -389,13 +373,5 @@ mod tests {
         };
         assert_eq!(calls(Kind::Prompt), [(1, 3), (3, 5), (5, 6)]);
         assert_eq!(calls(Kind::Generate), [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]);
-    }
-
-    #[test]
-    fn statistics() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0]), 2.5);
-        assert_eq!(deviation(&[5.0]), 0.0);
-        assert!((deviation(&[1.0, 3.0]) - 2f64.sqrt()).abs() < 1e-12);
     }
 }

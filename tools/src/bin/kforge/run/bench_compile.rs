@@ -4,11 +4,12 @@
 //! memory planned. Equal kernels are generated once, so the time is what the ops themselves take: the rate of a pass that
 //! walks the function for each of its ops falls as the function grows.
 
-use crate::run::{Common, Target, bench::median, compile};
+use crate::run::{Common, Target, compile};
 use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::{Diagnostics, Source, context, cpu_pipeline, parse_with, run_pipeline};
+use kforge_measure::median;
 use kforge_tools::outln;
 use serde::Serialize;
 use std::{fmt::Write as _, process::ExitCode, time::Instant};

@@ -5,11 +5,12 @@
 //! alone are timed, many to a submission, as what lies in its memory stays there. Before any figure is printed, each answer
 //! is compared with sums in f64.
 
-use crate::run::{Common, Numerics, Target, Tuning, bench::median, compile};
+use crate::run::{Common, Numerics, Target, Tuning, compile};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::Compiled;
+use kforge_measure::median;
 use kforge_quant::BlockFormat;
 use kforge_reference::{Tensor, linear, random};
 use kforge_runtime::{Execute, Executor, memory};

@@ -6,37 +6,16 @@
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use kforge_measure::Roofs;
 use kforge_program::{Access, Arithmetic, Buffer, DimSource, Family, Function, Global, Program, Role};
-use kforge_runtime::{KernelTime, roofline};
-use std::{fmt, time::Duration};
+use kforge_runtime::KernelTime;
+use std::time::Duration;
 
-/// What the machine can do at most: 1e9 operations or bytes a second.
-#[derive(Clone, Copy, Debug)]
-pub struct Roof {
-    pub f32_gflops: f64,
-    /// None of a GPU, whose kernels multiply no integers.
-    pub int8_gops: Option<f64>,
-    pub read_gb_s: f64,
-}
-
-impl From<roofline::Roof> for Roof {
-    fn from(roof: roofline::Roof) -> Roof {
-        Roof { f32_gflops: roof.f32_gflops, int8_gops: Some(roof.int8_gops), read_gb_s: roof.read_gb_s }
-    }
-}
-
-impl From<kforge_tools::gpu::roof::Roof> for Roof {
-    fn from(roof: kforge_tools::gpu::roof::Roof) -> Roof {
-        Roof { f32_gflops: roof.f32_gflops, int8_gops: None, read_gb_s: roof.copy_gb_s }
-    }
-}
-
-impl fmt::Display for Roof {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let read = if self.int8_gops.is_some() { "reading weights and caches" } else { "copies" };
-        write!(f, "{read} at {:.1} GB/s, f32 at {:.0} GFLOP/s", self.read_gb_s, self.f32_gflops)?;
-        self.int8_gops.map_or(Ok(()), |int8| write!(f, ", int8 at {int8:.0} GOP/s"))
-    }
+/// The roofs in words.
+pub fn limits(roofs: &Roofs) -> String {
+    let read = if roofs.int8_gops.is_some() { "reading weights and caches" } else { "copies" };
+    let int8 = roofs.int8_gops.map(|rate| format!(", int8 at {rate:.0} GOP/s")).unwrap_or_default();
+    format!("{read} at {:.1} GB/s, f32 at {:.0} GFLOP/s{int8}", roofs.read_gb_s, roofs.f32_gflops)
 }
 
 /// One call of `prefill` or `decode`.
@@ -141,7 +120,7 @@ pub fn weights(program: &Program) -> Result<usize> {
 }
 
 /// The least time that the work can take, in seconds, and what sets it; `None` where that was not measured.
-fn limit(work: Work, roof: &Roof) -> Option<(f64, &'static str)> {
+fn limit(work: Work, roof: &Roofs) -> Option<(f64, &'static str)> {
     let reading = work.bytes as f64 / roof.read_gb_s / 1e9;
     let int8 = match (work.int8, roof.int8_gops) {
         (0, _) => 0.0,
@@ -160,7 +139,7 @@ fn limit(work: Work, roof: &Roof) -> Option<(f64, &'static str)> {
 }
 
 /// Kernels by the time that they took.
-pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roof) -> Table {
+pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roofs) -> Table {
     let total: Duration = times.iter().map(|t| t.time).sum();
     let mut order: Vec<usize> = (0..times.len()).filter(|i| times[*i].launches > 0).collect();
     order.sort_by_key(|i| std::cmp::Reverse(times[*i].time));
@@ -299,12 +278,12 @@ mod tests {
 
     #[test]
     fn the_limit_is_what_takes_longest() {
-        let roof = Roof { f32_gflops: 100.0, int8_gops: Some(200.0), read_gb_s: 10.0 };
+        let roof = Roofs { f32_gflops: 100.0, int8_gops: Some(200.0), read_gb_s: 10.0 };
         let work = Work { bytes: 10, ..Work::default() };
         assert_eq!(limit(Work { f32: 50, ..work }, &roof), Some((1e-9, "reading")));
         assert_eq!(limit(Work { f32: 200, ..work }, &roof), Some((2e-9, "FMA")));
         assert_eq!(limit(Work { int8: 600, ..work }, &roof), Some((3e-9, "int8")));
-        assert_eq!(limit(Work { int8: 600, ..work }, &Roof { int8_gops: None, ..roof }), None);
+        assert_eq!(limit(Work { int8: 600, ..work }, &Roofs { int8_gops: None, ..roof }), None);
         assert_eq!(limit(Work { f16: 600, ..work }, &roof), None);
     }
 }

@@ -95,10 +95,10 @@ fn table(roofs: &[roofline::Roof]) -> Table {
     for r in roofs {
         table.add_row([
             r.threads.to_string(),
-            format!("{:.1}", r.f32_gflops),
-            r.f32_instruction.clone(),
-            format!("{:.1}", r.int8_gops),
-            r.int8_instruction.clone(),
+            format!("{:.1}", r.peaks.f32_gflops),
+            r.peaks.f32_instruction.clone(),
+            r.peaks.int8_gops.map(|rate| format!("{rate:.1}")).unwrap_or_default(),
+            r.peaks.int8_instruction.clone().unwrap_or_default(),
             format!("{:.1}", r.read_gb_s),
             r.read_pattern.clone(),
         ]);

@@ -13,21 +13,19 @@ mod compare;
 mod peers;
 mod report;
 
-use crate::run::{Common, Target, bench::median, compile, model};
+use crate::run::{Common, Target, compile, model};
 use anyhow::{Context as _, Result, bail};
 use cases::{Case, Loaded, Weights};
 use clap::Args;
-use kforge_runtime::{
-    Execute, Roofline, gpu,
-    roofline::{ComputeRoof, compute_roof},
-};
+use kforge_measure::{Peaks, mad, max, median, min};
+use kforge_runtime::{Execute, Roofline, gpu, roofline::peaks};
 use kforge_tools::{
     bounds,
     gpu::{features, roof},
     output,
 };
 use peers::Peer;
-use report::{Limit, Machine, Report, Roof, Roofs, Row, Time, VERSION, Versions};
+use report::{Limit, Machine, Report, Roof, Row, Time, VERSION, Versions};
 use std::{
     collections::HashMap,
     env, fs,
@@ -253,7 +251,7 @@ enum On {
 /// What the machine can do, the best seen in the run.
 struct Limits {
     on: On,
-    compute: Roofs,
+    compute: Peaks,
     /// GB/s by footprint.
     reads: HashMap<u64, f64>,
 }
@@ -268,9 +266,7 @@ impl Limits {
     }
 
     fn raise_compute(&mut self) -> Result<()> {
-        let again = self.on.compute()?;
-        self.compute.f32_gflops = self.compute.f32_gflops.max(again.f32_gflops);
-        self.compute.int8_gops = self.compute.int8_gops.zip(again.int8_gops).map(|(best, again)| best.max(again));
+        self.compute.raise(&self.on.compute()?);
         Ok(())
     }
 
@@ -297,7 +293,7 @@ impl Limits {
         Ok(())
     }
 
-    fn roofs(&self) -> Roofs {
+    fn roofs(&self) -> Peaks {
         self.compute.clone()
     }
 
@@ -317,14 +313,10 @@ impl Limits {
 }
 
 impl On {
-    fn compute(&self) -> Result<Roofs> {
+    fn compute(&self) -> Result<Peaks> {
         Ok(match self {
-            On::Cpu { threads, .. } => {
-                let ComputeRoof { f32_gflops, f32_instruction, int8_gops, int8_instruction } = compute_roof(*threads)?;
-                let (int8_gops, int8_instruction) = (Some(int8_gops), Some(int8_instruction));
-                Roofs { f32_gflops, f32_instruction, int8_gops, int8_instruction }
-            }
-            On::Gpu(gpu) => Roofs {
+            On::Cpu { threads, .. } => peaks(*threads)?,
+            On::Gpu(gpu) => Peaks {
                 f32_gflops: roof::f32_gflops(gpu)?,
                 f32_instruction: "fma".into(),
                 int8_gops: None,
@@ -384,7 +376,7 @@ impl Run<'_> {
             library: peer.library.into(),
             version: peer.version.clone(),
             median_us: median(samples),
-            min_us: samples.iter().copied().fold(f64::INFINITY, f64::min),
+            min_us: min(samples),
             ratio: median(samples) / time.median_us,
             max_error: *max_error,
         });
@@ -431,13 +423,11 @@ fn sample(executor: &mut dyn Execute, calls: u64, budget: Budget) -> Result<Vec<
 }
 
 fn time(samples: &[f64], calls: u64) -> Time {
-    let median_us = median(samples);
-    let distances: Vec<f64> = samples.iter().map(|s| (s - median_us).abs()).collect();
     Time {
-        median_us,
-        mad_us: median(&distances),
-        min_us: samples.iter().copied().fold(f64::INFINITY, f64::min),
-        max_us: samples.iter().copied().fold(0.0, f64::max),
+        median_us: median(samples),
+        mad_us: mad(samples),
+        min_us: min(samples),
+        max_us: max(samples),
         samples: samples.len() as u64,
         calls,
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use kforge_measure::Peaks;
 use kforge_tools::product::Errors;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub struct Report {
     /// False of a run that was interrupted.
     pub complete: bool,
     /// The compute roofs, measured in the same run.
-    pub roofs: Roofs,
+    pub roofs: Peaks,
     pub rows: Vec<Row>,
 }
 
@@ -54,17 +55,6 @@ pub struct Machine {
     pub threads: u64,
     /// The instruction set that the kernels were generated for, or what they may use of a GPU.
     pub isa: String,
-}
-
-/// 1e9 operations a second that this machine can do at most, a multiply-add being two.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Roofs {
-    pub f32_gflops: f64,
-    /// The instruction that gave it.
-    pub f32_instruction: String,
-    /// Of 8-bit integers summed in 32 bits; null of a GPU, whose kernels multiply none.
-    pub int8_gops: Option<f64>,
-    pub int8_instruction: Option<String>,
 }
 
 /// One case.
@@ -273,7 +263,7 @@ pub mod tests {
             },
             quick: false,
             complete: true,
-            roofs: Roofs {
+            roofs: Peaks {
                 f32_gflops: 200.0,
                 f32_instruction: "vfmadd".into(),
                 int8_gops: Some(400.0),
