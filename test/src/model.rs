@@ -1,6 +1,7 @@
 //! Models to decode with.
 
 use kforge_checkpoint::Checkpoint;
+use kforge_engine::module::{module, set_weights};
 use kforge_lowering::compile::{self, Compiled, Options, Target};
 use kforge_passes::{
     isa::Isa,
@@ -10,7 +11,6 @@ use kforge_passes::{
     },
 };
 use kforge_runtime::{Decoder, Execute, Executor};
-use kforge_tools::model::{module, set_weights};
 
 /// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
 pub const TOLERANCE: f32 = 1e-3;

@@ -23,6 +23,8 @@ mod pieces;
 mod program;
 #[path = "compiled/random.rs"]
 mod random;
+#[path = "compiled/session.rs"]
+mod session;
 #[path = "compiled/spread.rs"]
 mod spread;
 #[path = "compiled/text.rs"]

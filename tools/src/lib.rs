@@ -6,7 +6,6 @@
 
 pub mod bounds;
 pub mod gpu;
-pub mod model;
 pub mod output;
 pub mod product;
 pub mod program;

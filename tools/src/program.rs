@@ -32,7 +32,11 @@ pub fn options<T: Parser>(program: &str) -> Result<T, ExitCode> {
 
 /// Prints an error. Diagnostics begin with their place, as a compiler's; anything else with the program's name.
 pub fn failure(program: &str, error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<CompileError>() {
+    let compile = match error.downcast_ref::<kforge_engine::Error>() {
+        Some(kforge_engine::Error::Compile(error)) => Some(error),
+        _ => error.downcast_ref::<CompileError>(),
+    };
+    match compile {
         Some(CompileError::Diagnostics(text)) if error.chain().len() == 1 => errln!("{text}"),
         _ => errln!("{program}: {error:#}"),
     }

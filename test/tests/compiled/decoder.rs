@@ -2,6 +2,7 @@
 
 use kforge_checkpoint::{Checkpoint, RopeMode, write, write::Dequantized};
 use kforge_dialect::Interpreter;
+use kforge_engine::module::{element, module, set_weights};
 use kforge_lowering::compile::{self, Compiled, Options};
 use kforge_passes::{
     isa::Isa,
@@ -20,7 +21,6 @@ use kforge_test::{
     model::{Model, same_logits, tokens},
     run::{self, THREADS, isas, near, reference_element},
 };
-use kforge_tools::model::{element, module, set_weights};
 use safetensors::{Dtype, tensor::TensorView};
 use std::{
     fs::File,

@@ -46,7 +46,8 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let module = match (&options.model, &options.file) {
         (Some(name), _) => {
             let phases = [Phase::Prefill, Phase::Decode];
-            let text = module(&model::open(common, name)?, options.cache.kv_type(), Returns::Logits, &phases)?;
+            let text =
+                module(model::open(common, name)?.checkpoint(), options.cache.kv_type(), Returns::Logits, &phases)?;
             ModuleFile { name: name.to_string_lossy().into_owned(), bytes: text.into() }
         }
         (None, Some(file)) => ModuleFile::read(file)?,

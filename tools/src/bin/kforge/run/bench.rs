@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_checkpoint::Checkpoint;
+use kforge_engine::Model;
 use kforge_measure::{Roofs, deviation, mean, median};
 use kforge_passes::models::llama::Returns;
 use kforge_runtime::{
@@ -142,14 +143,14 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
         Command::Suite(options) => return suite::run(common, options),
     };
     let trace = options.trace.as_deref().map(trace::start).transpose()?;
-    let checkpoint = model::open(common, &options.model)?;
+    let mut model = model::open(common, &options.model)?;
     let threads = match options.threads_list.as_slice() {
         [] => vec![common.threads],
         list => list.to_vec(),
     };
     let (mut rows, mut profiles) = (vec![], vec![]);
     for threads in threads {
-        measure(&Common { threads, ..common.clone() }, options, &checkpoint, &mut rows, &mut profiles)?;
+        measure(&Common { threads, ..common.clone() }, options, &mut model, &mut rows, &mut profiles)?;
     }
     print(if options.json { Output::Json } else { options.output }, &rows)?;
     profiles.iter().for_each(|profile| errln!("\n{profile}"));
@@ -161,18 +162,19 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
 fn measure(
     common: &Common,
     options: &Options,
-    checkpoint: &Checkpoint,
+    model: &mut Model,
     rows: &mut Vec<Row>,
     profiles: &mut Vec<String>,
 ) -> Result<()> {
     let longest = options.prompt.iter().chain(&options.generate).copied().max().unwrap_or(0);
     let longest = longest + options.depth.iter().copied().max().unwrap_or(0).max(FIRST);
-    let most = checkpoint.config().context;
+    let most = model.checkpoint().config().context;
     if longest > most {
         bail!("the longest test takes {longest} tokens, but the model was made for {most}; lower -p, -n or -d");
     }
-    let (mut decoder, _) = model::decoder(common, checkpoint, options.cache, Returns::Best(1), longest)?;
+    let (mut decoder, _) = model::decoder(common, model, options.cache, Returns::Best(1), longest)?;
     let threads = decoder.executor().threads();
+    let checkpoint = model.checkpoint();
     let vocabulary = checkpoint.config().vocab as u32;
     for test in tests(options) {
         let ids = token_ids(test.tokens, vocabulary);

@@ -63,7 +63,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         None => &[Phase::Prefill, Phase::Decode],
     };
     let text = match &options.model {
-        Some(name) => module(&model::open(common, name)?, options.cache.kv_type(), options.returns(), phases)?,
+        Some(name) => {
+            module(model::open(common, name)?.checkpoint(), options.cache.kv_type(), options.returns(), phases)?
+        }
         None => from_sizes(options, phases)?,
     };
     output::print(text.as_bytes())?;

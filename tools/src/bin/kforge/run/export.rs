@@ -33,10 +33,11 @@ enum Float {
 }
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
-    let checkpoint = model::open(common, &options.model)?;
+    let model = model::open(common, &options.model)?;
+    let checkpoint = model.checkpoint();
     if options.out.extension().is_some_and(|extension| extension == "gguf") {
         let mut output = Output::create(&options.out)?;
-        write::gguf(&checkpoint, &mut output).with_context(|| cannot(&options.out))?;
+        write::gguf(checkpoint, &mut output).with_context(|| cannot(&options.out))?;
         output.finish()?;
     } else {
         let dequantized = match options.dequantize {
@@ -45,7 +46,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         };
         let mut removed = vec![];
         let begins = |file: &Path| removed.push(RemovedOnSignal::new(file));
-        write::hugging_face(&checkpoint, &options.out, dequantized, begins).with_context(|| cannot(&options.out))?;
+        write::hugging_face(checkpoint, &options.out, dequantized, begins).with_context(|| cannot(&options.out))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -122,11 +122,11 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     if comparison.is_some() && !options.chat {
         errln!("kforge-run: warning: ours continues the text, a server answers it; --chat asks both alike");
     }
-    let checkpoint = model::open(common, name)?;
+    let mut model = model::open(common, name)?;
     if let Some(name) = name.to_str().filter(|name| name.starts_with("random:")) {
         errln!("kforge-run: the weights of {name} are random: the text means nothing");
     }
-    let tokenizer = checkpoint.tokenizer()?;
+    let tokenizer = model.checkpoint().tokenizer()?;
     for warning in tokenizer.warnings() {
         errln!("kforge-run: warning: {warning}");
     }
@@ -134,7 +134,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     if prompt_ids.is_empty() {
         bail!("the prompt is empty; give at least one token");
     }
-    let longest = checkpoint.config().context;
+    let longest = model.checkpoint().config().context;
     let context = options.ctx.unwrap_or_else(|| (prompt_ids.len() + options.max_tokens).min(longest));
     if context > longest {
         bail!("--ctx {context} is more than the {longest} tokens that the model was made for; give at most those");
@@ -149,11 +149,10 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         bail!("the prompt has {} tokens, but the context {context}; {way_out}", prompt_ids.len());
     }
     let returns = match sampler.candidates() {
-        Some(k) if options.dump_logits.is_none() => Returns::Best(k.min(checkpoint.config().vocab)),
+        Some(k) if options.dump_logits.is_none() => Returns::Best(k.min(model.checkpoint().config().vocab)),
         _ => Returns::Logits,
     };
-    let (decoder, ready) = model::decoder(common, &checkpoint, options.cache, returns, context)?;
-    let mut decoder = model::with_fallback(common, name, options.cache, returns, decoder);
+    let (mut decoder, ready) = model::decoder(common, &mut model, options.cache, returns, context)?;
 
     prompt_ids.iter().for_each(|id| sampler.see(*id));
     let mut stream = tokenizer.stream();
@@ -212,7 +211,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         errln!("kforge-run: stopped: the context of {context} tokens is full; {way_out}");
     }
     if let Some(path) = &options.dump_logits {
-        let dims = vec![ids.len(), checkpoint.config().vocab];
+        let dims = vec![ids.len(), model.checkpoint().config().vocab];
         let bytes = dumped.iter().flat_map(|v| v.to_le_bytes()).collect();
         npy::write(path, &npy::Array { dims, element: Element::F32, bytes })?;
     }

@@ -36,7 +36,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let description = model::open(common, &options.file)?.describe();
+    let description = model::open(common, &options.file)?.checkpoint().describe();
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&description)?)?;
         return Ok(ExitCode::SUCCESS);

@@ -125,7 +125,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         (Some(file), _) => ModuleFile::read(file)?,
         (None, Some(name)) => {
             let phases = [Phase::Prefill, Phase::Decode];
-            let text = module(&model::open(common, name)?, KvType::F32, Returns::Logits, &phases)?;
+            let text = module(model::open(common, name)?.checkpoint(), KvType::F32, Returns::Logits, &phases)?;
             ModuleFile { name: name.to_string_lossy().into_owned(), bytes: text.into() }
         }
         (None, None) => bail!("give a module, or --model"),

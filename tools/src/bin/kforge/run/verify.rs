@@ -29,10 +29,10 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let place = options.reference.display();
     let text = fs::read_to_string(&options.reference).with_context(|| format!("{place} cannot be read"))?;
     let rows = reference::parse(&text).with_context(|| format!("{place}"))?;
-    let checkpoint = model::open(common, &options.model)?;
-    let tokenizer = checkpoint.tokenizer()?;
+    let mut model = model::open(common, &options.model)?;
+    let tokenizer = model.checkpoint().tokenizer()?;
     let context = reference::context(&rows);
-    let (mut decoder, _) = model::decoder(common, &checkpoint, options.cache, Returns::Logits, context)?;
+    let (mut decoder, _) = model::decoder(common, &mut model, options.cache, Returns::Logits, context)?;
     let outcomes =
         rows.iter().map(|row| check(&options.limits, &tokenizer, &mut decoder, row)).collect::<Result<Vec<_>>>()?;
     let pass = outcomes.iter().all(|o| o.pass);

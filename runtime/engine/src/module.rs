@@ -1,6 +1,6 @@
 //! A checkpoint as a module, and its weights in an executor.
 
-use anyhow::Result;
+use crate::{Error, Result};
 use kforge_checkpoint::{Checkpoint, Config};
 use kforge_passes::models::{
     KvType, Llama, RopeMode,
@@ -61,7 +61,7 @@ pub fn module(checkpoint: &Checkpoint, kv_type: KvType, returns: Returns, phases
             Ok((name, ty))
         })
         .collect::<Result<Vec<_>>>()?;
-    llama::module(&llama(checkpoint.config(), kv_type, returns), &types, phases).map_err(anyhow::Error::msg)
+    llama::module(&llama(checkpoint.config(), kv_type, returns), &types, phases).map_err(Error::Request)
 }
 
 /// Packs every weight into the layout that the program asks for and lets go of the file's pages; `done` hears each name.
