@@ -1,7 +1,7 @@
 //! Whether a matrix is the product that it should be, without computing all of it.
 
-use crate::model::weight_type;
 use anyhow::{Result, bail};
+use kforge_engine::module::weight_type;
 use kforge_reference::{Element, Tensor, random::SplitMix64};
 
 /// Sizes of C[M, N] = A[M, K] x B[N, K]^T; none is 0.

@@ -78,7 +78,7 @@ impl Model {
         }
         let (decoder, timings) = compile::on_place(&self.options, |options| {
             let (executor, timings) = executor(options, &self.checkpoint, returns)?;
-            Result::Ok((Decoder::new(executor, context)?, timings))
+            Ok::<_, Error>((Decoder::new(executor, context)?, timings))
         })?;
         Ok((self.with_fallback(returns, decoder), timings))
     }

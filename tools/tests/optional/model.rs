@@ -1,6 +1,7 @@
 //! The default model decodes as its reference says.
 
 use kforge_checkpoint::Checkpoint;
+use kforge_engine::module::module;
 use kforge_lowering::compile::{self, Compiled, Numerics, Options, Target};
 use kforge_passes::{
     isa::Isa,
@@ -14,10 +15,7 @@ use kforge_test::{
     model::{Model, same_logits, tokens},
     need, run,
 };
-use kforge_tools::{
-    model::module,
-    reference::{self, Limits, Outcome},
-};
+use kforge_tools::reference::{self, Limits, Outcome};
 use std::sync::OnceLock;
 
 /// Compiled once.

@@ -3,12 +3,13 @@
 use crate::run::{Common, compile, model};
 use anyhow::{Result, bail};
 use clap::Args;
+use kforge_engine::module::module;
 use kforge_lowering::{
     compile::Target,
     listing::{self, Level},
 };
 use kforge_passes::models::llama::{Phase, Returns};
-use kforge_tools::{model::module, output, source::ModuleFile};
+use kforge_tools::{output, source::ModuleFile};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]

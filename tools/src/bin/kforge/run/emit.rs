@@ -3,16 +3,13 @@
 use crate::run::{Common, model};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
+use kforge_engine::module::{module, weight_type};
 use kforge_passes::models::{
     Llama, RopeMode,
     llama::{self, Phase, Returns},
 };
 use kforge_program::Element;
-use kforge_tools::{
-    bounds,
-    model::{module, weight_type},
-    output,
-};
+use kforge_tools::{bounds, output};
 use std::{ffi::OsString, process::ExitCode};
 
 #[derive(Args, Debug)]

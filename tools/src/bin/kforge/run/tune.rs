@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
+use kforge_engine::module::module;
 use kforge_lowering::compile::Source;
 use kforge_passes::{
     adapter::Adapter,
@@ -16,9 +17,7 @@ use kforge_passes::{
 };
 use kforge_runtime::cache;
 use kforge_tools::{
-    bounds,
-    model::module,
-    output,
+    bounds, output,
     source::ModuleFile,
     tuner::{self, measure::Bench},
 };
