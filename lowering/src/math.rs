@@ -3,16 +3,9 @@
 //! All work on f32 scalars and vectors alike. Errors are against the correctly rounded value: `exp` under 2 ulp,
 //! `sin` and `cos` under 2e-7 absolute for |x| up to 65536, `erf` and `tanh` under 3e-7 absolute.
 
-use crate::emit::{Cmp, Emitter, V, VectorType};
+use crate::emit::{Emitter, V, VectorType};
 use kforge_passes::isa::Isa;
-use melior::ir::{Type, TypeLike, ValueLike, attribute::IntegerAttribute};
-
-/// Ordered comparisons of `arith.cmpf`, as the dialect numbers them.
-#[derive(Clone, Copy)]
-pub enum CmpF {
-    Ogt = 2,
-    Olt = 4,
-}
+use melior::ir::{Type, TypeLike, ValueLike};
 
 impl<'c, 'a> Emitter<'c, 'a> {
     /// The type of `like` with another element.
@@ -20,15 +13,9 @@ impl<'c, 'a> Emitter<'c, 'a> {
         if like.is_vector() { self.vector(VectorType(like).lanes(), element) } else { element }
     }
 
-    pub fn cmpf(&self, predicate: CmpF, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
-        let result = self.retyped(a.r#type(), self.int(1));
-        let predicate = IntegerAttribute::new(self.int(64), predicate as i64).into();
-        self.value("arith.cmpf", &[a, b], result, &[("predicate", predicate)])
-    }
-
     /// Multiply-add on scalars or vectors, in two roundings on scalars.
     fn mad(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
-        if a.r#type().is_vector() || self.isa == Isa::Gpu { self.fma(a, b, c) } else { self.addf(self.mulf(a, b), c) }
+        if a.r#type().is_vector() || self.isa == Isa::Gpu { self.fma(a, b, c) } else { a * b + c }
     }
 
     /// c[0] + x (c[1] + x (c[2] + ...)).
@@ -45,7 +32,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
             return self.same("math.roundeven", &[x]);
         }
         let magic = self.cf_like(12_582_912.0, x.r#type());
-        self.subf(self.addf(x, magic), magic)
+        x + magic - magic
     }
 
     /// e^x: 2^n times a degree-6 polynomial on |r| <= ln(2)/2 (Cephes expf). Underflows to 0, overflows to about 3e38.
@@ -57,48 +44,43 @@ impl<'c, 'a> Emitter<'c, 'a> {
         }
         let c = |v| self.cf_like(v, ty);
         let (low, high) = (c(-87.3), c(88.37));
-        let tiny = self.cmpf(CmpF::Olt, x, low);
+        let tiny = x.lt(low);
         let x = self.select(tiny, low, x);
-        let x = self.select(self.cmpf(CmpF::Ogt, x, high), high, x);
-        let n = self.round(self.mulf(x, c(std::f32::consts::LOG2_E)));
+        let x = self.select(x.gt(high), high, x);
+        let n = self.round(x * std::f32::consts::LOG2_E);
         let r = self.mad(n, c(-0.693_359_4), x);
         let r = self.mad(n, c(2.121_944_4e-4), r);
         let p =
             self.polynomial(r, &[0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4]);
-        let p = self.addf(self.mad(self.mulf(r, r), p, r), c(1.0));
+        let p = self.mad(r * r, p, r) + 1.0;
         let int = self.retyped(ty, self.int(32));
-        let exponent = self.add(self.cast("arith.fptosi", n, int), self.ci_like(127, int));
-        let scale = self.bitcast(self.same("arith.shli", &[exponent, self.ci_like(23, int)]), ty);
-        self.select(tiny, c(0.0), self.mulf(p, scale))
+        let exponent = self.cast("arith.fptosi", n, int) + 127;
+        let scale = self.bitcast(exponent << 23, ty);
+        self.select(tiny, c(0.0), p * scale)
     }
 
     /// 1 / (1 + e^-x).
     pub fn sigmoid(&self, x: V<'c, 'a>) -> V<'c, 'a> {
         let one = self.cf_like(1.0, x.r#type());
-        self.divf(one, self.addf(one, self.exp(self.negf(x))))
+        one / (one + self.exp(-x))
     }
 
     /// 1 - 2 / (e^2x + 1).
     pub fn tanh(&self, x: V<'c, 'a>) -> V<'c, 'a> {
-        let c = |v| self.cf_like(v, x.r#type());
-        self.subf(c(1.0), self.divf(c(2.0), self.addf(self.exp(self.mulf(x, c(2.0))), c(1.0))))
+        1.0 - 2.0 / (self.exp(x * 2.0) + 1.0)
     }
 
     /// Abramowitz and Stegun 7.1.26.
     pub fn erf(&self, x: V<'c, 'a>) -> V<'c, 'a> {
         let ty = x.r#type();
         let c = |v| self.cf_like(v, ty);
-        let negative = self.cmpf(CmpF::Olt, x, c(0.0));
-        let magnitude = self.select(negative, self.negf(x), x);
-        let t = self.divf(c(1.0), self.mad(magnitude, c(0.327_591_1), c(1.0)));
+        let negative = x.lt(0.0);
+        let magnitude = self.select(negative, -x, x);
+        let t = 1.0 / self.mad(magnitude, c(0.327_591_1), c(1.0));
         let p = self.polynomial(t, &[0.254_829_6, -0.284_496_72, 1.421_413_8, -1.453_152, 1.061_405_4]);
-        let tail = self.mulf(self.mulf(p, t), self.exp(self.negf(self.mulf(x, x))));
-        let positive = self.subf(c(1.0), tail);
-        self.select(negative, self.negf(positive), positive)
-    }
-
-    pub fn negf(&self, x: V<'c, 'a>) -> V<'c, 'a> {
-        self.same("arith.negf", &[x])
+        let tail = p * t * self.exp(-(x * x));
+        let positive = 1.0 - tail;
+        self.select(negative, -positive, positive)
     }
 
     pub fn sqrt(&self, x: V<'c, 'a>) -> V<'c, 'a> {
@@ -110,24 +92,21 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let ty = x.r#type();
         let c = |v| self.cf_like(v, ty);
         let int = self.retyped(ty, self.int(32));
-        let n = self.round(self.mulf(x, c(std::f32::consts::FRAC_2_PI)));
+        let n = self.round(x * std::f32::consts::FRAC_2_PI);
         let r = self.mad(n, c(-1.570_312_5), x);
         let r = self.mad(n, c(-4.837_513e-4), r);
         let r = self.mad(n, c(-7.549_79e-8), r);
-        let square = self.mulf(r, r);
+        let square = r * r;
         let sin = self.polynomial(square, &[-1.666_665_5e-1, 8.332_161e-3, -1.951_529_6e-4]);
-        let sin = self.mad(self.mulf(sin, square), r, r);
+        let sin = self.mad(sin * square, r, r);
         let cos = self.polynomial(square, &[4.166_664_6e-2, -1.388_731_6e-3, 2.443_315_7e-5]);
-        let cos = self.mad(self.mulf(cos, square), square, self.mad(square, c(-0.5), c(1.0)));
+        let cos = self.mad(cos * square, square, self.mad(square, c(-0.5), c(1.0)));
         let quadrant = self.cast("arith.fptosi", n, int);
-        let bit = |value, mask| {
-            let masked = self.same("arith.andi", &[value, self.ci_like(mask, int)]);
-            self.cmp(Cmp::Ne, masked, self.ci_like(0, int))
-        };
+        let bit = |value: V<'c, 'a>, mask: usize| (value & mask).ne(0);
         let odd = bit(quadrant, 1);
         let (s, c2) = (self.select(odd, cos, sin), self.select(odd, sin, cos));
-        let s = self.select(bit(quadrant, 2), self.negf(s), s);
-        let c2 = self.select(bit(self.add(quadrant, self.ci_like(1, int)), 2), self.negf(c2), c2);
+        let s = self.select(bit(quadrant, 2), -s, s);
+        let c2 = self.select(bit(quadrant + 1, 2), -c2, c2);
         (s, c2)
     }
 
@@ -145,7 +124,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         } else {
             let int = self.retyped(ty, self.int(32));
             let bits = self.cast("arith.extui", x, int);
-            self.bitcast(self.same("arith.shli", &[bits, self.ci_like(16, int)]), to)
+            self.bitcast(bits << 16, to)
         }
     }
 
@@ -153,15 +132,14 @@ impl<'c, 'a> Emitter<'c, 'a> {
     fn widen_f16_bits(&self, x: V<'c, 'a>, to: Type<'c>) -> V<'c, 'a> {
         let ty = x.r#type();
         let int = self.retyped(ty, self.int(32));
-        let c = |v| self.ci_like(v, int);
         let bits = self.cast("arith.extui", self.bitcast(x, self.retyped(ty, self.int(16))), int);
-        let magnitude = self.same("arith.andi", &[bits, c(0x7fff)]);
-        let scaled = self.bitcast(self.same("arith.shli", &[magnitude, c(13)]), to);
-        let value = self.bitcast(self.mulf(scaled, self.cf_like(f32::from_bits(0x7780_0000), to)), int);
-        let special = self.cmp(Cmp::Sge, magnitude, c(0x7c00));
-        let value = self.select(special, self.same("arith.ori", &[value, c(0x7f80_0000)]), value);
-        let sign = self.same("arith.shli", &[self.same("arith.andi", &[bits, c(0x8000)]), c(16)]);
-        self.bitcast(self.same("arith.ori", &[value, sign]), to)
+        let magnitude = bits & 0x7fff;
+        let scaled = self.bitcast(magnitude << 13, to);
+        let value = self.bitcast(scaled * f32::from_bits(0x7780_0000), int);
+        let special = magnitude.ge(0x7c00);
+        let value = self.select(special, value | 0x7f80_0000, value);
+        let sign = (bits & 0x8000) << 16;
+        self.bitcast(value | sign, to)
     }
 
     /// An f32 rounded to `element` and back.
@@ -185,8 +163,8 @@ impl<'c, 'a> Emitter<'c, 'a> {
             );
         }
         let int = self.int(32);
-        let bits = self.narrow_bf16_bits(self.bitcast(x, int), int);
-        self.bitcast(self.same("arith.shli", &[bits, self.ci_like(16, int)]), ty)
+        let bits = self.narrow_bf16_bits(self.bitcast(x, int));
+        self.bitcast(bits << 16, ty)
     }
 
     /// An f32 as `element`, rounded to nearest even; as bf16 it is the i16 of the bits. What has that element already stays.
@@ -204,38 +182,33 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let half = self.retyped(ty, self.int(16));
         match element == self.f16() {
             true => self.bitcast(self.cast("arith.trunci", self.narrow_f16_bits(bits, int, ty), half), to),
-            false => self.cast("arith.trunci", self.narrow_bf16_bits(bits, int), half),
+            false => self.cast("arith.trunci", self.narrow_bf16_bits(bits), half),
         }
     }
 
-    fn narrow_bf16_bits(&self, bits: V<'c, 'a>, int: Type<'c>) -> V<'c, 'a> {
-        let c = |v| self.ci_like(v, int);
-        let shift = |v, by| self.same("arith.shrui", &[v, c(by)]);
-        let odd = self.same("arith.andi", &[shift(bits, 16), c(1)]);
-        let rounded = shift(self.add(bits, self.add(odd, c(0x7fff))), 16);
-        let magnitude = self.same("arith.andi", &[bits, c(0x7fff_ffff)]);
-        let nan = self.cmp(Cmp::Sgt, magnitude, c(0x7f80_0000));
-        self.select(nan, self.same("arith.ori", &[shift(bits, 16), c(0x40)]), rounded)
+    fn narrow_bf16_bits(&self, bits: V<'c, 'a>) -> V<'c, 'a> {
+        let odd = (bits >> 16) & 1;
+        let rounded = (bits + (odd + 0x7fff)) >> 16;
+        let magnitude = bits & 0x7fff_ffff;
+        let nan = magnitude.gt(0x7f80_0000);
+        self.select(nan, (bits >> 16) | 0x40, rounded)
     }
 
     /// Three cases by magnitude: too large becomes infinity (or stays NaN), normal rounds in the mantissa, subnormal is
     /// rounded by the adder through a magic addend whose unit in the last place is f16's smallest step.
     fn narrow_f16_bits(&self, bits: V<'c, 'a>, int: Type<'c>, float: Type<'c>) -> V<'c, 'a> {
         let c = |v| self.ci_like(v, int);
-        let and = |a, b| self.same("arith.andi", &[a, b]);
-        let shift = |v, by| self.same("arith.shrui", &[v, c(by)]);
-        let sign = shift(and(bits, c(0x8000_0000)), 16);
-        let magnitude = and(bits, c(0x7fff_ffff));
-        let odd = and(shift(magnitude, 13), c(1));
+        let sign = (bits & 0x8000_0000) >> 16;
+        let magnitude = bits & 0x7fff_ffff;
+        let odd = (magnitude >> 13) & 1;
         // Rebias 127 to 15 (subtract 112 << 23) and round to even at bit 13.
-        let normal = shift(self.add(magnitude, self.add(odd, c(0xfff - (112 << 23)))), 13);
+        let normal = (magnitude + (odd + c(0xfff - (112 << 23)))) >> 13;
         let magic = self.cf_like(0.5, float);
-        let subnormal =
-            self.sub(self.bitcast(self.addf(self.bitcast(magnitude, float), magic), int), self.bitcast(magic, int));
-        let value = self.select(self.cmp(Cmp::Slt, magnitude, c(113 << 23)), subnormal, normal);
-        let nan = self.cmp(Cmp::Sgt, magnitude, c(0x7f80_0000));
+        let subnormal = self.bitcast(self.bitcast(magnitude, float) + magic, int) - self.bitcast(magic, int);
+        let value = self.select(magnitude.lt(113 << 23), subnormal, normal);
+        let nan = magnitude.gt(0x7f80_0000);
         let large = self.select(nan, c(0x7e00), c(0x7c00));
-        let value = self.select(self.cmp(Cmp::Sge, magnitude, c(0x477f_f000)), large, value);
-        self.same("arith.ori", &[value, sign])
+        let value = self.select(magnitude.ge(0x477f_f000), large, value);
+        value | sign
     }
 }

@@ -11,7 +11,7 @@ use kforge_program::{
     layout::{Packed, UNIT, upper_bits},
 };
 use kforge_quant::BlockFormat;
-use melior::ir::{Type, ValueLike};
+use melior::ir::Type;
 
 /// How a weight [N, K] is stored, which decides the type of the kernel's parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,9 +42,9 @@ impl<'c, 'a> Reader<'c, 'a> {
     /// Column `k + i`.
     pub fn column(&self, e: &Emitter<'c, 'a>, i: usize) -> V<'c, 'a> {
         match self {
-            Reader::Packed { memref, group, k } => e.widen(e.vload(*memref, &[*group, e.add_c(*k, i), e.ci(0)], LANES)),
+            Reader::Packed { memref, group, k } => e.widen(e.vload(*memref, &[*group, *k + i, e.ci(0)], LANES)),
             Reader::Gathered { memref, rows, k } => {
-                let column = e.add_c(*k, i);
+                let column = *k + i;
                 let lanes: Vec<V> = rows.iter().map(|r| e.load(*memref, &[*r, column])).collect();
                 e.widen(e.from_elements(&lanes))
             }
@@ -92,9 +92,9 @@ impl<'c, 'a> Block<'c, 'a> {
         let at = Packed::of(format);
         let (block, number) = match format.block() / UNIT {
             1 => (index, e.ci(0)),
-            units => e.div_rem_c(index, units),
+            units => index.div_rem(units),
         };
-        let unit = e.add_c(e.mul_c(number, at.unit_bytes), at.units);
+        let unit = number * at.unit_bytes + at.units;
         let mut new = Block {
             memref,
             format,
@@ -113,17 +113,17 @@ impl<'c, 'a> Block<'c, 'a> {
         new.scale = new.halves(e, 0);
         let min = format.has_min().then(|| new.halves(e, at.min));
         if min.is_some() && format.has_scales() {
-            new.scale = e.mulf(new.scale, new.small(e, at.scales));
+            new.scale *= new.small(e, at.scales);
         }
         new.offset = match (format.offset(), min) {
             (_, Some(min)) if format.has_scales() => {
-                let scaled = e.mulf(min, new.small(e, at.mins));
-                Some(e.same("arith.negf", &[scaled]))
+                let scaled = min * new.small(e, at.mins);
+                Some(-scaled)
             }
             (_, Some(min)) => Some(min),
             (0, None) => None,
             _ if format.has_scales() => None,
-            (offset, None) => Some(e.mulf(new.scale, e.vf(-f32::from(offset)))),
+            (offset, None) => Some(new.scale * -f32::from(offset)),
         };
         new
     }
@@ -138,7 +138,7 @@ impl<'c, 'a> Block<'c, 'a> {
         // Of a block of several units each asks for an equal part, the head included.
         let share = at.bytes / (self.format.block() / UNIT);
         for line in (0..share).step_by(64) {
-            let offset = e.add_c(e.mul_c(self.number, share), ahead * share + line);
+            let offset = self.number * share + (ahead * share + line);
             e.prefetch(self.memref, &[self.group, self.block, offset]);
         }
     }
@@ -150,14 +150,14 @@ impl<'c, 'a> Block<'c, 'a> {
 
     /// The unit's vector of a table of small unsigned integers, as f32.
     fn small(&self, e: &Emitter<'c, 'a>, table: usize) -> V<'c, 'a> {
-        let bytes = self.bytes(e, e.add_c(e.mul_c(self.number, LANES), table), LANES);
+        let bytes = self.bytes(e, self.number * LANES + table, LANES);
         e.cast("arith.sitofp", e.cast("arith.extui", bytes, e.vi32()), e.vf32())
     }
 
     /// Sixteen i8: the scales of columns 0 to 15, or 16 to 31, of a unit of q6_k.
     pub fn integer_scales(&self, e: &Emitter<'c, 'a>, half: usize) -> V<'c, 'a> {
         let at = Packed::of(self.format).scales + LANES * half;
-        self.bytes(e, e.add_c(e.mul_c(self.number, 2 * LANES), at), LANES)
+        self.bytes(e, self.number * (2 * LANES) + at, LANES)
     }
 
     /// Vector `index` of the unit.
@@ -165,7 +165,7 @@ impl<'c, 'a> Block<'c, 'a> {
         if let Some((_, words)) = self.words.iter().find(|(i, _)| *i == index) {
             return *words;
         }
-        let bytes = self.bytes(e, e.add_c(self.unit, 4 * LANES * index), 4 * LANES);
+        let bytes = self.bytes(e, self.unit + 4 * LANES * index, 4 * LANES);
         let words = e.bitcast(bytes, e.vi32());
         self.words.push((index, words));
         words
@@ -178,39 +178,37 @@ impl<'c, 'a> Block<'c, 'a> {
             return part(self.words(e, h));
         }
         let nibbles = part(self.words(e, h / 2));
-        let c = |value: i64| e.ci_like(value, nibbles.r#type());
-        let low = if h.is_multiple_of(2) { nibbles } else { e.same("arith.shrui", &[nibbles, c(4)]) };
-        let low = e.same("arith.andi", &[low, c(0x0f0f_0f0f)]);
+        let low = if h.is_multiple_of(2) { nibbles } else { nibbles >> 4 };
+        let low = low & 0x0f0f_0f0f;
         if bits == 4 {
             return low;
         }
         let (vector, bit) = upper_bits(self.format, h);
         let upper = part(self.words(e, 4 + vector));
-        let upper = match bit as i64 - 4 {
+        let upper = match bit as isize - 4 {
             0 => upper,
-            right @ 1.. => e.same("arith.shrui", &[upper, c(right)]),
-            left => e.same("arith.shli", &[upper, c(-left)]),
+            right @ 1.. => upper >> right.unsigned_abs(),
+            left => upper << left.unsigned_abs(),
         };
         let mask = if bits == 5 { 0x1010_1010 } else { 0x3030_3030 };
-        e.same("arith.ori", &[low, e.same("arith.andi", &[upper, c(mask)])])
+        low | (upper & mask)
     }
 
     /// `q 2^s` of a column as f32, and s; columns are asked for in order.
     pub fn code(&mut self, e: &Emitter<'c, 'a>, column: usize) -> (V<'c, 'a>, usize) {
         let (h, i) = (column / 4, column % 4);
-        let c = |value| e.ci_like(value, e.vi32());
         // q 2^s as an integer: where it is in its word it stays, for f32 holds that too.
         let (q, shift) = match self.format.bits() {
             8 => {
-                let left = e.same("arith.shli", &[self.words(e, h), c(24 - 8 * i as i64)]);
-                (e.same("arith.shrsi", &[left, c(24)]), 0)
+                let left = self.words(e, h) << (24 - 8 * i);
+                (e.same("arith.shrsi", &[left, e.ci_like(24, e.vi32())]), 0)
             }
             4 => {
                 let (word, at) = (self.words(e, h / 2), 8 * i + 4 * (h % 2));
                 match at {
                     // Bits 28 to 31 would be a sign.
-                    28 => (e.same("arith.shrui", &[word, c(28)]), 0),
-                    at => (e.same("arith.andi", &[word, c(15 << at)]), at),
+                    28 => (word >> 28, 0),
+                    at => (word & (15 << at), at),
                 }
             }
             _ => {
@@ -220,8 +218,8 @@ impl<'c, 'a> Block<'c, 'a> {
                 };
                 self.four = Some((h, codes));
                 match i {
-                    3 => (e.same("arith.shrui", &[codes, c(24)]), 0),
-                    i => (e.same("arith.andi", &[codes, c(255 << (8 * i))]), 8 * i),
+                    3 => (codes >> 24, 0),
+                    i => (codes & (255 << (8 * i)), 8 * i),
                 }
             }
         };
@@ -234,16 +232,16 @@ impl<'c, 'a> Block<'c, 'a> {
             return Factors { scale: self.scale, offset: self.offset };
         }
         let scales = e.cast("arith.extsi", self.integer_scales(e, number), e.vi32());
-        let scale = e.mulf(self.scale, e.cast("arith.sitofp", scales, e.vf32()));
-        Factors { scale, offset: Some(e.mulf(scale, e.vf(-f32::from(self.format.offset())))) }
+        let scale = self.scale * e.cast("arith.sitofp", scales, e.vf32());
+        Factors { scale, offset: Some(scale * -f32::from(self.format.offset())) }
     }
 }
 
 /// A value times 2^-shift.
-pub fn unshifted<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>, shift: usize) -> V<'c, 'a> {
+pub fn unshifted<'c, 'a>(value: V<'c, 'a>, shift: usize) -> V<'c, 'a> {
     match shift {
         0 => value,
-        _ => e.mulf(value, e.cf_like(1.0 / (1u32 << shift) as f32, value.r#type())),
+        _ => value * (1.0 / (1u32 << shift) as f32),
     }
 }
 
@@ -284,13 +282,13 @@ impl<'c, 'a> Weight<'c, 'a> {
                 let ahead = UNIT * ahead;
                 let per_line = if memref_element(self.memref) == e.f32() { 1 } else { 2 };
                 for i in (0..if ahead > 0 { count } else { 0 }).step_by(per_line) {
-                    e.prefetch(self.memref, &[group, e.add_c(k, ahead + i), e.ci(0)]);
+                    e.prefetch(self.memref, &[group, k + (ahead + i), e.ci(0)]);
                 }
                 Reader::Packed { memref: self.memref, group, k }
             }
             _ => {
                 let last = e.ci(self.rows.saturating_sub(1));
-                let row = |lane| e.min(e.add_c(e.mul_c(group, LANES), lane), last);
+                let row = |lane| (group * LANES + lane).min(last);
                 Reader::Gathered { memref: self.memref, rows: (0..LANES).map(row).collect(), k }
             }
         }
@@ -300,64 +298,64 @@ impl<'c, 'a> Weight<'c, 'a> {
     pub fn element(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, column: V<'c, 'a>) -> V<'c, 'a> {
         let Storage::Quant(format) = self.storage else {
             return if self.storage == Storage::Float(Layout::Rows16) {
-                let (group, lane) = e.div_rem_c(row, LANES);
+                let (group, lane) = row.div_rem(LANES);
                 e.widen(e.load(self.memref, &[group, column, lane]))
             } else {
                 e.widen(e.load(self.memref, &[row, column]))
             };
         };
         let at = Packed::of(format);
-        let (group, lane) = e.div_rem_c(row, LANES);
-        let (block, column) = e.div_rem_c(column, format.block());
+        let (group, lane) = row.div_rem(LANES);
+        let (block, column) = column.div_rem(format.block());
         let byte = |at| e.load(self.memref, &[group, block, at]);
         let half = |offset: usize| {
-            let at = e.add_c(e.mul_c(lane, 2), offset);
+            let at = lane * 2 + offset;
             let widened = |v| e.cast("arith.extui", v, e.int(16));
-            let high = e.same("arith.shli", &[widened(byte(e.add_c(at, 1))), e.cint(16, 8)]);
-            e.widen(e.bitcast(e.same("arith.ori", &[widened(byte(at)), high]), e.f16()))
+            let high = widened(byte(at + 1)) << 8;
+            e.widen(e.bitcast(widened(byte(at)) | high, e.f16()))
         };
-        let (sub_block, _) = e.div_rem_c(column, format.sub_block());
+        let sub_block = column / format.sub_block();
         // The entry of a table of sixteen bytes for each sub-block.
         let small = |table: usize, extend: &str| {
-            let at = e.add_c(e.add(e.mul_c(sub_block, LANES), lane), table);
+            let at = sub_block * LANES + lane + table;
             e.cast("arith.sitofp", e.cast(extend, byte(at), e.int(32)), e.f32())
         };
-        let (unit, column) = e.div_rem_c(column, UNIT);
-        let unit = e.add_c(e.mul_c(unit, at.unit_bytes), at.units);
-        let (h, i) = e.div_rem_c(column, 4);
+        let (unit, column) = column.div_rem(UNIT);
+        let unit = unit * at.unit_bytes + at.units;
+        let (h, i) = column.div_rem(4);
         // Byte i of this row's word of a vector, right-shifted.
         let bits = |vector: V<'c, 'a>, shift: V<'c, 'a>, mask: i64| {
-            let word = e.add(e.mul_c(vector, 4 * LANES), e.mul_c(lane, 4));
-            let int = e.cast("arith.extui", byte(e.add(e.add(unit, word), i)), e.int(32));
+            let word = vector * (4 * LANES) + lane * 4;
+            let int = e.cast("arith.extui", byte(unit + word + i), e.int(32));
             let shift = e.cast("arith.index_cast", shift, e.int(32));
-            e.same("arith.andi", &[e.same("arith.shrui", &[int, shift]), e.cint(32, mask)])
+            (int >> shift) & e.cint(32, mask)
         };
         let code = if format.bits() == 8 {
             e.cast("arith.extsi", e.cast("arith.trunci", bits(h, e.ci(0), 255), e.int(8)), e.int(32))
         } else {
-            let (vector, high) = e.div_rem_c(h, 2);
-            let low = bits(vector, e.mul_c(high, 4), 15);
+            let (vector, high) = h.div_rem(2);
+            let low = bits(vector, high * 4, 15);
             match format.bits() as usize - 4 {
                 0 => low,
                 // As `upper_bits` has it.
                 count => {
-                    let (vector, _) = e.div_rem_c(e.mul_c(h, count), 8);
-                    let (_, bit) = e.div_rem_c(e.add_c(e.mul_c(h, count), 4), 8);
-                    let upper = bits(e.add_c(vector, 4), bit, (1 << count) - 1);
-                    e.same("arith.ori", &[low, e.same("arith.shli", &[upper, e.cint(32, 4)])])
+                    let vector = h * count / 8;
+                    let bit = (h * count + 4) % 8;
+                    let upper = bits(vector + 4, bit, (1 << count) - 1);
+                    low | (upper << 4)
                 }
             }
         };
-        let q = e.cast("arith.sitofp", e.sub(code, e.cint(32, format.offset().into())), e.f32());
+        let q = e.cast("arith.sitofp", code - e.cint(32, format.offset().into()), e.f32());
         let signed = format == BlockFormat::Q6_K;
         let mut scale = half(0);
         if format.has_scales() {
-            scale = e.mulf(scale, small(at.scales, if signed { "arith.extsi" } else { "arith.extui" }));
+            scale *= small(at.scales, if signed { "arith.extsi" } else { "arith.extui" });
         }
-        let product = e.mulf(q, scale);
+        let product = q * scale;
         match format.has_min() {
-            true if format.has_scales() => e.subf(product, e.mulf(half(at.min), small(at.mins, "arith.extui"))),
-            true => e.addf(product, half(at.min)),
+            true if format.has_scales() => product - half(at.min) * small(at.mins, "arith.extui"),
+            true => product + half(at.min),
             false => product,
         }
     }

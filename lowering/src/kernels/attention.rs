@@ -28,13 +28,12 @@
 //! bits are read as integers times their scales, which are the f32 that were stored: no bit depends on the layout.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V, memref_element},
+    emit::{Emitter, LANES, V, memref_element},
     group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
         cache::{Cache, CacheOperand, Row, Sequences, parameter},
         shared::{Scalars, Slot, each_lanes, load_lanes, store_lanes},
     },
-    math::CmpF,
 };
 use kforge_dialect::ir::{float_attribute, integer_attribute};
 use kforge_passes::isa::Isa;
@@ -99,22 +98,18 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     if split {
         parameters.push(module.memref(&[None], module.f32()));
     }
-    let (e, values) = module.func(name, &parameters);
-    let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
-    let task = Task::new(&attention, &e, values[0], sizes, buffers);
-    if split {
-        task.emit_part(&e)
-    } else {
-        task.emit(&e)
-    }
-    e.ret();
+    module.func(name, &parameters, |e, values| {
+        let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
+        let task = Task::new(&attention, e, values[0], sizes, buffers);
+        if split { task.emit_part(e) } else { task.emit(e) }
+    });
     let size = |axis: usize| group.size(attention.query, axis..axis + 1);
     let partner = split.then(|| {
         let name = format!("{name}_fold");
-        let (e, values) = module.func(&name, &parameters);
-        let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
-        Fold::new(&attention, &e, values[0], sizes, buffers).emit(&e);
-        e.ret();
+        module.func(&name, &parameters, |e, values| {
+            let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
+            Fold::new(&attention, e, values[0], sizes, buffers).emit(e);
+        });
         let rows = size(0).times(size(1)).times(size(2));
         Partner {
             name,
@@ -276,8 +271,8 @@ pub struct Span<'c, 'a> {
 
 impl<'c, 'a> Span<'c, 'a> {
     /// The first range of a span, and the one after its last.
-    fn ranges(&self, e: &Emitter<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
-        (e.div_rem_c(self.start, RANGE).0, e.ceil_div_c(self.end, RANGE))
+    fn ranges(&self) -> (V<'c, 'a>, V<'c, 'a>) {
+        (self.start / RANGE, self.end.ceil_div(RANGE))
     }
 }
 
@@ -298,7 +293,7 @@ impl<'c, 'a> State<'c, 'a> {
     fn fold(self, e: &Emitter<'c, 'a>, range: Self) -> (Self, Weights<'c, 'a>) {
         let max = larger(e, self.max, range.max);
         let reference = finite(e, max);
-        let weight = |max| e.splat(e.exp(e.subf(max, reference)));
+        let weight = |max| e.splat(e.exp(max - reference));
         let weights = Weights { before: weight(self.max), range: weight(range.max) };
         (Self { max, sum: weights.sum(e, self.sum, range.sum) }, weights)
     }
@@ -321,7 +316,7 @@ struct Weights<'c, 'a> {
 
 impl<'c, 'a> Weights<'c, 'a> {
     fn sum(&self, e: &Emitter<'c, 'a>, before: V<'c, 'a>, range: V<'c, 'a>) -> V<'c, 'a> {
-        e.fma(range, self.range, e.mulf(before, self.before))
+        e.fma(range, self.range, before * self.before)
     }
 }
 
@@ -335,16 +330,16 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     ) -> Self {
         let (height, depth) = (attention.height, attention.depth());
         let rows = attention.rows.value(e, sizes);
-        let (rest, part) = e.div_rem_c(task, attention.parts);
-        let (rest, tile) = e.div_rem(rest, e.ceil_div_c(rows, height));
-        let (rest, chunk) = e.div_rem_c(rest, attention.chunks());
-        let (sequence, head) = e.div_rem_c(rest, attention.key.heads);
-        let first = e.mul_c(tile, height);
+        let (rest, part) = task.div_rem(attention.parts);
+        let (rest, tile) = rest.div_rem(rows.ceil_div(height));
+        let (rest, chunk) = rest.div_rem(attention.chunks());
+        let (sequence, head) = rest.div_rem(attention.key.heads);
+        let first = tile * height;
         let (key, value) = attention.caches(e, sizes, buffers);
-        let visible = attention.visible(e, buffers, sequence, rows, first, height, key.capacity(e));
+        let visible = attention.visible(e, buffers, sequence, rows, first, height, key.capacity());
         let keys = Span {
             start: visible[0].start,
-            end: visible.iter().map(|span| span.end).reduce(|a, b| e.max(a, b)).expect("a tile has a row"),
+            end: visible.iter().map(|span| span.end).reduce(|a, b| a.max(b)).expect("a tile has a row"),
         };
         let (vectors, count) = (attention.vectors(), attention.count());
         Self {
@@ -358,7 +353,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
             key,
             value,
             head,
-            shared: e.mul_c(chunk, attention.width),
+            shared: chunk * attention.width,
             visible,
             keys,
             queries: e.alloca(&[count, vectors * LANES], e.f32()),
@@ -376,7 +371,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         for row in 0..count {
             self.clear(e, self.totals, row);
         }
-        let (first, end) = self.keys.ranges(e);
+        let (first, end) = self.keys.ranges();
         let none = State::flat(&vec![State::empty(e); count]);
         let totals = e.for_(first, end, 1, &none, |e, range, totals| {
             let folded =
@@ -399,7 +394,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
                     total,
                     self.visible[row / self.attention.width],
                     offset,
-                    |e, at| e.vload(self.totals, &[e.ci(row), e.div_rem_c(at, LANES).0, e.ci(0)], LANES),
+                    |e, at| e.vload(self.totals, &[e.ci(row), at / LANES, e.ci(0)], LANES),
                 );
             });
         }
@@ -407,32 +402,32 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
 
     /// A P-th of the ranges of one row, each left to the second launch unless it is the only one.
     fn emit_part(&self, e: &Emitter<'c, 'a>) {
-        let (first, end) = self.keys.ranges(e);
-        let share = e.ceil_div_c(e.max(e.sub(end, first), e.ci(0)), self.attention.parts);
-        let own = e.add(first, e.mul(self.part, share));
-        e.if_(e.cmp(Cmp::Slt, own, end), |e| self.begin(e));
-        e.loop_(own, e.min(e.add(own, share), end), 1, |e, range| {
+        let (first, end) = self.keys.ranges();
+        let share = (end - first).max(0).ceil_div(self.attention.parts);
+        let own = first + self.part * share;
+        e.if_(own.lt(end), |e| self.begin(e));
+        e.loop_(own, (own + share).min(end), 1, |e, range| {
             let states = self.range(e, range);
-            e.if_(e.cmp(Cmp::Eq, e.sub(end, first), e.ci(1)), |e| {
+            e.if_((end - first).eq(1), |e| {
                 for (row, state) in states.iter().enumerate() {
                     self.if_real(e, row, |e, offset| {
                         let (total, weights) = State::empty(e).fold(e, *state);
                         self.attention.finish(e, self.buffers, total, self.keys, offset, |e, at| {
-                            let sum = e.vload(self.sums, &[e.ci(row), e.div_rem_c(at, LANES).0, e.ci(0)], LANES);
+                            let sum = e.vload(self.sums, &[e.ci(row), at / LANES, e.ci(0)], LANES);
                             weights.sum(e, e.vf(0.0), sum)
                         });
                     });
                 }
             });
-            e.if_(e.cmp(Cmp::Sgt, e.sub(end, first), e.ci(1)), |e| {
+            e.if_((end - first).gt(1), |e| {
                 for (row, state) in states.iter().enumerate() {
                     self.if_real(e, row, |e, offset| {
-                        let (scratch, record) = self.attention.record_of(e, self.buffers, offset, self.ranges, range);
+                        let (scratch, record) = self.attention.record_of(self.buffers, offset, self.ranges, range);
                         e.vstore(e.splat(state.max), scratch, &[record]);
-                        e.vstore(state.sum, scratch, &[e.add_c(record, LANES)]);
+                        e.vstore(state.sum, scratch, &[record + LANES]);
                         for vector in 0..self.attention.vectors() {
                             let sum = e.vload(self.sums, &[e.ci(row), e.ci(vector), e.ci(0)], LANES);
-                            e.vstore(sum, scratch, &[e.add_c(record, (2 + vector) * LANES)]);
+                            e.vstore(sum, scratch, &[record + (2 + vector) * LANES]);
                         }
                     });
                 }
@@ -446,9 +441,9 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         for row in 0..count {
             self.clear(e, self.sums, row);
         }
-        let start = e.mul_c(range, RANGE);
-        let block = e.mul_c(e.div_rem_c(self.keys.start, BLOCK).0, BLOCK);
-        let (first, end) = (e.max(start, block), e.min(e.add_c(start, RANGE), self.keys.end));
+        let start = range * RANGE;
+        let block = self.keys.start / BLOCK * BLOCK;
+        let (first, end) = (start.max(block), (start + RANGE).min(self.keys.end));
         let none = State::flat(&vec![State::empty(e); count]);
         let states = e.for_(first, end, BLOCK, &none, |e, block, states| {
             if let Some(panel) = self.transposed {
@@ -466,24 +461,24 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     }
 
     /// Query row and head of a row; where there are fewer, the last.
-    fn place(&self, e: &Emitter<'c, 'a>, row: usize) -> (V<'c, 'a>, V<'c, 'a>) {
+    fn place(&self, row: usize) -> (V<'c, 'a>, V<'c, 'a>) {
         let (index, head) = (row / self.attention.width, row % self.attention.width);
-        (e.add_c(self.first, index), e.add_c(self.shared, head))
+        (self.first + index, self.shared + head)
     }
 
     /// Offset in the query of the row [D] of a query row and a head.
-    fn offset(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
-        let head = e.add(e.mul_c(self.head, self.attention.shared), head);
-        let row = e.add(e.mul(self.sequence, self.rows), row);
-        e.mul_c(e.add(e.mul_c(row, self.attention.heads), head), self.attention.depth())
+    fn offset(&self, row: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
+        let head = self.head * self.attention.shared + head;
+        let row = self.sequence * self.rows + row;
+        (row * self.attention.heads + head) * self.attention.depth()
     }
 
     /// Emits `body` with the offset of a row, under the test that there is one.
     fn if_real(&self, e: &Emitter<'c, 'a>, row: usize, body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>)) {
-        let (index, head) = self.place(e, row);
-        let rows = e.cmp(Cmp::Slt, index, self.rows);
-        let heads = e.cmp(Cmp::Slt, head, e.ci(self.attention.shared));
-        e.if_(e.same("arith.andi", &[rows, heads]), |e| body(e, self.offset(e, index, head)));
+        let (index, head) = self.place(row);
+        let rows = index.lt(self.rows);
+        let heads = head.lt(self.attention.shared);
+        e.if_(rows & heads, |e| body(e, self.offset(index, head)));
     }
 
     fn clear(&self, e: &Emitter<'c, 'a>, sums: V<'c, 'a>, row: usize) {
@@ -496,26 +491,26 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     fn begin(&self, e: &Emitter<'c, 'a>) {
         let query = self.buffers[self.attention.query];
         for row in 0..self.attention.count() {
-            let (index, head) = self.place(e, row);
-            let index = e.min(index, e.sub(self.rows, e.ci(1)));
-            let offset = self.offset(e, index, e.min(head, e.ci(self.attention.shared - 1)));
+            let (index, head) = self.place(row);
+            let index = index.min(self.rows - 1);
+            let offset = self.offset(index, head.min(self.attention.shared - 1));
             each_lanes(e, self.attention.depth(), |e, at, mask| {
-                e.vstore(load_lanes(e, query, &[e.add(offset, at)], mask), self.queries, &[e.ci(row), at]);
+                e.vstore(load_lanes(e, query, &[offset + at], mask), self.queries, &[e.ci(row), at]);
             });
         }
     }
 
     /// The positions of a block that any row sees.
-    fn keys_of(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>) -> Span<'c, 'a> {
-        Span { start: e.max(block, self.keys.start), end: e.min(e.add_c(block, BLOCK), self.keys.end) }
+    fn keys_of(&self, block: V<'c, 'a>) -> Span<'c, 'a> {
+        Span { start: block.max(self.keys.start), end: (block + BLOCK).min(self.keys.end) }
     }
 
     /// Copies the keys of a block so that a vector holds one element of sixteen keys.
     fn transpose(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, panel: V<'c, 'a>) {
-        let keys = self.keys_of(e, block);
+        let keys = self.keys_of(block);
         e.loop_(keys.start, keys.end, 1, |e, position| {
             let row = self.key.row(e, self.sequence, position, self.head);
-            let column = e.sub(position, block);
+            let column = position - block;
             e.loop_(e.ci(0), e.ci(self.attention.depth()), 1, |e, d| {
                 e.store(self.key.element(e, row, d), panel, &[d, column]);
             });
@@ -529,7 +524,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         let passes = registers.chunks(most.min(registers.len()));
         let values = self.ahead(e, &self.value, block, passes.len() * self.attention.depth());
         for (pass, keys) in passes.enumerate() {
-            let seen = e.cmp(Cmp::Slt, e.add_c(block, keys[0]), self.keys.end);
+            let seen = (block + keys[0]).lt(self.keys.end);
             e.if_(seen, |e| {
                 self.scores_of(e, block, lanes, keys, |e, d| values.step(e, pass * self.attention.depth(), d))
             });
@@ -563,7 +558,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         });
         let scale = e.cf_like(self.attention.scale, ty);
         for (row, (i, key)) in (0..height).flat_map(|row| keys.iter().enumerate().map(move |key| (row, key))) {
-            let sum = e.mulf(sums[row * count + i], scale);
+            let sum = sums[row * count + i] * scale;
             e.vstore(sum, self.scores, &[e.ci(row), e.ci(*key)]);
         }
     }
@@ -583,9 +578,9 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         if self.transposed.is_some() {
             return None;
         }
-        let aligned = |e: &Emitter<'c, 'a>, position: V<'c, 'a>| e.mul_c(e.div_rem_c(position, LANES).0, LANES);
-        let (low, high) = (aligned(e, self.keys.start), aligned(e, e.sub(self.keys.end, e.ci(1))));
-        let position = e.max(e.min(e.add_c(block, group * LANES), high), low);
+        let aligned = |position: V<'c, 'a>| position / LANES * LANES;
+        let (low, high) = (aligned(self.keys.start), aligned(self.keys.end - 1));
+        let position = (block + group * LANES).min(high).max(low);
         Some(self.key.row(e, self.sequence, position, self.head))
     }
 
@@ -602,7 +597,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
             let at = [e.ci(row), e.ci(group * LANES)];
             let score = e.vload(self.scores, &at, LANES);
             let score = match self.attention.softcap {
-                Some(cap) => e.mulf(e.tanh(e.divf(score, e.vf(cap))), e.vf(cap)),
+                Some(cap) => e.tanh(score / cap) * cap,
                 None => score,
             };
             let score = e.select(*seen, score, lowest);
@@ -612,14 +607,14 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         let top = tops.reduce(|a, b| larger(e, a, b)).expect("a block has scores");
         let max = larger(e, state.max, e.reduce("maxnumf", top));
         let reference = finite(e, max);
-        let correction = e.splat(e.exp(e.subf(state.max, reference)));
+        let correction = e.splat(e.exp(state.max - reference));
         let reference = e.splat(reference);
         // A loop: the exponentials of a block at once would have their constants and halves pushed out of registers.
         let sum = e.for_(e.ci(0), e.ci(BLOCK), LANES, &[e.vf(0.0)], |e, key, sum| {
             let at = [e.ci(row), key];
-            let weight = e.exp(e.subf(e.vload(self.scores, &at, LANES), reference));
+            let weight = e.exp(e.vload(self.scores, &at, LANES) - reference);
             e.vstore(weight, self.scores, &at);
-            vec![e.addf(sum[0], weight)]
+            vec![sum[0] + weight]
         })[0];
         (State { max, sum: e.fma(state.sum, correction, sum) }, correction)
     }
@@ -630,10 +625,10 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         let (lanes, most) = registers(e, height);
         // A head that ends within sixteen lanes is masked there.
         let lanes = if depth.is_multiple_of(LANES) { lanes } else { LANES };
-        let keys = self.keys_of(e, block);
+        let keys = self.keys_of(block);
         let registers: Vec<usize> = (0..depth).step_by(lanes).collect();
         let passes = registers.chunks(most.clamp(1, registers.len().max(1)));
-        let next = self.ahead(e, &self.key, e.add_c(block, BLOCK), passes.len() * BLOCK);
+        let next = self.ahead(e, &self.key, block + BLOCK, passes.len() * BLOCK);
         for (pass, chunk) in passes.enumerate() {
             let places: Vec<(usize, usize)> =
                 (0..height).flat_map(|row| chunk.iter().map(move |start| (row, *start))).collect();
@@ -641,11 +636,10 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
                 [e.ci(row), e.ci(start / LANES), e.ci(start % LANES)]
             };
             let factors: Vec<V> = corrections.iter().map(|c| e.splat_to(e.extract(*c, 0), lanes)).collect();
-            let sums: Vec<V> =
-                places.iter().map(|p| e.mulf(e.vload(self.sums, &at(e, *p), lanes), factors[p.0])).collect();
+            let sums: Vec<V> = places.iter().map(|p| e.vload(self.sums, &at(e, *p), lanes) * factors[p.0]).collect();
             let sums = e.for_(keys.start, keys.end, 1, &sums, |e, position, sums| {
                 let row = self.value.row(e, self.sequence, position, self.head);
-                let column = e.sub(position, block);
+                let column = position - block;
                 next.step(e, pass * BLOCK, column);
                 let values: Vec<V> = chunk.iter().map(|start| self.value.values(e, row, *start, lanes)).collect();
                 let weights = (0..height).map(|row| e.splat_to(e.load(self.scores, &[e.ci(row), column]), lanes));
@@ -673,8 +667,8 @@ struct Ahead<'c, 'a> {
 impl<'c, 'a> Ahead<'c, 'a> {
     fn step(&self, e: &Emitter<'c, 'a>, before: usize, number: V<'c, 'a>) {
         let Some(base) = self.base else { return };
-        let start = e.add(base, e.mul_c(e.add_c(number, before), self.step));
-        (0..self.step).step_by(self.line).for_each(|i| e.prefetch(self.memref, &[e.add_c(start, i)]));
+        let start = base + (number + before) * self.step;
+        (0..self.step).step_by(self.line).for_each(|i| e.prefetch(self.memref, &[start + i]));
     }
 }
 
@@ -698,36 +692,35 @@ impl<'g, 'c, 'a> Fold<'g, 'c, 'a> {
         buffers: &'g [V<'c, 'a>],
     ) -> Self {
         let rows = attention.rows.value(e, sizes);
-        let (sequence, row) = e.div_rem(e.div_rem_c(task, attention.heads).0, rows);
+        let (sequence, row) = (task / attention.heads).div_rem(rows);
         let (key, _) = attention.caches(e, sizes, buffers);
-        let visible = attention.visible(e, buffers, sequence, rows, row, 1, key.capacity(e))[0];
-        let (ranges, offset) = (attention.ranges.value(e, sizes), e.mul_c(task, attention.depth()));
+        let visible = attention.visible(e, buffers, sequence, rows, row, 1, key.capacity())[0];
+        let (ranges, offset) = (attention.ranges.value(e, sizes), task * attention.depth());
         Self { attention, buffers, ranges, visible, offset }
     }
 
     fn emit(&self, e: &Emitter<'c, 'a>) {
-        let (first, end) = self.visible.ranges(e);
+        let (first, end) = self.visible.ranges();
         let vectors = self.attention.vectors();
         let sums = e.alloca(&[vectors, LANES], e.f32());
-        e.if_(e.cmp(Cmp::Ne, e.sub(end, first), e.ci(1)), |e| {
+        e.if_((end - first).ne(1), |e| {
             for vector in 0..vectors {
                 e.vstore(e.vf(0.0), sums, &[e.ci(vector), e.ci(0)]);
             }
             let total = e.for_(first, end, 1, &State::flat(&[State::empty(e)]), |e, range, total| {
-                let (scratch, record) = self.attention.record_of(e, self.buffers, self.offset, self.ranges, range);
-                let part =
-                    State { max: e.load(scratch, &[record]), sum: e.vload(scratch, &[e.add_c(record, LANES)], LANES) };
+                let (scratch, record) = self.attention.record_of(self.buffers, self.offset, self.ranges, range);
+                let part = State { max: e.load(scratch, &[record]), sum: e.vload(scratch, &[record + LANES], LANES) };
                 let (total, weights) = State { max: total[0], sum: total[1] }.fold(e, part);
                 for vector in 0..vectors {
                     let at = [e.ci(vector), e.ci(0)];
-                    let range = e.vload(scratch, &[e.add_c(record, (2 + vector) * LANES)], LANES);
+                    let range = e.vload(scratch, &[record + (2 + vector) * LANES], LANES);
                     e.vstore(weights.sum(e, e.vload(sums, &at, LANES), range), sums, &at);
                 }
                 State::flat(&[total])
             });
             let total = State { max: total[0], sum: total[1] };
             self.attention.finish(e, self.buffers, total, self.visible, self.offset, |e, at| {
-                e.vload(sums, &[e.div_rem_c(at, LANES).0, e.ci(0)], LANES)
+                e.vload(sums, &[at / LANES, e.ci(0)], LANES)
             });
         });
     }
@@ -752,15 +745,14 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
     /// The intermediate, and where in it a range of the row at `offset` of the query is kept.
     fn record_of(
         &self,
-        e: &Emitter<'c, 'a>,
         buffers: &[V<'c, 'a>],
         offset: V<'c, 'a>,
         ranges: V<'c, 'a>,
         range: V<'c, 'a>,
     ) -> (V<'c, 'a>, V<'c, 'a>) {
-        let row = e.div_rem_c(offset, self.depth().max(1)).0;
+        let row = offset / self.depth().max(1);
         let scratch = buffers[self.group.arguments.len() + 1];
-        (scratch, e.mul_c(e.add(e.mul(row, ranges), range), self.record()))
+        (scratch, (row * ranges + range) * self.record())
     }
 
     /// Divides sums by the sum of exponentials and stores them; a row that sees no key is zero.
@@ -774,11 +766,11 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
         sum: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
     ) {
         let output = buffers[self.group.arguments.len()];
-        let seen = e.cmp(Cmp::Slt, visible.start, visible.end);
+        let seen = visible.start.lt(visible.end);
         let total = e.splat(e.reduce("add", total.sum));
         each_lanes(e, self.depth(), |e, at, mask| {
-            let mean = e.select(seen, e.divf(sum(e, at), total), e.vf(0.0));
-            store_lanes(e, mean, output, &[e.add(offset, at)], mask);
+            let mean = e.select(seen, sum(e, at) / total, e.vf(0.0));
+            store_lanes(e, mean, output, &[offset + at], mask);
         });
     }
 
@@ -797,18 +789,18 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
             Some(sequences) => {
                 let position = sequences.position(e, operands, sequence);
                 let count = sequences.length(e, operands, sequence, rows);
-                (position, count, e.min(e.add(position, count), capacity))
+                (position, count, (position + count).min(capacity))
             }
-            None => (e.sub(capacity, rows), rows, capacity),
+            None => (capacity - rows, rows, capacity),
         };
         let zero = e.ci(0);
         let span = |row| {
-            let row = e.add_c(first, row);
-            let after = e.add_c(e.add(before, row), 1);
-            let end = if self.causal { e.min(keys, after) } else { keys };
-            let start = self.window.map_or(zero, |window| e.max(e.sub(after, e.ci(window)), zero));
+            let row = first + row;
+            let after = before + row + 1;
+            let end = if self.causal { keys.min(after) } else { keys };
+            let start = self.window.map_or(zero, |window| (after - window).max(zero));
             // Before the first key there is nothing to see, not a negative number of keys.
-            Span { start, end: e.select(e.cmp(Cmp::Slt, row, count), e.max(end, zero), zero) }
+            Span { start, end: e.select(row.lt(count), end.max(zero), zero) }
         };
         (0..height).map(span).collect()
     }
@@ -825,11 +817,11 @@ fn element_bytes<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>) -> usize {
 /// Which of a block's keys a row sees, sixteen at a time.
 fn seen<'c, 'a>(e: &Emitter<'c, 'a>, block: V<'c, 'a>, span: Span<'c, 'a>) -> Vec<V<'c, 'a>> {
     let bound = |position: V<'c, 'a>| e.splat(e.cast("arith.index_cast", position, e.int(32)));
-    let (start, end) = (bound(e.sub(span.start, block)), bound(e.sub(span.end, block)));
+    let (start, end) = (bound(span.start - block), bound(span.end - block));
     let group = |group: usize| {
         let lanes: Vec<i32> = (0..LANES).map(|lane| (group * LANES + lane) as i32).collect();
         let position = e.vi_lanes(&lanes);
-        e.same("arith.andi", &[e.cmp(Cmp::Sge, position, start), e.cmp(Cmp::Slt, position, end)])
+        position.ge(start) & position.lt(end)
     };
     (0..GROUPS).map(group).collect()
 }
@@ -848,10 +840,10 @@ fn registers(e: &Emitter, rows: usize) -> (usize, usize) {
 
 /// A maximum to subtract: until a key is seen it is -inf, whose difference to itself is no number.
 fn finite<'c, 'a>(e: &Emitter<'c, 'a>, max: V<'c, 'a>) -> V<'c, 'a> {
-    e.select(e.cmpf(CmpF::Ogt, max, e.cf(f32::NEG_INFINITY)), max, e.cf(0.0))
+    e.select(max.gt(f32::NEG_INFINITY), max, e.cf(0.0))
 }
 
 /// The greater of two numbers, in one instruction; scores are compared after masking.
 fn larger<'c, 'a>(e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
-    e.select(e.cmpf(CmpF::Ogt, a, b), a, b)
+    e.select(a.gt(b), a, b)
 }

@@ -4,7 +4,7 @@
 //! an inner dimension.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V},
+    emit::{Emitter, LANES, V},
     group::{Group, Result, Size, dims, element},
     kernels::{
         int8::{Rounded, load_word, store_word},
@@ -150,8 +150,8 @@ pub struct Row<'c, 'a> {
 
 impl<'c, 'a> Cache<'c, 'a> {
     /// Positions that a sequence can hold.
-    pub fn capacity(&self, e: &Emitter<'c, 'a>) -> V<'c, 'a> {
-        self.table.as_ref().map_or(self.rows, |table| e.mul(table.pages, self.rows))
+    pub fn capacity(&self) -> V<'c, 'a> {
+        self.table.as_ref().map_or(self.rows, |table| table.pages * self.rows)
     }
 
     /// Whether the rows of a head from a multiple of sixteen on lie one after another.
@@ -180,31 +180,31 @@ impl<'c, 'a> Cache<'c, 'a> {
     /// The place of a row, for a position below the capacity whose block exists.
     pub fn row(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>, head: V<'c, 'a>) -> Row<'c, 'a> {
         let (unit, row) = self.place(e, sequence, position);
-        self.offset(e, unit, row, head)
+        self.offset(unit, row, head)
     }
 
     /// Element `d` of a row as f32.
     pub fn element(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, d: V<'c, 'a>) -> V<'c, 'a> {
-        let value = e.load(self.memref, &[e.add(row.first, e.mul_c(d, self.stride()))]);
+        let value = e.load(self.memref, &[row.first + d * self.stride()]);
         match row.scales {
             None => e.widen(value),
             Some(scales) => {
-                let at = e.add(scales, e.mul_c(e.div_rem_c(d, UNIT).0, self.scale_stride()));
-                e.mulf(e.cast("arith.sitofp", value, e.f32()), load_word(e, self.memref, &[at], e.f32()))
+                let at = scales + d / UNIT * self.scale_stride();
+                e.cast("arith.sitofp", value, e.f32()) * load_word(e, self.memref, &[at], e.f32())
             }
         }
     }
 
     /// Elements of a row of values from `start` on as f32, at most sixteen `lanes`; those past the head are zero.
     pub fn values(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, start: usize, lanes: usize) -> V<'c, 'a> {
-        let at = e.add_c(row.first, start);
+        let at = row.first + start;
         match row.scales {
             None if self.depth - start < lanes => {
                 load_lanes(e, self.memref, &[at], Some(e.mask(e.ci(self.depth - start))))
             }
             None => e.widen(e.vload(self.memref, &[at], lanes)),
             Some(scales) => {
-                let scale = e.add_c(scales, start / UNIT * self.scale_stride());
+                let scale = scales + start / UNIT * self.scale_stride();
                 let scale = e.splat_to(load_word(e, self.memref, &[scale], e.f32()), lanes);
                 self.scaled(e, at, scale, lanes)
             }
@@ -213,12 +213,12 @@ impl<'c, 'a> Cache<'c, 'a> {
 
     /// Element `d` of `lanes` interleaved keys as f32, from `key` of the sixteen on that begin at `row`.
     pub fn keys(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, d: V<'c, 'a>, key: usize, lanes: usize) -> V<'c, 'a> {
-        let at = e.add_c(e.add(row.first, e.mul_c(d, LANES)), key);
+        let at = row.first + d * LANES + key;
         match row.scales {
             None => e.widen(e.vload(self.memref, &[at], lanes)),
             Some(scales) => {
-                let scale = e.add(scales, e.mul_c(e.div_rem_c(d, UNIT).0, self.scale_stride()));
-                let scale = e.vload(self.memref, &[e.add_c(scale, key * SCALE_BYTES)], lanes * SCALE_BYTES);
+                let scale = scales + d / UNIT * self.scale_stride();
+                let scale = e.vload(self.memref, &[scale + key * SCALE_BYTES], lanes * SCALE_BYTES);
                 self.scaled(e, at, e.bitcast(scale, e.vector(lanes, e.f32())), lanes)
             }
         }
@@ -227,20 +227,20 @@ impl<'c, 'a> Cache<'c, 'a> {
     /// Integers times their scales.
     fn scaled(&self, e: &Emitter<'c, 'a>, at: V<'c, 'a>, scale: V<'c, 'a>, lanes: usize) -> V<'c, 'a> {
         let codes = e.vload(self.memref, &[at], lanes);
-        e.mulf(e.cast("arith.sitofp", codes, e.vector(lanes, e.f32())), scale)
+        e.cast("arith.sitofp", codes, e.vector(lanes, e.f32())) * scale
     }
 
     /// Stores block `index` of a row of 8 bits.
     pub fn store_block(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, index: usize, block: &Rounded<'c, 'a>) {
         for (half, bytes) in block.bytes(e).into_iter().enumerate() {
-            let at = e.add_c(row.first, (index * UNIT + half * LANES) * self.stride());
+            let at = row.first + (index * UNIT + half * LANES) * self.stride();
             match self.stride() {
                 1 => e.vstore(bytes, self.memref, &[at]),
                 stride => scatter(e, bytes, LANES, self.memref, at, stride),
             }
         }
         if let Some(scales) = row.scales {
-            store_word(e, block.d, self.memref, &[e.add_c(scales, index * self.scale_stride())]);
+            store_word(e, block.d, self.memref, &[scales + index * self.scale_stride()]);
         }
     }
 
@@ -258,11 +258,11 @@ impl<'c, 'a> Cache<'c, 'a> {
         head: V<'c, 'a>,
         body: impl FnOnce(&Emitter<'c, 'a>, Row<'c, 'a>),
     ) {
-        e.if_(within(e, position, self.capacity(e)), |e| {
+        e.if_(within(position, self.capacity()), |e| {
             let (unit, row) = self.place(e, sequence, position);
             match &self.table {
-                None => body(e, self.offset(e, unit, row, head)),
-                Some(table) => e.if_(within(e, unit, table.blocks), |e| body(e, self.offset(e, unit, row, head))),
+                None => body(e, self.offset(unit, row, head)),
+                Some(table) => e.if_(within(unit, table.blocks), |e| body(e, self.offset(unit, row, head))),
             }
         });
     }
@@ -270,38 +270,38 @@ impl<'c, 'a> Cache<'c, 'a> {
     /// The sequence or block that holds a position, and the row inside.
     fn place(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
         let Some(table) = &self.table else { return (sequence, position) };
-        let (page, row) = e.div_rem(position, self.rows);
-        let block = e.load(table.memref, &[e.add(e.mul(sequence, table.pages), page)]);
+        let (page, row) = position.div_rem(self.rows);
+        let block = e.load(table.memref, &[sequence * table.pages + page]);
         (e.cast("arith.index_cast", block, e.index()), row)
     }
 
-    fn offset(&self, e: &Emitter<'c, 'a>, unit: V<'c, 'a>, row: V<'c, 'a>, head: V<'c, 'a>) -> Row<'c, 'a> {
+    fn offset(&self, unit: V<'c, 'a>, row: V<'c, 'a>, head: V<'c, 'a>) -> Row<'c, 'a> {
         let floats = |first| Row { first, scales: None };
         if self.layout == Layout::RowMajor {
-            let row = e.add(e.mul(unit, self.rows), row);
-            return floats(e.mul_c(e.add(e.mul_c(row, self.heads), head), self.depth));
+            let row = unit * self.rows + row;
+            return floats((row * self.heads + head) * self.depth);
         }
-        let padded = e.mul_c(e.ceil_div_c(self.rows, LANES), LANES);
-        let place = e.add(e.mul(e.add(e.mul_c(unit, self.heads), head), padded), row);
+        let padded = self.rows.ceil_div(LANES) * LANES;
+        let place = (unit * self.heads + head) * padded + row;
         if self.layout == Layout::HeadMajor {
-            return floats(e.mul_c(place, self.depth));
+            return floats(place * self.depth);
         }
-        let (group, lane) = e.div_rem_c(place, LANES);
-        let group = e.mul_c(group, self.extent(LANES));
+        let (group, lane) = place.div_rem(LANES);
+        let group = group * self.extent(LANES);
         // Within a group keys are neighbours, values a row apart.
         let apart = if self.layout.interleaves_keys() { 1 } else { self.depth };
-        let first = e.add(group, e.mul_c(lane, apart));
+        let first = group + lane * apart;
         let scales = self.layout.is_int8().then(|| {
             let apart = if self.layout.interleaves_keys() { 1 } else { self.depth / UNIT };
-            e.add(e.add_c(group, LANES * self.depth), e.mul_c(lane, apart * SCALE_BYTES))
+            group + LANES * self.depth + lane * (apart * SCALE_BYTES)
         });
         Row { first, scales }
     }
 }
 
 /// 0 <= value < end.
-fn within<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>, end: V<'c, 'a>) -> V<'c, 'a> {
-    e.same("arith.andi", &[e.cmp(Cmp::Sge, value, e.ci(0)), e.cmp(Cmp::Slt, value, end)])
+fn within<'c, 'a>(value: V<'c, 'a>, end: V<'c, 'a>) -> V<'c, 'a> {
+    value.ge(0) & value.lt(end)
 }
 
 /// Operand numbers of the tensors that say where the new rows of each sequence go.
@@ -340,7 +340,7 @@ impl Sequences {
         match self.lengths {
             Some(lengths) => {
                 let length = e.cast("arith.index_cast", e.load(operands[lengths], &[sequence]), e.index());
-                e.min(length, rows)
+                length.min(rows)
             }
             None => rows,
         }

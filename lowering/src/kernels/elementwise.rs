@@ -76,9 +76,9 @@ pub fn apply<'c, 'a>(
         "math.exp" => e.exp(x[0]),
         "math.tanh" => e.tanh(x[0]),
         "math.erf" => e.erf(x[0]),
-        "math.rsqrt" => e.divf(e.cf_like(1.0, ty), e.sqrt(x[0])),
-        "transformer.silu" => e.mulf(x[0], e.sigmoid(x[0])),
-        "transformer.swiglu" => e.mulf(e.mulf(x[0], e.sigmoid(x[0])), x[1]),
+        "math.rsqrt" => 1.0 / e.sqrt(x[0]),
+        "transformer.silu" => x[0] * e.sigmoid(x[0]),
+        "transformer.swiglu" => x[0] * e.sigmoid(x[0]) * x[1],
         "transformer.gelu" => gelu(e, x[0], is_tanh(op)),
         _ => {
             let message = format!("'{name}' has no element-wise kernel; there are some of {}", ELEMENTWISE.join(", "));
@@ -92,14 +92,13 @@ fn is_tanh<'c, 'a>(op: OperationRef<'c, 'a>) -> bool {
 }
 
 fn gelu<'c, 'a>(e: &Emitter<'c, 'a>, x: V<'c, 'a>, tanh: bool) -> V<'c, 'a> {
-    let c = |v| e.cf_like(v, x.r#type());
     let inner = if tanh {
-        let cube = e.mulf(e.mulf(x, x), e.mulf(x, c(0.044_715)));
-        e.tanh(e.mulf(e.addf(x, cube), c(0.797_884_6)))
+        let cube = x * x * (x * 0.044_715);
+        e.tanh((x + cube) * 0.797_884_6)
     } else {
-        e.erf(e.mulf(x, c(std::f32::consts::FRAC_1_SQRT_2)))
+        e.erf(x * std::f32::consts::FRAC_1_SQRT_2)
     };
-    e.mulf(e.mulf(x, c(0.5)), e.addf(inner, c(1.0)))
+    x * 0.5 * (inner + 1.0)
 }
 
 /// Evaluates the element-wise expression that ends in `value`; `leaf` gives the lanes of operands and roots.
@@ -184,32 +183,30 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let mut parameters = vec![module.index(), module.index()];
     parameters.extend(group.arguments.iter().map(flat));
     parameters.extend(group.yields.iter().map(flat));
-    let (e, values) = module.func(name, &parameters);
-    let (task, total, buffers) = (values[0], values[1], &values[2..]);
-    let (inputs, outputs) = buffers.split_at(group.arguments.len());
+    module.func(name, &parameters, |e, values| -> Result<'c, 'a, ()> {
+        let (task, total, buffers) = (values[0], values[1], &values[2..]);
+        let (inputs, outputs) = buffers.split_at(group.arguments.len());
 
-    let start = e.mul_c(task, CHUNK);
-    let end = e.min(e.add_c(start, CHUNK), total);
-    let whole = e.add(start, e.mul_c(e.div_rem_c(e.sub(end, start), LANES).0, LANES));
-    let mut failure = None;
-    let mut body = |e: &Emitter<'c, 'a>, at: V<'c, 'a>, mask: Option<V<'c, 'a>>| {
-        for (output, value) in outputs.iter().zip(&group.yields) {
-            let leaf = |v: Value<'c, 'a>| group.argument(v).map(|i| load_lanes(e, inputs[i], &[at], mask));
-            match evaluate(group, e, *value, &leaf) {
-                Ok(lanes) => store_lanes(e, lanes, *output, &[at], mask),
-                Err(error) => failure = Some(error),
+        let start = task * CHUNK;
+        let end = (start + CHUNK).min(total);
+        let whole = start + (end - start) / LANES * LANES;
+        let mut failure = None;
+        let mut body = |e: &Emitter<'c, 'a>, at: V<'c, 'a>, mask: Option<V<'c, 'a>>| {
+            for (output, value) in outputs.iter().zip(&group.yields) {
+                let leaf = |v: Value<'c, 'a>| group.argument(v).map(|i| load_lanes(e, inputs[i], &[at], mask));
+                match evaluate(group, e, *value, &leaf) {
+                    Ok(lanes) => store_lanes(e, lanes, *output, &[at], mask),
+                    Err(error) => failure = Some(error),
+                }
             }
-        }
-    };
-    e.loop_(start, whole, LANES, |e, at| body(e, at, None));
-    e.loop_(whole, end, LANES, |e, at| {
-        let mask = e.mask(e.sub(end, at));
-        body(e, at, Some(mask));
-    });
-    e.ret();
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
+        };
+        e.loop_(start, whole, LANES, |e, at| body(e, at, None));
+        e.loop_(whole, end, LANES, |e, at| {
+            let mask = e.mask(end - at);
+            body(e, at, Some(mask));
+        });
+        failure.map_or(Ok(()), Err)
+    })?;
     let mut access = vec![Access::Read; group.arguments.len()];
     access.extend(vec![Access::Write; group.yields.len()]);
     let ops: Vec<String> =

@@ -39,21 +39,21 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         });
     }
     parameters.push(module.memref(&[None, Some(width)], element(output)));
-    let (e, values) = module.func(name, &parameters);
-    let (task, count, buffers) = (values[0], values[1], &values[2..]);
-    let id = e.cast("arith.index_cast", e.load(buffers[ids], &[task]), e.index());
-    let last = e.max(e.sub(count, e.ci(1)), e.ci(0));
-    let row = e.max(e.min(id, last), e.ci(0));
-    e.loop_(e.ci(0), e.ci(width), 1, |e, column| {
-        let value = match weight {
-            Some((storage, rows, columns)) => {
-                Weight { storage, rows, columns, memref: buffers[table] }.element(e, row, column)
-            }
-            None => e.widen(e.load(buffers[table], &[row, column])),
-        };
-        e.store(e.narrow(value, element(output)), buffers[2], &[task, column]);
+    module.func(name, &parameters, |e, values| {
+        let (task, count, buffers) = (values[0], values[1], &values[2..]);
+        let id = e.cast("arith.index_cast", e.load(buffers[ids], &[task]), e.index());
+        let last = (count - 1).max(0);
+        let row = id.min(last).max(0);
+        e.loop_(e.ci(0), e.ci(width), 1, |e, column| {
+            let value = match weight {
+                Some((storage, rows, columns)) => {
+                    Weight { storage, rows, columns, memref: buffers[table] }.element(e, row, column)
+                }
+                None => e.widen(e.load(buffers[table], &[row, column])),
+            };
+            e.store(e.narrow(value, element(output)), buffers[2], &[task, column]);
+        });
     });
-    e.ret();
     Ok(Signature {
         access: vec![Access::Read, Access::Read, Access::Write],
         in_place: vec![None],

@@ -56,9 +56,9 @@ pub fn needs_total(format: BlockFormat) -> bool {
 pub fn total<'c, 'a>(e: &Emitter<'c, 'a>, width: usize, load: impl Fn(usize) -> V<'c, 'a>) -> V<'c, 'a> {
     let half = |v, width: i64| {
         let part = |from: i64| e.shuffle(v, v, &(from..from + width).collect::<Vec<_>>());
-        e.addf(part(0), part(width))
+        part(0) + part(width)
     };
-    let lanes = (LANES..width).step_by(LANES).fold(load(0), |sum, at| e.addf(sum, load(at)));
+    let lanes = (LANES..width).step_by(LANES).fold(load(0), |sum, at| sum + load(at));
     e.extract([8, 4, 2, 1].into_iter().fold(lanes, half), 0)
 }
 
@@ -83,7 +83,7 @@ pub fn accumulate<'c, 'a>(
     let zeros = vec![e.vf(0.0); columns.len() * rows];
     e.for_(e.ci(0), e.ci(units), 1, &zeros, |e, unit, carried| {
         let mut sums = carried.to_vec();
-        let k = e.mul_c(unit, UNIT);
+        let k = unit * UNIT;
         let mut products: Vec<Product> = columns
             .iter()
             .map(|Column { weight, format, index }| Product {
@@ -94,12 +94,12 @@ pub fn accumulate<'c, 'a>(
         // By width and row: those of the blocks in use.
         let mut totals: Vec<(usize, Vec<V>)> = vec![];
         for i in 0..UNIT {
-            let xs: Vec<V> = (0..rows).map(|r| e.widen(e.load(x, &[e.ci(r), e.add_c(k, i)]))).collect();
+            let xs: Vec<V> = (0..rows).map(|r| e.widen(e.load(x, &[e.ci(r), k + i]))).collect();
             // In all lanes, times 2^-shift.
             let mut shifted: Vec<(usize, Vec<V>)> = vec![];
             for (product, sums) in products.iter_mut().zip(sums.chunks_exact_mut(rows)) {
                 let (q, shift) = product.block.code(e, i);
-                let xs = known(&mut shifted, shift, || xs.iter().map(|x| e.splat(unshifted(e, *x, shift))).collect());
+                let xs = known(&mut shifted, shift, || xs.iter().map(|x| e.splat(unshifted(*x, shift))).collect());
                 product.parts.iter_mut().zip(xs).for_each(|(part, x)| *part = e.fma(q, *x, *part));
                 let width = width(product.block.format);
                 if !(i + 1).is_multiple_of(width) {
@@ -109,8 +109,8 @@ pub fn accumulate<'c, 'a>(
                 let totals = match offset {
                     None => &[],
                     Some(_) => known(&mut totals, width, || {
-                        let first = e.add_c(k, i + 1 - width);
-                        let load = |r| move |at| load_lanes(e, x, &[e.ci(r), e.add_c(first, at)], None);
+                        let first = k + (i + 1 - width);
+                        let load = |r| move |at| load_lanes(e, x, &[e.ci(r), first + at], None);
                         (0..rows).map(|r| total(e, width, load(r))).collect()
                     }),
                 };

@@ -19,9 +19,8 @@
 //! q take off again.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V},
+    emit::{Emitter, LANES, V},
     kernels::shared::{Lanes, store_lanes},
-    math::CmpF,
     weights::{Block, Weight},
 };
 use kforge_passes::isa::Isa;
@@ -60,21 +59,21 @@ impl<'c, 'a> Rounded<'c, 'a> {
         // The maximum that a NaN survives.
         let largest = e.same("arith.maximumf", &[e.same("math.absf", &[x[0]]), e.same("math.absf", &[x[1]])]);
         let largest = e.reduce("maximumf", largest);
-        let d = e.divf(largest, e.cf(127.0));
-        let some = e.cmpf(CmpF::Ogt, largest, e.cf(0.0));
-        let scale = e.splat(e.select(some, e.divf(e.cf(127.0), largest), e.cf(0.0)));
+        let d = largest / 127.0;
+        let some = largest.gt(0.0);
+        let scale = e.splat(e.select(some, 127.0 / largest, e.cf(0.0)));
         // Adding 1.5 * 2^23 rounds to the nearest even integer, which then stands in the low bits.
         let magic = 12_582_912.0f32;
         let q = x.map(|x| {
-            let bits = e.bitcast(e.addf(e.mulf(x, scale), e.vf(magic)), e.vi32());
-            e.sub(bits, e.ci_like(i64::from(magic.to_bits()), e.vi32()))
+            let bits = e.bitcast(x * scale + magic, e.vi32());
+            bits - e.ci_like(i64::from(magic.to_bits()), e.vi32())
         });
         Self { q, d }
     }
 
     /// The elements, `d q`.
     pub fn floats(&self, e: &Emitter<'c, 'a>) -> [V<'c, 'a>; 2] {
-        self.q.map(|q| e.mulf(e.cast("arith.sitofp", q, e.vf32()), e.splat(self.d)))
+        self.q.map(|q| e.cast("arith.sitofp", q, e.vf32()) * e.splat(self.d))
     }
 
     /// The integers in 8 bits each.
@@ -100,8 +99,8 @@ pub fn quantize<'c, 'a>(
     load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
     target: Target<'c, 'a>,
 ) {
-    let start = e.mul_c(block, ACTIVATIONS);
-    let columns = [start, e.add_c(start, LANES)];
+    let start = block * ACTIVATIONS;
+    let columns = [start, start + LANES];
     let rounded = Rounded::new(e, columns.map(|column| load(e, column)));
     match target {
         Target::Floats { memref, row } => {
@@ -110,16 +109,16 @@ pub fn quantize<'c, 'a>(
             }
         }
         Target::Blocks { memref, row } => {
-            let at = e.mul_c(block, BLOCK_BYTES);
+            let at = block * BLOCK_BYTES;
             for (i, bytes) in rounded.bytes(e).into_iter().enumerate() {
-                e.vstore(bytes, memref, &[row, e.add_c(at, i * LANES)]);
+                e.vstore(bytes, memref, &[row, at + i * LANES]);
             }
             let (d, sums) = (rounded.d, rounded.q.map(|q| e.reduce("add", q)));
-            let sum = e.cast("arith.sitofp", e.add(sums[0], sums[1]), e.f32());
-            let low = e.same("arith.andi", &[sums[0], e.cint(32, 0xffff)]);
-            let halves = e.same("arith.ori", &[low, e.same("arith.shli", &[sums[1], e.cint(32, 16)])]);
-            for (part, value) in [(SCALE, d), (SUM, e.mulf(sum, d)), (HALF_SUMS, halves)] {
-                store_word(e, value, memref, &[row, e.add_c(at, part)]);
+            let sum = e.cast("arith.sitofp", sums[0] + sums[1], e.f32());
+            let low = sums[0] & 0xffff;
+            let halves = low | (sums[1] << 16);
+            for (part, value) in [(SCALE, d), (SUM, sum * d), (HALF_SUMS, halves)] {
+                store_word(e, value, memref, &[row, at + part]);
             }
         }
     }
@@ -137,7 +136,7 @@ struct Rows<'r, 'c, 'a> {
 impl<'c, 'a> Rows<'_, 'c, 'a> {
     /// Four bytes of a row's block as a scalar.
     fn word(&self, e: &Emitter<'c, 'a>, r: usize, offset: usize, element: Type<'c>) -> V<'c, 'a> {
-        load_word(e, self.memref, &[self.at[r], e.add_c(self.block, offset)], element)
+        load_word(e, self.memref, &[self.at[r], self.block + offset], element)
     }
     /// Activations 4 i to 4 i + 3.
     fn quants(&self, e: &Emitter<'c, 'a>, r: usize, i: usize) -> V<'c, 'a> {
@@ -191,7 +190,7 @@ pub fn accumulate<'c, 'a>(
             .flat_map(|parts| {
                 let zeros = vec![zero; parts.len() * at.len()];
                 let sums = e.for_(e.ci(0), e.ci(blocks), 1, &zeros, |e, block, carried| {
-                    let rows = Rows { memref: x, at, block: e.mul_c(block, BLOCK_BYTES) };
+                    let rows = Rows { memref: x, at, block: block * BLOCK_BYTES };
                     let mut block = Block::new(e, weight.memref, format, *index, block, ahead);
                     let sums = parts.iter().zip(carried.chunks_exact(at.len()));
                     sums.flat_map(|(p, sums)| Product { e, lanes, block: &mut block, rows, part: *p }.add(sums))
@@ -228,7 +227,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         let scale = self.part(self.block.scale);
         let offset = self.block.offset.map(|offset| self.part(offset));
         let add = |(r, (sum, products)): (usize, (&V<'c, 'a>, V<'c, 'a>))| {
-            let scale = e.mulf(scale, lanes.splat(e, rows.scale(e, r)));
+            let scale = scale * lanes.splat(e, rows.scale(e, r));
             let sum = e.fma(e.cast("arith.sitofp", products, scale.r#type()), scale, *sum);
             offset.map_or(sum, |offset| e.fma(offset, lanes.splat(e, rows.sum(e, r)), sum))
         };
@@ -289,10 +288,10 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         }
         let (e, lanes) = (self.e, self.lanes);
         let scales = self.interleaved(self.block.integer_scales(e, 0), self.block.integer_scales(e, 1));
-        let scales = e.mul(scales, e.ci_like(-32, scales.r#type()));
+        let scales = scales * e.ci_like(-32, scales.r#type());
         let add = |(r, sum)| {
             let halves = lanes.halves(e, lanes.splat(e, self.rows.half_sums(e, r)));
-            e.add(sum, lanes.madd(e, scales, halves))
+            sum + lanes.madd(e, scales, halves)
         };
         sums.into_iter().enumerate().map(add).collect()
     }
@@ -317,11 +316,10 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             for h in half {
                 let codes = self.codes(h);
                 for (r, pair) in pairs.iter_mut().enumerate() {
-                    *pair = e.add(*pair, lanes.maddubs(e, codes, self.x(r, h)));
+                    *pair += lanes.maddubs(e, codes, self.x(r, h));
                 }
                 if (h + 1) % most == 0 {
-                    let add =
-                        |(sum, pair): (&mut V<'c, 'a>, &V<'c, 'a>)| *sum = e.add(*sum, lanes.madd(e, *pair, factor));
+                    let add = |(sum, pair): (&mut V<'c, 'a>, &V<'c, 'a>)| *sum += lanes.madd(e, *pair, factor);
                     sums.iter_mut().zip(&pairs).for_each(add);
                     pairs.clone_from(&zeros);
                 }
@@ -348,7 +346,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             for h in half {
                 let codes = self.codes(h);
                 let codes = match self.block.format {
-                    BlockFormat::Q8_0 => e.same("arith.xori", &[codes, self.c(0x8080_8080)]),
+                    BlockFormat::Q8_0 => codes ^ 0x8080_8080,
                     _ => codes,
                 };
                 for (r, sum) in of_half.iter_mut().enumerate() {
@@ -357,7 +355,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             }
             if has_scales {
                 let scale = self.scales(i);
-                sums.iter_mut().zip(of_half).for_each(|(sum, half)| *sum = e.add(*sum, e.mul(half, scale)));
+                sums.iter_mut().zip(of_half).for_each(|(sum, half)| *sum += half * scale);
             } else {
                 sums = of_half;
             }
@@ -374,16 +372,16 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         for h in 0..8 {
             let weights = lanes.bytes(e, self.codes(h));
             let zero = e.ci_like(0, weights.r#type());
-            let size = e.max(weights, e.sub(zero, weights));
-            let negative = e.cmp(Cmp::Slt, weights, zero);
+            let size = weights.max(zero - weights);
+            let negative = weights.lt(zero);
             for (r, sum) in sums.iter_mut().enumerate() {
                 let x = lanes.bytes(e, self.x(r, h));
                 let x = if e.isa == Isa::Avx2 {
                     e.intrinsic("llvm.x86.avx2.psign.b", &[x, weights], x.r#type())
                 } else {
-                    e.select(negative, e.sub(zero, x), x)
+                    e.select(negative, zero - x, x)
                 };
-                *sum = e.add(*sum, lanes.madd(e, lanes.maddubs(e, size, x), one));
+                *sum += lanes.madd(e, lanes.maddubs(e, size, x), one);
             }
         }
         sums
@@ -406,7 +404,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
                     let byte_of = |v: V<'c, 'a>, right| shift(right, shift("arith.shli", v, 24 - 8 * byte), 24);
                     let weights = byte_of(codes, if signed { "arith.shrsi" } else { "arith.shrui" });
                     for (sum, x) in of_half.iter_mut().zip(&x) {
-                        *sum = e.add(*sum, e.mul(weights, lanes.splat(e, byte_of(*x, "arith.shrsi"))));
+                        *sum += weights * lanes.splat(e, byte_of(*x, "arith.shrsi"));
                     }
                 }
             }
@@ -418,7 +416,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
                     let shift = |name, v, by| e.same(name, &[v, e.cint(32, by)]);
                     let top = if i == 0 { shift("arith.shli", both, 16) } else { both };
                     let offset = shift("arith.shli", shift("arith.shrsi", top, 16), 5);
-                    *sum = e.add(*sum, e.mul(e.sub(half, lanes.splat(e, offset)), scale));
+                    *sum += (half - lanes.splat(e, offset)) * scale;
                 }
             } else {
                 sums = of_half;

@@ -21,7 +21,7 @@
 //! together (gate and up under `swiglu`), those that do not (Q, K and V) are different tasks of the same launch.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V, memref_element},
+    emit::{Emitter, LANES, V, memref_element},
     group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
     kernels::{
         elementwise::{evaluate, is_elementwise},
@@ -161,18 +161,18 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         if !totals.is_empty() {
             parameters.push(module.memref(&[None, Some(width)], module.f32()));
         }
-        let (e, values) = module.func(name, &parameters);
-        let (task, rows, buffers) = (values[0], values[1], &values[2..]);
-        let tasks = match group.kernel.as_str() {
-            "gemv" => self.gemv(&e, task, buffers)?,
-            _ => self.gemm(&e, task, rows, buffers, &totals)?,
-        };
-        e.ret();
+        let tasks = module.func(name, &parameters, |e, values| {
+            let (task, rows, buffers) = (values[0], values[1], &values[2..]);
+            match group.kernel.as_str() {
+                "gemv" => self.gemv(e, task, buffers),
+                _ => self.gemm(e, task, rows, buffers, &totals),
+            }
+        })?;
         let partner = (!totals.is_empty()).then(|| {
             let name = format!("{name}_totals");
-            let (e, values) = module.func(&name, &parameters);
-            self.emit_totals(&e, values[0], values[1], &values[2..], &totals);
-            e.ret();
+            module.func(&name, &parameters, |e, values| {
+                self.emit_totals(e, values[0], values[1], &values[2..], &totals);
+            });
             let tasks = self.rows.clone().ceil_div(TOTALS_ROWS);
             Partner {
                 name,
@@ -253,8 +253,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     ) -> Result<'c, 'a, ()> {
         let group = self.group;
         let mask = (!section.columns.is_multiple_of(LANES)).then(|| {
-            let left = e.sub(e.ci(section.columns), column);
-            e.mask(e.min(left, e.ci(LANES)))
+            let left = section.columns - column;
+            e.mask(left.min(LANES))
         });
         let leaf = |value: Value<'c, 'a>| {
             if let Some(operand) = group.argument(value) {
@@ -262,7 +262,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             }
             let root = section.root(value)?;
             Some(match section.biases[root] {
-                Some(bias) => e.addf(sums[root], load_lanes(e, buffers[bias], &[column], mask)),
+                Some(bias) => sums[root] + load_lanes(e, buffers[bias], &[column], mask),
                 None => sums[root],
             })
         };
@@ -285,16 +285,13 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             if tiles == 0 {
                 continue;
             }
-            let local = e.sub(tile, e.ci(first));
-            let mut outcome = Ok(());
+            let local = tile - first;
             if self.sections.len() == 1 {
-                outcome = body(e, section, local);
+                body(e, section, local)?;
             } else {
-                let from = e.cmp(Cmp::Sge, tile, e.ci(first));
-                let to = e.cmp(Cmp::Slt, tile, e.ci(first + tiles));
-                e.if_(e.same("arith.andi", &[from, to]), |e| outcome = body(e, section, local));
+                let is_own = tile.ge(first) & tile.lt(first + tiles);
+                e.try_if(is_own, |e| body(e, section, local))?;
             }
-            outcome?;
             first += tiles;
         }
         Ok(first)
@@ -312,11 +309,11 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let tiles = self.each_section(e, task, groups * LANES, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
             let strip = Strip { section, weights: &weights, groups: strip, rows, ahead };
-            let first = e.mul_c(tile, groups);
+            let first = tile * groups;
             if strip.groups == groups {
                 return self.strip(e, &strip, buffers, &x, first);
             }
-            let end = e.min(e.add_c(first, groups), e.ci(section.columns.div_ceil(LANES)));
+            let end = (first + groups).min(section.columns.div_ceil(LANES));
             let mut outcome = Ok(());
             e.loop_(first, end, strip.groups, |e, first| outcome = self.strip(e, &strip, buffers, &x, first));
             outcome
@@ -335,7 +332,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     ) -> Result<'c, 'a, ()> {
         let Strip { section, weights, groups, rows, ahead } = *strip;
         let last = section.columns.div_ceil(LANES) - 1;
-        let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
+        let indices: Vec<V> = (0..groups).map(|g| (first + g).min(last)).collect();
         // sums[root][g * rows + row]
         let sums = if self.int8 {
             let at: Vec<V> = (0..rows).map(|r| e.ci(r)).collect();
@@ -347,15 +344,13 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             sums.ok_or_else(|| self.group.unsupported(None, "lacks the sums of a weight (compiler bug)"))?
         };
         for g in 0..groups {
-            let index = e.add_c(first, g);
-            let mut outcome = Ok(());
-            e.if_(e.cmp(Cmp::Sle, index, e.ci(last)), |e| {
-                outcome = (0..rows).try_for_each(|r| {
+            let index = first + g;
+            e.try_if(index.le(last), |e| {
+                (0..rows).try_for_each(|r| {
                     let sums: Vec<V> = sums.iter().map(|sums| sums[g * rows + r]).collect();
-                    self.finish(e, section, buffers, e.ci(r), e.mul_c(index, LANES), &sums)
-                });
-            });
-            outcome?;
+                    self.finish(e, section, buffers, e.ci(r), index * LANES, &sums)
+                })
+            })?;
         }
         Ok(())
     }
@@ -387,13 +382,13 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         all: &[Totals],
     ) {
         let (x, memref) = (buffers[self.input], buffers[buffers.len() - 1]);
-        let first = e.mul_c(task, TOTALS_ROWS);
-        e.loop_(first, e.min(e.add_c(first, TOTALS_ROWS), rows), 1, |e, row| {
+        let first = task * TOTALS_ROWS;
+        e.loop_(first, (first + TOTALS_ROWS).min(rows), 1, |e, row| {
             for totals in all {
                 e.loop_(e.ci(0), e.ci(totals.count), 1, |e, block| {
-                    let first = e.mul_c(block, totals.width);
-                    let load = |at| load_lanes(e, x, &[row, e.add_c(first, at)], None);
-                    e.store(factored::total(e, totals.width, load), memref, &[row, e.add_c(block, totals.first)]);
+                    let first = block * totals.width;
+                    let load = |at| load_lanes(e, x, &[row, first + at], None);
+                    e.store(factored::total(e, totals.width, load), memref, &[row, block + totals.first]);
                 });
             }
         });
@@ -420,17 +415,17 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let x = self.prologue(e, buffers, 0)?;
         let column_tiles: usize = self.sections.iter().map(|s| s.columns.div_ceil(width)).sum();
         // Neighbouring tasks share a column tile: its weights are still in the shared cache.
-        let blocks = e.ceil_div_c(rows, block);
-        let (tile, row_block) = e.div_rem(task, e.max(blocks, e.ci(1)));
-        let start = e.mul_c(row_block, block);
-        let end = e.min(e.add_c(start, block), rows);
+        let blocks = rows.ceil_div(block);
+        let (tile, row_block) = task.div_rem(blocks.max(1));
+        let start = row_block * block;
+        let end = (start + block).min(rows);
 
         let totals: Vec<(Totals, V)> = totals.iter().map(|totals| (*totals, buffers[buffers.len() - 1])).collect();
         self.each_section(e, tile, width, |e, section, tile| {
             let weights = section.roots.iter().map(|r| self.weight(*r, buffers)).collect::<Result<Vec<_>>>()?;
-            let first = e.mul_c(tile, groups);
+            let first = tile * groups;
             let last = section.columns.div_ceil(LANES) - 1;
-            let indices: Vec<V> = (0..groups).map(|g| e.min(e.add_c(first, g), e.ci(last))).collect();
+            let indices: Vec<V> = (0..groups).map(|g| (first + g).min(last)).collect();
             let panels: Vec<Panel> = weights.iter().map(|w| self.panel(e, w, groups, depth)).collect();
             let scratch = self.scratch(e, &x, height, depth);
             let tile = Tile { section, scratch, totals: &totals, indices: &indices, first, last, height, start, end };
@@ -447,10 +442,10 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             }
             // The sums of a task outlive the blocks of K: each chain goes on where the block before left it.
             let memory = e.alloca(&[block / height, panels.len() * groups * height, LANES], e.f32());
-            let place = |e: &Emitter<'c, 'a>, row: V<'c, 'a>| e.div_rem_c(e.sub(row, start), height).0;
+            let place = |row: V<'c, 'a>| (row - start) / height;
             let load = |e: &Emitter<'c, 'a>, row: V<'c, 'a>, p: usize| -> Vec<V<'c, 'a>> {
                 let sums = p * groups * height..(p + 1) * groups * height;
-                sums.map(|i| e.vload(memory, &[place(e, row), e.ci(i), e.ci(0)], LANES)).collect()
+                sums.map(|i| e.vload(memory, &[place(row), e.ci(i), e.ci(0)], LANES)).collect()
             };
             let add_block = |e: &Emitter<'c, 'a>, depths: Depths<'c, 'a>, is_first: bool| {
                 panels.iter().for_each(|panel| panel.fill(e, &indices, depths));
@@ -460,7 +455,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                         let sums = if is_first { vec![e.vf(0.0); groups * height] } else { load(e, row, p) };
                         let sums = self.products(e, &tile, panel, &rows, depths, &sums)?;
                         for (i, sum) in sums.iter().enumerate() {
-                            e.vstore(*sum, memory, &[place(e, row), e.ci(p * groups * height + i), e.ci(0)]);
+                            e.vstore(*sum, memory, &[place(row), e.ci(p * groups * height + i), e.ci(0)]);
                         }
                     }
                     Ok(())
@@ -497,7 +492,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         let Some(scratch) = tile.scratch else { return whole };
         for (r, row) in at.iter().enumerate() {
             each_lanes(e, depths.count, |e, k, mask| {
-                let lanes = load_lanes(e, x.memref, &[*row, e.add(depths.from, k)], mask);
+                let lanes = load_lanes(e, x.memref, &[*row, depths.from + k], mask);
                 store_lanes(e, lanes, scratch, &[e.ci(r), k], mask);
             });
         }
@@ -543,31 +538,19 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     ) -> Result<'c, 'a, ()> {
         let Tile { section, indices, first, last, height, .. } = *tile;
         for g in 0..indices.len() {
-            let index = e.add_c(first, g);
-            let mut outcome = Ok(());
+            let index = first + g;
             let store = |e: &Emitter<'c, 'a>, r: usize| {
                 let sums: Vec<V> = sums.iter().map(|sums| sums[g * height + r]).collect();
-                self.finish(e, section, buffers, e.add_c(row, r), e.mul_c(index, LANES), &sums)
+                self.finish(e, section, buffers, row + r, index * LANES, &sums)
             };
             // A single group always exists.
-            let exists = if indices.len() == 1 { e.cint(1, 1) } else { e.cmp(Cmp::Sle, index, e.ci(last)) };
-            e.if_(exists, |e| {
-                for r in 0..height {
-                    let Some(end) = end else {
-                        if outcome.is_ok() {
-                            outcome = store(e, r);
-                        }
-                        continue;
-                    };
-                    e.if_(e.cmp(Cmp::Slt, e.add_c(row, r), end), |e| {
-                        let done = store(e, r);
-                        if outcome.is_ok() {
-                            outcome = done;
-                        }
-                    });
-                }
-            });
-            outcome?;
+            let exists = if indices.len() == 1 { e.cint(1, 1) } else { index.le(last) };
+            e.try_if(exists, |e| {
+                (0..height).try_for_each(|r| match end {
+                    Some(end) => e.try_if((row + r).lt(end), |e| store(e, r)),
+                    None => store(e, r),
+                })
+            })?;
         }
         Ok(())
     }
@@ -740,9 +723,9 @@ impl<'c, 'a> Panel<'c, 'a> {
         for (from, to, step) in strides(depths.count) {
             e.loop_(e.ci(from), e.ci(to), step, |e, k| {
                 for (g, index) in indices.iter().enumerate() {
-                    let reader = self.weight.reader(e, layout, *index, e.add(depths.from, k), step, 0);
+                    let reader = self.weight.reader(e, layout, *index, depths.from + k, step, 0);
                     for i in 0..step {
-                        e.vstore(reader.column(e, i), memref, &[e.add_c(k, i), e.ci(g), e.ci(0)]);
+                        e.vstore(reader.column(e, i), memref, &[k + i, e.ci(g), e.ci(0)]);
                     }
                 }
             });
@@ -751,17 +734,17 @@ impl<'c, 'a> Panel<'c, 'a> {
 
     fn fill_codes(&self, e: &Emitter<'c, 'a>, codes: Codes<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
         let Codes { format, width, memref, factors } = codes;
-        let first = e.div_rem_c(depths.from, UNIT).0;
+        let first = depths.from / UNIT;
         e.loop_(e.ci(0), e.ci(depths.count / UNIT), 1, |e, unit| {
             for (g, index) in indices.iter().enumerate() {
-                let mut block = Block::new(e, self.weight.memref, format, *index, e.add(first, unit), 0);
+                let mut block = Block::new(e, self.weight.memref, format, *index, first + unit, 0);
                 for i in 0..UNIT {
                     let (q, shift) = block.code(e, i);
-                    let at = [e.add_c(e.mul_c(unit, UNIT), i), e.ci(g), e.ci(0)];
-                    e.vstore(unshifted(e, q, shift), memref, &at);
+                    let at = [unit * UNIT + i, e.ci(g), e.ci(0)];
+                    e.vstore(unshifted(q, shift), memref, &at);
                 }
                 for number in 0..UNIT / width {
-                    let at = e.add_c(e.mul_c(unit, UNIT / width), number);
+                    let at = unit * (UNIT / width) + number;
                     let Factors { scale, offset } = block.factors(e, number);
                     for (i, factor) in [Some(scale), offset].into_iter().flatten().enumerate() {
                         e.vstore(factor, factors, &[at, e.ci(i), e.ci(g), e.ci(0)]);
@@ -774,7 +757,7 @@ impl<'c, 'a> Panel<'c, 'a> {
     /// Column `k` of those that `depths` begins with.
     fn load(&self, e: &Emitter<'c, 'a>, g: usize, index: V<'c, 'a>, depths: Depths<'c, 'a>, k: V<'c, 'a>) -> V<'c, 'a> {
         match self.copy {
-            PanelCopy::None => e.vload(self.weight.memref, &[index, e.add(depths.from, k), e.ci(0)], LANES),
+            PanelCopy::None => e.vload(self.weight.memref, &[index, depths.from + k, e.ci(0)], LANES),
             PanelCopy::Values { memref, .. } | PanelCopy::Codes(Codes { memref, .. }) => {
                 e.vload(memref, &[k, e.ci(g), e.ci(0)], LANES)
             }
@@ -798,12 +781,11 @@ fn each_tile<'c, 'a>(
                 outcome = done;
             }
         };
-        let full = e.cmp(Cmp::Sle, e.add_c(row, height), end);
-        e.if_(full, |e| emit(e, (0..height).map(|r| e.add_c(row, r)).collect(), None));
-        let edge = e.cmp(Cmp::Sgt, e.add_c(row, height), end);
+        let full = (row + height).le(end);
+        e.if_(full, |e| emit(e, (0..height).map(|r| row + r).collect(), None));
+        let edge = (row + height).gt(end);
         e.if_(edge, |e| {
-            let last = |e: &Emitter<'c, 'a>| e.sub(end, e.ci(1));
-            emit(e, (0..height).map(|r| e.min(e.add_c(row, r), last(e))).collect(), Some(end));
+            emit(e, (0..height).map(|r| (row + r).min(end - 1)).collect(), Some(end));
         });
     });
     outcome
@@ -822,14 +804,14 @@ fn accumulate_blocks<'c, 'a>(
 ) -> Vec<V<'c, 'a>> {
     let Codes { width, factors, .. } = codes;
     let height = rows.at.len();
-    let first = e.div_rem_c(depths.from, width).0;
+    let first = depths.from / width;
     e.for_(e.ci(0), e.ci(depths.count / width), 1, sums, |e, block, sums| {
-        let range = (e.mul_c(block, width), width);
+        let range = (block * width, width);
         let zeros = vec![e.vf(0.0); sums.len()];
         let parts = accumulate(e, panel, tile.indices, rows, depths, range, &zeros);
         let factor = |i, g| e.vload(factors, &[block, e.ci(i), e.ci(g), e.ci(0)], LANES);
         let totals: Option<Vec<V>> = totals.map(|(totals, memref)| {
-            let column = e.add_c(e.add(first, block), totals.first);
+            let column = first + block + totals.first;
             rows.numbers.iter().map(|row| e.load(*memref, &[*row, column])).collect()
         });
         let mut folded = vec![];
@@ -857,14 +839,14 @@ fn accumulate<'c, 'a>(
 ) -> Vec<V<'c, 'a>> {
     let height = rows.at.len();
     let step = if count.is_multiple_of(4) { 4 } else { 1 };
-    e.for_(from, e.add_c(from, count), step, sums, |e, k, carried| {
+    e.for_(from, from + count, step, sums, |e, k, carried| {
         let mut sums = carried.to_vec();
         for i in 0..step {
-            let k = e.add_c(k, i);
+            let k = k + i;
             let columns: Vec<V> =
                 indices.iter().enumerate().map(|(g, index)| panel.load(e, g, *index, depths, k)).collect();
             for (r, row) in rows.at.iter().enumerate() {
-                let x = rows.x.load(e, *row, e.add(rows.depths.from, k));
+                let x = rows.x.load(e, *row, rows.depths.from + k);
                 for (g, column) in columns.iter().enumerate() {
                     sums[g * height + r] = e.fma(*column, x, sums[g * height + r]);
                 }
@@ -926,7 +908,7 @@ fn chains<'c, 'a>(
                 .map(|((weight, layout), index)| weight.reader(e, *layout, *index, k, step, ahead))
                 .collect();
             for i in 0..step {
-                let xs: Vec<V> = (0..rows).map(|r| x.load(e, e.ci(r), e.add_c(k, i))).collect();
+                let xs: Vec<V> = (0..rows).map(|r| x.load(e, e.ci(r), k + i)).collect();
                 for (reader, sums) in readers.iter().zip(sums.chunks_exact_mut(rows)) {
                     let column = reader.column(e, i);
                     sums.iter_mut().zip(&xs).for_each(|(sum, x)| *sum = e.fma(column, *x, *sum));

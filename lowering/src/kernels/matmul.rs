@@ -5,7 +5,7 @@
 //! on the last row and not stored; lanes past N are masked.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V},
+    emit::{Emitter, LANES, V},
     group::{Group, Result, Signature, dims, element, op_name},
     kernels::{
         elementwise::{evaluate, reads},
@@ -36,60 +36,59 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let mut parameters = vec![module.index(); 4];
     parameters.extend(group.arguments.iter().map(flat));
     parameters.push(flat(output));
-    let (e, values) = module.func(name, &parameters);
-    let [task, rows, depth, columns] = values[..4] else { unreachable!("four index parameters") };
-    let buffers = &values[4..];
+    module.func(name, &parameters, |e, values| -> Result<'c, 'a, ()> {
+        let [task, rows, depth, columns] = values[..4] else { unreachable!("four index parameters") };
+        let buffers = &values[4..];
 
-    let one = e.ci(1);
-    let tiles = e.max(e.ceil_div_c(columns, LANES), one);
-    let row_tiles = e.max(e.ceil_div_c(rows, height), one);
-    let (rest, tile) = e.div_rem(task, tiles);
-    let (batch_index, row_tile) = e.div_rem(rest, row_tiles);
-    let (row, column) = (e.mul_c(row_tile, height), e.mul_c(tile, LANES));
-    let last_row = e.sub(rows, one);
-    let at: Vec<V> = (0..height).map(|r| e.min(e.add_c(row, r), last_row)).collect();
-    let mask = e.mask(e.min(e.sub(columns, column), e.ci(LANES)));
-    let a_base = e.mul(batch_index, e.mul(rows, depth));
-    let b_base = e.mul(batch_index, e.mul(depth, columns));
-    let sums = e.for_(e.ci(0), depth, 1, &vec![e.vf(0.0); height], |e, k, sums| {
-        let b = if swap_b {
-            let last = e.sub(columns, e.ci(1));
-            let lanes: Vec<V> = (0..LANES)
-                .map(|lane| {
-                    let column = e.min(e.add_c(column, lane), last);
-                    e.load(buffers[b], &[e.add(b_base, e.add(e.mul(column, depth), k))])
-                })
-                .collect();
-            e.widen(e.from_elements(&lanes))
-        } else {
-            load_lanes(e, buffers[b], &[e.add(b_base, e.add(e.mul(k, columns), column))], Some(mask))
-        };
-        let load_a = |row: V<'c, 'a>| {
-            let inner = if swap_a { e.add(e.mul(k, rows), row) } else { e.add(e.mul(row, depth), k) };
-            e.splat(e.widen(e.load(buffers[a], &[e.add(a_base, inner)])))
-        };
-        at.iter().zip(sums).map(|(row, sum)| e.fma(b, load_a(*row), *sum)).collect()
-    });
-    let c_base = e.mul(batch_index, e.mul(rows, columns));
-    let product: Value = op.result(0).map_err(|_| group.unsupported(Some(op), "matmul has no result"))?.into();
-    if !reads(group, *output, &|value| value == product) {
-        return Err(group.unsupported(Some(op), "is no part of its group's result; take it out of the group"));
-    }
-    for (r, sum) in sums.iter().enumerate() {
-        let row = e.add_c(row, r);
-        let mut outcome = Ok(());
-        e.if_(e.cmp(Cmp::Slt, row, rows), |e| {
-            let at = e.add(c_base, e.add(e.mul(row, columns), column));
-            let leaf = |v: Value<'c, 'a>| match group.argument(v) {
-                Some(operand) => Some(load_lanes(e, buffers[operand], &[at], Some(mask))),
-                None => (v == product).then_some(*sum),
+        let one = e.ci(1);
+        let tiles = columns.ceil_div(LANES).max(one);
+        let row_tiles = rows.ceil_div(height).max(one);
+        let (rest, tile) = task.div_rem(tiles);
+        let (batch_index, row_tile) = rest.div_rem(row_tiles);
+        let (row, column) = (row_tile * height, tile * LANES);
+        let last_row = rows - one;
+        let at: Vec<V> = (0..height).map(|r| (row + r).min(last_row)).collect();
+        let mask = e.mask((columns - column).min(LANES));
+        let a_base = batch_index * (rows * depth);
+        let b_base = batch_index * (depth * columns);
+        let sums = e.for_(e.ci(0), depth, 1, &vec![e.vf(0.0); height], |e, k, sums| {
+            let b = if swap_b {
+                let last = columns - 1;
+                let lanes: Vec<V> = (0..LANES)
+                    .map(|lane| {
+                        let column = (column + lane).min(last);
+                        e.load(buffers[b], &[b_base + (column * depth + k)])
+                    })
+                    .collect();
+                e.widen(e.from_elements(&lanes))
+            } else {
+                load_lanes(e, buffers[b], &[b_base + (k * columns + column)], Some(mask))
             };
-            outcome = evaluate(group, e, *output, &leaf)
-                .map(|lanes| store_lanes(e, lanes, buffers[group.arguments.len()], &[at], Some(mask)));
+            let load_a = |row: V<'c, 'a>| {
+                let inner = if swap_a { k * rows + row } else { row * depth + k };
+                e.splat(e.widen(e.load(buffers[a], &[a_base + inner])))
+            };
+            at.iter().zip(sums).map(|(row, sum)| e.fma(b, load_a(*row), *sum)).collect()
         });
-        outcome?;
-    }
-    e.ret();
+        let c_base = batch_index * (rows * columns);
+        let product: Value = op.result(0).map_err(|_| group.unsupported(Some(op), "matmul has no result"))?.into();
+        if !reads(group, *output, &|value| value == product) {
+            return Err(group.unsupported(Some(op), "is no part of its group's result; take it out of the group"));
+        }
+        for (r, sum) in sums.iter().enumerate() {
+            let row = row + r;
+            e.try_if(row.lt(rows), |e| {
+                let at = c_base + (row * columns + column);
+                let leaf = |v: Value<'c, 'a>| match group.argument(v) {
+                    Some(operand) => Some(load_lanes(e, buffers[operand], &[at], Some(mask))),
+                    None => (v == product).then_some(*sum),
+                };
+                evaluate(group, e, *output, &leaf)
+                    .map(|lanes| store_lanes(e, lanes, buffers[group.arguments.len()], &[at], Some(mask)))
+            })?;
+        }
+        Ok(())
+    })?;
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
     let tasks = batch.times(m.clone().ceil_div(height)).times(n.clone().ceil_div(LANES));

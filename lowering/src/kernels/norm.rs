@@ -92,29 +92,29 @@ impl<'c, 'a> Norm<'c, 'a> {
         let n = e.cf(self.length as f32);
         let mean = (self.kind == Kind::Layer).then(|| {
             let sum = self.sum(e, &|e, at, mask| load(e, at, mask));
-            e.splat(e.divf(sum, n))
+            e.splat(sum / n)
         });
         let centred = |e: &Emitter<'c, 'a>, at, mask| match mean {
             // Lanes past the end are zero, and must stay so to not enter the sum.
             Some(mean) => {
-                let shifted = e.subf(load(e, at, mask), mean);
+                let shifted = load(e, at, mask) - mean;
                 mask.map_or(shifted, |m| e.select(m, shifted, e.vf(0.0)))
             }
             None => load(e, at, mask),
         };
         let squares = self.sum(e, &|e, at, mask| {
             let x = centred(e, at, mask);
-            e.mulf(x, x)
+            x * x
         });
-        let variance = e.addf(e.divf(squares, n), e.cf(self.eps));
-        let scale = e.splat(e.divf(e.cf(1.0), e.sqrt(variance)));
+        let variance = squares / n + self.eps;
+        let scale = e.splat(1.0 / e.sqrt(variance));
         each_lanes(e, self.length, |e, at, mask| {
-            let mut y = e.mulf(centred(e, at, mask), scale);
+            let mut y = centred(e, at, mask) * scale;
             if let Some(weight) = self.weight {
-                y = e.mulf(y, load_lanes(e, weight, &[at], mask));
+                y *= load_lanes(e, weight, &[at], mask);
             }
             if let Some(bias) = self.bias {
-                y = e.addf(y, load_lanes(e, bias, &[at], mask));
+                y += load_lanes(e, bias, &[at], mask);
             }
             store(e, at, mask, y);
         });
@@ -125,8 +125,8 @@ impl<'c, 'a> Norm<'c, 'a> {
         e: &Emitter<'c, 'a>,
         term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>,
     ) -> V<'c, 'a> {
-        let sums = fold_lanes(e, self.length, &[e.vf(0.0); 4], |e, at, mask, sum| e.addf(sum, term(e, at, mask)));
-        let sum = e.addf(e.addf(sums[0], sums[1]), e.addf(sums[2], sums[3]));
+        let sums = fold_lanes(e, self.length, &[e.vf(0.0); 4], |e, at, mask, sum| sum + term(e, at, mask));
+        let sum = sums[0] + sums[1] + (sums[2] + sums[3]);
         e.reduce("add", sum)
     }
 
@@ -135,18 +135,18 @@ impl<'c, 'a> Norm<'c, 'a> {
         let outside =
             |e: &Emitter<'c, 'a>, mask: Option<V<'c, 'a>>, x, other| mask.map_or(x, |m| e.select(m, x, other));
         let maxima = fold_lanes(e, self.length, &[lowest; 4], |e, at, mask, max| {
-            e.maxf(max, outside(e, mask, load(e, at, mask), e.vf(f32::NEG_INFINITY)))
+            max.max(outside(e, mask, load(e, at, mask), e.vf(f32::NEG_INFINITY)))
         });
-        let max = e.maxf(e.maxf(maxima[0], maxima[1]), e.maxf(maxima[2], maxima[3]));
+        let max = maxima[0].max(maxima[1]).max(maxima[2].max(maxima[3]));
         let max = e.splat(e.reduce("maxnumf", max));
         let exp = |e: &Emitter<'c, 'a>, at, mask| {
-            let x = e.exp(e.subf(load(e, at, mask), max));
+            let x = e.exp(load(e, at, mask) - max);
             outside(e, mask, x, e.vf(0.0))
         };
         let sum = self.sum(e, &exp);
-        let scale = e.splat(e.divf(e.cf(1.0), sum));
+        let scale = e.splat(1.0 / sum);
         each_lanes(e, self.length, |e, at, mask| {
-            store(e, at, mask, e.mulf(exp(e, at, mask), scale));
+            store(e, at, mask, exp(e, at, mask) * scale);
         });
     }
 }
@@ -190,44 +190,43 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         true => module.memref(&[None, Some(int8::row_bytes(length))], module.int(8)),
         false => rows(group.yields[0]),
     });
-    let (e, values) = module.func(name, &parameters);
-    let (task, buffers) = (values[0], &values[1..]);
-    let (x, y) = (buffers[input], buffers[group.arguments.len()]);
-    let target = |row| match packed {
-        true => int8::Target::Blocks { memref: y, row },
-        false => int8::Target::Floats { memref: y, row },
-    };
-    let mut tasks = group.size(input, 0..shape.len().saturating_sub(1));
-    match (norm, quantize) {
-        (Some(norm), None) => Norm::new(group, norm, buffers)?.emit(
-            &e,
-            &|e, at, mask| load_lanes(e, x, &[task, at], mask),
-            &|e, at, mask, lanes| store_lanes(e, lanes, y, &[task, at], mask),
-        ),
-        (Some(norm), Some(_)) => {
-            let scratch = e.alloca(&[length], e.f32());
-            Norm::new(group, norm, buffers)?.emit(
-                &e,
+    // A row of a decoder's MLP is long, and there may be one alone.
+    let parts = if norm.is_none() { blocks.div_ceil(QUANTIZE_BLOCKS).max(1) } else { 1 };
+    module.func(name, &parameters, |e, values| -> Result<'c, 'a, ()> {
+        let (task, buffers) = (values[0], &values[1..]);
+        let (x, y) = (buffers[input], buffers[group.arguments.len()]);
+        let target = |row| match packed {
+            true => int8::Target::Blocks { memref: y, row },
+            false => int8::Target::Floats { memref: y, row },
+        };
+        match (norm, quantize) {
+            (Some(norm), None) => Norm::new(group, norm, buffers)?.emit(
+                e,
                 &|e, at, mask| load_lanes(e, x, &[task, at], mask),
-                &|e, at, mask, lanes| store_lanes(e, lanes, scratch, &[at], mask),
-            );
-            e.loop_(e.ci(0), e.ci(blocks), 1, |e, block| {
-                int8::quantize(e, block, &|e, at| load_lanes(e, scratch, &[at], None), target(task));
-            });
+                &|e, at, mask, lanes| store_lanes(e, lanes, y, &[task, at], mask),
+            ),
+            (Some(norm), Some(_)) => {
+                let scratch = e.alloca(&[length], e.f32());
+                Norm::new(group, norm, buffers)?.emit(
+                    e,
+                    &|e, at, mask| load_lanes(e, x, &[task, at], mask),
+                    &|e, at, mask, lanes| store_lanes(e, lanes, scratch, &[at], mask),
+                );
+                e.loop_(e.ci(0), e.ci(blocks), 1, |e, block| {
+                    int8::quantize(e, block, &|e, at| load_lanes(e, scratch, &[at], None), target(task));
+                });
+            }
+            _ => {
+                let (row, part) = task.div_rem(parts);
+                let start = part * QUANTIZE_BLOCKS;
+                let end = (start + QUANTIZE_BLOCKS).min(blocks);
+                e.loop_(start, end, 1, |e, block| {
+                    int8::quantize(e, block, &|e, at| load_lanes(e, x, &[row, at], None), target(row));
+                });
+            }
         }
-        _ => {
-            // A row of a decoder's MLP is long, and there may be one alone.
-            let parts = blocks.div_ceil(QUANTIZE_BLOCKS).max(1);
-            let (row, part) = e.div_rem_c(task, parts);
-            let start = e.mul_c(part, QUANTIZE_BLOCKS);
-            let end = e.min(e.add_c(start, QUANTIZE_BLOCKS), e.ci(blocks));
-            e.loop_(start, end, 1, |e, block| {
-                int8::quantize(e, block, &|e, at| load_lanes(e, x, &[row, at], None), target(row));
-            });
-            tasks = tasks.times(Size::Const(parts));
-        }
-    }
-    e.ret();
+        Ok(())
+    })?;
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
     let names: Vec<String> =
@@ -236,7 +235,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         access,
         in_place: vec![None; group.yields.len()],
         scalars: vec![],
-        tasks,
+        tasks: group.size(input, 0..shape.len().saturating_sub(1)).times(Size::Const(parts)),
         summary: names.join("+"),
         partner: None,
     })

@@ -16,7 +16,7 @@
 //! any position, where an f32 product would lose one digit for each factor of ten.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V, memref_element},
+    emit::{Emitter, LANES, V, memref_element},
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::{
         cache::{CacheOperand, Sequences, parameter},
@@ -79,17 +79,17 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     parameters.extend((0..group.arguments.len()).map(|i| parameter(module, group, i)));
     let result = |(v, cache): (_, &Option<usize>)| cache.map_or_else(|| flat(v), |i| parameter(module, group, i));
     parameters.extend(group.yields.iter().zip(&in_place).map(result));
-    let (e, values) = module.func(name, &parameters);
-    let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
+    module.func(name, &parameters, |e, values| {
+        let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
 
-    let mut local = values[0];
-    for section in &sections {
-        let count = section.tasks.value(&e, sizes);
-        let is_own = e.same("arith.andi", &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, local, count)]);
-        e.if_(is_own, |e| section.emit(group, e, local, sizes, buffers));
-        local = e.sub(local, count);
-    }
-    e.ret();
+        let mut local = values[0];
+        for section in &sections {
+            let count = section.tasks.value(e, sizes);
+            let is_own = local.ge(0) & local.lt(count);
+            e.if_(is_own, |e| section.emit(group, e, local, sizes, buffers));
+            local -= count;
+        }
+    });
 
     let mut access = vec![Access::Read; group.arguments.len()];
     access.extend(in_place.iter().map(|cache| if cache.is_some() { Access::ReadWrite } else { Access::Write }));
@@ -221,10 +221,10 @@ impl Section {
     ) {
         let (operands, results) = buffers.split_at(group.arguments.len());
         let rows = self.rows.value(e, sizes);
-        let (sequence, row) = e.div_rem(index, rows);
-        let is_real = |sequences: &Sequences| e.cmp(Cmp::Slt, row, sequences.length(e, operands, sequence, rows));
+        let (sequence, row) = index.div_rem(rows);
+        let is_real = |sequences: &Sequences| row.lt(sequences.length(e, operands, sequence, rows));
         let turn = self.rotation.as_ref().map(|rotation| {
-            let position = e.add(rotation.sequences.position(e, operands, sequence), row);
+            let position = rotation.sequences.position(e, operands, sequence) + row;
             (rotation, rotation.angles(e, position), is_real(&rotation.sequences))
         });
         let caches: Vec<_> = self
@@ -232,14 +232,14 @@ impl Section {
             .iter()
             .map(|target| {
                 let (cache, sequences) = target.cache.as_ref()?;
-                let position = e.add(sequences.position(e, operands, sequence), row);
+                let position = sequences.position(e, operands, sequence) + row;
                 Some((cache.bind(e, results[target.result], operands, sizes), position, is_real(sequences)))
             })
             .collect();
         e.loop_(e.ci(0), e.ci(self.heads), 1, |e, head| {
             let source = operands[self.input];
-            let base = e.mul_c(e.add(e.mul_c(index, self.heads), head), self.depth);
-            let load = |start, lanes| load_lanes(e, source, &[e.add_c(base, start)], mask(e, lanes));
+            let base = (index * self.heads + head) * self.depth;
+            let load = |start, lanes| load_lanes(e, source, &[base + start], mask(e, lanes));
             let mut pieces = match &turn {
                 None => pieces(self.depth, &load),
                 Some((rotation, angles, real)) => rotation
@@ -303,10 +303,10 @@ impl<'c, 'a> Piece<'c, 'a> {
     /// Stores into the row that begins at `row`, `stride` elements between neighbours.
     fn store(&self, e: &Emitter<'c, 'a>, memref: V<'c, 'a>, row: V<'c, 'a>, stride: usize) {
         if stride == 1 {
-            return store_lanes(e, self.value, memref, &[e.add_c(row, self.start)], mask(e, self.lanes));
+            return store_lanes(e, self.value, memref, &[row + self.start], mask(e, self.lanes));
         }
         let narrow = e.narrow(self.value, memref_element(memref));
-        scatter(e, narrow, self.lanes, memref, e.add_c(row, self.start * stride), stride);
+        scatter(e, narrow, self.lanes, memref, row + self.start * stride, stride);
     }
 }
 
@@ -340,11 +340,11 @@ impl Rotation {
         let angles = |chunk: &[f64]| {
             let mut lanes = chunk.to_vec();
             lanes.resize(LANES, 0.0);
-            let turns = e.mulf(position, e.vd_lanes(&lanes));
+            let turns = position * e.vd_lanes(&lanes);
             // Adding and taking away 1.5 * 2^52 leaves the nearest integer.
             let big = e.vd_lanes(&[1.5 * 2f64.powi(52); LANES]);
-            let rest = e.subf(turns, e.subf(e.addf(turns, big), big));
-            let angle = e.mulf(rest, e.vd_lanes(&[TAU; LANES]));
+            let rest = turns - (turns + big - big);
+            let angle = rest * e.vd_lanes(&[TAU; LANES]);
             e.sin_cos(e.cast("arith.truncf", angle, e.vector(LANES, e.f32())))
         };
         self.frequencies.chunks(LANES).map(angles).collect()
@@ -363,8 +363,8 @@ impl Rotation {
             let first = chunk * LANES;
             let lanes = LANES.min(pairs - first);
             let rotate = |x: V<'c, 'a>, y: V<'c, 'a>| {
-                let real = e.fma(x, *cos, e.negf(e.mulf(y, *sin)));
-                (real, e.fma(x, *sin, e.mulf(y, *cos)))
+                let real = e.fma(x, *cos, -(y * *sin));
+                (real, e.fma(x, *sin, y * *cos))
             };
             if self.interleaved {
                 let (start, low) = (2 * first, LANES.min(2 * lanes));

@@ -87,7 +87,7 @@ pub fn scatter<'c, 'a>(
     stride: usize,
 ) {
     for lane in 0..lanes {
-        e.store(e.extract(vector, lane), memref, &[e.add_c(at, lane * stride)]);
+        e.store(e.extract(vector, lane), memref, &[at + lane * stride]);
     }
 }
 
@@ -118,7 +118,7 @@ pub fn fold_lanes<'c, 'a>(
     let mut carried = inits.to_vec();
     if whole > 0 {
         carried = e.for_(e.ci(0), e.ci(whole), step, &carried, |e, start, carried| {
-            carried.iter().enumerate().map(|(i, c)| body(e, e.add_c(start, i * LANES), None, *c)).collect()
+            carried.iter().enumerate().map(|(i, c)| body(e, start + i * LANES, None, *c)).collect()
         });
     }
     for (i, start) in (whole..length).step_by(LANES).enumerate() {

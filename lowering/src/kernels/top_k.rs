@@ -5,12 +5,12 @@
 //! which few pass; those bubble up a list of keys over the complements of indices, no two of which are equal.
 
 use crate::{
-    emit::{Cmp, Emitter, LANES, V},
+    emit::{Emitter, LANES, V},
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::shared::{each_lanes, load_lanes},
 };
 use kforge_program::Access;
-use melior::ir::ValueLike;
+use melior::ir::{Value, ValueLike};
 
 /// Most elements that a kernel chooses.
 const MOST: usize = 256;
@@ -79,61 +79,60 @@ pub fn key<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>) -> V<'c, 'a> {
     let ty = e.retyped(value.r#type(), e.int(32));
     let c = |value: i64| e.ci_like(value, ty);
     let bits = e.bitcast(value, ty);
-    let magnitude = e.same("arith.andi", &[bits, c(i64::from(i32::MAX))]);
-    let turned = e.same("arith.xori", &[bits, c(i64::from(i32::MAX))]);
-    let ordered = e.select(e.cmp(Cmp::Slt, bits, c(0)), turned, bits);
-    let number = e.select(e.cmp(Cmp::Eq, magnitude, c(0)), c(0), ordered);
-    e.select(e.cmp(Cmp::Sgt, magnitude, c(i64::from(f32::INFINITY.to_bits()))), c(NAN), number)
+    let magnitude = bits & (i32::MAX as usize);
+    let turned = bits ^ (i32::MAX as usize);
+    let ordered = e.select(bits.lt(0), turned, bits);
+    let number = e.select(magnitude.eq(0), c(0), ordered);
+    e.select(magnitude.gt(f32::INFINITY.to_bits() as usize), c(NAN), number)
 }
 
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     let op = TopK::new(group)?;
     let TopK { input, length, k, .. } = op;
     let values = group.arguments.iter().chain(&group.yields);
-    let rows = |v: &V<'c, 'a>| module.memref(&[None, dims(v.r#type()).pop().flatten()], element(v.r#type()));
+    let rows = |v: &Value<'c, 'a>| module.memref(&[None, dims(v.r#type()).pop().flatten()], element(v.r#type()));
     let parameters: Vec<_> = std::iter::once(module.index()).chain(values.map(rows)).collect();
-    let (e, parameters) = module.func(name, &parameters);
-    let (task, buffers) = (parameters[0], &parameters[1..]);
-    let (x, results) = (buffers[input], &buffers[group.arguments.len()..]);
-    let e = &e;
-    // Falling.
-    let best = e.alloca(&[k], e.int(64));
-    let lanes = e.alloca(&[LANES], e.int(32));
-    e.loop_(e.ci(0), e.ci(k), 1, |e, at| e.store(e.cint(64, i64::MIN), best, &[at]));
-    let low = |e: &Emitter<'c, 'a>| e.cint(64, i64::from(u32::MAX));
-    each_lanes(e, length, |e, start, mask| {
-        let keys = key(e, load_lanes(e, x, &[task, start], mask));
-        let keys = mask.map_or(keys, |mask| e.select(mask, keys, e.ci_like(NONE, e.vi32())));
-        let least = e.same("arith.shrsi", &[e.load(best, &[e.ci(k - 1)]), e.cint(64, 32)]);
-        let least = e.splat(e.cast("arith.trunci", least, e.int(32)));
-        e.if_(e.reduce("or", e.cmp(Cmp::Sgt, keys, least)), |e| {
-            e.vstore(keys, lanes, &[e.ci(0)]);
-            e.loop_(e.ci(0), e.ci(LANES), 1, |e, lane| {
-                let key = e.cast("arith.extsi", e.load(lanes, &[lane]), e.int(64));
-                let index = e.cast("arith.index_cast", e.add(start, lane), e.int(64));
-                let key = e.same("arith.shli", &[key, e.cint(64, 32)]);
-                let own = e.same("arith.ori", &[key, e.sub(low(e), index)]);
-                e.if_(e.cmp(Cmp::Sgt, own, e.load(best, &[e.ci(k - 1)])), |e| {
-                    e.for_(e.ci(0), e.ci(k), 1, &[own], |e, at, carried| {
-                        let held = e.load(best, &[at]);
-                        e.store(e.max(held, carried[0]), best, &[at]);
-                        vec![e.min(held, carried[0])]
+    module.func(name, &parameters, |e, parameters| {
+        let (task, buffers) = (parameters[0], &parameters[1..]);
+        let (x, results) = (buffers[input], &buffers[group.arguments.len()..]);
+        // Falling.
+        let best = e.alloca(&[k], e.int(64));
+        let lanes = e.alloca(&[LANES], e.int(32));
+        e.loop_(e.ci(0), e.ci(k), 1, |e, at| e.store(e.cint(64, i64::MIN), best, &[at]));
+        let low = |e: &Emitter<'c, 'a>| e.cint(64, i64::from(u32::MAX));
+        each_lanes(e, length, |e, start, mask| {
+            let keys = key(e, load_lanes(e, x, &[task, start], mask));
+            let keys = mask.map_or(keys, |mask| e.select(mask, keys, e.ci_like(NONE, e.vi32())));
+            let least = e.same("arith.shrsi", &[e.load(best, &[e.ci(k - 1)]), e.cint(64, 32)]);
+            let least = e.splat(e.cast("arith.trunci", least, e.int(32)));
+            e.if_(e.reduce("or", keys.gt(least)), |e| {
+                e.vstore(keys, lanes, &[e.ci(0)]);
+                e.loop_(e.ci(0), e.ci(LANES), 1, |e, lane| {
+                    let key = e.cast("arith.extsi", e.load(lanes, &[lane]), e.int(64));
+                    let index = e.cast("arith.index_cast", start + lane, e.int(64));
+                    let key = key << 32;
+                    let own = key | (low(e) - index);
+                    e.if_(own.gt(e.load(best, &[e.ci(k - 1)])), |e| {
+                        e.for_(e.ci(0), e.ci(k), 1, &[own], |e, at, carried| {
+                            let held = e.load(best, &[at]);
+                            e.store(held.max(carried[0]), best, &[at]);
+                            vec![held.min(carried[0])]
+                        });
                     });
                 });
             });
         });
+        e.loop_(e.ci(0), e.ci(k), 1, |e, at| {
+            let index = e.load(best, &[at]) & low(e);
+            let index = low(e) - index;
+            if let Some(values) = op.values {
+                let value = e.load(x, &[task, e.cast("arith.index_cast", index, e.index())]);
+                e.store(value, results[values], &[task, at]);
+            }
+            if let Some(indices) = op.indices {
+                e.store(e.cast("arith.trunci", index, e.int(32)), results[indices], &[task, at]);
+            }
+        });
     });
-    e.loop_(e.ci(0), e.ci(k), 1, |e, at| {
-        let index = e.same("arith.andi", &[e.load(best, &[at]), low(e)]);
-        let index = e.sub(low(e), index);
-        if let Some(values) = op.values {
-            let value = e.load(x, &[task, e.cast("arith.index_cast", index, e.index())]);
-            e.store(value, results[values], &[task, at]);
-        }
-        if let Some(indices) = op.indices {
-            e.store(e.cast("arith.trunci", index, e.int(32)), results[indices], &[task, at]);
-        }
-    });
-    e.ret();
     Ok(op.signature(group))
 }

@@ -11,7 +11,7 @@
 //! nothing and takes its task, scalars of type index, then contiguous memrefs. Functions of launches, globals and everything
 //! else that is no kernel are dropped; the launch program has them.
 
-use crate::emit::{Emitter, V};
+use crate::emit::{Builder, Emitter, V};
 use kforge_dialect::{
     ir::{body, dims, erase_all, op_name, ops, parse_attribute, remove_attribute, string_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
@@ -89,32 +89,33 @@ fn entry<'c, 'a>(
         );
         return Err(PassError::at(&kernel, message));
     }
-    let at = Emitter::new(pass.context, module, kernel.location(), Isa::host());
+    let builder = Builder::new(pass.context, module, kernel.location());
+    let at = Emitter::new(&builder, Isa::host());
     let pointer = Type::parse(pass.context, "!llvm.ptr").expect("the LLVM dialect is loaded");
     let i64 = at.int(64);
-    let (e, arguments) = at.func(&entry_name(&name), &[pointer, i64]);
-    let function = e.block.parent_operation().expect("a function's block has a parent");
-    remove_attribute(function, "sym_visibility");
-    let word = |e: &Emitter<'c, 'a>, index: usize, ty: Type<'c>| {
-        let attributes = [
-            ("rawConstantIndices", parse_attribute(e.context, &format!("array<i32: {index}>"))),
-            ("elem_type", TypeAttribute::new(i64).into()),
-        ];
-        let address = e.value("llvm.getelementptr", &[arguments[0]], pointer, &attributes);
-        e.value("llvm.load", &[address], ty, &[])
-    };
-    let scalars = parameters.iter().skip(1).filter(|t| !t.is_mem_ref()).count();
-    let memrefs = parameters.len() - 1 - scalars;
-    let to_index = |e: &Emitter<'c, 'a>, v| e.cast("arith.index_cast", v, e.index());
-    let mut operands: Vec<V> = vec![to_index(&e, arguments[1])];
-    for i in 0..scalars {
-        operands.push(to_index(&e, word(&e, memrefs + i, i64)));
-    }
-    for i in 0..memrefs {
-        operands.push(descriptor(&e, word(&e, i, pointer), parameters[1 + scalars + i]));
-    }
-    e.op("func.call", &operands, &[], &[("callee", FlatSymbolRefAttribute::new(e.context, &name).into())]);
-    e.ret();
+    at.func(&entry_name(&name), &[pointer, i64], |e, arguments| {
+        let function = e.block().parent_operation().expect("a function's block has a parent");
+        remove_attribute(function, "sym_visibility");
+        let word = |index: usize, ty: Type<'c>| {
+            let attributes = [
+                ("rawConstantIndices", parse_attribute(e.context, &format!("array<i32: {index}>"))),
+                ("elem_type", TypeAttribute::new(i64).into()),
+            ];
+            let address = e.value("llvm.getelementptr", &[arguments[0]], pointer, &attributes);
+            e.value("llvm.load", &[address], ty, &[])
+        };
+        let scalars = parameters.iter().skip(1).filter(|t| !t.is_mem_ref()).count();
+        let memrefs = parameters.len() - 1 - scalars;
+        let to_index = |v| e.cast("arith.index_cast", v, e.index());
+        let mut operands: Vec<V> = vec![to_index(arguments[1])];
+        for i in 0..scalars {
+            operands.push(to_index(word(memrefs + i, i64)));
+        }
+        for i in 0..memrefs {
+            operands.push(descriptor(e, word(i, pointer), parameters[1 + scalars + i]));
+        }
+        e.op("func.call", &operands, &[], &[("callee", FlatSymbolRefAttribute::new(e.context, &name).into())]);
+    });
     Ok(())
 }
 

@@ -24,7 +24,7 @@ mod in_place;
 
 use self::in_place::InPlace;
 use crate::{
-    emit::Emitter,
+    emit::{Builder, Emitter, V},
     extract::adapter,
     group::{Definition, Group, Partner, Signature, Size, dims, element, op_name},
     kernels,
@@ -115,15 +115,16 @@ struct Kernels<'c, 'a> {
     known: HashMap<String, (String, Signature)>,
 }
 
-impl<'c, 'a> Kernels<'c, 'a> {
-    fn kernel(&mut self, group: &Group<'c, 'a>) -> Result<(String, Signature), PassError<'c>> {
+impl<'c> Kernels<'c, '_> {
+    fn kernel(&mut self, group: &Group<'c, '_>) -> Result<(String, Signature), PassError<'c>> {
         let key = identity(group);
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
         let name = format!("{}_{}", group.kernel, self.known.len());
         let block = self.gpu.map_or(self.module, |(_, kernels)| kernels);
-        let emitter = Emitter::new(self.context, block, group.op.location(), self.isa);
+        let builder = Builder::new(self.context, block, group.op.location());
+        let emitter = Emitter::new(&builder, self.isa);
         let signature = match self.gpu {
             Some((adapter, _)) => kernels::gpu::generate(group, &emitter, &name, adapter),
             None => kernels::generate(group, &emitter, &name),
@@ -161,7 +162,7 @@ fn identity(group: &Group<'_, '_>) -> String {
 #[derive(Clone, Copy)]
 enum Extent<'c, 'a> {
     Const(usize),
-    Index(Value<'c, 'a>),
+    Index(V<'c, 'a>),
 }
 
 impl Extent<'_, '_> {
@@ -177,7 +178,7 @@ impl Extent<'_, '_> {
 /// What a tensor value became: a buffer, and its extents.
 #[derive(Clone)]
 struct Tensor<'c, 'a> {
-    buffer: Value<'c, 'a>,
+    buffer: V<'c, 'a>,
     dims: Vec<Extent<'c, 'a>>,
 }
 
@@ -186,9 +187,9 @@ struct Launched<'n, 'c, 'a> {
     name: &'n str,
     /// For people.
     summary: &'n str,
-    tasks: Value<'c, 'a>,
+    tasks: V<'c, 'a>,
     /// Arithmetic operations, where they are known.
-    work: Option<Value<'c, 'a>>,
+    work: Option<V<'c, 'a>>,
     role: Role,
 }
 
@@ -202,9 +203,9 @@ struct Lowering<'c, 'a> {
     e: Emitter<'c, 'a>,
     tensors: HashMap<usize, Tensor<'c, 'a>>,
     /// Index values of the old function in the new one.
-    indices: HashMap<usize, Value<'c, 'a>>,
+    indices: HashMap<usize, V<'c, 'a>>,
     /// Sizes computed so far, each once: an operation of two extents. All are of one block, so each is before its uses.
-    sizes: RefCell<HashMap<Computed, Value<'c, 'a>>>,
+    sizes: RefCell<HashMap<Computed, V<'c, 'a>>>,
     /// Checks emitted so far.
     checked: HashSet<Checked>,
     in_place: InPlace<'c, 'a>,
@@ -212,7 +213,7 @@ struct Lowering<'c, 'a> {
 }
 
 impl<'c, 'a> Lowering<'c, 'a> {
-    fn lower(made: &mut Kernels<'c, 'a>, function: OperationRef<'c, 'a>) -> Result<usize, PassError<'c>> {
+    fn lower(made: &mut Kernels<'c, '_>, function: OperationRef<'c, '_>) -> Result<usize, PassError<'c>> {
         let context = made.context;
         let old = body(&function).expect("the caller checked that the function has a body");
         let inputs: Vec<Value> =
@@ -235,7 +236,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
             .expect("a function always builds");
         let new = made.module.insert_operation_before(function, new);
         let block = body(&new).expect("the function was given a block");
-        let e = Emitter::new(context, block, function.location(), made.isa);
+        let builder = Builder::new(context, block, function.location());
+        let e = Emitter::new(&builder, made.isa);
         let mut lowering = Lowering {
             e,
             tensors: HashMap::new(),
@@ -246,12 +248,11 @@ impl<'c, 'a> Lowering<'c, 'a> {
             launches: 0,
         };
         for (i, input) in inputs.iter().enumerate() {
-            let argument: Value = block.argument(i).expect("an argument for each input").into();
-            lowering.bind(*input, argument);
+            lowering.bind(*input, e.wrap(block.argument(i).expect("an argument for each input")));
         }
         let mut results = vec![];
         for op in ops(old) {
-            lowering.e.location = op.location();
+            e.set_location(op.location());
             if let Some(returned) = lowering.op(made, op)? {
                 results = returned;
             }
@@ -263,7 +264,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 
     /// Records a buffer for a tensor, its dynamic extents read from the buffer.
-    fn bind(&mut self, tensor: Value<'c, 'a>, buffer: Value<'c, 'a>) {
+    fn bind(&mut self, tensor: Value<'c, 'a>, buffer: V<'c, 'a>) {
         let e = self.e;
         if tensor.r#type() == e.index() {
             self.indices.insert(key(tensor), buffer);
@@ -288,7 +289,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         self.tensors.get(&key(value)).cloned().ok_or_else(|| PassError::at(&op, "uses a value that no launch computes"))
     }
 
-    fn index(&self, extent: Extent<'c, 'a>) -> Value<'c, 'a> {
+    fn index(&self, extent: Extent<'c, 'a>) -> V<'c, 'a> {
         match extent {
             Extent::Const(c) => self.once(("", [Ok(c); 2]), || self.e.ci(c)),
             Extent::Index(v) => v,
@@ -296,7 +297,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 
     /// A size, which `compute` emits where it is not there yet.
-    fn once(&self, size: Computed, compute: impl FnOnce() -> Value<'c, 'a>) -> Value<'c, 'a> {
+    fn once(&self, size: Computed, compute: impl FnOnce() -> V<'c, 'a>) -> V<'c, 'a> {
         if let Some(known) = self.sizes.borrow().get(&size) {
             return *known;
         }
@@ -313,7 +314,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
     /// Lowers one op; a return gives the types of the results.
     fn op(
         &mut self,
-        made: &mut Kernels<'c, 'a>,
+        made: &mut Kernels<'c, '_>,
         op: OperationRef<'c, 'a>,
     ) -> Result<Option<Vec<Type<'c>>>, PassError<'c>> {
         let e = self.e;
@@ -322,8 +323,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
         match op_name(&op).as_str() {
             "transformer.fused" => self.fused(made, op)?,
             "ml_program.global_load" | "ml_program.global_load_const" => {
-                let copy = e.block.append_operation((*op).clone());
-                self.bind(result()?, copy.result(0).expect("a load has a result").into());
+                let copy = e.block().append_operation((*op).clone());
+                self.bind(result()?, e.wrap(copy.result(0).expect("a load has a result")));
             }
             "ml_program.global_store" => self.check_store(op)?,
             "tensor.expand_shape" => {
@@ -371,14 +372,14 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 return Ok(Some(values.iter().map(|v| v.r#type()).collect()));
             }
             name if op.results().all(|r| r.r#type() == e.index()) && name.starts_with("arith.") => {
-                let copy = e.block.append_operation((*op).clone());
+                let copy = e.block().append_operation((*op).clone());
                 for (i, operand) in operands.iter().enumerate() {
                     let mapped = self.indices.get(&key(*operand)).copied();
                     let mapped = mapped
                         .ok_or_else(|| PassError::at(&op, "computes a size from a value that is not known here"))?;
-                    kforge_dialect::ir::set_operand(copy, i, mapped);
+                    kforge_dialect::ir::set_operand(copy, i, mapped.into());
                 }
-                self.indices.insert(key(result()?), copy.result(0).expect("one result").into());
+                self.indices.insert(key(result()?), e.wrap(copy.result(0).expect("one result")));
             }
             // Constants of other types are copied into the groups that use them.
             "arith.constant" if users(result()?).is_empty() => {}
@@ -404,7 +405,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
                     (Extent::Const(a), Extent::Const(b)) => Extent::Const(a * b),
                     (Extent::Const(1), d) => d,
                     (a, Extent::Const(1)) => a,
-                    (a, b) => Extent::Index(self.e.mul(self.index(a), self.index(b))),
+                    (a, b) => Extent::Index(self.index(a) * self.index(b)),
                 })
             })
             .collect())
@@ -413,7 +414,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
     /// A store is nothing to do where the value is the global's own buffer, updated in place.
     fn check_store(&self, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
         let stored = self.tensor(op, op.operand(0).expect("a store has a value"))?;
-        let loaded = kforge_dialect::ir::defining_op(stored.buffer).filter(|def| {
+        let loaded = kforge_dialect::ir::defining_op(stored.buffer.into()).filter(|def| {
             op_name(def) == "ml_program.global_load" && def.attribute("global").ok() == op.attribute("global").ok()
         });
         match loaded {
@@ -445,7 +446,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         }
     }
 
-    fn fused(&mut self, made: &mut Kernels<'c, 'a>, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
+    fn fused(&mut self, made: &mut Kernels<'c, '_>, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
         let e = self.e;
         let kernel = op.attribute("kernel").ok();
         let kernel = kernel.ok_or_else(|| PassError::at(&op, "has no kernel; run --select-kernels first"))?;
@@ -456,7 +457,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let (name, signature) = made.kernel(&group)?;
         let operands = op.operands().map(|v| self.tensor(op, v)).collect::<Result<Vec<_>, _>>()?;
         self.checks(&group, &operands)?;
-        let mut buffers: Vec<Value> = operands.iter().map(|t| t.buffer).collect();
+        let mut buffers: Vec<V> = operands.iter().map(|t| t.buffer).collect();
         for (i, result) in op.results().enumerate() {
             let value: Value = result.into();
             let tensor = match signature.in_place[i] {
@@ -468,7 +469,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
                     let sizes = value_dims(&group, group.yields[i])
                         .ok_or_else(|| PassError::at(&op, "has a result of unknown size"))?;
                     let extents: Vec<Extent> = sizes.iter().map(|s| self.size(s, &operands)).collect();
-                    let dynamic: Vec<Value> = dims(value.r#type())
+                    let dynamic: Vec<V> = dims(value.r#type())
                         .iter()
                         .zip(&extents)
                         .filter(|(d, _)| d.is_none())
@@ -489,7 +490,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             }
             self.tensors.insert(key(value), tensor);
         }
-        let scalars: Vec<Value> = signature.scalars.iter().map(|s| self.index(self.size(s, &operands))).collect();
+        let scalars: Vec<V> = signature.scalars.iter().map(|s| self.index(self.size(s, &operands))).collect();
         let tasks = self.index(self.size(&signature.tasks, &operands));
         let work = operations(&group, &|value| value_dims(&group, value));
         let work = work.map(|work| self.index(self.size(&work, &operands)));
@@ -516,7 +517,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 
     /// The intermediate between two kernels of a group.
-    fn between(&self, partner: &Partner, operands: &[Tensor<'c, 'a>]) -> Value<'c, 'a> {
+    fn between(&self, partner: &Partner, operands: &[Tensor<'c, 'a>]) -> V<'c, 'a> {
         let e = self.e;
         let (leading, dynamic) = match self.size(&partner.elements, operands) {
             Extent::Const(elements) => (elements as i64, vec![]),
@@ -538,8 +539,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
         &mut self,
         group: &Group<'c, 'a>,
         launched: &Launched<'_, 'c, 'a>,
-        scalars: &[Value<'c, 'a>],
-        buffers: &[Value<'c, 'a>],
+        scalars: &[V<'c, 'a>],
+        buffers: &[V<'c, 'a>],
         access: &[Access],
     ) {
         let e = self.e;

@@ -30,7 +30,7 @@ use super::{
     workgroup::{Declaration, Fold, Workgroup},
 };
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Emitter, V},
     group::{Group, Result, Signature, dims, element, op_name},
     kernels::{
         attention::{Attention, Span},
@@ -288,15 +288,15 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         buffers: &'t [Buffer<'c, 'a>],
     ) -> Self {
         let rows = attention.rows.value(e, &workgroup.scalars);
-        let (rest, head) = e.div_rem_c(workgroup.task, attention.heads);
-        let (sequence, row) = e.div_rem(rest, rows);
-        let (shared_head, of_shared) = e.div_rem_c(head, attention.shared);
+        let (rest, head) = workgroup.task.div_rem(attention.heads);
+        let (sequence, row) = rest.div_rem(rows);
+        let (shared_head, of_shared) = head.div_rem(attention.shared);
         let (key, value) = attention.caches(e, &workgroup.scalars, memrefs);
-        let seen = attention.visible(e, memrefs, sequence, rows, row, 1, key.capacity(e))[0];
-        let (own_key, sharer) = e.div_rem_c(workgroup.thread, plan.sharers);
+        let seen = attention.visible(e, memrefs, sequence, rows, row, 1, key.capacity())[0];
+        let (own_key, sharer) = workgroup.thread.div_rem(plan.sharers);
         let (round_key, own_element) = match plan.groups {
             1 => (e.ci(0), workgroup.thread),
-            _ => e.div_rem_c(workgroup.thread, plan.depth.max(1)),
+            _ => workgroup.thread.div_rem(plan.depth.max(1)),
         };
         Self {
             group,
@@ -312,9 +312,9 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
             row,
             head,
             shared_head,
-            is_first: e.cmp(Cmp::Eq, of_shared, e.ci(0)),
+            is_first: of_shared.eq(0),
             seen,
-            last: e.sub(seen.end, e.ci(1)),
+            last: seen.end - 1,
             own_key,
             sharer,
             round_key,
@@ -329,58 +329,55 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         };
         let count = if plan.ahead { plan.share + plan.rounds * plan.elements } else { 0 };
         let ahead = |e: &Emitter<'c, 'a>, block: V<'c, 'a>| {
-            let more = e.cmp(Cmp::Slt, block, self.last);
+            let more = block.lt(self.last);
             e.if_else(more, &vec![e.f32(); count], |e| self.block(e, block), |e| vec![e.cf(0.0); count])
         };
         let first = if plan.ahead { ahead(e, self.seen.start) } else { vec![] };
         self.each_pair(e, query, self.head, 0, |e, places, values| {
             for (at, value) in places.into_iter().zip(values) {
-                e.store(e.mulf(value, e.cf(attention.scale)), query_row, &[at]);
+                e.store(value * attention.scale, query_row, &[at]);
             }
         });
         self.newest(e, key, &attention.key, &self.key, key_row, plan.threads / 4);
         self.newest(e, value, &attention.value, &self.value, value_row, plan.threads / 2);
         if plan.padded > plan.depth {
-            e.loop_(e.add_c(workgroup.thread, plan.depth), e.ci(plan.padded), plan.threads, |e, d| {
+            e.loop_(workgroup.thread + plan.depth, e.ci(plan.padded), plan.threads, |e, d| {
                 [query_row, key_row].iter().for_each(|row| e.store(e.cf(0.0), *row, &[d]));
             });
         }
         e.barrier();
 
-        let any = e.cmp(Cmp::Slt, self.seen.start, self.seen.end);
+        let any = self.seen.start.lt(self.seen.end);
         // No sum of exponentials may be of a difference of infinities.
         let lowest = e.cf(f32::MIN / 2.0);
         let score = self.capped(e, self.newest_score(e, query_row, key_row, scratch));
-        let begins = e.same("arith.andi", &[any, e.cmp(Cmp::Eq, self.round_key, e.ci(0))]);
+        let begins = any & self.round_key.eq(0);
         let mut inits = vec![e.select(any, score, lowest), e.select(begins, e.cf(1.0), e.cf(0.0))];
         for i in 0..plan.elements {
-            let value = e.load(value_row, &[self.element(e, i)]);
+            let value = e.load(value_row, &[self.element(i)]);
             inits.push(e.select(begins, value, e.cf(0.0)));
         }
         inits.extend(first);
         let totals = e.for_(self.seen.start, self.last, plan.keys, &inits, |e, block, carried| {
             let (state, loaded) = carried.split_at(2 + plan.elements);
-            let next = if plan.ahead { ahead(e, e.add_c(block, plan.keys)) } else { vec![] };
+            let next = if plan.ahead { ahead(e, block + plan.keys) } else { vec![] };
             let (keys, values) = loaded.split_at(if plan.ahead { plan.share } else { 0 });
             let part = self.dot(e, block, query_row, keys);
             let score = self.capped(e, workgroup.sum_of_neighbours(e, scratch, part, plan.sharers));
-            let inside = e.cmp(Cmp::Slt, e.add(block, self.own_key), self.last);
+            let inside = (block + self.own_key).lt(self.last);
             let inside = match plan.keys * plan.sharers < plan.threads {
-                true => e.same("arith.andi", &[inside, e.cmp(Cmp::Slt, self.own_key, e.ci(plan.keys))]),
+                true => inside & self.own_key.lt(plan.keys),
                 false => inside,
             };
             let score = e.select(inside, score, lowest);
             // Another barrier comes before this memory is written again.
-            let now = e.maxf(state[0], workgroup.reduce_once(e, scratch, score, Fold::Greatest));
-            let factor = e.exp(e.subf(state[0], now));
-            let weight = e.select(inside, e.exp(e.subf(score, now)), e.cf(0.0));
-            let stores = e.same(
-                "arith.andi",
-                &[e.cmp(Cmp::Eq, self.sharer, e.ci(0)), e.cmp(Cmp::Slt, self.own_key, e.ci(plan.keys))],
-            );
+            let now = state[0].max(workgroup.reduce_once(e, scratch, score, Fold::Greatest));
+            let factor = e.exp(state[0] - now);
+            let weight = e.select(inside, e.exp(score - now), e.cf(0.0));
+            let stores = self.sharer.eq(0) & self.own_key.lt(plan.keys);
             e.if_(stores, |e| e.store(weight, weights, &[self.own_key]));
             e.barrier();
-            let scaled: Vec<V> = state[1..].iter().map(|total| e.mulf(*total, factor)).collect();
+            let scaled: Vec<V> = state[1..].iter().map(|total| *total * factor).collect();
             let mut state = vec![now];
             state.extend(self.accumulate(e, block, weights, values, scaled));
             state.extend(next);
@@ -401,14 +398,14 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
     ) {
         let Plan { depth, groups, .. } = self.plan;
         let thread = self.workgroup.thread;
-        let base = e.mul_c(self.workgroup.task, depth);
+        let base = self.workgroup.task * depth;
         let store = |e: &Emitter<'c, 'a>, value: V<'c, 'a>, sum: V<'c, 'a>, d: V<'c, 'a>| {
-            output.store(e, e.select(any, e.divf(value, sum), e.cf(0.0)), e.add(base, d));
+            output.store(e, e.select(any, value / sum, e.cf(0.0)), base + d);
         };
         if groups == 1 {
             for (i, value) in totals[1..].iter().enumerate() {
-                let d = e.add_c(thread, i * self.plan.threads);
-                e.if_(e.cmp(Cmp::Slt, d, e.ci(depth)), |e| store(e, *value, totals[0], d));
+                let d = thread + i * self.plan.threads;
+                e.if_(d.lt(depth), |e| store(e, *value, totals[0], d));
             }
             return;
         }
@@ -417,10 +414,10 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         e.store(value, scratch, &[thread]);
         e.store(sum, sums, &[thread]);
         e.barrier();
-        e.if_(e.cmp(Cmp::Slt, thread, e.ci(depth)), |e| {
+        e.if_(thread.lt(depth), |e| {
             let of = |memory: V<'c, 'a>| {
-                let part = |i: usize| e.load(memory, &[e.add_c(thread, i * depth)]);
-                (1..groups).fold(part(0), |sum, i| e.addf(sum, part(i)))
+                let part = |i: usize| e.load(memory, &[thread + i * depth]);
+                (1..groups).fold(part(0), |sum, i| sum + part(i))
             };
             store(e, of(scratch), of(sums), thread);
         });
@@ -428,7 +425,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
 
     fn capped(&self, e: &Emitter<'c, 'a>, score: V<'c, 'a>) -> V<'c, 'a> {
         match self.attention.softcap {
-            Some(cap) => e.mulf(e.tanh(e.mulf(score, e.cf(1.0 / cap))), e.cf(cap)),
+            Some(cap) => e.tanh(score * (1.0 / cap)) * cap,
             None => score,
         }
     }
@@ -443,16 +440,16 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         body: impl FnOnce(&Emitter<'c, 'a>, [V<'c, 'a>; 2], [V<'c, 'a>; 2]),
     ) {
         let depth = self.plan.depth;
-        let index = e.add(e.mul(self.sequence, self.rows), self.row);
-        let base = e.mul_c(e.add(e.mul_c(index, rows.heads), head), depth);
-        e.loop_(self.thread_from(e, from), e.ci(depth.div_ceil(2)), self.plan.threads, |e, pair| {
-            let places = pair_of(e, rows.rotation.as_ref().map(|(rotation, _)| rotation), depth, pair);
-            let mut values = places.map(|at| self.buffers[rows.input].load(e, e.add(base, at)));
+        let index = self.sequence * self.rows + self.row;
+        let base = (index * rows.heads + head) * depth;
+        e.loop_(self.thread_from(from), e.ci(depth.div_ceil(2)), self.plan.threads, |e, pair| {
+            let places = pair_of(rows.rotation.as_ref().map(|(rotation, _)| rotation), depth, pair);
+            let mut values = places.map(|at| self.buffers[rows.input].load(e, base + at));
             if let Some((rotation, table)) = &rows.rotation {
                 let sequences = &rotation.sequences;
-                let position = e.add(sequences.position(e, self.memrefs, self.sequence), self.row);
+                let position = sequences.position(e, self.memrefs, self.sequence) + self.row;
                 let length = sequences.length(e, self.memrefs, self.sequence, self.rows);
-                let real = e.cmp(Cmp::Slt, self.row, length);
+                let real = self.row.lt(length);
                 // The tensor between would have been rounded.
                 let source = element(self.group.arguments[rows.input].r#type());
                 values = turned(e, rotation, table, pair, position, values)
@@ -463,9 +460,9 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
     }
 
     /// This thread's number counted from another.
-    fn thread_from(&self, e: &Emitter<'c, 'a>, from: usize) -> V<'c, 'a> {
+    fn thread_from(&self, from: usize) -> V<'c, 'a> {
         let (thread, threads) = (self.workgroup.thread, self.plan.threads);
-        if from == 0 { thread } else { e.div_rem_c(e.add_c(thread, threads - from), threads).1 }
+        if from == 0 { thread } else { (thread + (threads - from)) % threads }
     }
 
     /// Puts the last row of a cache that is seen into memory of the workgroup: a new one, which also goes into the cache,
@@ -480,20 +477,20 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         from: usize,
     ) {
         let Some(update) = update else {
-            let any = e.cmp(Cmp::Slt, self.seen.start, self.seen.end);
+            let any = self.seen.start.lt(self.seen.end);
             e.if_(any, |e| {
                 let row = cache.row(e, self.sequence, self.last, self.shared_head);
-                e.loop_(self.thread_from(e, from), e.ci(self.plan.depth), self.plan.threads, |e, d| {
-                    let at = e.add(row.first, e.mul_c(d, cache.stride()));
+                e.loop_(self.thread_from(from), e.ci(self.plan.depth), self.plan.threads, |e, d| {
+                    let at = row.first + d * cache.stride();
                     e.store(self.buffers[operand.operand].load(e, at), memory, &[d]);
                 });
             });
             return;
         };
         let stored = element(self.group.arguments[operand.operand].r#type());
-        let position = e.add(update.sequences.position(e, self.memrefs, self.sequence), self.row);
+        let position = update.sequences.position(e, self.memrefs, self.sequence) + self.row;
         let length = update.sequences.length(e, self.memrefs, self.sequence, self.rows);
-        let writes = e.same("arith.andi", &[self.is_first, e.cmp(Cmp::Slt, self.row, length)]);
+        let writes = self.is_first & self.row.lt(length);
         self.each_pair(e, &update.rows, self.shared_head, from, |e, places, values| {
             let values = values.map(|value| e.rounded(value, stored));
             places.iter().zip(values).for_each(|(at, value)| e.store(value, memory, &[*at]));
@@ -503,7 +500,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
             e.if_(writes, |e| {
                 cache.if_row(e, self.sequence, position, self.shared_head, |e, row| {
                     for (at, value) in places.into_iter().zip(values) {
-                        let at = e.add(row.first, e.mul_c(at, cache.stride()));
+                        let at = row.first + at * cache.stride();
                         self.buffers[operand.operand].store(e, value, at);
                     }
                 });
@@ -514,9 +511,9 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
     /// The product of two rows in memory.
     fn newest_score(&self, e: &Emitter<'c, 'a>, query: V<'c, 'a>, key: V<'c, 'a>, scratch: V<'c, 'a>) -> V<'c, 'a> {
         let width = self.plan.width;
-        let lane = e.div_rem_c(self.workgroup.thread, width).1;
+        let lane = self.workgroup.thread % width;
         let part = (0..self.plan.depth.div_ceil(width)).fold(e.cf(0.0), |sum, i| {
-            let d = e.add_c(lane, i * width);
+            let d = lane + i * width;
             e.fma(e.load(query, &[d]), e.load(key, &[d]), sum)
         });
         match self.workgroup.subgroups {
@@ -534,48 +531,48 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
     }
 
     /// A position of the keys in blocks, at most the last.
-    fn position(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, key: V<'c, 'a>) -> V<'c, 'a> {
-        e.min(e.add(block, key), e.sub(self.last, e.ci(1)))
+    fn position(&self, block: V<'c, 'a>, key: V<'c, 'a>) -> V<'c, 'a> {
+        (block + key).min(self.last - 1)
     }
 
     /// Where this thread's key begins.
     fn key_row(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>) -> V<'c, 'a> {
-        self.key.row(e, self.sequence, self.position(e, block, self.own_key), self.shared_head).first
+        self.key.row(e, self.sequence, self.position(block, self.own_key), self.shared_head).first
     }
 
     /// Element `i` of this thread's share, whose query is zero past the head.
     fn key_element(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, i: V<'c, 'a>) -> V<'c, 'a> {
         let Plan { depth, sharers, share, .. } = self.plan;
-        let d = e.add(e.mul_c(i, sharers), self.sharer);
-        let d = if sharers * share > depth { e.min(d, e.ci(depth - 1)) } else { d };
-        self.buffers[self.attention.key.operand].load(e, e.add(row, e.mul_c(d, self.key.stride())))
+        let d = i * sharers + self.sharer;
+        let d = if sharers * share > depth { d.min(depth - 1) } else { d };
+        self.buffers[self.attention.key.operand].load(e, row + d * self.key.stride())
     }
 
     /// Element `i` of this thread, or the last of the head.
-    fn element(&self, e: &Emitter<'c, 'a>, i: usize) -> V<'c, 'a> {
+    fn element(&self, i: usize) -> V<'c, 'a> {
         let Plan { depth, threads, groups, elements, .. } = self.plan;
-        let d = e.add_c(self.own_element, i * threads);
-        if groups == 1 && elements * threads > depth { e.min(d, e.ci(depth - 1)) } else { d }
+        let d = self.own_element + i * threads;
+        if groups == 1 && elements * threads > depth { d.min(depth - 1) } else { d }
     }
 
     /// This thread's elements of the value of key `key` of a block and so many after it as its round says.
     fn values(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, key: V<'c, 'a>) -> Vec<V<'c, 'a>> {
-        let position = self.position(e, block, e.add(key, self.round_key));
+        let position = self.position(block, key + self.round_key);
         let row = self.value.row(e, self.sequence, position, self.shared_head).first;
-        let load = |i| self.buffers[self.attention.value.operand].load(e, e.add(row, self.element(e, i)));
+        let load = |i| self.buffers[self.attention.value.operand].load(e, row + self.element(i));
         (0..self.plan.elements).map(load).collect()
     }
 
     /// This thread's part of a score; `keys` are there already, or none.
     fn dot(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, query: V<'c, 'a>, keys: &[V<'c, 'a>]) -> V<'c, 'a> {
         let Plan { sharers, share, unroll: [unroll, _], .. } = self.plan;
-        let query = |e: &Emitter<'c, 'a>, i| e.load(query, &[e.add(e.mul_c(i, sharers), self.sharer)]);
+        let query = |e: &Emitter<'c, 'a>, i| e.load(query, &[i * sharers + self.sharer]);
         if self.plan.ahead {
             return keys.iter().enumerate().fold(e.cf(0.0), |sum, (i, key)| e.fma(query(e, e.ci(i)), *key, sum));
         }
         let row = self.key_row(e, block);
         e.for_(e.ci(0), e.ci(share), unroll, &[e.cf(0.0)], |e, i, sum| {
-            let places: Vec<V> = (0..unroll).map(|n| e.add_c(i, n)).collect();
+            let places: Vec<V> = (0..unroll).map(|n| i + n).collect();
             let keys: Vec<V> = places.iter().map(|i| self.key_element(e, row, *i)).collect();
             vec![places.iter().zip(keys).fold(sum[0], |sum, (i, key)| e.fma(query(e, *i), key, sum))]
         })[0]
@@ -594,10 +591,10 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         let Plan { keys, groups, elements, rounds, unroll: [_, unroll], .. } = self.plan;
         let add = |e: &Emitter<'c, 'a>, key: V<'c, 'a>, values: &[V<'c, 'a>], totals: Vec<V<'c, 'a>>| {
             // A thread without keys has a sum of its own, which nothing reads.
-            let place = e.add(key, self.round_key);
-            let place = if groups * self.plan.depth < self.plan.threads { e.min(place, e.ci(keys - 1)) } else { place };
+            let place = key + self.round_key;
+            let place = if groups * self.plan.depth < self.plan.threads { place.min(keys - 1) } else { place };
             let weight = e.load(weights, &[place]);
-            let mut next = vec![e.addf(totals[0], weight)];
+            let mut next = vec![totals[0] + weight];
             next.extend(values.iter().zip(&totals[1..]).map(|(value, total)| e.fma(weight, *value, *total)));
             next
         };
@@ -605,9 +602,9 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
             let chunk = |i: usize| &values[i * elements..(i + 1) * elements];
             return (0..rounds).fold(totals, |totals, i| add(e, e.ci(i * groups), chunk(i), totals));
         }
-        let count = e.min(e.sub(self.last, block), e.ci(keys));
+        let count = (self.last - block).min(keys);
         e.for_(e.ci(0), count, unroll * groups, &totals, |e, key, totals| {
-            let places: Vec<V> = (0..unroll).map(|n| e.add_c(key, n * groups)).collect();
+            let places: Vec<V> = (0..unroll).map(|n| key + n * groups).collect();
             let values: Vec<Vec<V>> = places.iter().map(|key| self.values(e, block, *key)).collect();
             places.iter().zip(&values).fold(totals.to_vec(), |totals, (key, values)| add(e, *key, values, totals))
         })

@@ -9,7 +9,7 @@
 
 use super::{buffer::Buffer, linear::Kinds, weights::Weight, workgroup::Workgroup};
 use crate::{
-    emit::{Cmp, Emitter, V, memref_element},
+    emit::{Emitter, V, memref_element},
     group::Result,
     kernels::linear::{Linear, Section},
 };
@@ -90,12 +90,12 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
             let (sums, fetched) = values.split_at(sums.len());
             // All are through with the part before.
             e.barrier();
-            keep(e, &first.with(fetched, e.mul_c(number, self.depth)));
+            keep(e, &first.with(fetched, number * self.depth));
             if !self.early {
                 e.barrier();
             }
             // After the last part comes the last again, which is not used.
-            let next = e.min(e.add_c(number, 1), e.ci(parts.saturating_sub(1)));
+            let next = (number + 1).min(parts.saturating_sub(1));
             let next = self.fetch(e, weights, tile, next);
             if self.early {
                 e.barrier();
@@ -114,8 +114,8 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         (row, column): (V<'c, 'a>, V<'c, 'a>),
         number: V<'c, 'a>,
     ) -> Part<'c, 'a> {
-        let k = e.mul_c(number, self.depth);
-        let x = self.fetch_activations(e, row, e.mul_c(number, self.depth / 4));
+        let k = number * self.depth;
+        let x = self.fetch_activations(e, row, number * (self.depth / 4));
         let w = weights.iter().map(|weight| self.fetch_weights(e, weight, column, k)).collect();
         Part { x, w, k }
     }
@@ -128,21 +128,21 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         keep: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, V<'c, 'a>, V<'c, 'a>),
     ) {
         self.each(e, self.rows * self.depth / 4, &part.x, |e, i, value| {
-            let (row, four) = self.activation(e, i);
+            let (row, four) = self.activation(i);
             keep(e, row, four, *value);
         });
     }
 
     /// Row of the tile and four of columns of item `i` of the activations.
-    fn activation(&self, e: &Emitter<'c, 'a>, i: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
-        let (row, four) = e.div_rem_c(i, self.depth / 4);
+    fn activation(&self, i: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
+        let (row, four) = i.div_rem(self.depth / 4);
         if !(self.spread && self.rows.is_multiple_of(8)) {
             return (row, four);
         }
         // Of eight rows the first, the fifth, the second, the sixth, and so on.
-        let (eight, of_eight) = e.div_rem_c(row, 8);
-        let (half, odd) = e.div_rem_c(of_eight, 2);
-        (e.add(e.add(e.mul_c(eight, 8), e.mul_c(odd, 4)), half), four)
+        let (eight, of_eight) = row.div_rem(8);
+        let (half, odd) = of_eight.div_rem(2);
+        (eight * 8 + odd * 4 + half, four)
     }
 
     /// Stores each weight of a part, columns `column..column + BN` of the result, in the memory of its place among `memories`:
@@ -159,15 +159,15 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         let kept = e.vector(4, element);
         for ((weight, fetched), memory) in weights.iter().zip(&part.w).zip(memories) {
             self.each(e, self.weight_items(weight), fetched, |e, item, fetched| {
-                let ([group, unit, thread], k, four) = self.place(e, weight, column, part.k, item);
+                let ([group, unit, thread], k, four) = self.place(weight, column, part.k, item);
                 let columns = match &fetched[..] {
                     [value] if value.r#type() == kept => vec![vec![*value]],
                     _ => weight.decode(e, group, unit, thread, fetched).weights(e),
                 };
                 for (c, fours) in columns.into_iter().enumerate() {
-                    let row = e.mul_c(e.add_c(k, c), pitch);
+                    let row = (k + c) * pitch;
                     for (r, value) in fours.into_iter().enumerate() {
-                        let at = e.add_c(e.add(row, four), r);
+                        let at = row + four + r;
                         e.store(e.narrow(value, element), *memory, &[at]);
                     }
                 }
@@ -179,12 +179,12 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
     fn fetch_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, first: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let depth = self.linear.depth;
         let x = self.buffers[self.linear.input];
-        let last = e.sub(self.workgroup.scalars[0], e.ci(1));
+        let last = self.workgroup.scalars[0] - 1;
         let value = |i| {
-            let (local, four) = self.activation(e, i);
-            let row = e.min(e.add(row, local), last);
+            let (local, four) = self.activation(i);
+            let row = (row + local).min(last);
             if depth.is_multiple_of(4) {
-                let at = e.add(e.add(e.mul_c(row, depth / 4), four), first);
+                let at = row * (depth / 4) + four + first;
                 let load = |e: &Emitter<'c, 'a>| {
                     // Halves stay halves until the kernel wants them otherwise.
                     if x.in_fours() { e.load(x.memref, &[at]) } else { x.load_four(e, at) }
@@ -193,25 +193,24 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
                 if depth.is_multiple_of(self.depth) {
                     return load(e);
                 }
-                let inside = e.cmp(Cmp::Slt, e.add(four, first), e.ci(depth / 4));
+                let inside = (four + first).lt(depth / 4);
                 return e.if_else(inside, &[zero.r#type()], |e| vec![load(e)], |_| vec![zero])[0];
             }
             let lane = |lane| {
-                let column = e.add_c(e.mul_c(e.add(four, first), 4), lane);
-                let inside = e.cmp(Cmp::Slt, column, e.ci(depth));
-                let load = |e: &Emitter<'c, 'a>| vec![x.load(e, e.add(e.mul_c(row, depth), column))];
+                let column = (four + first) * 4 + lane;
+                let inside = column.lt(depth);
+                let load = |e: &Emitter<'c, 'a>| vec![x.load(e, row * depth + column)];
                 e.if_else(inside, &[e.f32()], load, |e| vec![e.cf(0.0)])[0]
             };
             e.from_elements(&(0..4).map(lane).collect::<Vec<_>>())
         };
-        self.items(e, self.rows * self.depth / 4).into_iter().map(value).collect()
+        self.items(self.rows * self.depth / 4).into_iter().map(value).collect()
     }
 
     /// Where a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is, then the
     /// item's first column of the depth and four of weights in the tile.
     fn place(
         &self,
-        e: &Emitter<'c, 'a>,
         weight: &Weight<'c, 'a>,
         column: V<'c, 'a>,
         k: V<'c, 'a>,
@@ -223,22 +222,22 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         // Threads of a step that take its columns one after another.
         let along = kind.width() / count;
         let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
-        let (rest, thread) = e.div_rem_c(item, threads);
-        let (group, mut step) = e.div_rem_c(rest, steps);
+        let (rest, thread) = item.div_rem(threads);
+        let (group, mut step) = rest.div_rem(steps);
         if self.spread && count == 1 && steps.is_multiple_of(8) {
             // Of eight columns the first, the third, the fifth, the seventh, the second, and so on.
-            let (eight, of_eight) = e.div_rem_c(step, 8);
-            let (odd, pair) = e.div_rem_c(of_eight, 4);
-            step = e.add(e.add(e.mul_c(eight, 8), e.mul_c(pair, 2)), odd);
+            let (eight, of_eight) = step.div_rem(8);
+            let (odd, pair) = of_eight.div_rem(4);
+            step = eight * 8 + pair * 2 + odd;
         }
-        let (unit, place) = e.div_rem_c(e.add(e.div_rem_c(k, count).0, step), along);
+        let (unit, place) = (k / count + step).div_rem(along);
         // Past the end anything will do: x is zero there, or the column is not stored.
         let depth = self.linear.depth;
         let last_step = (depth / kind.width()).saturating_sub(1);
-        let unit = if depth.is_multiple_of(self.depth) { unit } else { e.min(unit, e.ci(last_step)) };
-        let packed = e.min(e.add(e.div_rem_c(column, LANES).0, group), e.ci(last_group));
-        let four = e.add(e.mul_c(group, LANES / 4), e.mul_c(thread, fours));
-        ([packed, unit, e.add(e.mul_c(place, threads), thread)], e.mul_c(step, count), four)
+        let unit = if depth.is_multiple_of(self.depth) { unit } else { unit.min(last_step) };
+        let packed = (column / LANES + group).min(last_group);
+        let four = group * (LANES / 4) + thread * fours;
+        ([packed, unit, place * threads + thread], step * count, four)
     }
 
     /// Items of a part of a weight.
@@ -256,18 +255,18 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         k: V<'c, 'a>,
     ) -> Vec<Vec<V<'c, 'a>>> {
         let fetch = |item| {
-            let ([packed, unit, thread], ..) = self.place(e, weight, column, k, item);
+            let ([packed, unit, thread], ..) = self.place(weight, column, k, item);
             weight.fetch(e, packed, unit, thread)
         };
-        self.items(e, self.weight_items(weight)).into_iter().map(fetch).collect()
+        self.items(self.weight_items(weight)).into_iter().map(fetch).collect()
     }
 
     /// The numbers of this thread's things of `count` to do; one past the last is the last.
-    fn items(&self, e: &Emitter<'c, 'a>, count: usize) -> Vec<V<'c, 'a>> {
+    fn items(&self, count: usize) -> Vec<V<'c, 'a>> {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
         let item = |round: usize| {
-            let item = e.add_c(thread, round * threads);
-            if (round + 1) * threads > count { e.min(item, e.ci(count - 1)) } else { item }
+            let item = thread + round * threads;
+            if (round + 1) * threads > count { item.min(count - 1) } else { item }
         };
         (0..count.div_ceil(threads)).map(item).collect()
     }
@@ -276,9 +275,9 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
     fn each<T>(&self, e: &Emitter<'c, 'a>, count: usize, made: &[T], body: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, &T)) {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
         for (round, made) in made.iter().enumerate() {
-            let item = e.add_c(thread, round * threads);
+            let item = thread + round * threads;
             if (round + 1) * threads > count {
-                e.if_(e.cmp(Cmp::Slt, item, e.ci(count)), |e| body(e, item, made));
+                e.if_(item.lt(count), |e| body(e, item, made));
             } else {
                 body(e, item, made);
             }

@@ -66,20 +66,20 @@ impl<'c, 'a> Buffer<'c, 'a> {
     pub fn load_by(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>, load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
         match self.kept {
             Kept::Plain if self.in_fours() => {
-                let (four, lane) = e.div_rem_c(index, 4);
+                let (four, lane) = index.div_rem(4);
                 e.widen(e.extract_at(load(four), lane))
             }
             Kept::Plain => e.widen(load(index)),
             Kept::Halves => {
-                let (word, lane) = e.div_rem_c(index, 2);
+                let (word, lane) = index.div_rem(2);
                 e.extract_at(e.halves_of(load(word)), lane)
             }
             Kept::BrainHalves => {
-                let (word, lane) = e.div_rem_c(index, 2);
+                let (word, lane) = index.div_rem(2);
                 let word = load(word);
                 let odd = e.cast("arith.index_cast", lane, e.int(32));
-                let shift = e.same("arith.muli", &[e.sub(e.cint(32, 1), odd), e.cint(32, 16)]);
-                let high = e.same("arith.andi", &[e.same("arith.shli", &[word, shift]), e.cint(32, -65536)]);
+                let shift = (1 - odd) * 16;
+                let high = (word << shift) & e.cint(32, -65536);
                 e.bitcast(high, e.f32())
             }
         }
@@ -100,8 +100,8 @@ impl<'c, 'a> Buffer<'c, 'a> {
         if self.kept == Kept::Plain && self.in_fours() {
             return e.widen(load(index));
         }
-        let first = e.mul_c(index, 4);
-        let elements: Vec<V> = (0..4).map(|i| self.load_by(e, e.add_c(first, i), load)).collect();
+        let first = index * 4;
+        let elements: Vec<V> = (0..4).map(|i| self.load_by(e, first + i, load)).collect();
         e.from_elements(&elements)
     }
 

@@ -2,7 +2,6 @@
 
 use super::{Target, workgroup::Declaration};
 use crate::{
-    emit::Cmp,
     group::{Result, Signature, op_name},
     kernels::elementwise::{elements, evaluate},
 };
@@ -21,16 +20,14 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         |e, workgroup| {
             let buffers = of.buffers(e, &workgroup.buffers);
             let (inputs, outputs) = buffers.split_at(group.arguments.len());
-            let at = e.add(e.mul_c(workgroup.task, threads), workgroup.thread);
-            let mut outcome = Ok(());
-            e.if_(e.cmp(Cmp::Slt, at, workgroup.scalars[0]), |e| {
+            let at = workgroup.task * threads + workgroup.thread;
+            e.try_if(at.lt(workgroup.scalars[0]), |e| {
                 let leaf = |v: Value<'c, 'a>| group.argument(v).map(|i| inputs[i].load(e, at));
-                outcome = outputs.iter().zip(&group.yields).try_for_each(|(output, value)| {
+                outputs.iter().zip(&group.yields).try_for_each(|(output, value)| {
                     output.store(e, evaluate(group, e, *value, &leaf)?, at);
                     Ok(())
-                });
-            });
-            outcome
+                })
+            })
         },
     )?;
     let ops: Vec<String> =

@@ -47,39 +47,39 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let all = of.buffers(e, &workgroup.buffers);
         let (task, output) = (workgroup.task, all[2]);
         let id = e.cast("arith.index_cast", e.load(all[ids].memref, &[task]), e.index());
-        let row = e.max(e.min(id, e.sub(workgroup.scalars[0], e.ci(1))), e.ci(0));
-        let first = e.mul_c(task, width);
+        let row = id.min(workgroup.scalars[0] - 1).max(0);
+        let first = task * width;
         let Some(kind) = packed else {
             e.loop_(workgroup.thread, e.ci(width), threads, |e, column| {
-                let value = all[table].load(e, e.add(e.mul_c(row, width), column));
-                output.store(e, value, e.add(first, column));
+                let value = all[table].load(e, row * width + column);
+                output.store(e, value, first + column);
             });
             return Ok(());
         };
         let weight = Weight::new(kind, (0, width), table, workgroup, &all);
-        let (group, lane) = e.div_rem_c(row, LANES);
-        let (four, lane) = e.div_rem_c(lane, 4);
+        let (group, lane) = row.div_rem(LANES);
+        let (four, lane) = lane.div_rem(4);
         let along = kind.width() / kind.count();
         e.loop_(workgroup.thread, e.ci(width / kind.count()), threads, |e, i| {
-            let (step, place) = e.div_rem_c(i, along);
+            let (step, place) = i.div_rem(along);
             let (thread, half) = match kind.fours() {
                 2 => {
-                    let (thread, half) = e.div_rem_c(four, 2);
+                    let (thread, half) = four.div_rem(2);
                     (thread, Some(half))
                 }
-                _ => (e.add(e.mul_c(place, 4), four), None),
+                _ => (place * 4 + four, None),
             };
             let slice = weight.slice(e, group, step, thread);
             for (c, fours) in slice.weights(e).into_iter().enumerate() {
                 let four: V = match half {
                     None => fours[0],
                     Some(half) => {
-                        let first = e.cmp(crate::emit::Cmp::Eq, half, e.ci(0));
+                        let first = half.eq(0);
                         e.select(first, fours[0], fours[1])
                     }
                 };
-                let column = e.add_c(e.mul_c(i, kind.count()), c);
-                output.store(e, e.extract_at(four, lane), e.add(first, column));
+                let column = i * kind.count() + c;
+                output.store(e, e.extract_at(four, lane), first + column);
             }
         });
         Ok(())

@@ -20,7 +20,7 @@ use super::{
     workgroup::{Declaration, Workgroup},
 };
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Emitter, V},
     group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
@@ -57,11 +57,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let bring =
             Bring { linear: &linear, kinds, workgroup, buffers, rows, columns, depth, spread: false, early: false };
         let kernel = Gemm { of, workgroup, buffers, bring, tile };
-        let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
-        let (column, row) = e.div_rem(workgroup.task, row_tiles);
-        let first = e.mul_c(row, tile.rows);
+        let row_tiles = workgroup.scalars[0].ceil_div(tile.rows);
+        let (column, row) = workgroup.task.div_rem(row_tiles);
+        let first = row * tile.rows;
         each_section(e, &linear.sections, column, tile.columns, |e, section, column| {
-            kernel.section(e, section, first, e.mul_c(column, tile.columns))
+            kernel.section(e, section, first, column * tile.columns)
         })
     })?;
     Ok(of.signature(
@@ -92,11 +92,11 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         let weights = self.bring.weights(section)?;
         // Threads side by side have neighbouring columns and the same rows.
         let across = tile.columns / tile.width;
-        let (down, right) = e.div_rem_c(self.workgroup.thread, across);
+        let (down, right) = self.workgroup.thread.div_rem(across);
         let fours = tile.width / 4;
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
         let zeros = vec![zero; weights.len() * tile.height * fours];
-        let rows: Vec<V> = (0..tile.height).map(|i| self.row(e, down, i)).collect();
+        let rows: Vec<V> = (0..tile.height).map(|i| self.row(down, i)).collect();
         let places = self.places(e, down, &rows);
         let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
         let sums = self.bring.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
@@ -105,7 +105,7 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
                 let x = self.activations(e, k, &places);
                 for root in 0..weights.len() {
                     for j in 0..fours {
-                        let at = e.add_c(right, k * tile.weight_pitch() + j * across);
+                        let at = right + (k * tile.weight_pitch() + j * across);
                         let w = e.load(self.workgroup.shared[1 + root], &[at]);
                         for (i, x) in x.iter().enumerate() {
                             let sum = &mut sums[(root * tile.height + i) * fours + j];
@@ -117,21 +117,17 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
             sums
         });
         for (i, local) in rows.into_iter().enumerate() {
-            let row = e.add(row, local);
-            let mut outcome = Ok(());
-            e.if_(e.cmp(Cmp::Slt, row, self.workgroup.scalars[0]), |e| {
-                outcome = (0..fours).try_for_each(|j| {
-                    let column = e.add(column, e.mul_c(e.add_c(right, j * across), 4));
+            let row = row + local;
+            e.try_if(row.lt(self.workgroup.scalars[0]), |e| {
+                (0..fours).try_for_each(|j| {
+                    let column = column + (right + j * across) * 4;
                     let sums: Vec<V> =
                         (0..weights.len()).map(|root| sums[(root * tile.height + i) * fours + j]).collect();
-                    let mut outcome = Ok(());
-                    e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
-                        outcome = epilogue_four(e, &self.of, self.buffers, section, &sums, row, column);
-                    });
-                    outcome
-                });
-            });
-            outcome?;
+                    e.try_if(column.lt(section.columns), |e| {
+                        epilogue_four(e, &self.of, self.buffers, section, &sums, row, column)
+                    })
+                })
+            })?;
         }
         Ok(())
     }
@@ -142,40 +138,40 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         let first = k * self.tile.pitch();
         let x: Vec<V> = if places.len().is_multiple_of(4) {
             // A thread has whole fours.
-            let four = |at: &[(V<'c, 'a>, V<'c, 'a>)]| e.vload(memory, &[e.add_c(at[0].0, first), e.ci(0)], 4);
+            let four = |at: &[(V<'c, 'a>, V<'c, 'a>)]| e.vload(memory, &[at[0].0 + first, e.ci(0)], 4);
             let lanes = |four| (0..4).map(move |lane| e.extract(four, lane));
             places.chunks(4).map(four).flat_map(lanes).collect()
         } else {
-            places.iter().map(|(four, lane)| e.load(memory, &[e.add_c(*four, first), *lane])).collect()
+            places.iter().map(|(four, lane)| e.load(memory, &[*four + first, *lane])).collect()
         };
         x.into_iter().map(|x| e.splat_to(x, 4)).collect()
     }
 
     /// The four of rows and the lane in memory of each of a thread's rows.
     fn places(&self, e: &Emitter<'c, 'a>, down: V<'c, 'a>, rows: &[V<'c, 'a>]) -> Vec<(V<'c, 'a>, V<'c, 'a>)> {
-        let four = |i: usize| (e.add_c(down, i / 4 * (self.tile.rows / self.tile.height)), e.ci(i % 4));
+        let four = |i: usize| (down + i / 4 * (self.tile.rows / self.tile.height), e.ci(i % 4));
         match rows.len().is_multiple_of(4) {
             true => (0..rows.len()).map(four).collect(),
-            false => rows.iter().map(|row| e.div_rem_c(*row, 4)).collect(),
+            false => rows.iter().map(|row| row.div_rem(4)).collect(),
         }
     }
 
     /// Row `i` of a thread in the tile, `down` threads from the top: a thread has rows by fours if it can, and those of its
     /// neighbour come next.
-    fn row(&self, e: &Emitter<'c, 'a>, down: V<'c, 'a>, i: usize) -> V<'c, 'a> {
+    fn row(&self, down: V<'c, 'a>, i: usize) -> V<'c, 'a> {
         let Tile { rows, height, .. } = self.tile;
         let run = [4, 2].into_iter().find(|run| height.is_multiple_of(*run)).unwrap_or(1);
-        e.add_c(e.mul_c(down, run), i / run * run * (rows / height) + i % run)
+        down * run + (i / run * run * (rows / height) + i % run)
     }
 
     /// Stores a part into the memory.
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let (tile, shared) = (self.tile, &self.workgroup.shared);
         self.bring.each_activation(e, part, |e, row, four, value| {
-            let ((of_rows, row), value) = (e.div_rem_c(row, 4), e.widen(value));
-            let at = e.add(e.mul_c(four, 4 * tile.pitch()), of_rows);
+            let ((of_rows, row), value) = (row.div_rem(4), e.widen(value));
+            let at = four * (4 * tile.pitch()) + of_rows;
             for lane in 0..4 {
-                e.store(e.extract(value, lane), shared[0], &[e.add_c(at, lane * tile.pitch()), row]);
+                e.store(e.extract(value, lane), shared[0], &[at + lane * tile.pitch(), row]);
             }
         });
         self.bring.keep_weights(e, weights, column, part, &shared[1..], (e.f32(), tile.weight_pitch()));

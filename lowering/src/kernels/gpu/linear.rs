@@ -12,7 +12,7 @@ use super::{
     workgroup::{Declaration, Fold, Workgroup, bytes},
 };
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Emitter, V},
     group::{Result, Signature, Size, dims, element},
     kernels::{
         elementwise::{arguments, evaluate},
@@ -136,16 +136,13 @@ pub fn each_section<'c, 'a>(
     let mut first = 0;
     for section in sections {
         let tiles = section.columns.div_ceil(width);
-        let local = e.sub(tile, e.ci(first));
-        let mut outcome = Ok(());
+        let local = tile - first;
         if sections.len() == 1 {
-            outcome = body(e, section, local);
+            body(e, section, local)?;
         } else if tiles > 0 {
-            let from = e.cmp(Cmp::Sge, tile, e.ci(first));
-            let to = e.cmp(Cmp::Slt, tile, e.ci(first + tiles));
-            e.if_(e.same("arith.andi", &[from, to]), |e| outcome = body(e, section, local));
+            let is_own = tile.ge(first) & tile.lt(first + tiles);
+            e.try_if(is_own, |e| body(e, section, local))?;
         }
-        outcome?;
         first += tiles;
     }
     Ok(())
@@ -231,8 +228,8 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         };
         // What is known to be needed is on its way while threads wait for each other.
         let leaves = (self.rows * LANES <= self.workgroup.threads).then(|| {
-            let item = e.min(self.workgroup.thread, e.ci(self.rows * LANES - 1));
-            let [_, _, column, at] = self.place(e, section, group, item);
+            let item = self.workgroup.thread.min(self.rows * LANES - 1);
+            let [_, _, column, at] = self.place(section, group, item);
             Leaves::load(e, &self.of, self.buffers, section, column, at)
         });
         let mut ahead = front.and_then(|front| self.ahead(e, alike(0), group, front));
@@ -280,12 +277,12 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
     ) -> Option<Vec<Step<'c, 'a>>> {
         let rounds = self.rounds(weights);
         let kind = weights[0].kind;
-        let (split, thread) = e.div_rem_c(self.workgroup.thread, kind.threads());
+        let (split, thread) = self.workgroup.thread.div_rem(kind.threads());
         let (_, offset) = kind.place(e, thread);
         (self.rows == 1 && rounds.count <= rounds.together.min(AHEAD)).then(|| {
             let step = |round| {
-                let mut step = self.fetch(e, weights, group, rounds.step(e, split, round), thread);
-                let first = e.add(e.mul_c(step.step, kind.width()), offset);
+                let mut step = self.fetch(e, weights, group, rounds.step(split, round), thread);
+                let first = step.step * kind.width() + offset;
                 step.x = Some(self.activations(e, first, kind.count(), Some(front)));
                 step
             };
@@ -314,14 +311,14 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         ahead: Option<Vec<Step<'c, 'a>>>,
     ) -> Vec<Vec<Vec<V<'c, 'a>>>> {
         let kind = weights[0].kind;
-        let (split, thread) = e.div_rem_c(self.workgroup.thread, kind.threads());
+        let (split, thread) = self.workgroup.thread.div_rem(kind.threads());
         let (_, offset) = kind.place(e, thread);
         let rounds = self.rounds(weights);
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
         let per_weight = self.rows * kind.fours();
         let add = |e: &Emitter<'c, 'a>, taken: &Step<'c, 'a>, totals: &[V<'c, 'a>]| {
             let step = taken.step;
-            let first = e.add(e.mul_c(step, kind.width()), offset);
+            let first = step * kind.width() + offset;
             let slices: Vec<_> =
                 weights.iter().zip(&taken.weights).map(|(w, taken)| w.decode(e, group, step, thread, taken)).collect();
             let load = || self.activations(e, first, kind.count(), front.map(|(front, _)| front));
@@ -338,11 +335,10 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
                             None => codes.fold(*total, |sum, (w, x)| e.fma(w, *x, sum)),
                             Some((scale, offset)) => {
                                 let products = codes.fold(None, |sum, (code, x)| {
-                                    Some(sum.map_or_else(|| e.mulf(code, *x), |sum| e.fma(code, *x, sum)))
+                                    Some(sum.map_or_else(|| code * *x, |sum| e.fma(code, *x, sum)))
                                 });
                                 let total = e.fma(scale, products.expect("a slice has columns"), *total);
-                                let sum =
-                                    || x.iter().copied().reduce(|a, b| e.addf(a, b)).expect("a slice has columns");
+                                let sum = || x.iter().copied().reduce(|a, b| a + b).expect("a slice has columns");
                                 offset.map_or(total, |offset| e.fma(offset, e.splat_to(sum(), 4), total))
                             }
                         };
@@ -356,19 +352,19 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         let whole = if count <= together { 0 } else { steps / (together * splits) };
         let inits = vec![zero; weights.len() * per_weight];
         let totals = e.for_(split, e.ci(whole * together * splits), together * splits, &inits, |e, step, totals| {
-            let step = |i: usize| self.fetch(e, weights, group, e.add_c(step, i * splits), thread);
+            let step = |i: usize| self.fetch(e, weights, group, step + i * splits, thread);
             let taken: Vec<Step> = (0..together).map(step).collect();
             taken.iter().fold(totals.to_vec(), |totals, step| add(e, step, &totals))
         });
         let rest = whole * together..count;
-        let step = |round| self.fetch(e, weights, group, rounds.step(e, split, round), thread);
+        let step = |round| self.fetch(e, weights, group, rounds.step(split, round), thread);
         let taken = ahead.unwrap_or_else(|| rest.clone().map(step).collect());
         let totals = rest.zip(taken).fold(totals, |totals, (round, taken)| {
             if rounds.is_whole(round) {
                 return add(e, &taken, &totals);
             }
             let types = vec![zero.r#type(); totals.len()];
-            let is_one = e.cmp(Cmp::Slt, e.add_c(split, round * splits), e.ci(steps));
+            let is_one = (split + round * splits).lt(steps);
             e.if_else(is_one, &types, |e| add(e, &taken, &totals), |_| totals.clone())
         });
         let rows = |totals: &[V<'c, 'a>]| totals.chunks(kind.fours()).map(<[V]>::to_vec).collect();
@@ -385,10 +381,10 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
     ) -> Activations<'c, 'a> {
         let (x, depth) = (self.buffers[self.linear.input], self.linear.depth);
         let load = |buffer: Buffer<'c, 'a>, row: usize| match count {
-            1 => vec![buffer.load(e, e.add_c(first, row * depth))],
+            1 => vec![buffer.load(e, first + row * depth)],
             _ => {
-                let start = e.add_c(e.div_rem_c(first, 4).0, row * depth / 4);
-                (0..count / 4).map(|i| buffer.load_four(e, e.add_c(start, i))).collect()
+                let start = first / 4 + row * depth / 4;
+                (0..count / 4).map(|i| buffer.load_four(e, start + i)).collect()
             }
         };
         let of_norm =
@@ -404,12 +400,12 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
     fn meet_across(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
         // Of a four of rows so many neighbours have a sum.
         let fours = 4 / kind.fours();
-        let (subgroup, lane) = e.div_rem_c(self.workgroup.thread, self.workgroup.subgroups);
+        let (subgroup, lane) = self.workgroup.thread.div_rem(self.workgroup.subgroups);
         let sums: Vec<V> = sums.iter().map(|sum| self.workgroup.across(e, *sum, fours, Fold::Sum)).collect();
-        e.if_(e.cmp(Cmp::Slt, lane, e.ci(fours)), |e| {
+        e.if_(lane.lt(fours), |e| {
             for (r, sum) in sums.iter().enumerate() {
-                let four = e.add_c(e.mul_c(lane, kind.fours()), r);
-                let at = e.add_c(e.add(e.mul_c(four, self.parts.count), subgroup), first);
+                let four = lane * kind.fours() + r;
+                let at = four * self.parts.count + subgroup + first;
                 e.store(*sum, self.workgroup.shared[0], &[at]);
             }
         });
@@ -419,37 +415,29 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
     fn meet(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
         let (few, all) = (self.workgroup.shared[0], self.workgroup.shared[1]);
-        let (place, four) = e.div_rem_c(thread, 4 / kind.fours());
+        let (place, four) = thread.div_rem(4 / kind.fours());
         let parts = threads * kind.fours() / 4;
         // Threads that got no step have zeros, those past the last whole split too.
         for (r, sum) in sums.iter().enumerate() {
-            let four = e.add_c(e.mul_c(four, kind.fours()), r);
-            e.store(*sum, all, &[e.add(e.mul_c(four, parts), place)]);
+            let four = four * kind.fours() + r;
+            e.store(*sum, all, &[four * parts + place]);
         }
         e.barrier();
-        e.if_(e.cmp(Cmp::Slt, thread, e.ci(4 * ADDERS)), |e| {
-            let (four, adder) = e.div_rem_c(thread, ADDERS);
-            let from = e.mul_c(four, parts);
+        e.if_(thread.lt(4 * ADDERS), |e| {
+            let (four, adder) = thread.div_rem(ADDERS);
+            let from = four * parts;
             let zero = e.cf_like(0.0, e.vector(4, e.f32()));
-            let sum = e.for_(adder, e.ci(parts), ADDERS, &[zero], |e, i, sum| {
-                vec![e.addf(sum[0], e.load(all, &[e.add(from, i)]))]
-            });
-            e.store(sum[0], few, &[e.add_c(thread, first)]);
+            let sum = e.for_(adder, e.ci(parts), ADDERS, &[zero], |e, i, sum| vec![sum[0] + e.load(all, &[from + i])]);
+            e.store(sum[0], few, &[thread + first]);
         });
         e.barrier();
     }
 
     /// Row, lane, column and place in the result of item `item` of a tile.
-    fn place(
-        &self,
-        e: &Emitter<'c, 'a>,
-        section: &Section<'c, 'a>,
-        tile: V<'c, 'a>,
-        item: V<'c, 'a>,
-    ) -> [V<'c, 'a>; 4] {
-        let (row, lane) = e.div_rem_c(item, LANES);
-        let column = e.min(e.add(e.mul_c(tile, LANES), lane), e.ci(section.columns.saturating_sub(1)));
-        [row, lane, column, e.add(column, e.mul_c(row, section.columns))]
+    fn place(&self, section: &Section<'c, 'a>, tile: V<'c, 'a>, item: V<'c, 'a>) -> [V<'c, 'a>; 4] {
+        let (row, lane) = item.div_rem(LANES);
+        let column = (tile * LANES + lane).min(section.columns.saturating_sub(1));
+        [row, lane, column, column + row * section.columns]
     }
 
     /// Each thread finishes a column of a row; `leaves` are of its one item, if they were loaded.
@@ -463,20 +451,20 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         let Workgroup { thread, threads, .. } = *self.workgroup;
         let mut outcome = Ok(());
         e.loop_(thread, e.ci(self.rows * LANES), threads, |e, item| {
-            let [row, lane, column, at] = self.place(e, section, tile, item);
-            let is_column = e.cmp(Cmp::Slt, e.add(e.mul_c(tile, LANES), lane), e.ci(section.columns));
-            e.if_(is_column, |e| {
+            let [row, lane, column, at] = self.place(section, tile, item);
+            let is_column = (tile * LANES + lane).lt(section.columns);
+            outcome = e.try_if(is_column, |e| {
                 let leaves = leaves.unwrap_or_else(|| Leaves::load(e, &self.of, self.buffers, section, column, at));
-                let (four, lane) = e.div_rem_c(lane, 4);
-                let of_row = e.mul_c(row, self.parts.first(1, 0));
+                let (four, lane) = lane.div_rem(4);
+                let of_row = row * self.parts.first(1, 0);
                 let sum = |root: usize| {
-                    let first = e.add(of_row, e.add_c(e.mul_c(four, self.parts.count), self.parts.first(0, root)));
-                    let part = |i| e.load(self.workgroup.shared[0], &[e.add_c(first, i)]);
-                    let sum = (1..self.parts.count).fold(part(0), |sum, i| e.addf(sum, part(i)));
+                    let first = of_row + (four * self.parts.count + self.parts.first(0, root));
+                    let part = |i| e.load(self.workgroup.shared[0], &[first + i]);
+                    let sum = (1..self.parts.count).fold(part(0), |sum, i| sum + part(i));
                     e.extract_at(sum, lane)
                 };
                 let sums: Vec<V> = (0..section.roots.len()).map(sum).collect();
-                outcome = epilogue(e, &self.of, self.buffers, section, &sums, &leaves, at);
+                epilogue(e, &self.of, self.buffers, section, &sums, &leaves, at)
             });
         });
         outcome
@@ -527,7 +515,7 @@ pub fn epilogue<'c, 'a>(
             return leaves.operands.iter().find(|(i, _)| *i == operand).map(|(_, value)| *value);
         }
         let root = section.root(value)?;
-        Some(leaves.biases[root].map_or(sums[root], |bias| e.addf(sums[root], bias)))
+        Some(leaves.biases[root].map_or(sums[root], |bias| sums[root] + bias))
     };
     let value = evaluate(group, e, group.yields[section.output], &leaf)?;
     buffers[group.arguments.len() + section.output].store(e, value, by_lanes(e, at));
@@ -536,7 +524,7 @@ pub fn epilogue<'c, 'a>(
 
 /// Of an element, the number of the vector that `e`'s lanes are.
 fn by_lanes<'c, 'a>(e: &Emitter<'c, 'a>, at: V<'c, 'a>) -> V<'c, 'a> {
-    if e.lanes == 1 { at } else { e.div_rem_c(at, e.lanes).0 }
+    if e.lanes == 1 { at } else { at / e.lanes }
 }
 
 /// Stores four columns of row `row` from `column` on, which is one of the section's: [`epilogue`] of whole vectors, or of
@@ -550,7 +538,7 @@ pub fn epilogue_four<'c, 'a>(
     row: V<'c, 'a>,
     column: V<'c, 'a>,
 ) -> Result<'c, 'a, ()> {
-    let at = e.add(e.mul_c(row, section.columns), column);
+    let at = row * section.columns + column;
     let finish = |e: &Emitter<'c, 'a>, sums: &[V<'c, 'a>], column, at| {
         let leaves = Leaves::load(e, of, buffers, section, column, at);
         epilogue(e, of, buffers, section, sums, &leaves, at)
@@ -558,14 +546,12 @@ pub fn epilogue_four<'c, 'a>(
     if section.columns.is_multiple_of(4) {
         return finish(&e.with_lanes(4), sums, column, at);
     }
-    let mut outcome = Ok(());
     for lane in 0..4 {
-        let column = e.add_c(column, lane);
-        e.if_(e.cmp(Cmp::Slt, column, e.ci(section.columns)), |e| {
+        let column = column + lane;
+        e.try_if(column.lt(section.columns), |e| {
             let sums: Vec<V> = sums.iter().map(|sum| e.extract(*sum, lane)).collect();
-            outcome = finish(e, &sums, column, e.add_c(at, lane));
-        });
-        std::mem::replace(&mut outcome, Ok(()))?;
+            finish(e, &sums, column, at + lane)
+        })?;
     }
     Ok(())
 }
@@ -599,8 +585,8 @@ impl<'c, 'a> Front<'c, 'a> {
         let scratch = *of.workgroup.shared.last().expect("memory of the norm was declared");
         let by = if x.in_fours() { 4 } else { 1 };
         let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>, row: usize| match by {
-            4 => x.load_four(e, e.add_c(at, row * depth / 4)),
-            _ => x.load(e, e.add_c(at, row * depth)),
+            4 => x.load_four(e, at + row * depth / 4),
+            _ => x.load(e, at + row * depth),
         };
         let again = of.rows > 1;
         let row = |row: usize| {
@@ -628,9 +614,9 @@ impl Rounds {
     }
 
     /// The step of those whose place in a round is `split`, or the last.
-    fn step<'c, 'a>(self, e: &Emitter<'c, 'a>, split: V<'c, 'a>, round: usize) -> V<'c, 'a> {
-        let step = e.add_c(split, round * self.splits);
-        if self.is_whole(round) { step } else { e.min(step, e.ci(self.steps - 1)) }
+    fn step<'c, 'a>(self, split: V<'c, 'a>, round: usize) -> V<'c, 'a> {
+        let step = split + round * self.splits;
+        if self.is_whole(round) { step } else { step.min(self.steps - 1) }
     }
 }
 
@@ -657,10 +643,10 @@ impl<'c, 'a> Activations<'c, 'a> {
         let value = |(i, value): (usize, &V<'c, 'a>)| {
             let Some(moments) = moments else { return *value };
             let like = |v: V<'c, 'a>| if value.r#type().is_vector() { e.splat_to(v, 4) } else { v };
-            let centred = moments.mean.map_or(*value, |mean| e.subf(*value, like(mean)));
-            let y = e.mulf(centred, like(moments.scale));
-            let y = self.weight.as_ref().map_or(y, |weight| e.mulf(y, weight[i]));
-            self.bias.as_ref().map_or(y, |bias| e.addf(y, bias[i]))
+            let centred = moments.mean.map_or(*value, |mean| *value - like(mean));
+            let y = centred * like(moments.scale);
+            let y = self.weight.as_ref().map_or(y, |weight| y * weight[i]);
+            self.bias.as_ref().map_or(y, |bias| y + bias[i])
         };
         let values = self.rows[row].iter().enumerate().map(value);
         let lanes = |value: V<'c, 'a>| match value.r#type().is_vector() {

@@ -5,7 +5,6 @@
 
 use super::{Target, workgroup::Declaration};
 use crate::{
-    emit::Cmp,
     group::{Result, Signature, dims, op_name},
     kernels::elementwise::{evaluate, reads},
 };
@@ -43,33 +42,29 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             let buffers = of.buffers(e, &workgroup.buffers);
             let [rows, depth, columns] = workgroup.scalars[..] else { unreachable!("three scalars were declared") };
             let one = e.ci(1);
-            let tiles = e.max(e.ceil_div_c(columns, width), one);
-            let row_tiles = e.max(e.ceil_div_c(rows, height), one);
-            let (rest, tile) = e.div_rem(workgroup.task, tiles);
-            let (batch, row_tile) = e.div_rem(rest, row_tiles);
-            let (down, right) = e.div_rem_c(workgroup.thread, width);
-            let row = e.add(e.mul_c(row_tile, height), down);
-            let column = e.add(e.mul_c(tile, width), right);
-            let inside = |value, end| e.cmp(Cmp::Slt, value, end);
-            let mut outcome = Ok(());
-            e.if_(e.same("arith.andi", &[inside(row, rows), inside(column, columns)]), |e| {
-                let a_base = e.mul(batch, e.mul(rows, depth));
-                let b_base = e.mul(batch, e.mul(depth, columns));
+            let tiles = columns.ceil_div(width).max(one);
+            let row_tiles = rows.ceil_div(height).max(one);
+            let (rest, tile) = workgroup.task.div_rem(tiles);
+            let (batch, row_tile) = rest.div_rem(row_tiles);
+            let (down, right) = workgroup.thread.div_rem(width);
+            let row = row_tile * height + down;
+            let column = tile * width + right;
+            e.try_if(row.lt(rows) & column.lt(columns), |e| {
+                let a_base = batch * (rows * depth);
+                let b_base = batch * (depth * columns);
                 let sum = e.for_(e.ci(0), depth, 1, &[e.cf(0.0)], |e, k, sum| {
-                    let at_a = if swap_a { e.add(e.mul(k, rows), row) } else { e.add(e.mul(row, depth), k) };
-                    let at_b = if swap_b { e.add(e.mul(column, depth), k) } else { e.add(e.mul(k, columns), column) };
-                    let (x, y) = (buffers[a].load(e, e.add(a_base, at_a)), buffers[b].load(e, e.add(b_base, at_b)));
+                    let at_a = if swap_a { k * rows + row } else { row * depth + k };
+                    let at_b = if swap_b { column * depth + k } else { k * columns + column };
+                    let (x, y) = (buffers[a].load(e, a_base + at_a), buffers[b].load(e, b_base + at_b));
                     vec![e.fma(x, y, sum[0])]
                 })[0];
-                let at = e.add(e.mul(batch, e.mul(rows, columns)), e.add(e.mul(row, columns), column));
+                let at = batch * (rows * columns) + (row * columns + column);
                 let leaf = |v: Value<'c, 'a>| match group.argument(v) {
                     Some(operand) => Some(buffers[operand].load(e, at)),
                     None => (v == product).then_some(sum),
                 };
-                outcome =
-                    evaluate(group, e, *output, &leaf).map(|value| buffers[group.arguments.len()].store(e, value, at));
-            });
-            outcome
+                evaluate(group, e, *output, &leaf).map(|value| buffers[group.arguments.len()].store(e, value, at))
+            })
         },
     )?;
     let tasks = batch.times(m.clone().ceil_div(height)).times(n.clone().ceil_div(width));

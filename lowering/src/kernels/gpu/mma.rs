@@ -21,7 +21,7 @@ use super::{
     workgroup::{Declaration, Workgroup},
 };
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Emitter, V},
     group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
@@ -58,11 +58,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let bring =
             Bring { linear: &linear, kinds, workgroup, buffers, rows, columns, depth, spread: true, early: true };
         let kernel = Mma { of, workgroup, buffers, bring, tile, most };
-        let row_tiles = e.ceil_div_c(workgroup.scalars[0], tile.rows);
-        let (column, row) = e.div_rem(workgroup.task, row_tiles);
-        let first = e.mul_c(row, tile.rows);
+        let row_tiles = workgroup.scalars[0].ceil_div(tile.rows);
+        let (column, row) = workgroup.task.div_rem(row_tiles);
+        let first = row * tile.rows;
         each_section(e, &linear.sections, column, tile.columns, |e, section, column| {
-            kernel.section(e, section, first, e.mul_c(column, tile.columns))
+            kernel.section(e, section, first, column * tile.columns)
         })
     })?;
     Ok(of.signature(
@@ -93,23 +93,23 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
     ) -> Result<'c, 'a, ()> {
         let tile = self.tile;
         let weights = self.bring.weights(section)?;
-        let (subgroup, _) = e.div_rem_c(self.workgroup.thread, self.workgroup.subgroups);
-        let (down, right) = e.div_rem_c(subgroup, tile.columns / tile.width);
+        let subgroup = self.workgroup.thread / self.workgroup.subgroups;
+        let (down, right) = subgroup.div_rem(tile.columns / tile.width);
         let (height, width) = (tile.height / SIDE, tile.width / SIDE);
         let zeros = vec![e.matrix_zero(); weights.len() * height * width];
         let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
-        let (x_first, w_first) = (e.mul_c(down, tile.height * tile.pitch()), e.mul_c(right, tile.width / 4));
+        let (x_first, w_first) = (down * (tile.height * tile.pitch()), right * (tile.width / 4));
         let sums = self.bring.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
             let mut sums = sums.to_vec();
             for k in 0..tile.depth / SIDE {
                 let x = |i: usize| {
-                    let at = e.add_c(x_first, i * SIDE * tile.pitch() + k * SIDE / 4);
+                    let at = x_first + (i * SIDE * tile.pitch() + k * SIDE / 4);
                     e.load_matrix(self.workgroup.shared[0], at, tile.pitch(), "AOp")
                 };
                 let x: Vec<V> = (0..height).map(x).collect();
                 for root in 0..weights.len() {
                     for j in 0..width {
-                        let at = e.add_c(w_first, k * SIDE * tile.weight_pitch() + j * SIDE / 4);
+                        let at = w_first + (k * SIDE * tile.weight_pitch() + j * SIDE / 4);
                         let w = e.load_matrix(self.workgroup.shared[1 + root], at, tile.weight_pitch(), "BOp");
                         for (i, x) in x.iter().enumerate() {
                             let sum = &mut sums[(root * height + i) * width + j];
@@ -120,12 +120,12 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
             }
             sums
         });
-        let row = e.add(row, e.mul_c(down, tile.height));
-        let column = e.add(column, e.mul_c(right, tile.width));
+        let row = row + down * tile.height;
+        let column = column + right * tile.width;
         for i in 0..height {
             for j in 0..width {
                 let sums: Vec<V> = (0..weights.len()).map(|root| sums[(root * height + i) * width + j]).collect();
-                self.finish(e, section, subgroup, e.add_c(row, i * SIDE), e.add_c(column, j * SIDE), &sums)?;
+                self.finish(e, section, subgroup, row + i * SIDE, column + j * SIDE, &sums)?;
             }
         }
         Ok(())
@@ -142,25 +142,23 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
         sums: &[V<'c, 'a>],
     ) -> Result<'c, 'a, ()> {
         let scratch = &self.workgroup.shared[1 + self.most..];
-        let first = e.mul_c(subgroup, SIDE * SIDE / 4);
+        let first = subgroup * (SIDE * SIDE / 4);
         for (sum, memory) in sums.iter().zip(scratch) {
             e.store_matrix(*sum, *memory, first, SIDE / 4);
         }
         e.barrier();
-        let (_, lane) = e.div_rem_c(self.workgroup.thread, self.workgroup.subgroups);
-        let mut outcome = Ok(());
+        let lane = self.workgroup.thread % self.workgroup.subgroups;
         for round in 0..(SIDE * SIDE / 4).div_ceil(self.workgroup.subgroups) {
-            let item = e.add_c(lane, round * self.workgroup.subgroups);
-            let (down, four) = e.div_rem_c(item, SIDE / 4);
-            let row = e.add(row, down);
-            let column = e.add(column, e.mul_c(four, 4));
-            let is_row = e.cmp(Cmp::Slt, row, self.workgroup.scalars[0]);
-            let inside = e.same("arith.andi", &[is_row, e.cmp(Cmp::Slt, column, e.ci(section.columns))]);
-            e.if_(inside, |e| {
-                let sums: Vec<V> = scratch[..sums.len()].iter().map(|m| e.load(*m, &[e.add(first, item)])).collect();
-                outcome = epilogue_four(e, &self.of, self.buffers, section, &sums, row, column);
-            });
-            std::mem::replace(&mut outcome, Ok(()))?;
+            let item = lane + round * self.workgroup.subgroups;
+            let (down, four) = item.div_rem(SIDE / 4);
+            let row = row + down;
+            let column = column + four * 4;
+            let is_row = row.lt(self.workgroup.scalars[0]);
+            let inside = is_row & column.lt(section.columns);
+            e.try_if(inside, |e| {
+                let sums: Vec<V> = scratch[..sums.len()].iter().map(|m| e.load(*m, &[first + item])).collect();
+                epilogue_four(e, &self.of, self.buffers, section, &sums, row, column)
+            })?;
         }
         // The memory is written again at once.
         e.barrier();
@@ -171,7 +169,7 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let (tile, shared) = (self.tile, &self.workgroup.shared);
         self.bring.each_activation(e, part, |e, row, four, value| {
-            e.store(e.narrow(value, e.f16()), shared[0], &[e.add(e.mul_c(row, tile.pitch()), four)]);
+            e.store(e.narrow(value, e.f16()), shared[0], &[row * tile.pitch() + four]);
         });
         self.bring.keep_weights(e, weights, column, part, &shared[1..], (e.f16(), tile.weight_pitch()));
     }

@@ -6,7 +6,7 @@
 
 use super::{Target, buffer::Buffer, workgroup::Declaration};
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Emitter, V},
     group::{Result, Signature, Size, element},
     kernels::{
         rope::{Rotation, Section, overwritten, sections, summary},
@@ -49,18 +49,18 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let mut first = e.ci(0);
         for (section, table) in sections.iter().zip(&tables) {
             let pairs = section.depth.div_ceil(2);
-            let count = e.mul_c(section.tasks.value(e, &workgroup.scalars), section.heads * pairs);
-            let tiles = e.ceil_div_c(count, threads);
-            let local = e.sub(workgroup.task, first);
-            let item = e.add(e.mul_c(local, threads), workgroup.thread);
-            let is_own = e.same("arith.andi", &[e.cmp(Cmp::Sge, local, e.ci(0)), e.cmp(Cmp::Slt, item, count)]);
+            let count = section.tasks.value(e, &workgroup.scalars) * (section.heads * pairs);
+            let tiles = count.ceil_div(threads);
+            let local = workgroup.task - first;
+            let item = local * threads + workgroup.thread;
+            let is_own = local.ge(0) & item.lt(count);
             e.if_(is_own, |e| {
-                let (rest, pair) = e.div_rem_c(item, pairs);
-                let (index, head) = e.div_rem_c(rest, section.heads);
+                let (rest, pair) = item.div_rem(pairs);
+                let (index, head) = rest.div_rem(section.heads);
                 let thread = Thread { index, head, pair, sizes: &workgroup.scalars, memrefs: &memrefs };
                 thread.emit(e, &of, section, table.as_deref(), &buffers);
             });
-            first = e.add(first, tiles);
+            first += tiles;
         }
         Ok(())
     })?;
@@ -104,17 +104,16 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
         let depth = section.depth;
         let (operands, results) = self.memrefs.split_at(group.arguments.len());
         let rows = section.rows.value(e, self.sizes);
-        let (sequence, row) = e.div_rem(self.index, rows);
-        let base = e.mul_c(e.add(e.mul_c(self.index, section.heads), self.head), depth);
-        let [first, second] = pair_of(e, section.rotation.as_ref(), depth, self.pair);
+        let (sequence, row) = self.index.div_rem(rows);
+        let base = (self.index * section.heads + self.head) * depth;
+        let [first, second] = pair_of(section.rotation.as_ref(), depth, self.pair);
         let source = element(group.arguments[section.input].r#type());
-        let load = |at| buffers[section.input].load(e, e.add(base, at));
+        let load = |at| buffers[section.input].load(e, base + at);
         let mut pair = [load(first), load(second)];
-        let length = |sequences: &crate::kernels::cache::Sequences| {
-            e.cmp(Cmp::Slt, row, sequences.length(e, operands, sequence, rows))
-        };
+        let length =
+            |sequences: &crate::kernels::cache::Sequences| row.lt(sequences.length(e, operands, sequence, rows));
         if let (Some(rotation), Some(table)) = (&section.rotation, table) {
-            let position = e.add(rotation.sequences.position(e, operands, sequence), row);
+            let position = rotation.sequences.position(e, operands, sequence) + row;
             let real = length(&rotation.sequences);
             // The tensor between rope and update would have been rounded.
             pair = turned(e, rotation, table, self.pair, position, pair)
@@ -124,16 +123,16 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
             let place = group.arguments.len() + target.result;
             let Some((cache, sequences)) = &target.cache else {
                 for (value, at) in pair.iter().zip([first, second]) {
-                    buffers[place].store(e, *value, e.add(base, at));
+                    buffers[place].store(e, *value, base + at);
                 }
                 continue;
             };
             let cache = cache.bind(e, results[target.result], operands, self.sizes);
-            let position = e.add(sequences.position(e, operands, sequence), row);
+            let position = sequences.position(e, operands, sequence) + row;
             e.if_(length(sequences), |e| {
                 cache.if_row(e, sequence, position, self.head, |e, row| {
                     for (value, at) in pair.iter().zip([first, second]) {
-                        buffers[place].store(e, *value, e.add(row.first, e.mul_c(at, cache.stride())));
+                        buffers[place].store(e, *value, row.first + at * cache.stride());
                     }
                 });
             });
@@ -142,18 +141,13 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
 }
 
 /// The elements of a row that are pair `pair`.
-pub fn pair_of<'c, 'a>(
-    e: &Emitter<'c, 'a>,
-    rotation: Option<&Rotation>,
-    depth: usize,
-    pair: V<'c, 'a>,
-) -> [V<'c, 'a>; 2] {
+pub fn pair_of<'c, 'a>(rotation: Option<&Rotation>, depth: usize, pair: V<'c, 'a>) -> [V<'c, 'a>; 2] {
     if rotation.is_some_and(|rotation| !rotation.interleaved) {
-        return [pair, e.add_c(pair, depth / 2)];
+        return [pair, pair + depth / 2];
     }
-    let first = e.mul_c(pair, 2);
+    let first = pair * 2;
     // An odd row that is not turned ends in half a pair, which is stored twice.
-    [first, e.min(e.add_c(first, 1), e.ci(depth.saturating_sub(1)))]
+    [first, (first + 1).min(depth.saturating_sub(1))]
 }
 
 /// Pair `pair` turned as far as `position` asks; `table` has the frequencies.
@@ -168,10 +162,10 @@ pub fn turned<'c, 'a>(
     let pairs = rotation.frequencies.len();
     let table = e.get_table(table, 2 * pairs);
     let position = e.cast("arith.index_cast", position, e.int(32));
-    let (high, low) = (e.load(table, &[pair]), e.load(table, &[e.add_c(pair, pairs)]));
-    let carried = e.same("arith.shrui", &[e.mul(position, low), e.cint(32, i64::from(LOW_BITS))]);
-    let turns = e.add(e.mul(position, high), carried);
+    let (high, low) = (e.load(table, &[pair]), e.load(table, &[pair + pairs]));
+    let carried = (position * low) >> e.cint(32, i64::from(LOW_BITS));
+    let turns = position * high + carried;
     let turns = e.cast("arith.sitofp", turns, e.f32());
-    let (sin, cos) = e.sin_cos(e.mulf(turns, e.cf((TAU / 2f64.powi(32)) as f32)));
-    [e.fma(x, cos, e.negf(e.mulf(y, sin))), e.fma(x, sin, e.mulf(y, cos))]
+    let (sin, cos) = e.sin_cos(turns * (TAU / 2f64.powi(32)) as f32);
+    [e.fma(x, cos, -(y * sin)), e.fma(x, sin, y * cos)]
 }

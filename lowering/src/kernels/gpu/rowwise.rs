@@ -37,18 +37,18 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let norm = Norm::new(group, op, &workgroup.buffers)?;
         let buffers = of.buffers(e, &workgroup.buffers);
         let (x, y) = (buffers[input], buffers[group.arguments.len()]);
-        let first = e.mul_c(workgroup.task, length);
-        let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>| x.load(e, e.add(first, at));
+        let first = workgroup.task * length;
+        let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>| x.load(e, first + at);
         let scratch = workgroup.shared[0];
         if norm.kind == Kind::Softmax {
             let lowest = e.cf(f32::MIN);
-            let max = fold(e, workgroup, length, lowest, &|e, at, max| e.maxf(max, load(e, at)));
+            let max = fold(e, workgroup, length, lowest, &|e, at, max| max.max(load(e, at)));
             let max = workgroup.reduce(e, scratch, max, Fold::Greatest);
-            let exp = |e: &Emitter<'c, 'a>, at| e.exp(e.subf(load(e, at), max));
-            let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| e.addf(sum, exp(e, at)));
+            let exp = |e: &Emitter<'c, 'a>, at| e.exp(load(e, at) - max);
+            let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| sum + exp(e, at));
             let sum = workgroup.reduce(e, scratch, sum, Fold::Sum);
-            let scale = e.divf(e.cf(1.0), sum);
-            each(e, workgroup, length, |e, at| y.store(e, e.mulf(exp(e, at), scale), e.add(first, at)));
+            let scale = 1.0 / sum;
+            each(e, workgroup, length, |e, at| y.store(e, exp(e, at) * scale, first + at));
             return Ok(());
         }
         let moments = moments(e, &norm, workgroup, (scratch, false), 1, &load);
@@ -56,15 +56,15 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let (weight, bias) = (operand(1)?, operand(2)?);
         each(e, workgroup, length, |e, at| {
             let value = load(e, at);
-            let centred = moments.mean.map_or(value, |mean| e.subf(value, mean));
-            let mut value = e.mulf(centred, moments.scale);
+            let centred = moments.mean.map_or(value, |mean| value - mean);
+            let mut value = centred * moments.scale;
             if let Some(weight) = weight {
-                value = e.mulf(value, weight.load(e, at));
+                value *= weight.load(e, at);
             }
             if let Some(bias) = bias {
-                value = e.addf(value, bias.load(e, at));
+                value += bias.load(e, at);
             }
-            y.store(e, value, e.add(first, at));
+            y.store(e, value, first + at);
         });
         Ok(())
     })?;
@@ -89,22 +89,22 @@ pub fn moments<'c, 'a>(
     let n = e.cf(norm.length as f32);
     let sum = |again: bool, term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>| {
         let zero = if by == 1 { e.cf(0.0) } else { e.cf_like(0.0, e.vector(by, e.f32())) };
-        let own = fold(e, workgroup, norm.length / by, zero, &|e, at, sum| e.addf(sum, term(e, at)));
+        let own = fold(e, workgroup, norm.length / by, zero, &|e, at, sum| sum + term(e, at));
         let lanes: Vec<V> = if by == 1 { vec![own] } else { (0..by).map(|lane| e.extract(own, lane)).collect() };
-        let own = lanes.into_iter().reduce(|a, b| e.addf(a, b)).expect("at least one lane");
+        let own = lanes.into_iter().reduce(|a, b| a + b).expect("at least one lane");
         match again {
             true => workgroup.reduce(e, scratch, own, Fold::Sum),
             false => workgroup.reduce_once(e, scratch, own, Fold::Sum),
         }
     };
-    let mean = (norm.kind == Kind::Layer).then(|| e.divf(sum(true, load), n));
+    let mean = (norm.kind == Kind::Layer).then(|| sum(true, load) / n);
     let squares = sum(again, &|e, at| {
         let value = load(e, at);
-        let value = mean.map_or(value, |mean| e.subf(value, if by == 1 { mean } else { e.splat_to(mean, by) }));
-        e.mulf(value, value)
+        let value = mean.map_or(value, |mean| value - (if by == 1 { mean } else { e.splat_to(mean, by) }));
+        value * value
     });
-    let variance = e.addf(e.divf(squares, n), e.cf(norm.eps));
-    Moments { mean, scale: e.divf(e.cf(1.0), e.sqrt(variance)) }
+    let variance = squares / n + norm.eps;
+    Moments { mean, scale: 1.0 / e.sqrt(variance) }
 }
 
 /// Every thread's share of a row, one element after another.

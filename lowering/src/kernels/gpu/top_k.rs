@@ -16,7 +16,7 @@ use super::{
     workgroup::{Declaration, Workgroup},
 };
 use crate::{
-    emit::{Cmp, Emitter, V},
+    emit::{Emitter, V},
     group::{Partner, Result, Signature, Size},
     kernels::top_k::{NONE, TopK, key},
 };
@@ -104,32 +104,32 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
 
     fn rank_part(&self, e: &Emitter<'c, 'a>, workgroup: &Workgroup<'c, 'a>) {
         let (thread, shared) = (workgroup.thread, workgroup.shared[0]);
-        let (row, part) = e.div_rem_c(workgroup.task, self.parts);
-        let first = e.add(e.mul_c(part, self.span()), e.mul_c(thread, self.taken));
+        let (row, part) = workgroup.task.div_rem(self.parts);
+        let first = part * self.span() + thread * self.taken;
         let mut own: Vec<(V, V)> = self.keys(e, workgroup, row, first);
         if self.kept == 1 {
-            let greater = |(key, index): (V<'c, 'a>, V<'c, 'a>), (other, at)| {
-                let is = e.cmp(Cmp::Sgt, other, key);
+            let greater = |(key, index): (V<'c, 'a>, V<'c, 'a>), (other, at): (V<'c, 'a>, V<'c, 'a>)| {
+                let is = other.gt(key);
                 (e.select(is, other, key), e.select(is, at, index))
             };
             own = own.into_iter().reduce(greater).into_iter().collect();
         }
         for (i, (key, _)) in own.iter().enumerate() {
-            e.store(*key, shared, &[e.add_c(e.mul_c(thread, self.kept), i)]);
+            e.store(*key, shared, &[thread * self.kept + i]);
         }
         e.barrier();
         let one = e.cint(32, 1);
         let zeros = vec![e.cint(32, 0); self.kept];
         let ranks = e.for_(e.ci(0), e.ci(THREADS), UNROLL, &zeros, |e, group, ranks| {
             let mut ranks = ranks.to_vec();
-            for other in (0..UNROLL).map(|i| e.add_c(group, i)) {
+            for other in (0..UNROLL).map(|i| group + i) {
                 // Of equals, those of the threads before come first.
-                let before = e.cmp(Cmp::Slt, other, thread);
-                let bounds: Vec<V> = own.iter().map(|(key, _)| e.select(before, e.sub(*key, one), *key)).collect();
+                let before = other.lt(thread);
+                let bounds: Vec<V> = own.iter().map(|(key, _)| e.select(before, *key - one, *key)).collect();
                 for i in 0..self.kept {
-                    let other = e.load(shared, &[e.add_c(e.mul_c(other, self.kept), i)]);
+                    let other = e.load(shared, &[other * self.kept + i]);
                     for (rank, bound) in ranks.iter_mut().zip(&bounds) {
-                        *rank = count(e, *rank, e.cmp(Cmp::Sgt, other, *bound));
+                        *rank = count(e, *rank, other.gt(*bound));
                     }
                 }
             }
@@ -137,17 +137,17 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
         });
         for (i, (key, index)) in own.iter().enumerate() {
             // And of its own those before.
-            let equal = own[..i].iter().map(|(other, _)| e.cmp(Cmp::Eq, *other, *key));
+            let equal = own[..i].iter().map(|(other, _)| other.eq(*key));
             let rank = equal.fold(ranks[i], |rank, is| count(e, rank, is));
             let rank = e.cast("arith.index_cast", rank, e.index());
-            e.if_(e.cmp(Cmp::Slt, rank, e.ci(self.op.k)), |e| {
+            e.if_(rank.lt(self.op.k), |e| {
                 if self.parts == 1 {
                     return self.finish(e, workgroup, row, rank, *index);
                 }
                 let best = workgroup.buffers[workgroup.buffers.len() - 1];
-                let at = e.add(e.mul_c(workgroup.task, 2 * self.op.k), rank);
+                let at = workgroup.task * (2 * self.op.k) + rank;
                 e.store(*key, best, &[at]);
-                e.store(e.cast("arith.index_cast", *index, e.int(32)), best, &[e.add_c(at, self.op.k)]);
+                e.store(e.cast("arith.index_cast", *index, e.int(32)), best, &[at + self.op.k]);
             });
         }
     }
@@ -162,12 +162,12 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
     ) -> Vec<(V<'c, 'a>, V<'c, 'a>)> {
         let (x, lanes) = (self.input(e, workgroup), self.lanes());
         let units = self.op.length / lanes;
-        let (start, begin) = (e.div_rem_c(first, lanes).0, e.mul_c(row, units));
+        let (start, begin) = (first / lanes, row * units);
         let mut keys = vec![];
         for i in 0..self.taken / lanes {
-            let unit = e.add_c(start, i);
-            let inside = e.cmp(Cmp::Slt, unit, e.ci(units));
-            let at = e.add(begin, e.min(unit, e.ci(units - 1)));
+            let unit = start + i;
+            let inside = unit.lt(units);
+            let at = begin + unit.min(units - 1);
             let values = match lanes {
                 4 => {
                     let four = x.load_four(e, at);
@@ -177,7 +177,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
             };
             for (lane, value) in values.into_iter().enumerate() {
                 let key = e.select(inside, key(e, value), e.cint(32, NONE));
-                keys.push((key, e.add_c(first, i * lanes + lane)));
+                keys.push((key, first + (i * lanes + lane)));
             }
         }
         keys
@@ -186,40 +186,40 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
     fn rank_among_parts(&self, e: &Emitter<'c, 'a>, workgroup: &Workgroup<'c, 'a>) {
         let (k, shared) = (self.op.k, workgroup.shared[0]);
         let best = workgroup.buffers[workgroup.buffers.len() - 1];
-        let (row, group) = e.div_rem_c(workgroup.task, self.groups());
-        let (local, share) = e.div_rem_c(workgroup.thread, SHARE);
-        let number = e.add(e.mul_c(group, MERGERS / SHARE), local);
+        let (row, group) = workgroup.task.div_rem(self.groups());
+        let (local, share) = workgroup.thread.div_rem(SHARE);
+        let number = group * (MERGERS / SHARE) + local;
         let candidates = e.ci(self.parts * k);
-        let inside = e.cmp(Cmp::Slt, number, candidates);
-        let (part, place) = e.div_rem_c(e.min(number, e.sub(candidates, e.ci(1))), k);
-        let list = |e: &Emitter<'c, 'a>, part| e.mul_c(e.add(e.mul_c(row, self.parts), part), 2 * k);
-        let at = e.add(list(e, part), place);
+        let inside = number.lt(candidates);
+        let (part, place) = number.min(candidates - 1).div_rem(k);
+        let list = |part: V<'c, 'a>| (row * self.parts + part) * (2 * k);
+        let at = list(part) + place;
         let key = e.load(best, &[at]);
         let before = e.for_(share, e.ci(self.parts), SHARE, &[e.ci(0)], |e, other, before| {
             // Of equals, those of the parts before come first.
-            let is_before = e.cmp(Cmp::Slt, other, part);
-            let bound = e.select(is_before, e.sub(key, e.cint(32, 1)), key);
-            let list = list(e, other);
+            let is_before = other.lt(part);
+            let bound = e.select(is_before, key - 1, key);
+            let list = list(other);
             let mut found = e.ci(0);
             for step in (0..=k.ilog2()).rev().map(|bit| 1 << bit) {
-                let next = e.add_c(found, step);
-                let last = e.sub(e.min(next, e.ci(k)), e.ci(1));
-                let is_more = e.cmp(Cmp::Sgt, e.load(best, &[e.add(list, last)]), bound);
-                let is_more = e.same("arith.andi", &[is_more, e.cmp(Cmp::Sle, next, e.ci(k))]);
+                let next = found + step;
+                let last = next.min(k) - 1;
+                let is_more = e.load(best, &[list + last]).gt(bound);
+                let is_more = is_more & next.le(k);
                 found = e.select(is_more, next, found);
             }
-            let found = e.select(e.cmp(Cmp::Eq, other, part), place, found);
-            vec![e.add(before[0], found)]
+            let found = e.select(other.eq(part), place, found);
+            vec![before[0] + found]
         })[0];
         e.store(e.cast("arith.index_cast", before, e.int(32)), shared, &[workgroup.thread]);
         e.barrier();
-        let is_first = e.cmp(Cmp::Eq, share, e.ci(0));
-        e.if_(e.same("arith.andi", &[inside, is_first]), |e| {
-            let counts = (0..SHARE).map(|i| e.load(shared, &[e.add_c(workgroup.thread, i)]));
-            let rank = counts.reduce(|sum, count| e.add(sum, count)).expect("as many as share it");
+        let is_first = share.eq(0);
+        e.if_(inside & is_first, |e| {
+            let counts = (0..SHARE).map(|i| e.load(shared, &[workgroup.thread + i]));
+            let rank = counts.reduce(|sum, count| sum + count).expect("as many as share it");
             let rank = e.cast("arith.index_cast", rank, e.index());
-            e.if_(e.cmp(Cmp::Slt, rank, e.ci(k)), |e| {
-                let index = e.cast("arith.index_cast", e.load(best, &[e.add_c(at, k)]), e.index());
+            e.if_(rank.lt(k), |e| {
+                let index = e.cast("arith.index_cast", e.load(best, &[at + k]), e.index());
                 self.finish(e, workgroup, row, rank, index);
             });
         });
@@ -239,9 +239,9 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
         index: V<'c, 'a>,
     ) {
         let results = &self.of.buffers(e, &workgroup.buffers)[self.of.group.arguments.len()..];
-        let at = e.add(e.mul_c(row, self.op.k), rank);
+        let at = row * self.op.k + rank;
         if let Some(values) = self.op.values {
-            let value = self.input(e, workgroup).load(e, e.add(e.mul_c(row, self.op.length), index));
+            let value = self.input(e, workgroup).load(e, row * self.op.length + index);
             results[values].store(e, value, at);
         }
         if let Some(indices) = self.op.indices {
@@ -252,5 +252,5 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
 
 /// One more where a condition holds.
 fn count<'c, 'a>(e: &Emitter<'c, 'a>, so_far: V<'c, 'a>, condition: V<'c, 'a>) -> V<'c, 'a> {
-    e.add(so_far, e.cast("arith.extui", condition, e.int(32)))
+    so_far + e.cast("arith.extui", condition, e.int(32))
 }

@@ -10,7 +10,7 @@ use super::{
     workgroup::{Split, Workgroup},
 };
 use crate::{
-    emit::{Cmp, Emitter, V, memref_element},
+    emit::{Emitter, V, memref_element},
     weights::Storage,
 };
 use kforge_passes::adapter::Adapter;
@@ -115,10 +115,10 @@ impl Kind {
     pub fn place<'c, 'a>(self, e: &Emitter<'c, 'a>, thread: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
         match self {
             Kind::Quant(_) => {
-                let (vector, four) = e.div_rem_c(thread, 4);
-                (four, e.mul_c(vector, self.count()))
+                let (vector, four) = thread.div_rem(4);
+                (four, vector * self.count())
             }
-            _ => (e.mul_c(thread, self.fours()), e.ci(0)),
+            _ => (thread * self.fours(), e.ci(0)),
         }
     }
 }
@@ -155,7 +155,7 @@ impl<'c, 'a> Weight<'c, 'a> {
             });
             return fetched.into_inner();
         };
-        let (piece, group) = e.div_rem_c(group, rows / LANES);
+        let (piece, group) = group.div_rem(rows / LANES);
         let ty = memref_element(self.buffer.memref);
         let anything = if self.kind == Kind::Float { e.cf_like(0.0, ty) } else { e.ci_like(0, ty) };
         self.slice_of(e, group, step, thread, &|at| {
@@ -195,26 +195,26 @@ impl<'c, 'a> Weight<'c, 'a> {
         match self.kind {
             Kind::Quant(format) => self.block(e, format, group, step, thread, load),
             Kind::Float => {
-                let column = e.add(e.mul_c(group, self.columns), step);
-                plain(vec![vec![e.widen(load(e.add(e.mul_c(column, 4), four)))]])
+                let column = group * self.columns + step;
+                plain(vec![vec![e.widen(load(column * 4 + four))]])
             }
             Kind::Half { brain } => {
-                let column = e.add(e.mul_c(group, self.columns), step);
-                let words = load(e.add(e.mul_c(column, 2), thread));
+                let column = group * self.columns + step;
+                let words = load(column * 2 + thread);
                 plain(vec![(0..2).map(|four| halves(e, words, four, brain)).collect()])
             }
             Kind::RowMajor { count } => {
-                let row = e.add(e.mul_c(group, LANES), e.mul_c(four, 4));
+                let row = group * LANES + four * 4;
                 let last = e.ci(self.rows.saturating_sub(1));
-                let first = |i| e.mul_c(e.min(e.add_c(row, i), last), self.columns);
+                let first = |i| (row + i).min(last) * self.columns;
                 let rows: Vec<Vec<V>> = (0..4)
                     .map(|i| match count {
                         4 => {
-                            let at = e.add(e.div_rem_c(first(i), 4).0, step);
+                            let at = first(i) / 4 + step;
                             let four = self.buffer.load_four_by(e, at, load);
                             (0..4).map(|lane| e.extract(four, lane)).collect()
                         }
-                        _ => vec![self.buffer.load_by(e, e.add(first(i), step), load)],
+                        _ => vec![self.buffer.load_by(e, first(i) + step, load)],
                     })
                     .collect();
                 let column = |i: usize| vec![e.from_elements(&[rows[0][i], rows[1][i], rows[2][i], rows[3][i]])];
@@ -235,23 +235,23 @@ impl<'c, 'a> Weight<'c, 'a> {
     ) -> Slice<'c, 'a> {
         let at = Packed::of(format);
         let sixteens = |bytes: usize| bytes / 16;
-        let (vector, four) = e.div_rem_c(thread, 4);
+        let (vector, four) = thread.div_rem(4);
         let (block, number) = match format.block() / UNIT {
             1 => (unit, e.ci(0)),
-            units => e.div_rem_c(unit, units),
+            units => unit.div_rem(units),
         };
-        let block = e.add(e.mul_c(group, self.columns / format.block()), block);
-        let base = e.mul_c(block, sixteens(at.bytes));
+        let block = group * (self.columns / format.block()) + block;
+        let base = block * sixteens(at.bytes);
         // Four of sixteen halves, and of sixteen bytes.
         let half_table = |offset: usize| {
-            let (sixteen, pair) = e.div_rem_c(four, 2);
-            let words = load(e.add(e.add_c(base, sixteens(offset)), sixteen));
+            let (sixteen, pair) = four.div_rem(2);
+            let words = load(base + sixteens(offset) + sixteen);
             let word = |i| e.halves_of(pick(e, &[e.extract(words, i), e.extract(words, i + 2)], pair));
             let (low, high) = (word(0), word(1));
             e.from_elements(&[e.extract(low, 0), e.extract(low, 1), e.extract(high, 0), e.extract(high, 1)])
         };
         let byte_table = |offset: usize, index: V<'c, 'a>, extend: &str| {
-            let words = load(e.add(e.add_c(base, sixteens(offset)), index));
+            let words = load(base + sixteens(offset) + index);
             let words: Vec<V> = (0..4).map(|i| e.extract(words, i)).collect();
             e.bytes_of(pick(e, &words, four), extend)
         };
@@ -260,38 +260,38 @@ impl<'c, 'a> Weight<'c, 'a> {
             (false, false) => (d, None),
             (false, true) => (d, Some(half_table(at.min))),
             (true, true) => {
-                let scale = e.mulf(d, byte_table(at.scales, number, "arith.extui"));
-                let min = e.mulf(half_table(at.min), byte_table(at.mins, number, "arith.extui"));
-                (scale, Some(e.negf(min)))
+                let scale = d * byte_table(at.scales, number, "arith.extui");
+                let min = half_table(at.min) * byte_table(at.mins, number, "arith.extui");
+                (scale, Some(-min))
             }
             (true, false) => {
                 // Two sub-blocks of sixteen columns in a unit.
-                let sub_block = e.add(e.mul_c(number, 2), e.div_rem_c(vector, 2).0);
-                (e.mulf(d, byte_table(at.scales, sub_block, "arith.extsi")), None)
+                let sub_block = number * 2 + vector / 2;
+                (d * byte_table(at.scales, sub_block, "arith.extsi"), None)
             }
         };
-        let codes = e.add(e.add_c(base, sixteens(at.units)), e.mul_c(number, sixteens(at.unit_bytes)));
-        let words = load(e.add(codes, thread));
+        let codes = base + sixteens(at.units) + number * sixteens(at.unit_bytes);
+        let words = load(codes + thread);
         let int = words.r#type();
         let constant = |value: i64| e.ci_like(value, int);
         let shifted = |v, right: i64| match right {
             0 => v,
-            1.. => e.same("arith.shrui", &[v, constant(right)]),
-            _ => e.same("arith.shli", &[v, constant(-right)]),
+            1.. => v >> constant(right),
+            _ => v << constant(-right),
         };
-        let and = |v, mask| e.same("arith.andi", &[v, constant(mask)]);
+        let and = |v, mask| v & constant(mask);
         // Bits from `at` on, in the fraction of a float whose exponent gives the first of them the value 1: less what the
         // exponent stands for, that is the integer, without a conversion. The code of zero is taken away with it.
         let float = |bits: V<'c, 'a>, at: u32, zero: f32| {
             let exponent = 150 - at;
-            let whole = e.same("arith.ori", &[bits, constant(i64::from(exponent) << 23)]);
+            let whole = bits | constant(i64::from(exponent) << 23);
             let value = e.bitcast(whole, e.vector(4, e.f32()));
-            e.subf(value, e.cf_like(f32::from_bits(exponent << 23) + zero, value.r#type()))
+            value - (f32::from_bits(exponent << 23) + zero)
         };
         let factors = Some((scale, offset));
         if format.bits() == 8 {
             // Signed bytes, 128 more.
-            let words = e.same("arith.xori", &[words, constant(0x8080_8080u32 as i32 as i64)]);
+            let words = words ^ constant(0x8080_8080u32 as i32 as i64);
             let column = |i: i64| {
                 // A byte must end within the fraction's 23 bits.
                 let at = 8 * (i % 2);
@@ -305,15 +305,15 @@ impl<'c, 'a> Weight<'c, 'a> {
         let uppers: Vec<V> = match count {
             0 => vec![],
             _ => {
-                let vectors = if count == 1 { e.ci(0) } else { e.div_rem_c(vector, 2).0 };
-                let place = e.add(codes, e.mul_c(e.add_c(vectors, 4), 4));
-                let upper = load(e.add(place, four));
+                let vectors = if count == 1 { e.ci(0) } else { vector / 2 };
+                let place = codes + (vectors + 4) * 4;
+                let upper = load(place + four);
                 let bit = |half: usize| {
-                    let h = e.add_c(e.mul_c(vector, 2), half);
-                    let bit = e.div_rem_c(e.add_c(e.mul_c(h, count), 4), 8).1;
+                    let h = vector * 2 + half;
+                    let bit = (h * count + 4) % 8;
                     e.splat_to(e.cast("arith.index_cast", bit, e.int(32)), 4)
                 };
-                (0..2).map(|half| e.same("arith.shrui", &[upper, bit(half)])).collect()
+                (0..2).map(|half| upper >> bit(half)).collect()
             }
         };
         let zero = f32::from(format.offset());
@@ -328,7 +328,7 @@ impl<'c, 'a> Weight<'c, 'a> {
                 None => low,
                 Some(upper) => {
                     let upper = and(shifted(*upper, 8 * byte - at - 4), ((1 << count) - 1) << (at + 4));
-                    e.same("arith.ori", &[low, upper])
+                    low | upper
                 }
             };
             vec![float(code, at as u32, zero)]
@@ -343,8 +343,8 @@ fn pick<'c, 'a>(e: &Emitter<'c, 'a>, values: &[V<'c, 'a>], number: V<'c, 'a>) ->
         [value] => *value,
         _ => {
             let (low, high) = values.split_at(values.len() / 2);
-            let is_low = e.cmp(Cmp::Slt, number, e.ci(low.len()));
-            let rest = e.sub(number, e.ci(low.len()));
+            let is_low = number.lt(low.len());
+            let rest = number - low.len();
             e.select(is_low, pick(e, low, number), pick(e, high, rest))
         }
     }
@@ -359,8 +359,8 @@ fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, brain: boo
             [e.extract(halves, 0), e.extract(halves, 1)]
         }
         true => {
-            let low = e.same("arith.shli", &[word, e.cint(32, 16)]);
-            let high = e.same("arith.andi", &[word, e.cint(32, -65536)]);
+            let low = word << 16;
+            let high = word & e.cint(32, -65536);
             [low, high].map(|bits| e.bitcast(bits, e.f32()))
         }
     };
@@ -373,7 +373,7 @@ impl<'c, 'a> Slice<'c, 'a> {
         let Some((scale, offset)) = self.factors else { return self.columns.clone() };
         let weight = |code: &V<'c, 'a>| match offset {
             Some(offset) => e.fma(*code, scale, offset),
-            None => e.mulf(*code, scale),
+            None => *code * scale,
         };
         self.columns.iter().map(|fours| fours.iter().map(weight).collect()).collect()
     }

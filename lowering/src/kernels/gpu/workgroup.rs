@@ -13,13 +13,12 @@
 
 use super::Target;
 use crate::{
-    emit::{Cmp, Emitter, V, VectorType},
+    emit::{Emitter, V, VectorType},
     group::{Result, dims},
 };
 use melior::ir::{
-    Attribute, Block, BlockLike, Location, Region, RegionLike, Type, TypeLike, ValueLike,
+    Attribute, Block, Location, Region, RegionLike, Type, TypeLike, ValueLike,
     attribute::{DenseI32ArrayAttribute, IntegerAttribute, StringAttribute, TypeAttribute},
-    operation::{OperationBuilder, OperationLike},
     r#type::{FunctionType, MemRefType, ShapedTypeLike as _},
 };
 
@@ -87,7 +86,7 @@ impl<'c> Declaration<'_, 'c> {
             ));
         }
         let context = module.context;
-        let named = |name: &str| Location::name(context, name, module.location);
+        let named = |name: &str| Location::name(context, name, module.location());
         let pieces_of = |i: usize| pieces.get(i).copied().flatten();
         let mut arguments: Vec<(Type, Location)> = vec![];
         for (i, (ty, name)) in self.buffers.iter().enumerate() {
@@ -102,51 +101,44 @@ impl<'c> Declaration<'_, 'c> {
         arguments.extend(self.shared.iter().map(|ty| (*ty, named("shared"))));
         let region = Region::new();
         region.append_block(Block::new(&arguments));
-        let unit = Attribute::unit(context);
-        let op = OperationBuilder::new("gpu.func", module.location)
-            .add_attributes(&module.attributes(&[
-                ("sym_name", StringAttribute::new(context, self.name).into()),
-                ("function_type", TypeAttribute::new(FunctionType::new(context, &inputs, &[]).into()).into()),
-                ("gpu.kernel", unit),
-                ("workgroup_attributions", IntegerAttribute::new(module.int(64), self.shared.len() as i64).into()),
-                ("known_block_size", DenseI32ArrayAttribute::new(context, &[self.threads as i32, 1, 1]).into()),
-            ]))
-            .add_regions([region])
-            .build()
-            .expect("a function always builds");
-        let op = module.block.append_operation(op);
-        let block = op.region(0).ok().and_then(|r| r.first_block()).expect("the function was given a block");
-        let values: Vec<V> = (0..arguments.len()).map(|i| block.argument(i).expect("an argument").into()).collect();
-        let e = Emitter { block, ..*module };
-        let (mut bound, rest) = values.split_at(bound);
-        let (mut buffers, mut splits) = (vec![], vec![]);
-        for i in 0..self.buffers.len() {
-            let (memrefs, others) = bound.split_at(pieces_of(i).map_or(1, |pieces| pieces.count));
-            buffers.push(memrefs[0]);
-            splits.push(pieces_of(i).map(|pieces| Split { memrefs: memrefs.to_vec(), rows: pieces.rows }));
-            bound = others;
-        }
-        let (scalars, rest) = rest.split_at(self.scalars);
-        let row = e.mul(e.gpu_id("block_id", "y"), e.gpu_id("grid_dim", "x"));
-        let task = e.add(e.gpu_id("block_id", "x"), row);
-        let group = Workgroup {
-            task,
-            thread: e.gpu_id("thread_id", "x"),
-            threads: self.threads,
-            subgroups: if adapter.subgroups > 1 && self.threads.is_multiple_of(adapter.subgroups) {
-                adapter.subgroups
-            } else {
-                0
-            },
-            buffers,
-            splits,
-            scalars: scalars.to_vec(),
-            shared: rest[1..].to_vec(),
-        };
-        let mut outcome = Ok(());
-        e.if_(e.cmp(Cmp::Slt, task, rest[0]), |e| outcome = body(e, &group));
-        e.op("gpu.return", &[], &[], &[]);
-        outcome
+        let attributes = [
+            ("sym_name", StringAttribute::new(context, self.name).into()),
+            ("function_type", TypeAttribute::new(FunctionType::new(context, &inputs, &[]).into()).into()),
+            ("gpu.kernel", Attribute::unit(context)),
+            ("workgroup_attributions", IntegerAttribute::new(module.int(64), self.shared.len() as i64).into()),
+            ("known_block_size", DenseI32ArrayAttribute::new(context, &[self.threads as i32, 1, 1]).into()),
+        ];
+        let op = module.structured("gpu.func", &[], &[], &attributes, vec![region]);
+        module.fill(op, 0, |e, values| {
+            let (mut bound, rest) = values.split_at(bound);
+            let (mut buffers, mut splits) = (vec![], vec![]);
+            for i in 0..self.buffers.len() {
+                let (memrefs, others) = bound.split_at(pieces_of(i).map_or(1, |pieces| pieces.count));
+                buffers.push(memrefs[0]);
+                splits.push(pieces_of(i).map(|pieces| Split { memrefs: memrefs.to_vec(), rows: pieces.rows }));
+                bound = others;
+            }
+            let (scalars, rest) = rest.split_at(self.scalars);
+            let row = e.gpu_id("block_id", "y") * e.gpu_id("grid_dim", "x");
+            let task = e.gpu_id("block_id", "x") + row;
+            let group = Workgroup {
+                task,
+                thread: e.gpu_id("thread_id", "x"),
+                threads: self.threads,
+                subgroups: if adapter.subgroups > 1 && self.threads.is_multiple_of(adapter.subgroups) {
+                    adapter.subgroups
+                } else {
+                    0
+                },
+                buffers,
+                splits,
+                scalars: scalars.to_vec(),
+                shared: rest[1..].to_vec(),
+            };
+            let outcome = e.try_if(task.lt(rest[0]), |e| body(e, &group));
+            e.op("gpu.return", &[], &[], &[]);
+            outcome
+        })
     }
 }
 
@@ -181,11 +173,11 @@ impl<'c, 'a> Workgroup<'c, 'a> {
         }
         // Subgroups first, by lanes; then what is left of each in memory.
         let value = self.across(e, value, 1, fold);
-        let (number, lane) = e.div_rem_c(self.thread, self.subgroups);
-        e.if_(e.cmp(Cmp::Eq, lane, e.ci(0)), |e| e.store(value, shared, &[number]));
+        let (number, lane) = self.thread.div_rem(self.subgroups);
+        e.if_(lane.eq(0), |e| e.store(value, shared, &[number]));
         e.barrier();
         let part = |i| e.load(shared, &[e.ci(i)]);
-        (1..self.threads / self.subgroups).fold(part(0), |sum, i| fold.of(e, sum, part(i)))
+        (1..self.threads / self.subgroups).fold(part(0), |sum, i| fold.of(sum, part(i)))
     }
 
     /// The values of `count` neighbouring threads, a power of two, summed; all of them get it. `shared` and who must come
@@ -202,9 +194,9 @@ impl<'c, 'a> Workgroup<'c, 'a> {
         }
         e.store(value, shared, &[self.thread]);
         e.barrier();
-        let first = e.mul_c(e.div_rem_c(self.thread, count).0, count);
-        let part = |i| e.load(shared, &[e.min(e.add_c(first, i), e.ci(self.threads - 1))]);
-        let sum = (1..count).fold(part(0), |sum, i| e.addf(sum, part(i)));
+        let first = self.thread / count * count;
+        let part = |i| e.load(shared, &[(first + i).min(self.threads - 1)]);
+        let sum = (1..count).fold(part(0), |sum, i| sum + part(i));
         e.barrier();
         sum
     }
@@ -219,7 +211,7 @@ impl<'c, 'a> Workgroup<'c, 'a> {
         let mut value = value;
         let mut distance = step;
         while distance < count {
-            value = fold.of(e, value, e.shuffle_xor(value, distance, self.subgroups));
+            value = fold.of(value, e.shuffle_xor(value, distance, self.subgroups));
             distance *= 2;
         }
         value
@@ -231,9 +223,9 @@ impl<'c, 'a> Workgroup<'c, 'a> {
         while width > 1 {
             let half = width.div_ceil(2);
             e.barrier();
-            e.if_(e.cmp(Cmp::Slt, self.thread, e.ci(width - half)), |e| {
-                let other = e.load(shared, &[e.add_c(self.thread, half)]);
-                e.store(fold.of(e, e.load(shared, &[self.thread]), other), shared, &[self.thread]);
+            e.if_(self.thread.lt(width - half), |e| {
+                let other = e.load(shared, &[self.thread + half]);
+                e.store(fold.of(e.load(shared, &[self.thread]), other), shared, &[self.thread]);
             });
             width = half;
         }
@@ -243,10 +235,10 @@ impl<'c, 'a> Workgroup<'c, 'a> {
 }
 
 impl Fold {
-    fn of<'c, 'a>(self, e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
+    fn of<'c, 'a>(self, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         match self {
-            Fold::Sum => e.addf(a, b),
-            Fold::Greatest => e.maxf(a, b),
+            Fold::Sum => a + b,
+            Fold::Greatest => a.max(b),
         }
     }
 }
@@ -273,7 +265,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let one = |value: V<'c, 'a>| {
             let operands = [value, self.cint(32, distance as i64), self.cint(32, width as i64)];
             let op = self.op("gpu.shuffle", &operands, &[value.r#type(), bit], &[("mode", mode)]);
-            V::from(op.result(0).expect("the value"))
+            self.wrap(op.result(0).expect("the value"))
         };
         if !value.r#type().is_vector() {
             return one(value);

@@ -9,7 +9,10 @@
 //! whose block table is neither an argument nor a global is an error.
 
 use super::{Extent, Lowering, Tensor, key, value_dims};
-use crate::group::{self, Group, Unsupported, dims, op_name};
+use crate::{
+    emit::V,
+    group::{self, Group, Unsupported, dims, op_name},
+};
 use kforge_dialect::{
     ir::{defining_op, integer_attribute, operand, optional_operand},
     pass::PassError,
@@ -82,7 +85,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             "transformer.rope" => {
                 let positions = group.operand(op, 1).map_err(at)?;
                 let lengths = group.trailing(op, 2).map_err(at)?;
-                let sequences: Vec<Value> = [Some(positions), lengths].into_iter().flatten().map(buffer).collect();
+                let sequences: Vec<V> = [Some(positions), lengths].into_iter().flatten().map(buffer).collect();
                 let rows = self.axis(group, op, 0, 1, operands)?;
                 self.check("position", &sequences, &[rows]);
                 return Ok(());
@@ -100,12 +103,12 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let lengths = group.optional(op, first + 1).map_err(at)?;
         let sequences = [Some(positions), lengths].into_iter().flatten().map(buffer);
         let Some(table) = group.optional(op, first + 2).map_err(at)? else {
-            let sequences: Vec<Value> = sequences.collect();
+            let sequences: Vec<V> = sequences.collect();
             self.check("position", &sequences, &[rows, positions_of]);
             return Ok(());
         };
-        let buffers: Vec<Value> = std::iter::once(buffer(table)).chain(sequences).collect();
-        if !is_update && !buffers.iter().all(|b| is_readable(*b)) {
+        let buffers: Vec<V> = std::iter::once(buffer(table)).chain(sequences).collect();
+        if !is_update && !buffers.iter().all(|b| is_readable((*b).into())) {
             let message = "needs block table, positions and lengths to be arguments of the function or globals, where \
                            they are checked before a call";
             return Err(PassError::at(&op, message));
@@ -134,8 +137,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
     }
 
     /// Emits a condition on arguments of the function and globals, once.
-    fn check(&mut self, kind: &'static str, buffers: &[Value<'c, 'a>], sizes: &[Extent<'c, 'a>]) {
-        if !buffers.iter().all(|b| is_readable(*b)) {
+    fn check(&mut self, kind: &'static str, buffers: &[V<'c, 'a>], sizes: &[Extent<'c, 'a>]) {
+        if !buffers.iter().all(|b| is_readable((*b).into())) {
             return;
         }
         let known = (
@@ -151,7 +154,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             ("operandSegmentSizes", self.segments(&[buffers.len(), sizes.len()])),
         ];
         let sizes = sizes.iter().map(|s| self.index(*s));
-        let operands: Vec<Value> = buffers.iter().copied().chain(sizes).collect();
+        let operands: Vec<V> = buffers.iter().copied().chain(sizes).collect();
         self.e.op("transformer.check", &operands, &[], &attributes);
     }
 }
