@@ -14,6 +14,7 @@
 #include "mlir/Interfaces/ControlFlowInterfaces.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include <cmath>
 
 #include "TransformerDialect.h.inc"
 #define GET_TYPEDEF_CLASSES
@@ -26,6 +27,13 @@
 namespace kforge::transformer {
 /// Rows and columns of a weight operand: a rank-2 tensor or a quantised type.
 std::pair<int64_t, int64_t> weightShape(mlir::Type type);
+/// A [batch] vector, or no value.
+mlir::LogicalResult verifyPerSequence(mlir::Operation *op, int64_t batch, mlir::Value value, llvm::StringRef name);
+/// Whether heads of `depth` elements can be rotated, by as many divisors as there are pairs; `name` is their attribute.
+mlir::LogicalResult verifyRotation(mlir::Operation *op, int64_t depth, llvm::StringRef name,
+                                   std::optional<llvm::ArrayRef<float>> divisors);
+/// A vector of the input's last dimension.
+mlir::LogicalResult verifyVector(mlir::Operation *op, mlir::RankedTensorType input, mlir::Value vector, llvm::StringRef name);
 /// Whether two sizes can be equal at run time.
 inline bool compatible(int64_t a, int64_t b) {
   return a == b || mlir::ShapedType::isDynamic(a) || mlir::ShapedType::isDynamic(b);

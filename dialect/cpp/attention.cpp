@@ -5,7 +5,7 @@
 using namespace mlir;
 namespace kforge::transformer {
 
-static LogicalResult verifyPerSequence(Operation *op, int64_t batch, Value value, StringRef name) {
+LogicalResult verifyPerSequence(Operation *op, int64_t batch, Value value, StringRef name) {
   if (value && !compatible(cast<RankedTensorType>(value.getType()).getDimSize(0), batch))
     return op->emitOpError() << name << " must have one element for each of the " << batch << " sequences, but is " << value.getType();
   return success();
@@ -17,15 +17,11 @@ static LogicalResult verifyRank4(Operation *op, RankedTensorType type, StringRef
   return success();
 }
 
-static LogicalResult verifyRopeAttributes(Operation *op, int64_t depth, StringRef mode, float base, std::optional<ArrayRef<float>> divisors) {
-  if (mode != "interleaved" && mode != "half")
-    return op->emitOpError("mode must be \"interleaved\" or \"half\", got \"") << mode << "\"";
+LogicalResult verifyRotation(Operation *op, int64_t depth, StringRef name, std::optional<ArrayRef<float>> divisors) {
   if (depth % 2 != 0)
     return op->emitOpError("head dimension must be even, got ") << depth;
-  if (!(base > 0))
-    return op->emitOpError("base must be positive");
   if (divisors && static_cast<int64_t>(divisors->size()) != depth / 2)
-    return op->emitOpError("freq_divisors must have ") << depth / 2 << " elements, got " << divisors->size();
+    return op->emitOpError() << name << " must have " << depth / 2 << " elements, got " << divisors->size();
   return success();
 }
 
@@ -35,7 +31,7 @@ LogicalResult RopeOp::verify() {
       failed(verifyPerSequence(*this, input.getDimSize(0), getPositions(), "positions")) ||
       failed(verifyPerSequence(*this, input.getDimSize(0), getLengths(), "lengths")))
     return failure();
-  return verifyRopeAttributes(*this, input.getDimSize(3), getMode(), getBase().convertToFloat(), getFreqDivisors());
+  return verifyRotation(*this, input.getDimSize(3), getFreqDivisorsAttrName(), getFreqDivisors());
 }
 
 LogicalResult AttentionOp::verify() {
@@ -55,10 +51,6 @@ LogicalResult AttentionOp::verify() {
     return emitOpError("a block table needs positions");
   if (getLengths() && !getPositions())
     return emitOpError("lengths need positions");
-  if (getWindow() && *getWindow() < 1)
-    return emitOpError("window must be at least 1, got ") << *getWindow();
-  if (getSoftcap() && !(getSoftcap()->convertToFloat() > 0))
-    return emitOpError("softcap must be positive");
   int64_t batch = q.getDimSize(0);
   if (getBlockTable() && !compatible(cast<RankedTensorType>(getBlockTable().getType()).getDimSize(0), batch))
     return emitOpError("the block table must have a row for each sequence");
@@ -84,6 +76,8 @@ LogicalResult AttentionOp::canonicalize(AttentionOp op, PatternRewriter &rewrite
     return failure();
   float factor = constant.getSplatValue<APFloat>().convertToFloat();
   float scale = op.getScale() ? op.getScale()->convertToFloat() : 1.0f / std::sqrt(static_cast<float>(type.getDimSize(3)));
+  if (!std::isfinite(scale * factor))
+    return failure();
   rewriter.modifyOpInPlace(op, [&] {
     op.getQueryMutable().assign(other);
     op.setScaleAttr(rewriter.getF32FloatAttr(scale * factor));

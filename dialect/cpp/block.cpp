@@ -11,9 +11,7 @@ static LogicalResult verifyWeight(Operation *op, Type type, int64_t rows, int64_
   return op->emitOpError() << name << " must be " << rows << " x " << columns << ", but is " << type;
 }
 
-static LogicalResult verifyMlp(Operation *op, int64_t width, Value gate, Value up, Value down, StringRef activation) {
-  if (activation != "silu" && activation != "gelu")
-    return op->emitOpError("activation must be \"silu\" or \"gelu\", got \"") << activation << "\"";
+static LogicalResult verifyMlp(Operation *op, int64_t width, Value gate, Value up, Value down) {
   int64_t inner = weightShape(gate.getType()).first;
   return success(succeeded(verifyWeight(op, gate.getType(), inner, width, "gate")) &&
                  succeeded(verifyWeight(op, up.getType(), inner, width, "up")) &&
@@ -24,7 +22,7 @@ LogicalResult MlpOp::verify() {
   auto input = cast<RankedTensorType>(getInput().getType());
   if (input.getRank() < 1)
     return emitOpError("input must have at least one dimension");
-  return verifyMlp(*this, input.getShape().back(), getGate(), getUp(), getDown(), getActivation());
+  return verifyMlp(*this, input.getShape().back(), getGate(), getUp(), getDown());
 }
 
 LogicalResult DecoderBlockOp::verify() {
@@ -36,18 +34,27 @@ LogicalResult DecoderBlockOp::verify() {
     return emitOpError("both caches must be [batch, capacity, heads, head dimension] with static heads");
   int64_t width = input.getDimSize(2), depth = cache.getDimSize(3);
   int64_t heads = getHeads(), kvHeads = getKvHeads();
-  if (heads < 1 || kvHeads < 1 || heads % kvHeads != 0)
-    return emitOpError("heads must be a positive multiple of kv_heads");
+  if (heads % kvHeads != 0)
+    return emitOpError("heads (") << heads << ") must be a multiple of kv_heads (" << kvHeads << ")";
   if (cache.getDimSize(2) != kvHeads)
     return emitOpError("the caches must have ") << kvHeads << " heads";
   if (getQuantizeKv() && depth % 32 != 0)
     return emitOpError("with quantize_kv the head dimension must be a multiple of 32, but it is ") << depth;
+  int64_t batch = input.getDimSize(0);
+  if (!compatible(cache.getDimSize(0), batch))
+    return emitOpError("input and caches must have one batch size");
+  if (failed(verifyRotation(*this, depth, getRopeFreqDivisorsAttrName(), getRopeFreqDivisors())) ||
+      failed(verifyPerSequence(*this, batch, getPositions(), "positions")) ||
+      failed(verifyPerSequence(*this, batch, getLengths(), "lengths")) ||
+      failed(verifyVector(*this, input, getAttnNorm(), "attn_norm")) ||
+      failed(verifyVector(*this, input, getMlpNorm(), "mlp_norm")))
+    return failure();
   if (failed(verifyWeight(*this, getWq().getType(), heads * depth, width, "wq")) ||
       failed(verifyWeight(*this, getWk().getType(), kvHeads * depth, width, "wk")) ||
       failed(verifyWeight(*this, getWv().getType(), kvHeads * depth, width, "wv")) ||
       failed(verifyWeight(*this, getWo().getType(), width, heads * depth, "wo")))
     return failure();
-  return verifyMlp(*this, width, getGate(), getUp(), getDown(), getActivation());
+  return verifyMlp(*this, width, getGate(), getUp(), getDown());
 }
 
 // `(%a = %x : type, ...) -> (types) [kernel attr] [attributes attr-dict] region`
@@ -111,8 +118,6 @@ LogicalResult FusedOp::verifyRegions() {
 LogicalResult LaunchOp::verify() {
   if (getAccess().size() != getBuffers().size())
     return emitOpError("access must have one entry for each of the ") << getBuffers().size() << " buffers";
-  if (llvm::any_of(getAccess(), [](int32_t a) { return a < 0 || a > 2; }))
-    return emitOpError("access entries are 0 (read), 1 (write) or 2 (both)");
   return success();
 }
 
@@ -124,9 +129,7 @@ LogicalResult CheckOp::verify() {
     return (buffers == 1 || buffers == 2) && (sizes == 1 || sizes == 2) ? success() : emitOpError("of kind \"position\" takes one or two buffers and one or two sizes");
   if (getKind() == "blocks")
     return (buffers == 2 || buffers == 3) && (sizes == 3 || sizes == 4) ? success() : emitOpError("of kind \"blocks\" takes two or three buffers and three or four sizes");
-  if (getKind() == "same")
-    return buffers == 0 && sizes == 2 ? success() : emitOpError("of kind \"same\" takes two sizes");
-  return emitOpError("kind must be \"same\", \"index\", \"position\" or \"blocks\", got \"") << getKind() << "\"";
+  return buffers == 0 && sizes == 2 ? success() : emitOpError("of kind \"same\" takes two sizes");
 }
 
 } // namespace kforge::transformer

@@ -1,5 +1,6 @@
 //===- dialect.cpp - registration, types and attributes -------------------===//
 #include "Transformer.h"
+#include "mlir/Bytecode/BytecodeImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include "TransformerDialect.cpp.inc"
@@ -12,6 +13,35 @@
 
 using namespace mlir;
 namespace kforge::transformer {
+
+/// What bytecode says of the dialect that wrote it; the description of the dialect has the table.
+struct Version : DialectVersion {
+  Version(uint64_t major, uint64_t minor) : major(major), minor(minor) {}
+  uint64_t major, minor;
+};
+static const Version current(1, 0);
+
+/// Bytecode carries the version. Types and attributes are encoded as their text, the interface's default.
+struct BytecodeInterface : BytecodeDialectInterface {
+  explicit BytecodeInterface(Dialect *dialect) : BytecodeDialectInterface(dialect) {}
+
+  void writeVersion(DialectBytecodeWriter &writer) const override {
+    writer.writeVarInt(current.major);
+    writer.writeVarInt(current.minor);
+  }
+
+  std::unique_ptr<DialectVersion> readVersion(DialectBytecodeReader &reader) const override {
+    uint64_t major, minor;
+    if (failed(reader.readVarInt(major)) || failed(reader.readVarInt(minor)))
+      return nullptr;
+    if (std::pair(major, minor) > std::pair(current.major, current.minor)) {
+      reader.emitError() << "written by version " << major << '.' << minor << " of the dialect 'transformer', and this is "
+                         << current.major << '.' << current.minor << "; use a newer kforge-opt";
+      return nullptr;
+    }
+    return std::make_unique<Version>(major, minor);
+  }
+};
 
 void TransformerDialect::initialize() {
   addTypes<
@@ -26,6 +56,7 @@ void TransformerDialect::initialize() {
 #define GET_OP_LIST
 #include "TransformerOps.cpp.inc"
       >();
+  addInterfaces<BytecodeInterface>();
 }
 
 Operation *TransformerDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type, Location loc) {
@@ -65,6 +96,13 @@ LogicalResult QuantType::verify(function_ref<InFlightDiagnostic()> emitError, St
   int64_t block = isK ? 256 : 32;
   if (rows < 0 || columns < 0 || columns % block != 0)
     return emitError() << "columns must be a multiple of the block of " << block << ", got " << columns;
+  return success();
+}
+
+LogicalResult KernelAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef, ArrayRef<int64_t> tile) {
+  for (int64_t size : tile)
+    if (size < 0)
+      return emitError() << "the sizes of a tile must be at least 0, got " << size;
   return success();
 }
 

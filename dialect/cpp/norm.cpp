@@ -4,7 +4,7 @@
 using namespace mlir;
 namespace kforge::transformer {
 
-static LogicalResult verifyVector(Operation *op, RankedTensorType input, Value vector, StringRef name) {
+LogicalResult verifyVector(Operation *op, RankedTensorType input, Value vector, StringRef name) {
   if (input.getRank() < 1)
     return op->emitOpError("input must have at least one dimension");
   if (!compatible(cast<RankedTensorType>(vector.getType()).getDimSize(0), input.getShape().back()))
@@ -57,12 +57,6 @@ LogicalResult TopKOp::verify() {
     return emitOpError("values and indices must have one static last dimension, but are ") << values << " and " << indices;
   if (k < 1 || (!ShapedType::isDynamic(length) && k > length))
     return emitOpError("takes the greatest ") << k << " elements of each row of " << input << "; take at least one and at most all";
-  return success();
-}
-
-LogicalResult GeluOp::verify() {
-  if (getApproximate() != "none" && getApproximate() != "tanh")
-    return emitOpError("approximate must be \"none\" or \"tanh\", got \"") << getApproximate() << "\"";
   return success();
 }
 

@@ -235,9 +235,11 @@ void kforgePassOption(void *pass, size_t index, TakeFn take, void *data) {
 int kforgeOptMain(int argc, char **argv, void *writer, const char *(*begin)(void *, const char *), bool (*end)(void *, bool)) {
   DialectRegistry registry;
   fillRegistry(registry);
-  // For `--help`; the program answers it before it comes here.
+  // For `--help`; the program answers both before it comes here.
   llvm::cl::opt<std::string> showPasses("show-passes", llvm::cl::ValueOptional, llvm::cl::value_desc("markdown"),
                                         llvm::cl::desc("List the passes of KernelForge and exit; markdown adds options and statistics"));
+  llvm::cl::opt<std::string> explain("explain", llvm::cl::value_desc("OP|PASS"),
+                                     llvm::cl::desc("Describe an op, a type, a pass or a pipeline of KernelForge and exit"));
   auto [input, output] = registerAndParseCLIOptions(argc, argv, "KernelForge optimizer driver\n", registry);
   if (output == "-")
     return asMainReturnCode(MlirOptMain(argc, argv, input, output, registry));

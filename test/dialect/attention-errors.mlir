@@ -33,7 +33,7 @@ func.func @f(%x: tensor<1x4x4x16xf32>, %at: tensor<1xi32>, %l: tensor<3xi32>) {
 // -----
 
 func.func @f(%x: tensor<1x4x4x16xf32>, %at: tensor<1xi32>) {
-  // expected-error @below {{'transformer.rope' op mode must be "interleaved" or "half", got "neox"}}
+  // expected-error @below {{'transformer.rope' op attribute 'mode' failed to satisfy constraint: string attribute that is "interleaved" or "half"}}
   %y = transformer.rope %x at %at {mode = "neox", base = 1.0e4 : f32} : tensor<1x4x4x16xf32>, tensor<1xi32>
   return
 }
@@ -49,7 +49,7 @@ func.func @f(%x: tensor<1x4x4x15xf32>, %at: tensor<1xi32>) {
 // -----
 
 func.func @f(%x: tensor<1x4x4x16xf32>, %at: tensor<1xi32>) {
-  // expected-error @below {{'transformer.rope' op base must be positive}}
+  // expected-error @below {{'transformer.rope' op attribute 'base' failed to satisfy constraint: 32-bit float attribute that is finite and above 0}}
   %y = transformer.rope %x at %at {mode = "half", base = 0.0 : f32} : tensor<1x4x4x16xf32>, tensor<1xi32>
   return
 }
@@ -57,7 +57,7 @@ func.func @f(%x: tensor<1x4x4x16xf32>, %at: tensor<1xi32>) {
 // -----
 
 func.func @f(%x: tensor<1x4x4x16xf32>, %at: tensor<1xi32>) {
-  // expected-error @below {{'transformer.rope' op base must be positive}}
+  // expected-error @below {{'transformer.rope' op attribute 'base' failed to satisfy constraint: 32-bit float attribute that is finite and above 0}}
   %y = transformer.rope %x at %at {mode = "half", base = 0x7FC00000 : f32} : tensor<1x4x4x16xf32>, tensor<1xi32>
   return
 }
@@ -172,7 +172,7 @@ func.func @f(%q: tensor<1x4x4x16xf32>, %k: tensor<1x8x2x16xf32>, %l: tensor<1xi3
 // -----
 
 func.func @f(%q: tensor<1x4x4x16xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>) {
-  // expected-error @below {{'transformer.attention' op window must be at least 1, got 0}}
+  // expected-error @below {{'transformer.attention' op attribute 'window' failed to satisfy constraint: 64-bit signless integer attribute of at least 1}}
   %y = transformer.attention %q, %k, %v {window = 0 : i64}
     : tensor<1x4x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
   return
@@ -181,7 +181,7 @@ func.func @f(%q: tensor<1x4x4x16xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x
 // -----
 
 func.func @f(%q: tensor<1x4x4x16xf32>, %k: tensor<1x8x2x16xf32>, %v: tensor<1x8x2x16xf32>) {
-  // expected-error @below {{'transformer.attention' op softcap must be positive}}
+  // expected-error @below {{'transformer.attention' op attribute 'softcap' failed to satisfy constraint: 32-bit float attribute that is finite and above 0}}
   %y = transformer.attention %q, %k, %v {softcap = -1.0 : f32}
     : tensor<1x4x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
   return
@@ -267,5 +267,45 @@ func.func @f(%c: tensor<1x8x2x16xf32>, %u: tensor<1x1x2x16xf32>, %at: tensor<2xi
 func.func @f(%c: tensor<1x8x2x16xf32>, %u: tensor<1x1x2x16xf32>, %at: tensor<1xi32>, %l: tensor<2xi32>) {
   // expected-error @below {{'transformer.kv_update' op lengths must have one element for each of the 1 sequences, but is 'tensor<2xi32>'}}
   %y = transformer.kv_update %c, %u at %at lengths %l : tensor<1x8x2x16xf32>, tensor<1x1x2x16xf32>, tensor<1xi32>, tensor<2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x4x4x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.rope' op attribute 'base' failed to satisfy constraint: 32-bit float attribute that is finite and above 0}}
+  %y = transformer.rope %x at %at {mode = "half", base = 0x7F800000 : f32} : tensor<1x4x4x16xf32>, tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x4x4x16xf32>, %at: tensor<1xi32>) {
+  // expected-error @below {{'transformer.rope' op attribute 'freq_divisors' failed to satisfy constraint: f32 dense array attribute of finite numbers above 0}}
+  %y = transformer.rope %x at %at {mode = "half", base = 1.0e4 : f32, freq_divisors = array<f32: 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0>} : tensor<1x4x4x16xf32>, tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x4x4x16xf32>, %k: tensor<1x8x2x16xf32>) {
+  // expected-error @below {{'transformer.attention' op attribute 'scale' failed to satisfy constraint: 32-bit float attribute that is finite}}
+  %y = transformer.attention %q, %k, %k {scale = 0x7F800000 : f32} : tensor<1x4x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x4x4x16xf32>, %k: tensor<1x8x2x16xf32>) {
+  // expected-error @below {{'transformer.attention' op attribute 'softcap' failed to satisfy constraint: 32-bit float attribute that is finite and above 0}}
+  %y = transformer.attention %q, %k, %k {softcap = 0x7F800000 : f32} : tensor<1x4x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x4x4x16xf32>, %k: tensor<1x8x2x16xf32>) {
+  // expected-error @below {{'transformer.attention' op attribute 'window' failed to satisfy constraint: 64-bit signless integer attribute of at least 1}}
+  %y = transformer.attention %q, %k, %k {window = -1 : i64} : tensor<1x4x4x16xf32>, tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>
   return
 }

@@ -118,3 +118,14 @@ func.func @dead(%x: tensor<4x64xf32>, %g: tensor<64xf32>, %c: tensor<1x8x2x16xf3
   %1 = transformer.kv_update %c, %c at %at : tensor<1x8x2x16xf32>, tensor<1x8x2x16xf32>, tensor<1xi32>
   return
 }
+
+// A scale must stay finite.
+// CHECK-LABEL: @scaled_beyond_f32
+// CHECK: %[[S:.*]] = arith.mulf
+// CHECK: transformer.attention %[[S]], %{{.*}}, %{{.*}} {scale = 1.000000e+30 : f32}
+func.func @scaled_beyond_f32(%q: tensor<1x1x1x2xf32>, %k: tensor<1x8x1x2xf32>) -> tensor<1x1x1x2xf32> {
+  %c = arith.constant dense<1.0e30> : tensor<1x1x1x2xf32>
+  %s = arith.mulf %q, %c : tensor<1x1x1x2xf32>
+  %y = transformer.attention %s, %k, %k {scale = 1.0e30 : f32} : tensor<1x1x1x2xf32>, tensor<1x8x1x2xf32>, tensor<1x8x1x2xf32>
+  return %y : tensor<1x1x1x2xf32>
+}

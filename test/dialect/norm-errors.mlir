@@ -41,7 +41,7 @@ func.func @f(%x: tensor<4x64xf32>, %g: tensor<64xf32>, %b: tensor<65xf32>) {
 // -----
 
 func.func @f(%x: tensor<4xf32>) {
-  // expected-error @below {{'transformer.gelu' op approximate must be "none" or "tanh", got "fast"}}
+  // expected-error @below {{'transformer.gelu' op attribute 'approximate' failed to satisfy constraint: string attribute that is "none" or "tanh"}}
   %y = transformer.gelu %x {approximate = "fast"} : tensor<4xf32>
   return
 }
@@ -139,5 +139,21 @@ func.func @f(%x: tensor<4x64xf32>) {
 func.func @f(%x: tensor<4x?xf32>) {
   // expected-error @below {{'transformer.top_k' op takes the greatest 0 elements of each row of 'tensor<4x?xf32>'; take at least one and at most all}}
   %v, %i = transformer.top_k %x : tensor<4x?xf32> -> tensor<4x0xf32>, tensor<4x0xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %g: tensor<64xf32>) {
+  // expected-error @below {{'transformer.rms_norm' op attribute 'eps' failed to satisfy constraint: 32-bit float attribute that is finite and at least 0}}
+  %y = transformer.rms_norm %x, %g {eps = -1.0e-5 : f32} : tensor<4x64xf32>, tensor<64xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x64xf32>, %g: tensor<64xf32>) {
+  // expected-error @below {{'transformer.layer_norm' op attribute 'eps' failed to satisfy constraint: 32-bit float attribute that is finite and at least 0}}
+  %y = transformer.layer_norm %x, %g {eps = 0x7FC00000 : f32} : tensor<4x64xf32>, tensor<64xf32>
   return
 }

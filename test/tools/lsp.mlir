@@ -6,7 +6,7 @@
 // -----
 {"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"test:///f.mlir","languageId":"mlir","version":1,"text":"func.func @f(%x: tensor<4xf32>) {\n  %0 = transformer.gelu %x {approximate = \"fast\"} : tensor<4xf32>\n  return\n}"}}}
 // CHECK: "method": "textDocument/publishDiagnostics"
-// CHECK: "message": "'transformer.gelu' op approximate must be \"none\" or \"tanh\", got \"fast\"
+// CHECK: "message": "custom op 'transformer.gelu' 'transformer.gelu' op attribute 'approximate' failed to satisfy constraint: string attribute that is \"none\" or \"tanh\"
 // -----
 {"jsonrpc":"2.0","id":3,"method":"shutdown"}
 // -----

@@ -5,6 +5,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bounds;
+pub mod explain;
 pub mod gpu;
 pub mod output;
 pub mod product;

@@ -295,6 +295,34 @@ fn bytecode_is_read_as_text_is() {
     assert!(text(&output.stderr).starts_with("cut.mlirbc:"), "{}", text(&output.stderr));
 }
 
+/// The version of the dialect is a section of bytecode: its number 7, its length 2, then major and minor, each number n as
+/// `2 n + 1`.
+#[test]
+fn bytecode_of_a_newer_dialect_is_refused() {
+    let place = Place::new();
+    let output = place.run("kforge-opt m.mlir --emit-bytecode", "");
+    let number = |n: u8| 2 * n + 1;
+    let [section, length] = [7, number(2)];
+    let version = [section, length, number(1), number(0)];
+    let at: Vec<usize> =
+        output.stdout.windows(4).enumerate().filter(|(_, w)| *w == version).map(|(at, _)| at).collect();
+    let [at] = at[..] else { panic!("the version stands at {at:?}") };
+    for (major, minor, newer) in [(1, 0, false), (0, 63, false), (1, 1, true), (2, 0, true)] {
+        let mut bytes = output.stdout.clone();
+        (bytes[at + 2], bytes[at + 3]) = (number(major), number(minor));
+        fs::write(place.path("m.mlirbc"), bytes).unwrap();
+        for line in ["kforge-opt m.mlirbc", "kforge-run m.mlirbc --input random:1 --target reference"] {
+            let output = place.run(line, "");
+            let said = text(&output.stderr);
+            assert_eq!(output.status.success(), !newer, "{line}: {said}");
+            let error = format!(
+                "error: written by version {major}.{minor} of the dialect 'transformer', and this is 1.0; use a newer kforge-opt"
+            );
+            assert_eq!(said.contains(&error), newer, "{line}: {said}");
+        }
+    }
+}
+
 /// Compiles a file of examples/plugins as its header says.
 fn plugin(place: &Place, name: &str) -> PathBuf {
     let prefix = option_env!("LLVM_SYS_221_PREFIX").unwrap_or("/usr/lib/llvm-22");

@@ -1,10 +1,12 @@
 //! `mlir-opt` over the transformer dialect and the passes of this project.
 //!
-//! `--show-passes` lists the passes; `--show-passes=markdown` writes docs/passes.md.
+//! `--show-passes` lists the passes; `--show-passes=markdown` writes docs/passes.md; `--explain NAME` describes one of them,
+//! or an op.
 
 // They panic where the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+use anyhow::{Result, bail};
 use kforge_dialect::{
     Tool, Writer,
     pass::{OptionInfo, PassInfo, PipelineInfo, PipelineOptions},
@@ -14,7 +16,7 @@ use kforge_tools::{
     output::{self, Output},
     program,
 };
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{borrow::Cow, ffi::OsString, path::Path, process::ExitCode};
 
 pub fn main() -> ExitCode {
     program::start(c"kforge-opt");
@@ -22,6 +24,13 @@ pub fn main() -> ExitCode {
     kforge_tools::tuner::install();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let options = || arguments.iter().filter_map(|a| a.to_str()?.strip_prefix('-').map(|a| a.trim_start_matches('-')));
+    if let Some(name) = explained(&arguments) {
+        let print = |text: String| output::print(text.as_bytes());
+        return match explain(&name).and_then(print) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => program::failure(NAME, &error),
+        };
+    }
     let shown = if options().any(|a| a == "show-passes") {
         Some(passes().map(|info| format!("--{:<26} {}\n", info.name, info.summary)).collect())
     } else {
@@ -37,6 +46,27 @@ pub fn main() -> ExitCode {
 }
 
 const NAME: &str = "kforge-opt";
+
+/// The name that `--explain` is given, empty where it has none.
+fn explained(arguments: &[OsString]) -> Option<Cow<'_, str>> {
+    let names = arguments.iter().enumerate().skip(1).filter_map(|(at, argument)| {
+        let option = argument.to_str()?.strip_prefix('-')?.trim_start_matches('-');
+        match option.strip_prefix("explain")? {
+            "" => Some(arguments.get(at + 1).map_or(Cow::Borrowed(""), |name| name.to_string_lossy())),
+            name => name.strip_prefix('=').map(Cow::Borrowed),
+        }
+    });
+    names.last()
+}
+
+fn explain(name: &str) -> Result<String> {
+    if name.is_empty() {
+        bail!("--explain takes the name of an op, a type, a pass or a pipeline");
+    }
+    let (passes, pipelines): (Vec<&PassInfo>, Vec<&PipelineInfo>) =
+        (passes().copied().collect(), pipelines().copied().collect());
+    kforge_tools::explain::explain(name, &passes, &pipelines)
+}
 
 /// The file of `-o`, once it is known.
 #[derive(Default)]
