@@ -2,13 +2,8 @@
 
 use kforge_checkpoint::Checkpoint;
 use kforge_lowering::compile::{self, Compiled, Options, Target};
-use kforge_passes::{
-    isa::Isa,
-    models::{
-        KvType,
-        llama::{Phase, Returns},
-    },
-};
+use kforge_models::{KvType, Phase, Returns};
+use kforge_passes::isa::Isa;
 use kforge_runtime::{Decoder, Execute, Executor};
 use kforge_tools::model::{module, set_weights};
 

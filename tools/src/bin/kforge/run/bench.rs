@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_checkpoint::Checkpoint;
-use kforge_passes::models::llama::Returns;
+use kforge_models::Returns;
 use kforge_runtime::{
     Decoder, Roofline,
     decoder::{DECODE, PREFILL},

@@ -5,10 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_checkpoint::Checkpoint;
-use kforge_passes::models::{
-    KvType,
-    llama::{Phase, Returns},
-};
+use kforge_models::{KvType, Phase, Returns};
 use kforge_runtime::{Decoder, Error, Execute, cache};
 use kforge_tools::model::{module, set_weights};
 use std::{
