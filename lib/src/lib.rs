@@ -4,7 +4,6 @@ pub mod adapter;
 pub mod fusion;
 mod fusions;
 pub mod isa;
-pub mod models;
 pub mod passes;
 pub mod tuner;
 

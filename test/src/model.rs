@@ -3,13 +3,8 @@
 use kforge_checkpoint::Checkpoint;
 use kforge_engine::module::{module, set_weights};
 use kforge_lowering::compile::{self, Compiled, Options, Target};
-use kforge_passes::{
-    isa::Isa,
-    models::{
-        KvType,
-        llama::{Phase, Returns},
-    },
-};
+use kforge_models::{KvType, Phase, Returns};
+use kforge_passes::isa::Isa;
 use kforge_runtime::{Decoder, Execute, Executor};
 
 /// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.

@@ -11,6 +11,8 @@ mod decoder;
 mod exactness;
 #[path = "compiled/executor.rs"]
 mod executor;
+#[path = "compiled/families.rs"]
+mod families;
 #[path = "compiled/fused.rs"]
 mod fused;
 #[path = "compiled/ops.rs"]

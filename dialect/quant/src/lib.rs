@@ -1,4 +1,4 @@
-//! Block-quantised weight formats, as GGUF files store them.
+//! Block-quantised weight formats, as GGUF files store them, and the order of rows that RoPE expects ([`RopeMode`]).
 //!
 //! A row of weights is cut into blocks. A block of 32 holds a scale `d`, in some formats a minimum `m`, and small
 //! integers `q`; a weight is `d * q + m`. A block of 256, of a K format, is cut into sub-blocks again, each with a small
@@ -22,9 +22,11 @@
 //! `32 j + i` of 128. Scales and minima of q4_k and q5_k have six bits each (`block.rs`).
 
 mod block;
+mod rope;
 mod row;
 
 pub use block::Block;
+pub use rope::{RopeMode, UnknownRopeMode};
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};

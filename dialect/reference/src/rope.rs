@@ -3,26 +3,11 @@
 use crate::cache::spans;
 use crate::check::Op;
 use crate::{Error, Result, Tensor};
-use std::str::FromStr;
+use kforge_quant::{RopeMode, UnknownRopeMode};
 
-/// Which elements of a head turn together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RopeMode {
-    /// Pairs (2i, 2i + 1): GGUF's llama.
-    Interleaved,
-    /// Pairs (i, i + D/2): Hugging Face.
-    Half,
-}
-
-impl FromStr for RopeMode {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "interleaved" => Ok(RopeMode::Interleaved),
-            "half" => Ok(RopeMode::Half),
-            _ => Err(Op("rope").attribute("mode", "interleaved or half", name)),
-        }
+impl From<UnknownRopeMode> for Error {
+    fn from(UnknownRopeMode(name): UnknownRopeMode) -> Self {
+        Op("rope").attribute("mode", "interleaved or half", name)
     }
 }
 

@@ -4,9 +4,9 @@ use super::error::Failure;
 use super::values::{Operands, result_type};
 use crate::ir;
 use kforge_reference::{
-    Approximate, AttentionAttributes, DecoderBlock, DecoderBlockAttributes, RopeAttributes, Sequences, Tensor,
-    attention, decoder_block, embedding, gelu, kv_update, layer_norm, linear, matmul, mlp, quantize, rms_norm, rope,
-    silu, softmax, swiglu, top_k,
+    Approximate, AttentionAttributes, DecoderBlock, DecoderBlockAttributes, RopeAttributes, RopeMode, Sequences,
+    Tensor, attention, decoder_block, embedding, gelu, kv_update, layer_norm, linear, matmul, mlp, quantize, rms_norm,
+    rope, silu, softmax, swiglu, top_k,
 };
 use melior::ir::operation::{OperationLike, OperationRef};
 
@@ -91,7 +91,10 @@ fn block(op: OperationRef<'_, '_>, x: &Operands) -> Result<Vec<Tensor>, Failure>
 fn rope_attributes(op: OperationRef<'_, '_>, prefix: &str) -> Result<RopeAttributes, Failure> {
     let mode = format!("{prefix}mode");
     Ok(RopeAttributes {
-        mode: ir::string_attribute(&op, &mode).ok_or_else(|| missing(&mode))?.parse()?,
+        mode: ir::string_attribute(&op, &mode)
+            .ok_or_else(|| missing(&mode))?
+            .parse::<RopeMode>()
+            .map_err(kforge_reference::Error::from)?,
         base: float(op, &format!("{prefix}base"))?,
         freq_divisors: ir::f32_array_attribute(&op, &format!("{prefix}freq_divisors")),
     })

@@ -3,8 +3,8 @@
 use crate::gguf::Gguf;
 use crate::json::{read_object, read_optional};
 use crate::safetensors::Shards;
-use crate::weights::{self, Expected};
-use crate::{Config, Element, Error, Storage, Tokenizer, Unread, config, gguf, random, safetensors, tokenizer};
+use crate::{Element, Error, Storage, Tokenizer, Unread, config, gguf, random, safetensors, tokenizer};
+use kforge_models::{Config, TensorOf, from_hugging_face, is_buffer};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -127,10 +127,10 @@ impl Checkpoint {
         let object = read_object(&path)?;
         let mut entries = Vec::new();
         for tensor in &shards.tensors {
-            if weights::hf_buffer(&tensor.name) {
+            if is_buffer(&tensor.name) {
                 continue;
             }
-            let name = weights::from_hf(&tensor.name).ok_or_else(|| unknown(&tensor.name).in_file(directory))?;
+            let name = from_hugging_face(&tensor.name).ok_or_else(|| unknown(&tensor.name).in_file(directory))?;
             entries.push(Entry {
                 name,
                 dims: tensor.dims.clone(),
@@ -277,7 +277,7 @@ impl Kind {
 fn select(config: &Config, entries: Vec<Entry>) -> Result<Vec<Entry>, Error> {
     let mut found: HashMap<String, Entry> = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
     let mut weights = Vec::new();
-    for Expected { name, dims, required } in weights::expected(config) {
+    for TensorOf { name, dims, required, .. } in config.tensors() {
         let place = || format!("tensor `{name}`");
         match found.remove(&name) {
             Some(entry) if entry.dims != dims => {
@@ -292,7 +292,7 @@ fn select(config: &Config, entries: Vec<Entry>) -> Result<Vec<Entry>, Error> {
         }
     }
     // The least name, so that the error does not depend on the map's order.
-    match found.into_keys().filter(|name| !weights::ignored(name, config)).min() {
+    match found.into_keys().filter(|name| !config.ignores(name)).min() {
         Some(name) => Err(unknown(&name)),
         None => Ok(weights),
     }

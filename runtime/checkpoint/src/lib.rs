@@ -2,14 +2,14 @@
 //!
 //! A [`Checkpoint`] is a validated [`Config`], the model's weights under their GGUF names (whatever file they came from),
 //! and a [`Tokenizer`] with the model's chat template. Files are memory-mapped. Nothing in them is trusted: an open
-//! checkpoint has every weight that its model uses, of the shape that its config says, inside the file.
+//! checkpoint has every weight that its model uses, of the shape that its config says, inside the file. Families and
+//! tensors are rows of kforge-models' tables.
 //!
 //! | module | part |
 //! |---|---|
 //! | [`gguf`] | GGUF reader and writer |
 //! | [`safetensors`] | safetensors reader: one file, or shards with an index |
-//! | `config` | the model's dimensions, from GGUF metadata or `config.json` |
-//! | `weights` | canonical names, shapes, and the mapping from Hugging Face's names |
+//! | `config` | the model's [`Config`], from GGUF metadata or `config.json` |
 //! | [`random`] | random models for tests and benches |
 //! | [`tokenizer`] | text to tokens and back, chat templates |
 //! | [`write`] | an open checkpoint as a GGUF file, or as a Hugging Face folder |
@@ -27,14 +27,13 @@ pub mod random;
 pub mod safetensors;
 mod storage;
 pub mod tokenizer;
-mod weights;
 pub mod write;
 
 pub use checkpoint::{Checkpoint, Weight};
 pub use config::unread::Unread;
-pub use config::{Biases, Config, RopeMode};
 pub use describe::{Description, MetadataRow, TensorRow};
 pub use element::Element;
 pub use error::Error;
+pub use kforge_models::{Arch, Biases, Config, RopeMode};
 pub use storage::Storage;
 pub use tokenizer::{ChatTemplate, Conversation, Stream, Tokenizer};

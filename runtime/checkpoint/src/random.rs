@@ -7,76 +7,63 @@
 use crate::gguf::{GgmlType, write::Writer};
 use crate::tokenizer::byte_level;
 use crate::tokenizer::gguf::{CONTROL, NORMAL};
+use crate::write::write_config;
 use crate::{Element, Error};
+use kforge_models::{Arch, Config, TensorOf};
 use kforge_quant::BlockFormat;
 
-/// Sizes of a model, and how each of its matrices is stored.
-struct Sizes {
+/// A model, and how each of its matrices is stored, by the part of a tensor's name before `.weight`.
+struct Model {
     name: &'static str,
-    layers: usize,
-    hidden: usize,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
-    ffn: usize,
-    vocab: usize,
-    context: u32,
-    rope_base: f32,
-    /// Whether the output is the embedding.
-    tied: bool,
-    /// By a tensor's name without layer and `.weight`.
+    config: Config,
     format: fn(&str) -> BlockFormat,
 }
 
-const MODELS: [Sizes; 3] = [
-    // Every kind of thing, small: the output is a matrix of its own, and formats alternate.
-    Sizes {
-        name: "tiny",
-        layers: 2,
-        hidden: 64,
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 16,
-        ffn: 128,
-        vocab: 260,
-        context: 512,
-        rope_base: 1e4,
-        tied: false,
-        format: |name| match name {
-            "attn_v" | "attn_output" | "ffn_gate" | "ffn_down" => BlockFormat::Q4_0,
-            _ => BlockFormat::Q8_0,
+fn models() -> [Model; 4] {
+    let tiny = Config { layers: 2, kv_heads: 2, context: 512, tied_embedding: false, ..Config::plain(64, 4, 128, 260) };
+    let of_family = |arch: &'static Arch, config: Config| Config { arch, rope_mode: arch.gguf.rope_mode, ..config };
+    [
+        // Every kind of thing, small: the output is a matrix of its own, and formats alternate.
+        Model { name: "tiny", config: tiny.clone(), format: alternating },
+        // The same with norms of heads, whose size is their own.
+        Model {
+            name: "tiny-qwen3",
+            config: Config { head_dim: 32, tied_embedding: true, ..of_family(Arch::QWEN3, tiny) },
+            format: alternating,
         },
-    },
-    // As the file that `make model` fetches.
-    Sizes {
-        name: "smollm2-135m",
-        layers: 30,
-        hidden: 576,
-        heads: 9,
-        kv_heads: 3,
-        head_dim: 64,
-        ffn: 1536,
-        vocab: 49152,
-        context: 8192,
-        rope_base: 1e5,
-        tied: true,
-        format: |name| if name == "token_embd" { BlockFormat::Q8_0 } else { BlockFormat::Q4_1 },
-    },
-    Sizes {
-        name: "llama-8b",
-        layers: 32,
-        hidden: 4096,
-        heads: 32,
-        kv_heads: 8,
-        head_dim: 128,
-        ffn: 14336,
-        vocab: 128_256,
-        context: 8192,
-        rope_base: 5e5,
-        tied: false,
-        format: |_| BlockFormat::Q4_K,
-    },
-];
+        // As the file that `make model` fetches.
+        Model {
+            name: "smollm2-135m",
+            config: Config {
+                layers: 30,
+                kv_heads: 3,
+                context: 8192,
+                rope_base: 1e5,
+                ..Config::plain(576, 9, 1536, 49152)
+            },
+            format: |part| if part == "token_embd" { BlockFormat::Q8_0 } else { BlockFormat::Q4_1 },
+        },
+        Model {
+            name: "llama-8b",
+            config: Config {
+                layers: 32,
+                kv_heads: 8,
+                context: 8192,
+                rope_base: 5e5,
+                tied_embedding: false,
+                ..Config::plain(4096, 32, 14336, 128_256)
+            },
+            format: |_| BlockFormat::Q4_K,
+        },
+    ]
+}
+
+fn alternating(part: &str) -> BlockFormat {
+    match part {
+        "attn_v" | "attn_output" | "ffn_gate" | "ffn_down" => BlockFormat::Q4_0,
+        _ => BlockFormat::Q8_0,
+    }
+}
 
 /// After the 256 bytes. GGUF's type of them is "control".
 const SPECIAL: [&str; 4] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"];
@@ -91,40 +78,26 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + me
 /// # Errors
 /// If there is no model of this name.
 pub fn gguf(name: &str, seed: u64) -> Result<Vec<u8>, Error> {
-    let Some(sizes) = MODELS.iter().find(|sizes| sizes.name == name) else {
-        let cause = format!("there is no random model of this name; there are {}", MODELS.map(|m| m.name).join(", "));
+    let models = models();
+    let Some(model) = models.iter().find(|model| model.name == name) else {
+        let known = models.each_ref().map(|model| model.name).join(", ");
+        let cause = format!("there is no random model of this name; there are {known}");
         return Err(Error::invalid(format!("random model `{name}`"), cause));
     };
+    let config = Config { name: Some(name.to_owned()), ..model.config.clone() };
     let mut writer = Writer::new();
-    write_config(sizes, &mut writer);
-    write_tokenizer(sizes, &mut writer);
-    write_weights(sizes, &mut writer, &mut SplitMix(seed))?;
+    write_config(&config, &mut writer)?;
+    write_tokenizer(config.vocab, &mut writer);
+    write_weights(&config, model.format, &mut writer, &mut SplitMix(seed))?;
     Ok(writer.finish())
 }
 
-fn write_config(sizes: &Sizes, writer: &mut Writer) {
-    writer
-        .string("general.architecture", "llama")
-        .string("general.name", sizes.name)
-        .u32("llama.block_count", sizes.layers as u32)
-        .u32("llama.context_length", sizes.context)
-        .u32("llama.embedding_length", sizes.hidden as u32)
-        .u32("llama.feed_forward_length", sizes.ffn as u32)
-        .u32("llama.attention.head_count", sizes.heads as u32)
-        .u32("llama.attention.head_count_kv", sizes.kv_heads as u32)
-        .u32("llama.attention.key_length", sizes.head_dim as u32)
-        .u32("llama.rope.dimension_count", sizes.head_dim as u32)
-        .u32("llama.vocab_size", sizes.vocab as u32)
-        .f32("llama.rope.freq_base", sizes.rope_base)
-        .f32("llama.attention.layer_norm_rms_epsilon", 1e-5);
-}
-
-fn write_tokenizer(sizes: &Sizes, writer: &mut Writer) {
+fn write_tokenizer(vocab: usize, writer: &mut Writer) {
     let bytes = (0..=u8::MAX).map(|byte| byte_level::char_of(byte).to_string());
     let named = 256 + SPECIAL.len();
-    let others = (named..sizes.vocab).map(|id| format!("<|{id}|>"));
+    let others = (named..vocab).map(|id| format!("<|{id}|>"));
     let tokens: Vec<String> = bytes.chain(SPECIAL.map(str::to_owned)).chain(others).collect();
-    let types: Vec<i32> = (0..sizes.vocab).map(|id| if id < 256 { NORMAL } else { CONTROL }).collect();
+    let types: Vec<i32> = (0..vocab).map(|id| if id < 256 { NORMAL } else { CONTROL }).collect();
     writer
         .string("tokenizer.ggml.model", "gpt2")
         .string("tokenizer.ggml.pre", "gpt-2")
@@ -138,28 +111,24 @@ fn write_tokenizer(sizes: &Sizes, writer: &mut Writer) {
         .string("tokenizer.chat_template", CHAT_TEMPLATE);
 }
 
-fn write_weights(sizes: &Sizes, writer: &mut Writer, random: &mut SplitMix) -> Result<(), Error> {
-    let Sizes { layers, hidden, ffn, vocab, .. } = *sizes;
-    let (q_rows, kv_rows) = (sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim);
-    let matrix = |writer: &mut Writer, random: &mut SplitMix, prefix: &str, part: &str, dims| {
-        matrix(writer, random, &format!("{prefix}{part}.weight"), dims, (sizes.format)(part))
-    };
-    // A trained embedding's rows are small; the norm before each block brings them to size.
-    matrix(writer, random, "", "token_embd", [vocab, hidden])?;
-    for layer in 0..layers {
-        let prefix = format!("blk.{layer}.");
-        norm(writer, random, &format!("{prefix}attn_norm.weight"), hidden);
-        matrix(writer, random, &prefix, "attn_q", [q_rows, hidden])?;
-        matrix(writer, random, &prefix, "attn_k", [kv_rows, hidden])?;
-        matrix(writer, random, &prefix, "attn_v", [kv_rows, hidden])?;
-        matrix(writer, random, &prefix, "attn_output", [hidden, q_rows])?;
-        norm(writer, random, &format!("{prefix}ffn_norm.weight"), hidden);
-        matrix(writer, random, &prefix, "ffn_gate", [ffn, hidden])?;
-        matrix(writer, random, &prefix, "ffn_up", [ffn, hidden])?;
-        matrix(writer, random, &prefix, "ffn_down", [hidden, ffn])?;
+/// Every tensor that the model must have, in the order of use, which the seed's numbers follow.
+fn write_weights(
+    config: &Config,
+    format: fn(&str) -> BlockFormat,
+    writer: &mut Writer,
+    random: &mut SplitMix,
+) -> Result<(), Error> {
+    for TensorOf { row, name, dims, .. } in config.tensors().into_iter().filter(|tensor| tensor.required) {
+        match dims[..] {
+            [rows, columns] => {
+                let part = row.part();
+                let format = format(part.strip_suffix(".weight").unwrap_or(part));
+                matrix(writer, random, &name, [rows, columns], format)?;
+            }
+            _ => norm(writer, random, &name, dims.iter().product()),
+        }
     }
-    norm(writer, random, "output_norm.weight", hidden);
-    if sizes.tied { Ok(()) } else { matrix(writer, random, "", "output", [vocab, hidden]) }
+    Ok(())
 }
 
 /// Uniform weights of variance 1 / columns, so that a product has the size of its input.
@@ -242,7 +211,7 @@ mod tests {
         let error = gguf("huge", 0).unwrap_err().to_string();
         assert_eq!(
             error,
-            "random model `huge`: there is no random model of this name; there are tiny, smollm2-135m, llama-8b"
+            "random model `huge`: there is no random model of this name; there are tiny, tiny-qwen3, smollm2-135m, llama-8b"
         );
     }
 }

@@ -5,7 +5,7 @@
 //! | GGUF | the file, byte by byte | blocks are dequantised, `f32`, `f16` and `bf16` stay |
 //! | Hugging Face | elements stay, but norms and biases are `f32`, as llama.cpp wants them | JSON files byte by byte, weights in one file |
 //!
-//! The names of the weights come from the table that the readers use (`weights`). llama's queries and keys have other
+//! The names of the weights come from the table that the readers use. llama's queries and keys have other
 //! orders of rows in the two formats, one for each [`RopeMode`]; both writers put the rows into the order of theirs.
 //!
 //! A llama or mistral model is a `llama` in GGUF; a `llama` with a sliding window, which transformers' llama does not
@@ -23,7 +23,9 @@ mod weights;
 
 use crate::checkpoint::Source;
 use crate::gguf::write::{Writer, padding};
-use crate::{Checkpoint, Element, Error, RopeMode};
+use crate::{Checkpoint, Element, Error};
+pub(crate) use config::to_gguf as write_config;
+use kforge_models::{RopeMode, to_hugging_face};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -49,14 +51,14 @@ pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
         Source::HuggingFace { directory, .. } => directory,
     };
     let mut writer = Writer::new();
+    config::check_biases(checkpoint)?;
     config::to_gguf(checkpoint.config(), &mut writer)?;
     tokenizer::to_gguf(checkpoint, directory, &mut writer).map_err(|error| error.in_file(directory))?;
     let frequencies = config::frequency_factors(checkpoint.config());
     if let Some(factors) = &frequencies {
         writer.declare("rope_freqs.weight", &[factors.len() / 4], Element::F32.ggml(), factors.len() as u64);
     }
-    let order =
-        if config::gguf_architecture(checkpoint.config()) == "llama" { RopeMode::Interleaved } else { RopeMode::Half };
+    let order = checkpoint.config().arch.gguf.rope_mode;
     let plan = weights::plan(checkpoint, order, |weight| match weight.dims {
         [_] => Element::F32,
         _ => weight.element,
@@ -184,7 +186,7 @@ fn write_safetensors(checkpoint: &Checkpoint, plan: &[Planned], to: impl Write) 
         let start = end;
         end = end.checked_add(weight.bytes).ok_or_else(place)?;
         infos.push((
-            crate::weights::to_hf(&weight.name).ok_or_else(place)?,
+            to_hugging_face(&weight.name).ok_or_else(place)?,
             safetensors::tensor::TensorInfo {
                 dtype: weight.element.safetensors().ok_or_else(place)?,
                 shape: weight.dims.clone(),

@@ -5,7 +5,7 @@ use crate::{
     module::{module, set_weights},
 };
 use kforge_checkpoint::Checkpoint;
-use kforge_passes::models::llama::{Phase, Returns};
+use kforge_models::{Phase, Returns};
 use kforge_runtime::{Decoder, Execute, cache, sample::Sampling};
 use std::{
     ffi::{OsStr, OsString},

@@ -1,11 +1,8 @@
 //! A checkpoint as a module, and its weights in an executor.
 
 use crate::{Error, Result};
-use kforge_checkpoint::{Checkpoint, Config};
-use kforge_passes::models::{
-    KvType, Llama, RopeMode,
-    llama::{self, Phase, Returns},
-};
+use kforge_checkpoint::Checkpoint;
+use kforge_models::{Emission, KvType, Phase, Returns};
 use kforge_program::Element;
 use kforge_runtime::{Execute, View};
 
@@ -28,30 +25,16 @@ pub fn weight_type(dims: &[usize], element: Element) -> String {
     }
 }
 
-/// The sizes that the module is emitted from.
-pub fn llama(config: &Config, kv_type: KvType, returns: Returns) -> Llama {
-    Llama {
-        layers: config.layers,
-        hidden: config.hidden,
-        heads: config.heads,
-        kv_heads: config.kv_heads,
-        head_dim: config.head_dim,
-        vocab: config.vocab,
-        norm_eps: config.norm_eps,
-        rope_mode: match config.rope_mode {
-            kforge_checkpoint::RopeMode::Interleaved => RopeMode::Interleaved,
-            kforge_checkpoint::RopeMode::Half => RopeMode::Half,
-        },
-        rope_base: config.rope_base,
-        rope_divisors: config.rope_divisors.clone(),
-        window: config.window,
-        kv_type,
-        returns,
-    }
+/// The module of a checkpoint, for one sequence.
+pub fn module(checkpoint: &Checkpoint, kv_type: KvType, returns: Returns, phases: &[Phase]) -> Result<String> {
+    emit(checkpoint, Emission { kv_type, returns, ..Emission::default() }, phases)
 }
 
 /// The module of a checkpoint.
-pub fn module(checkpoint: &Checkpoint, kv_type: KvType, returns: Returns, phases: &[Phase]) -> Result<String> {
+///
+/// # Errors
+/// If a weight is of a type that we do not compute with, or the options do not fit the model.
+pub fn emit(checkpoint: &Checkpoint, emission: Emission, phases: &[Phase]) -> Result<String> {
     let types = checkpoint
         .names()
         .into_iter()
@@ -61,7 +44,7 @@ pub fn module(checkpoint: &Checkpoint, kv_type: KvType, returns: Returns, phases
             Ok((name, ty))
         })
         .collect::<Result<Vec<_>>>()?;
-    llama::module(&llama(checkpoint.config(), kv_type, returns), &types, phases).map_err(Error::Request)
+    kforge_models::module(checkpoint.config(), &types, emission, phases).map_err(Error::Request)
 }
 
 /// Packs every weight into the layout that the program asks for and lets go of the file's pages; `done` hears each name.

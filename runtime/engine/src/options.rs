@@ -1,7 +1,8 @@
 //! Where and how models run, and who hears of it.
 
 use kforge_lowering::compile::{self, Source};
-use kforge_passes::{isa::Isa, models::KvType};
+use kforge_models::KvType;
+use kforge_passes::isa::Isa;
 use std::{fmt, sync::Arc};
 
 /// Where kernels run.

@@ -2,7 +2,7 @@
 
 use crate::{Error, Model, Result};
 use kforge_checkpoint::{Stream, Tokenizer};
-use kforge_passes::models::llama::Returns;
+use kforge_models::Returns;
 use kforge_runtime::{
     Decoder, Logits,
     sample::{Sampler, Sampling},

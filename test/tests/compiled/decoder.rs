@@ -1,16 +1,11 @@
 //! Decoding: token by token through the caches gives what one pass over all tokens gives.
 
-use kforge_checkpoint::{Checkpoint, RopeMode, write, write::Dequantized};
+use kforge_checkpoint::Checkpoint;
 use kforge_dialect::Interpreter;
 use kforge_engine::module::{element, module, set_weights};
 use kforge_lowering::compile::{self, Compiled, Options};
-use kforge_passes::{
-    isa::Isa,
-    models::{
-        KvType,
-        llama::{Phase, Returns},
-    },
-};
+use kforge_models::{KvType, Phase, Returns, RopeMode, to_hugging_face};
+use kforge_passes::isa::Isa;
 use kforge_program::Program;
 use kforge_reference::Tensor;
 use kforge_runtime::{
@@ -23,7 +18,6 @@ use kforge_test::{
 };
 use safetensors::{Dtype, tensor::TensorView};
 use std::{
-    fs::File,
     path::Path,
     sync::{OnceLock, mpsc},
 };
@@ -311,37 +305,6 @@ fn caches_of_8_bits_need_heads_of_whole_blocks() {
     assert_eq!(error, expected);
 }
 
-/// The biases of all four projections, against what transformers computes: the reference runs the same module, so that it
-/// cannot miss an op that the module does not have.
-#[test]
-fn biases_are_as_transformers_says() {
-    // LlamaForCausalLM.from_pretrained(directory)(torch.tensor([tokens(12, 260)])).logits[0, -1, :8]
-    const LOGITS: [f32; 8] =
-        [1.3837549, 0.642827, -0.63479686, -1.9832065, -0.6100414, -0.7187177, -0.5495948, -0.09492773];
-    let directory = tempfile::tempdir().expect("a directory");
-    let random = Checkpoint::random("tiny", 1).expect("random weights");
-    write_safetensors(&random, directory.path(), Heads::AllBiased);
-    let with_tokenizer = directory.path().join("random");
-    write::hugging_face(&random, &with_tokenizer, Dequantized::F32, |_| ()).expect("random weights as a folder");
-    for name in ["tokenizer.json", "tokenizer_config.json"] {
-        std::fs::copy(with_tokenizer.join(name), directory.path().join(name)).expect("a copy");
-    }
-    let folder = Checkpoint::open(directory.path()).expect("what was written");
-    let file = directory.path().join("model.gguf");
-    write::gguf(&folder, File::create(&file).expect("a file")).expect("the folder as a file");
-    let file = Checkpoint::open(&file).expect("what was written");
-    for (checkpoint, isas) in [(folder, isas()), (file, vec![Isa::host()])] {
-        let rope = checkpoint.config().rope_mode;
-        let model = Model::new(checkpoint, KvType::F32);
-        for isa in isas {
-            let mut decoder = model.decoder(&model.compile(isa), 2, 12);
-            let logits = decoder.prefill(&tokens(12, random.config().vocab)).expect("prefill").values;
-            let error = logits.iter().zip(LOGITS).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
-            assert!(error < 1e-5, "{isa}, {rope:?}: off by {error}: {:?}", &logits[..8]);
-        }
-    }
-}
-
 fn as_the_reference_says(model: &Model, compiled: &[(Isa, Compiled)], slack: f64) {
     let ids = tokens(12, model.checkpoint.config().vocab);
     let context = compile::context();
@@ -389,8 +352,6 @@ enum Heads {
     Wide,
     /// The same, with biases of queries, keys and values: Qwen 2.
     Biased,
-    /// The same, with a bias of the output projection as well: a Llama with `attention_bias`.
-    AllBiased,
 }
 
 impl Heads {
@@ -399,7 +360,6 @@ impl Heads {
         match self {
             Heads::Own | Heads::Wide => &[],
             Heads::Biased => &["attn_q", "attn_k", "attn_v"],
-            Heads::AllBiased => &["attn_q", "attn_k", "attn_v", "attn_output"],
         }
     }
 }
@@ -410,6 +370,7 @@ fn write_safetensors(checkpoint: &Checkpoint, directory: &Path, heads: Heads) {
     assert_eq!(config.rope_mode, RopeMode::Interleaved, "the rows are reordered from this");
     let joined = if heads == Heads::Own { 1 } else { 2 };
     let (count, kv_count, head_dim) = (config.heads / joined, config.kv_heads / joined, config.head_dim * joined);
+    let hugging_face = |name: &str| to_hugging_face(name).expect("a tensor of the table");
     let mut tensors = vec![];
     for name in checkpoint.names() {
         let weight = checkpoint.weight(&name).expect("a weight of the model");
@@ -433,9 +394,9 @@ fn write_safetensors(checkpoint: &Checkpoint, directory: &Path, heads: Heads) {
         let bytes: Vec<u8> = rows.concat().iter().flat_map(|x| x.to_le_bytes()).collect();
         if heads.biased().iter().any(|part| name.contains(part)) {
             let bias: Vec<u8> = (0..dims[0]).flat_map(|i| (i as f32 / 64.0 - 0.3).to_le_bytes()).collect();
-            tensors.push((hugging_face_name(&name).replace(".weight", ".bias"), vec![dims[0]], bias));
+            tensors.push((hugging_face(&name.replace(".weight", ".bias")), vec![dims[0]], bias));
         }
-        tensors.push((hugging_face_name(&name), dims, bytes));
+        tensors.push((hugging_face(&name), dims, bytes));
     }
     let views = tensors.iter().map(|(name, dims, bytes)| {
         (name, TensorView::new(Dtype::F32, dims.clone(), bytes).expect("as many bytes as the shape says"))
@@ -446,32 +407,8 @@ fn write_safetensors(checkpoint: &Checkpoint, directory: &Path, heads: Heads) {
         "num_hidden_layers": config.layers, "num_attention_heads": count, "num_key_value_heads": kv_count,
         "head_dim": head_dim, "vocab_size": config.vocab, "max_position_embeddings": config.context,
         "rms_norm_eps": config.norm_eps, "rope_theta": config.rope_base, "tie_word_embeddings": config.tied_embedding,
-        "attention_bias": heads == Heads::AllBiased,
     });
     std::fs::write(directory.join("config.json"), json.to_string()).expect("a file");
-}
-
-fn hugging_face_name(name: &str) -> String {
-    match name {
-        "token_embd.weight" => return "model.embed_tokens.weight".into(),
-        "output_norm.weight" => return "model.norm.weight".into(),
-        "output.weight" => return "lm_head.weight".into(),
-        _ => {}
-    }
-    let (layer, part) = name.trim_start_matches("blk.").split_once('.').expect("a weight of a layer");
-    let parts = [
-        ("attn_norm", "input_layernorm"),
-        ("attn_q", "self_attn.q_proj"),
-        ("attn_k", "self_attn.k_proj"),
-        ("attn_v", "self_attn.v_proj"),
-        ("attn_output", "self_attn.o_proj"),
-        ("ffn_norm", "post_attention_layernorm"),
-        ("ffn_gate", "mlp.gate_proj"),
-        ("ffn_up", "mlp.up_proj"),
-        ("ffn_down", "mlp.down_proj"),
-    ];
-    let (_, other) = parts.iter().find(|(own, _)| part == format!("{own}.weight")).expect("a part of a layer");
-    format!("model.layers.{layer}.{other}.weight")
 }
 
 #[test]

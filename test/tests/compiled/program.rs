@@ -5,48 +5,28 @@ use kforge_lowering::{
     compile::{self, Options, Target},
     extract,
 };
-use kforge_passes::{
-    Fusions,
-    isa::Isa,
-    models::{
-        KvType, Llama, RopeMode,
-        llama::{self, Phase, Returns},
-    },
-};
+use kforge_models::{Config, Emission, Phase};
+use kforge_passes::{Fusions, isa::Isa};
 use kforge_program::{DimSource, Function, Program};
 use object::{Object, ObjectSymbol};
 
 /// The default model's shapes, with fewer layers.
 fn default_shapes(layers: usize) -> String {
-    let (hidden, heads, kv_heads, head_dim, inner, vocab) = (576, 9, 3, 64, 1536, 49152);
-    let model = Llama {
-        layers,
-        hidden,
-        heads,
-        kv_heads,
-        head_dim,
-        vocab,
-        norm_eps: 1e-5,
-        rope_mode: RopeMode::Interleaved,
-        rope_base: 1e5,
-        rope_divisors: None,
-        window: None,
-        kv_type: KvType::F32,
-        returns: Returns::Logits,
-    };
-    let types: Vec<(String, String)> = model
-        .weights(inner)
+    let config = Config { layers, kv_heads: 3, rope_base: 1e5, ..Config::plain(576, 9, 1536, 49152) };
+    let types: Vec<(String, String)> = config
+        .tensors()
         .into_iter()
-        .map(|(name, shape)| {
-            let ty = match shape[..] {
-                [rows, columns] if rows == vocab => weight(rows, columns, "q8_0"),
+        .map(|tensor| {
+            let ty = match tensor.dims[..] {
+                [rows, columns] if rows == config.vocab => weight(rows, columns, "q8_0"),
                 [rows, columns] => weight(rows, columns, "q4_1"),
-                _ => format!("tensor<{hidden}xf32>"),
+                _ => format!("tensor<{}xf32>", config.hidden),
             };
-            (name, ty)
+            (tensor.name, ty)
         })
         .collect();
-    llama::module(&model, &types, &[Phase::Prefill, Phase::Decode]).expect("all weights are there")
+    kforge_models::module(&config, &types, Emission::default(), &[Phase::Prefill, Phase::Decode])
+        .expect("all weights are there")
 }
 
 /// The launch program alone, without the time that its object would take.

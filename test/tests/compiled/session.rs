@@ -14,7 +14,7 @@ fn text(session: &mut kforge_engine::Session, prompt: &str, tokens: usize) -> St
 fn a_session_decodes_greedily() {
     let model = model();
     let tokenizer = model.checkpoint().tokenizer().expect("bytes");
-    let (mut decoder, _) = model.decoder(kforge_passes::models::llama::Returns::Logits, 64).expect("a decoder");
+    let (mut decoder, _) = model.decoder(kforge_models::Returns::Logits, 64).expect("a decoder");
     let prompt: Vec<u32> = tokenizer.bos().into_iter().chain(tokenizer.encode("hello").expect("bytes")).collect();
     let mut logits = decoder.prefill(&prompt).expect("a prompt").values.to_vec();
     let mut ids = vec![];

@@ -3,13 +3,8 @@
 use kforge_checkpoint::Checkpoint;
 use kforge_engine::module::module;
 use kforge_lowering::compile::{self, Compiled, Numerics, Options, Target};
-use kforge_passes::{
-    isa::Isa,
-    models::{
-        KvType,
-        llama::{Phase, Returns},
-    },
-};
+use kforge_models::{KvType, Phase, Returns};
+use kforge_passes::isa::Isa;
 use kforge_runtime::gpu;
 use kforge_test::{
     model::{Model, same_logits, tokens},

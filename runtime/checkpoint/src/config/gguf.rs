@@ -1,17 +1,18 @@
 //! A config from the metadata of a GGUF file.
 
 use super::unread::{self, Asked, Left, Unread};
-use super::{Biases, Config, RopeMode, derived_head_dim, scaling, size, unsupported_architecture};
+use super::{derived_head_dim, scaling, size, unsupported_architecture, validated};
 use crate::Error;
 use crate::gguf::{self, GgmlType, Gguf, TensorInfo};
 use crate::json::shorten;
+use kforge_models::{Arch, Config};
 use serde_json::Value;
 
 const ROPE_FREQS: &str = "rope_freqs.weight";
 /// llama.cpp's, where a file gives none.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 
-/// Reads and validates the config of a llama or qwen2 model. Gives the keys that were not read along, but for those that
+/// Reads and validates the config of a model. Gives the keys that were not read along, but for those that
 /// describe the file or belong to the tokenizer.
 ///
 /// # Errors
@@ -19,7 +20,11 @@ const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 /// that is not read may change what the model computes, and `ignore` does not name it.
 pub(crate) fn read(gguf: &Gguf, ignore: &[String]) -> Result<(Config, Vec<Unread>), Error> {
     const DESCRIPTIVE: [&str; 4] = ["general.", "tokenizer.", "quantize.", "split."];
-    let keys = Keys { gguf, architecture: gguf.string("general.architecture")?, asked: Asked::default() };
+    let architecture = gguf.string("general.architecture")?;
+    let arch = Arch::of_gguf(architecture).ok_or_else(|| {
+        unsupported_architecture("metadata `general.architecture`", architecture, &Arch::gguf_names())
+    })?;
+    let keys = Keys { gguf, arch, asked: Asked::default() };
     let config = read_config(&keys)?;
     let left = gguf.metadata().filter(|(key, _)| !keys.asked.contains(key));
     let left = left.filter(|(key, _)| !DESCRIPTIVE.iter().any(|prefix| key.starts_with(prefix)));
@@ -28,7 +33,7 @@ pub(crate) fn read(gguf: &Gguf, ignore: &[String]) -> Result<(Config, Vec<Unread
         value: json(gguf, value),
         shown: shorten(&gguf.display(value)),
     });
-    let prefix = format!("{}.", keys.architecture);
+    let prefix = format!("{architecture}.");
     let unread = unread::check(left.collect(), &unread::GGUF, &prefix, &config, ignore)?;
     Ok((config, unread))
 }
@@ -52,12 +57,7 @@ fn json(gguf: &Gguf, value: &gguf::Value) -> Value {
 }
 
 fn read_config(keys: &Keys) -> Result<Config, Error> {
-    let &Keys { gguf, architecture, .. } = keys;
-    let rope_mode = match architecture {
-        "llama" => RopeMode::Interleaved,
-        "qwen2" => RopeMode::Half,
-        other => return Err(unsupported_architecture("metadata `general.architecture`", other)),
-    };
+    let &Keys { gguf, arch, .. } = keys;
     keys.refuse_above_zero("expert_count", "mixtures of experts are not supported")?;
 
     let hidden = keys.require("embedding_length")?;
@@ -75,8 +75,8 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         (None, Some(rows)) => *rows,
         (None, None) => return Err(Error::invalid("tensor `token_embd.weight`", "the tensor is missing")),
     };
-    Config {
-        architecture: architecture.to_owned(),
+    validated(Config {
+        arch,
         name: gguf.optional("general.name", Gguf::string)?.map(str::to_owned),
         layers: keys.require("block_count")?,
         hidden,
@@ -88,32 +88,31 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         context: keys.require("context_length")?,
         norm_eps: gguf.f32(&keys.asked("attention.layer_norm_rms_epsilon"))?,
         rope_base: keys.number("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE),
-        rope_mode,
+        rope_mode: arch.gguf.rope_mode,
         rope_divisors: rope_divisors(keys, head_dim)?,
         window: keys.optional("attention.sliding_window")?.filter(|window| *window > 0),
-        biases: if architecture == "qwen2" { Biases::Qkv } else { Biases::Found },
+        biases: arch.gguf.biases,
         tied_embedding: tensor(gguf, "output.weight").is_none(),
-    }
-    .validate()
+    })
 }
 
 /// Keys under the architecture's name. Each that is asked for is recorded.
 struct Keys<'a> {
     gguf: &'a Gguf,
-    architecture: &'a str,
+    arch: &'static Arch,
     asked: Asked,
 }
 
 impl Keys<'_> {
     /// The full name, recorded as asked for.
     fn asked(&self, key: &str) -> String {
-        let key = format!("{}.{key}", self.architecture);
+        let key = format!("{}.{key}", self.arch.gguf.name);
         self.asked.add(key.clone());
         key
     }
 
     fn place(&self, key: &str) -> String {
-        format!("metadata `{}.{key}`", self.architecture)
+        format!("metadata `{}.{key}`", self.arch.gguf.name)
     }
 
     fn require(&self, key: &str) -> Result<usize, Error> {
@@ -176,7 +175,7 @@ fn rope_divisors(keys: &Keys, head_dim: usize) -> Result<Option<Vec<f32>>, Error
 
 /// A head dimension that is safe to allocate for, before the whole config is validated.
 fn sane(head_dim: usize) -> Result<usize, Error> {
-    const MOST: usize = 1 << 13;
+    const MOST: usize = Config::MOST_HEAD_DIM;
     if head_dim <= MOST {
         return Ok(head_dim);
     }

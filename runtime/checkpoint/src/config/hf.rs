@@ -2,21 +2,22 @@
 
 use super::scaling::{self, Llama3};
 use super::unread::{self, Left, Unread};
-use super::{Biases, Config, RopeMode, derived_head_dim, size, unsupported_architecture};
+use super::{derived_head_dim, size, unsupported_architecture, validated};
 use crate::Error;
 use crate::json::{Fields, shorten};
+use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow, RopeMode};
 use serde_json::{Map, Value};
 
 /// transformers' default of `rope_theta`.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 /// transformers' default of `rms_norm_eps`.
 const DEFAULT_NORM_EPS: f32 = 1e-6;
-/// The default of `sliding_window` of MistralConfig and Qwen2Config: what a config without the key means.
+/// transformers' default of `sliding_window` where a family has one: what a config without the key means.
 const DEFAULT_WINDOW: usize = 4096;
-/// Qwen2Config's default of `max_window_layers`.
+/// transformers' default of `max_window_layers`.
 const DEFAULT_WINDOW_LAYERS: usize = 28;
 
-/// Reads and validates the config of a llama, mistral or qwen2 model; `has_output` says whether the weights hold an
+/// Reads and validates the config of a model; `has_output` says whether the weights hold an
 /// output projection. Gives the keys that were not read along.
 ///
 /// # Errors
@@ -38,10 +39,9 @@ pub(crate) fn read(
 }
 
 fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
-    let architecture = fields.require("model_type", fields.string("model_type")?)?;
-    if !["llama", "mistral", "qwen2"].contains(&architecture) {
-        return Err(unsupported_architecture("`model_type`", architecture));
-    }
+    let model_type = fields.require("model_type", fields.string("model_type")?)?;
+    let arch = Arch::of_hugging_face(model_type)
+        .ok_or_else(|| unsupported_architecture("`model_type`", model_type, &Arch::hugging_face_names()))?;
     if fields.get("quantization_config").is_some() {
         let cause = "quantised safetensors are not supported; use the original checkpoint, or a GGUF file";
         return Err(Error::invalid("`quantization_config`", cause));
@@ -56,13 +56,13 @@ fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
 
     let hidden = require("hidden_size")?;
     let heads = require("num_attention_heads")?;
-    let head_dim = match count("head_dim")? {
+    let head_dim = match count("head_dim")?.or(arch.hugging_face.head_dim) {
         Some(head_dim) => head_dim,
         None => derived_head_dim(hidden, heads)?,
     };
     let layers = require("num_hidden_layers")?;
-    let config = Config {
-        architecture: architecture.to_owned(),
+    let config = validated(Config {
+        arch,
         name: fields.string("_name_or_path")?.filter(|name| !name.is_empty()).map(str::to_owned),
         layers,
         hidden,
@@ -76,22 +76,22 @@ fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
         rope_base: rope_base(fields)?,
         rope_mode: RopeMode::Half,
         rope_divisors: None,
-        window: window(fields, architecture, layers)?,
-        biases: biases(fields, architecture)?,
+        window: window(fields, arch, layers)?,
+        biases: biases(fields, arch)?,
         tied_embedding: !has_output || fields.flag("tie_word_embeddings")?.unwrap_or(false),
-    }
-    .validate()?;
+    })?;
     // After the check of the head dimension, which sizes them.
     let rope_divisors = rope_divisors(fields, &config)?;
-    Config { rope_divisors, ..config }.validate()
+    validated(Config { rope_divisors, ..config })
 }
 
-/// transformers' llama has biases where the config says so, and its qwen2 of queries, keys and values whatever it says.
-fn biases(fields: &Fields, architecture: &str) -> Result<Biases, Error> {
-    Ok(match architecture {
-        "qwen2" => Biases::Qkv,
-        _ if fields.flag("attention_bias")?.unwrap_or(false) => Biases::All,
-        _ => Biases::None,
+fn biases(fields: &Fields, arch: &Arch) -> Result<Biases, Error> {
+    Ok(match arch.hugging_face.biases {
+        ConfigBiases::Qkv => Biases::Qkv,
+        ConfigBiases::Key | ConfigBiases::ForeignKey => match fields.flag("attention_bias")? {
+            Some(true) => Biases::All,
+            Some(false) | None => Biases::None,
+        },
     })
 }
 
@@ -150,15 +150,16 @@ fn rope_divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, E
     }
 }
 
-fn window(fields: &Fields, architecture: &str, layers: usize) -> Result<Option<usize>, Error> {
+fn window(fields: &Fields, arch: &Arch, layers: usize) -> Result<Option<usize>, Error> {
     let count = |key: &str, default: usize| match fields.count(key)? {
         Some(value) => size(&fields.place(key), value).map(Some),
         // A null is none, and not the default.
         None => Ok((!fields.names(key)).then_some(default)),
     };
-    match architecture {
-        "mistral" => count("sliding_window", DEFAULT_WINDOW),
-        "qwen2" => {
+    match arch.hugging_face.window {
+        ConfigWindow::Never => Ok(None),
+        ConfigWindow::Always => count("sliding_window", DEFAULT_WINDOW),
+        ConfigWindow::Switched => {
             let (window, slides) = (count("sliding_window", DEFAULT_WINDOW)?, fields.flag("use_sliding_window")?);
             // Only the layers from here on slide.
             let first = count("max_window_layers", DEFAULT_WINDOW_LAYERS)?.unwrap_or(DEFAULT_WINDOW_LAYERS);
@@ -173,6 +174,5 @@ fn window(fields: &Fields, architecture: &str, layers: usize) -> Result<Option<u
                 }
             }
         }
-        _ => Ok(None),
     }
 }

@@ -6,11 +6,12 @@
 //! [`NEUTRAL_GGUF`] and [`NEUTRAL_HF`] list the values that change nothing.
 //!
 //! Sources: `gguf-py/gguf/constants.py` and `src/llama-arch.cpp` of llama.cpp; `configuration_llama.py`,
-//! `configuration_mistral.py`, `configuration_qwen2.py` and `modeling_rope_utils.py` of transformers.
+//! `configuration_mistral.py`, `configuration_qwen2.py`, `configuration_qwen3.py` and `modeling_rope_utils.py` of
+//! transformers.
 
-use super::Config;
 use crate::Error;
 use crate::describe::escape;
+use kforge_models::Config;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -145,11 +146,11 @@ const NEUTRAL_HF: &[(&str, Neutral)] = &[
     ("logits_scaling", one),
     ("residual_scale", one),
     ("embedding_scale", one),
-    // Read of llama and mistral. qwen2 has its biases whatever this says.
+    // Read where it says whether there are biases.
     ("attention_bias", any),
     ("hidden_activation", silu),
     ("activation_function", silu),
-    // Read of mistral and qwen2. llama has none in transformers, while engines that share code with mistral apply it.
+    // Read of families with windows. llama has none in transformers, while engines that share code with mistral apply it.
     ("sliding_window", |value, config| {
         off(value, config) || value.as_f64().is_some_and(|window| window >= config.context as f64)
     }),

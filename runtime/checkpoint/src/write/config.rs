@@ -3,20 +3,28 @@
 use super::weights::{Planned, has_biases};
 use crate::config::scaling::{Llama3, Scaling, of_divisors};
 use crate::gguf::write::Writer;
-use crate::{Checkpoint, Config, Element, Error};
+use crate::{Checkpoint, Element, Error};
+use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow};
 use serde_json::{Value, json};
 
-/// GGUF's name of a model's architecture: it has one for llama and mistral.
-pub(super) fn gguf_architecture(config: &Config) -> &str {
-    if config.architecture == "mistral" { "llama" } else { &config.architecture }
+/// # Errors
+/// If the model has biases that its family has none of in GGUF.
+pub(super) fn check_biases(checkpoint: &Checkpoint) -> Result<(), Error> {
+    let facts = &checkpoint.config().arch.gguf;
+    if facts.biases == Biases::None && has_biases(checkpoint) {
+        let cause = format!("GGUF's {} has no biases on its attention", facts.name);
+        return Err(Error::invalid("the model's config", cause));
+    }
+    Ok(())
 }
 
 /// Writes the metadata of a model.
 ///
 /// # Errors
 /// If GGUF cannot hold the scaling of its rotary embedding.
-pub(super) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error> {
-    let architecture = gguf_architecture(config);
+pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error> {
+    let facts = &config.arch.gguf;
+    let architecture = facts.name;
     writer.string("general.architecture", architecture);
     if let Some(name) = &config.name {
         writer.string("general.name", name);
@@ -47,7 +55,7 @@ pub(super) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
             writer.string(&format!("{architecture}.rope.scaling.type"), "linear");
             writer.f32(&format!("{architecture}.rope.scaling.factor"), factor);
         }
-        None if config.rope_divisors.is_some() && architecture != "llama" => {
+        None if config.rope_divisors.is_some() && !facts.rope_factors => {
             let cause = format!("GGUF's {architecture} has linear scaling only; export a model without llama3 scaling");
             return Err(Error::invalid("the model's rope scaling", cause));
         }
@@ -75,19 +83,17 @@ pub(super) fn frequency_factors(config: &Config) -> Option<Vec<u8>> {
 /// If no model of transformers is the same.
 pub(super) fn to_hugging_face(checkpoint: &Checkpoint, plan: &[Planned]) -> Result<Value, Error> {
     let config = checkpoint.config();
-    let (family, class) = match (config.architecture.as_str(), config.window) {
-        ("qwen2", _) => ("qwen2", "Qwen2ForCausalLM"),
-        (_, Some(_)) => ("mistral", "MistralForCausalLM"),
-        (_, None) => ("llama", "LlamaForCausalLM"),
-    };
+    let family = Arch::in_hugging_face(config)
+        .ok_or_else(|| Error::invalid("the model's config", "no model of transformers has such a sliding window"))?;
+    let facts = &family.hugging_face;
     let biases = has_biases(checkpoint);
-    if biases && family == "mistral" {
+    if biases && facts.biases == ConfigBiases::ForeignKey {
         let cause = "transformers has no model with both a sliding window and biases on its attention";
         return Err(Error::invalid("the model's config", cause));
     }
     let mut json = json!({
-        "architectures": [class],
-        "model_type": family,
+        "architectures": [facts.class],
+        "model_type": family.name,
         "hidden_size": config.hidden,
         "intermediate_size": config.ffn,
         "num_hidden_layers": config.layers,
@@ -106,15 +112,16 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, plan: &[Planned]) -> Resu
     if let Some(name) = &config.name {
         json["_name_or_path"] = name.as_str().into();
     }
-    match family {
-        "llama" => json["attention_bias"] = biases.into(),
-        "qwen2" => {
-            json["use_sliding_window"] = config.window.is_some().into();
-            json["sliding_window"] = config.window.into();
-            // The first layer that has the window.
-            json["max_window_layers"] = if config.window.is_some() { 0 } else { config.layers }.into();
-        }
-        _ => json["sliding_window"] = config.window.into(),
+    if facts.biases == ConfigBiases::Key {
+        json["attention_bias"] = biases.into();
+    }
+    if facts.window != ConfigWindow::Never {
+        json["sliding_window"] = config.window.into();
+    }
+    if facts.window == ConfigWindow::Switched {
+        json["use_sliding_window"] = config.window.is_some().into();
+        // The first layer that has the window.
+        json["max_window_layers"] = if config.window.is_some() { 0 } else { config.layers }.into();
     }
     Ok(json)
 }

@@ -1,9 +1,8 @@
 //! Weights on their way into the other format: in its order of rows, as its elements, one row at a time.
 
-use crate::config::Biases;
-use crate::weights::{expected, is_rotated};
-use crate::{Checkpoint, Element, Error, RopeMode, Weight};
+use crate::{Checkpoint, Element, Error, Weight};
 use half::{bf16, f16};
+use kforge_models::{Biases, RopeMode};
 use std::io::Write;
 
 /// A weight that will be written.
@@ -51,14 +50,14 @@ pub(super) fn plan(
     let reorder = (config.rope_mode != order).then_some(Reorder { to: order, head_dim: config.head_dim });
     let with_zeros = has_biases(checkpoint);
     let mut plan = Vec::new();
-    for weight in expected(config) {
+    for weight in config.tensors() {
         // A bias that only some projections have is zero in the others: `attention_bias` means all of them.
         let element = match checkpoint.has(&weight.name) {
             true => element(&checkpoint.weight(&weight.name)?),
-            false if with_zeros && weight.name.ends_with(".bias") => Element::F32,
+            false if with_zeros && weight.row.is_bias() => Element::F32,
             false => continue,
         };
-        let reorder = reorder.filter(|_| is_rotated(&weight.name));
+        let reorder = reorder.filter(|_| weight.row.rotated);
         plan.push(Planned {
             bytes: size(&weight.name, &weight.dims, element)?,
             name: weight.name,
@@ -70,11 +69,11 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// Whether a llama has a bias anywhere in its attention.
+/// Whether a model that need not have biases has one anywhere in its attention.
 pub(super) fn has_biases(checkpoint: &Checkpoint) -> bool {
     let config = checkpoint.config();
     matches!(config.biases, Biases::Found | Biases::All)
-        && expected(config).iter().any(|weight| weight.name.ends_with(".bias") && checkpoint.has(&weight.name))
+        && config.tensors().iter().any(|weight| weight.row.is_bias() && checkpoint.has(&weight.name))
 }
 
 fn size(name: &str, dims: &[usize], element: Element) -> Result<usize, Error> {

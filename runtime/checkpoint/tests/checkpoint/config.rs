@@ -87,6 +87,25 @@ fn qwen2_has_biases_and_a_window_of_its_own() {
 }
 
 #[test]
+fn qwen3_has_norms_of_heads_and_their_size() {
+    let norms: &[(&str, &[usize])] =
+        &[("model.layers.0.self_attn.q_norm.weight", &[32]), ("model.layers.0.self_attn.k_norm.weight", &[32])];
+    let model = open_hf(json!({"model_type": "qwen3", "head_dim": 32}), norms).unwrap();
+    assert_eq!(model.weight("blk.0.attn_q_norm.weight").unwrap().dims, [32]);
+    let error = open_hf(json!({"model_type": "qwen3", "head_dim": 32}), &norms[..1]).unwrap_err();
+    assert!(error.contains("tensor `blk.0.attn_k_norm.weight`: the tensor is missing"), "{error}");
+    // Qwen3Config's default.
+    let error = open_hf(json!({"model_type": "qwen3", "head_dim": null}), norms).unwrap_err();
+    assert!(error.contains("the model's config says [256, 64]"), "{error}");
+    // Of no other family.
+    let error = open_hf(json!({}), norms).unwrap_err();
+    assert!(error.contains("tensor `blk.0.attn_k_norm.weight`: no model"), "{error}");
+    let error = open_hf(json!({"model_type": "qwen3_moe"}), norms).unwrap_err();
+    let expected = "architecture `qwen3_moe` is not supported; llama, mistral, qwen2 and qwen3 are";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
 fn rope_scaling_becomes_divisors() {
     let divisors = |changes| open_hf(changes, &[]).unwrap().config().rope_divisors.clone();
     assert_eq!(divisors(json!({"rope_scaling": {"type": "linear", "factor": 4.0}})), Some(vec![4.0; 16]));

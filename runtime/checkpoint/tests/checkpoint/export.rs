@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 use kforge_checkpoint::gguf::GgmlType;
 use kforge_checkpoint::gguf::write::Writer;
 use kforge_checkpoint::write::{self, Dequantized};
-use kforge_checkpoint::{Checkpoint, Config, Conversation, Element, RopeMode, Storage, Tokenizer};
+use kforge_checkpoint::{Arch, Biases, Checkpoint, Config, Conversation, Element, RopeMode, Storage, Tokenizer};
 use kforge_quant::BlockFormat;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -42,35 +42,25 @@ struct Model {
 const LLAMA: Model = Model { architecture: "llama", window: None, biases: &[], element: Element::F32, tied: true };
 const MISTRAL: Model = Model { window: Some(48), ..LLAMA };
 const QWEN2: Model = Model { architecture: "qwen2", biases: &["attn_q", "attn_k", "attn_v"], ..LLAMA };
+const QWEN3: Model = Model { architecture: "qwen3", ..LLAMA };
 const BIASED: Model = Model { biases: &["attn_q", "attn_k", "attn_v", "attn_output"], ..LLAMA };
 
-/// Its matrices and biases outside the norms, with dimensions.
+/// Its tensors, with dimensions.
 fn tensors(model: Model) -> Vec<(String, Vec<usize>)> {
-    let mut all = vec![("token_embd.weight".to_owned(), vec![VOCAB, HIDDEN])];
-    for layer in 0..LAYERS {
-        let kv = KV_HEADS * HEAD_DIM;
-        for (part, rows) in [
-            ("attn_q", HIDDEN),
-            ("attn_k", kv),
-            ("attn_v", kv),
-            ("attn_output", HIDDEN),
-            ("ffn_gate", HIDDEN),
-            ("ffn_up", HIDDEN),
-            ("ffn_down", HIDDEN),
-        ] {
-            all.push((format!("blk.{layer}.{part}.weight"), vec![rows, HIDDEN]));
-            if model.biases.contains(&part) {
-                all.push((format!("blk.{layer}.{part}.bias"), vec![rows]));
-            }
-        }
-        all.push((format!("blk.{layer}.attn_norm.weight"), vec![HIDDEN]));
-        all.push((format!("blk.{layer}.ffn_norm.weight"), vec![HIDDEN]));
-    }
-    all.push(("output_norm.weight".to_owned(), vec![HIDDEN]));
-    if !model.tied {
-        all.push(("output.weight".to_owned(), vec![VOCAB, HIDDEN]));
-    }
-    all
+    let config = Config {
+        arch: Arch::of_gguf(model.architecture).unwrap(),
+        layers: LAYERS,
+        kv_heads: KV_HEADS,
+        biases: Biases::Found,
+        tied_embedding: model.tied,
+        ..Config::plain(HIDDEN, HEADS, HIDDEN, VOCAB)
+    };
+    let mut all = config.tensors();
+    all.retain(|tensor| {
+        let part = tensor.row.part().strip_suffix(".bias");
+        part.is_none_or(|part| model.biases.contains(&part))
+    });
+    all.into_iter().map(|tensor| (tensor.name, tensor.dims)).collect()
 }
 
 /// Numbers that no two rows have in common, exact in f16 and bf16.
@@ -224,10 +214,10 @@ fn same_weights(a: &Checkpoint, b: &Checkpoint) {
 /// A config without what the two formats say in their own ways.
 fn common(config: &Config) -> Config {
     let mut config = Config { rope_mode: RopeMode::Half, ..config.clone() };
-    if config.architecture == "mistral" {
-        config.architecture = "llama".to_owned();
+    if config.arch.name == "mistral" {
+        config.arch = Arch::LLAMA;
     }
-    config.biases = kforge_checkpoint::Biases::Found;
+    config.biases = Biases::Found;
     config
 }
 
@@ -267,7 +257,7 @@ fn same(a: &Checkpoint, b: &Checkpoint) {
 
 #[test]
 fn every_family_and_element_goes_to_a_folder_and_back() {
-    for family in [LLAMA, MISTRAL, QWEN2, BIASED] {
+    for family in [LLAMA, MISTRAL, QWEN2, QWEN3, BIASED] {
         for (element, tied) in ELEMENTS.into_iter().flat_map(|element| [(element, true), (element, false)]) {
             let gguf = gguf_of(Model { element, tied, ..family }, "gpt-2", |_| ());
             let (_directory, folder) = to_folder(&gguf);
@@ -288,12 +278,13 @@ fn the_folder_is_of_the_right_family() {
         (LLAMA, "llama", Element::F32),
         (MISTRAL, "mistral", Element::BF16),
         (QWEN2, "qwen2", Element::F16),
+        (QWEN3, "qwen3", Element::F16),
         (Model { element: Element::Quant(BlockFormat::Q8_0), ..LLAMA }, "llama", Element::F32),
     ] {
         let element = if matches!(model.element, Element::Quant(_)) { model.element } else { float };
         let (_directory, folder) = to_folder(&gguf_of(Model { element, ..model }, "gpt-2", |_| ()));
         assert_eq!(
-            (folder.config().architecture.as_str(), folder.config().window),
+            (folder.config().arch.name, folder.config().window),
             (architecture, model.window.map(|w| w as usize))
         );
         assert_eq!(folder.weight("blk.1.attn_k.weight").unwrap().element, float);

@@ -225,9 +225,9 @@ fn configs_that_are_missing_or_make_no_sense() {
         (
             "general.architecture",
             |writer, key| {
-                writer.string(key, "gemma3");
+                writer.string(key, "qwen3moe");
             },
-            "metadata `general.architecture`: architecture `gemma3` is not supported; llama, mistral and qwen2 are",
+            "metadata `general.architecture`: architecture `qwen3moe` is not supported; llama, qwen2 and qwen3 are",
         ),
         (
             "llama.block_count",

@@ -8,7 +8,7 @@ fn the_config_is_the_documented_one() {
     assert_eq!((config.layers, config.hidden, config.heads, config.kv_heads, config.head_dim), (2, 64, 4, 2, 16));
     assert_eq!((config.ffn, config.vocab, config.context, config.window), (128, 260, 512, None));
     assert_eq!((config.rope_mode, config.tied_embedding), (RopeMode::Interleaved, false));
-    assert_eq!((config.architecture.as_str(), config.name.as_deref()), ("llama", Some("tiny")));
+    assert_eq!((config.arch.name, config.name.as_deref()), ("llama", Some("tiny")));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use kforge_lowering::{
     compile::Target,
     listing::{self, Level},
 };
-use kforge_passes::models::llama::{Phase, Returns};
+use kforge_models::{Phase, Returns};
 use kforge_tools::{output, source::ModuleFile};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

@@ -11,7 +11,7 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_checkpoint::Checkpoint;
 use kforge_engine::Model;
 use kforge_measure::{Roofs, deviation, mean, median};
-use kforge_passes::models::llama::Returns;
+use kforge_models::Returns;
 use kforge_runtime::{
     Decoder, Roofline,
     decoder::{DECODE, PREFILL},

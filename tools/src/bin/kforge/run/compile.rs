@@ -8,7 +8,8 @@ use kforge_engine::{
     compile::{self, on_place},
 };
 use kforge_lowering::compile::{Compiled, GpuCompiled, Source, Target, trace};
-use kforge_passes::{isa::Isa, models::KvType, tuner::Environment};
+use kforge_models::KvType;
+use kforge_passes::{isa::Isa, tuner::Environment};
 use kforge_runtime::{Execute, gpu};
 use kforge_tools::{gpu::features, output};
 use std::{

@@ -3,11 +3,8 @@
 use crate::run::{Common, model};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
-use kforge_engine::module::{module, weight_type};
-use kforge_passes::models::{
-    Llama, RopeMode,
-    llama::{self, Phase, Returns},
-};
+use kforge_engine::module::{emit, weight_type};
+use kforge_models::{Batch, Config, Emission, Phase, Returns};
 use kforge_program::Element;
 use kforge_tools::{bounds, output};
 use std::{ffi::OsString, process::ExitCode};
@@ -22,6 +19,15 @@ pub struct Options {
     /// Give the K greatest logits and their tokens instead of all logits
     #[arg(long, value_name = "K", value_parser = bounds::size())]
     best: Option<usize>,
+    /// Take any number of sequences instead of one
+    #[arg(long)]
+    batch: bool,
+    /// Take the number of real rows of each sequence
+    #[arg(long)]
+    lengths: bool,
+    /// Keep the caches in blocks, and take the blocks of each sequence
+    #[arg(long)]
+    block_table: bool,
     /// One function instead of both
     #[arg(long, value_enum)]
     phase: Option<PhaseName>,
@@ -48,8 +54,14 @@ enum PhaseName {
 }
 
 impl Options {
-    fn returns(&self) -> Returns {
-        self.best.map_or(Returns::Logits, Returns::Best)
+    fn emission(&self) -> Emission {
+        Emission {
+            kv_type: self.cache.kv_type(),
+            returns: self.best.map_or(Returns::Logits, Returns::Best),
+            batch: if self.batch { Batch::Any } else { Batch::One },
+            lengths: self.lengths,
+            block_table: self.block_table,
+        }
     }
 }
 
@@ -60,9 +72,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         None => &[Phase::Prefill, Phase::Decode],
     };
     let text = match &options.model {
-        Some(name) => {
-            module(model::open(common, name)?.checkpoint(), options.cache.kv_type(), options.returns(), phases)?
-        }
+        Some(name) => emit(model::open(common, name)?.checkpoint(), options.emission(), phases)?,
         None => from_sizes(options, phases)?,
     };
     output::print(text.as_bytes())?;
@@ -79,23 +89,8 @@ fn from_sizes(options: &Options, phases: &[Phase]) -> Result<String> {
     if hidden % heads != 0 || (hidden / heads) % 2 != 0 {
         bail!("--hidden must be --heads times an even head size");
     }
-    let head_dim = hidden / heads;
-    let model = Llama {
-        layers,
-        hidden,
-        heads,
-        kv_heads,
-        head_dim,
-        vocab,
-        norm_eps: 1e-5,
-        rope_mode: RopeMode::Interleaved,
-        rope_base: 1e4,
-        rope_divisors: None,
-        window: None,
-        kv_type: options.cache.kv_type(),
-        returns: options.returns(),
-    };
+    let config = Config { layers, kv_heads, ..Config::plain(hidden, heads, ffn, vocab) };
     let types: Vec<(String, String)> =
-        model.weights(ffn).into_iter().map(|(name, shape)| (name, weight_type(&shape, Element::F32))).collect();
-    llama::module(&model, &types, phases).map_err(anyhow::Error::msg)
+        config.tensors().into_iter().map(|tensor| (tensor.name, weight_type(&tensor.dims, Element::F32))).collect();
+    kforge_models::module(&config, &types, options.emission(), phases).map_err(anyhow::Error::msg)
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use jiff::Zoned;
 use kforge_checkpoint::{Conversation, Tokenizer};
-use kforge_passes::models::llama::Returns;
+use kforge_models::Returns;
 use kforge_program::Element;
 use kforge_remote::{Comparison, Side};
 use kforge_runtime::{

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_engine::{Model, Options, Timings};
-use kforge_passes::models::{KvType, llama::Returns};
+use kforge_models::{KvType, Returns};
 use kforge_runtime::Decoder;
 use std::ffi::OsStr;
 

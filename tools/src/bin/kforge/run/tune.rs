@@ -7,12 +7,9 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_engine::module::module;
 use kforge_lowering::compile::Source;
+use kforge_models::{KvType, Phase, Returns};
 use kforge_passes::{
     adapter::Adapter,
-    models::{
-        KvType,
-        llama::{Phase, Returns},
-    },
     tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search},
 };
 use kforge_runtime::cache;

@@ -4,7 +4,7 @@ use crate::run::{Common, model};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use kforge_passes::models::llama::Returns;
+use kforge_models::Returns;
 use kforge_tools::reference::{self, Limits, Outcome, check};
 use std::{ffi::OsString, fs, path::PathBuf, process::ExitCode};
 

@@ -1,0 +1,179 @@
+//! The sizes of a model, validated.
+
+use crate::{Arch, RopeMode, TENSORS, Tensor, TensorOf, When};
+
+/// Which projections of the attention have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Biases {
+    /// Those of which the file has one.
+    Found,
+    None,
+    /// Queries, keys and values.
+    Qkv,
+    /// Queries, keys, values, and the output where the file has it: `attention_bias`, whose absent output bias is zero.
+    All,
+}
+
+/// A model: its family and its sizes.
+///
+/// After [`Config::validate`] every number is non-zero and below a sane maximum, `heads` is a multiple of `kv_heads`,
+/// `head_dim` is even, and every float is finite and positive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub arch: &'static Arch,
+    /// What the file calls the model.
+    pub name: Option<String>,
+    pub layers: usize,
+    /// Elements of a token's state between the blocks.
+    pub hidden: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    /// Elements of a head; `heads * head_dim` need not be `hidden`.
+    pub head_dim: usize,
+    /// Elements between the projections of the MLP.
+    pub ffn: usize,
+    pub vocab: usize,
+    /// Most tokens that the model was made for.
+    pub context: usize,
+    pub norm_eps: f32,
+    pub rope_base: f32,
+    pub rope_mode: RopeMode,
+    /// Divisors of the `head_dim / 2` rotary frequencies, where they are scaled: linear scaling, llama3 scaling
+    /// (`rope_scaling` in a Hugging Face config), or GGUF's tensor `rope_freqs.weight`.
+    pub rope_divisors: Option<Vec<f32>>,
+    /// Sliding-window attention: how many keys a query sees, its own included.
+    pub window: Option<usize>,
+    pub biases: Biases,
+    /// The output projection is the token embedding.
+    pub tied_embedding: bool,
+}
+
+impl Config {
+    /// Most elements of a head.
+    pub const MOST_HEAD_DIM: usize = 1 << 13;
+
+    /// A model of the plainest family, [`Arch::LLAMA`], as GGUF has it: one layer, as many key as query heads, each of
+    /// `hidden / heads` elements, a tied output and no biases. Not validated; for struct update.
+    pub fn plain(hidden: usize, heads: usize, ffn: usize, vocab: usize) -> Config {
+        let arch = Arch::LLAMA;
+        Config {
+            arch,
+            name: None,
+            layers: 1,
+            hidden,
+            heads,
+            kv_heads: heads,
+            head_dim: hidden.checked_div(heads).unwrap_or(0),
+            ffn,
+            vocab,
+            context: 2048,
+            norm_eps: 1e-5,
+            rope_base: 1e4,
+            rope_mode: arch.gguf.rope_mode,
+            rope_divisors: None,
+            window: None,
+            biases: Biases::None,
+            tied_embedding: true,
+        }
+    }
+
+    /// Rows of the query projection.
+    pub fn q_rows(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Rows of the key projection, and of the value projection.
+    pub fn kv_rows(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Every tensor that this model has or may have, in the order of use.
+    pub fn tensors(&self) -> Vec<TensorOf> {
+        let first = TENSORS.iter().position(|row| row.is_of_layer()).unwrap_or(TENSORS.len());
+        let last = TENSORS.iter().rposition(|row| row.is_of_layer()).map_or(first, |last| last + 1);
+        let mut all = Vec::new();
+        let mut add = |rows: &'static [Tensor], layer| {
+            for row in rows {
+                if let Some(required) = self.has(row.when) {
+                    let dims = row.shape.iter().map(|size| size.of(self)).collect();
+                    all.push(TensorOf { row, name: row.gguf_name(layer), dims, required });
+                }
+            }
+        };
+        add(&TENSORS[..first], 0);
+        (0..self.layers).for_each(|layer| add(&TENSORS[first..last], layer));
+        add(&TENSORS[last..], 0);
+        all
+    }
+
+    /// Whether a tensor of a file that no row of [`Config::tensors`] names may stay unread: this holds its numbers.
+    pub fn ignores(&self, name: &str) -> bool {
+        let untied = TENSORS.iter().any(|row| row.when == When::Untied && row.gguf == name);
+        name == "rope_freqs.weight" || (self.tied_embedding && untied)
+    }
+
+    /// Whether the model has a tensor: `Some(true)` if it must, `Some(false)` if it may, none if it cannot, whatever the
+    /// file holds.
+    fn has(&self, when: When) -> Option<bool> {
+        match when {
+            When::Always => Some(true),
+            When::Untied => (!self.tied_embedding).then_some(true),
+            When::QkNorm => self.arch.qk_norm.then_some(true),
+            When::QkvBias => match self.biases {
+                Biases::Found => Some(false),
+                Biases::None => None,
+                Biases::Qkv | Biases::All => Some(true),
+            },
+            When::OutputBias => match self.biases {
+                Biases::Found | Biases::All => Some(false),
+                Biases::None | Biases::Qkv => None,
+            },
+        }
+    }
+
+    /// # Errors
+    /// Names the field and the rule that it breaks.
+    pub fn validate(self) -> Result<Self, String> {
+        // Far above any model, and low enough for every product of two, and bytes of it, to fit 63 bits.
+        let limits = [
+            ("layers", self.layers, 1 << 12),
+            ("hidden size", self.hidden, 1 << 20),
+            ("heads", self.heads, 1 << 12),
+            ("kv heads", self.kv_heads, 1 << 12),
+            ("head dimension", self.head_dim, Self::MOST_HEAD_DIM),
+            ("ffn size", self.ffn, 1 << 24),
+            ("vocabulary", self.vocab, 1 << 24),
+            ("context length", self.context, 1 << 30),
+            ("sliding window", self.window.unwrap_or(1), 1 << 30),
+        ];
+        for (field, value, most) in limits {
+            if value == 0 || value > most {
+                return Err(format!("{field} of {value} cannot be right; 1 to {most} are allowed"));
+            }
+        }
+        let Config { heads, kv_heads, head_dim, .. } = self;
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(format!("{heads} heads are not a multiple of {kv_heads} kv heads"));
+        }
+        if !head_dim.is_multiple_of(2) {
+            return Err(format!("a head dimension of {head_dim} is odd; rotary embeddings need pairs"));
+        }
+        positive("norm epsilon", self.norm_eps)?;
+        positive("rope base", self.rope_base)?;
+        if let Some(divisors) = &self.rope_divisors {
+            if divisors.len() != head_dim / 2 {
+                let count = divisors.len();
+                return Err(format!("{count} rope divisors for {} frequencies", head_dim / 2));
+            }
+            divisors.iter().try_for_each(|divisor| positive("rope divisor", *divisor))?;
+        }
+        Ok(self)
+    }
+}
+
+fn positive(field: &str, value: f32) -> Result<(), String> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(format!("{field} of {value} cannot be right; it is a finite number above zero"))
+}

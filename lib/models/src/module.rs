@@ -1,0 +1,384 @@
+//! The module of a model: two functions over shared weights and caches.
+//!
+//! ```mlir
+//! ml_program.global private @blk.0.attn_q.weight(#ml_program.extern<T>) : T
+//! ml_program.global private mutable @k_cache.0 : tensor<1x?x3x64xf32>
+//! func.func @prefill(%ids: tensor<1x?xi32>, %positions: tensor<1xi32>, %rows: tensor<?xi32>) -> tensor<?x49152xf32>
+//! func.func @decode(%ids: tensor<1x1xi32>, %positions: tensor<1xi32>) -> tensor<1x1x49152xf32>
+//! ```
+//! `prefill` appends any number of tokens and gives the logits of the rows asked for; `decode` appends one. Where the k
+//! greatest logits are enough, both give those and their tokens: `(tensor<1x1x8xf32>, tensor<1x1x8xi32>)`. Weights have
+//! GGUF's names and the checkpoint's types; a model without `output.weight` ties it to the embedding.
+//!
+//! With [`Batch::Any`] the first dimension of ids, positions and caches is `?`; `%lengths: tensor<?xi32>` and
+//! `%blocks: tensor<?x?xi32>` are further arguments where asked for, in this order.
+
+use crate::Config;
+use crate::layer::{Layer, Value, tensor};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write,
+};
+
+/// Elements of the KV cache. Arithmetic is f32 with any; a row is rounded once, when it enters the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KvType {
+    #[default]
+    F32,
+    F16,
+    /// Blocks of 32 integers of 8 bits and an f32 scale. In the module an f32 cache of rows that `transformer.quantize`
+    /// made.
+    Q8,
+}
+
+impl KvType {
+    /// As `--kv-type` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+            KvType::Q8 => "q8",
+        }
+    }
+
+    /// The element type of a cache in the module.
+    fn element(self) -> &'static str {
+        match self {
+            KvType::F32 | KvType::Q8 => "f32",
+            KvType::F16 => "f16",
+        }
+    }
+}
+
+/// Elements of a head that share a scale in a cache of 8 bits.
+const Q8_BLOCK: usize = 32;
+
+/// What the functions give of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Returns {
+    #[default]
+    Logits,
+    /// So many of the greatest logits, falling, and their tokens.
+    Best(usize),
+}
+
+/// Which function to emit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Prefill,
+    Decode,
+}
+
+/// How many sequences a call takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Batch {
+    #[default]
+    One,
+    /// As many as the arguments have.
+    Any,
+}
+
+/// What is emitted of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emission {
+    pub kv_type: KvType,
+    pub returns: Returns,
+    pub batch: Batch,
+    /// An argument says how many rows of each sequence are real.
+    pub lengths: bool,
+    /// Caches are [blocks, rows of a block, heads, head dimension], and an argument holds the blocks of each sequence.
+    pub block_table: bool,
+}
+
+/// The text of the module. `types` has the MLIR type of every weight by name, in the order of the globals.
+///
+/// # Errors
+/// Names the weight that is missing or that nothing uses; or says that the cache's type does not fit the size of the
+/// heads, or that more tokens are wanted than there are.
+pub fn module(
+    config: &Config,
+    types: &[(String, String)],
+    emission: Emission,
+    phases: &[Phase],
+) -> Result<String, String> {
+    if emission.kv_type == KvType::Q8 && !config.head_dim.is_multiple_of(Q8_BLOCK) {
+        return Err(format!(
+            "a KV cache of type q8 needs heads of a multiple of {Q8_BLOCK} elements, but this model's have {}; use f32 or f16",
+            config.head_dim
+        ));
+    }
+    if let Returns::Best(k) = emission.returns
+        && !(1..=config.vocab).contains(&k)
+    {
+        return Err(format!(
+            "the best {k} of {} tokens were asked for; ask for at least one and at most all",
+            config.vocab
+        ));
+    }
+    let by_name = types.iter().map(|(name, ty)| (name.as_str(), ty.as_str())).collect();
+    let mut emit = Emit { config, emission, types: by_name, used: HashSet::new(), out: String::new() };
+    emit.globals(types);
+    phases.iter().try_for_each(|phase| emit.function(*phase))?;
+    // A weight without a use would leave a model that computes something else.
+    match types.iter().find(|(name, _)| !emit.used.contains(name)) {
+        Some((name, _)) => Err(format!("the checkpoint has a weight '{name}', which no layer of the model uses")),
+        None => Ok(emit.out),
+    }
+}
+
+const EMBEDDING: &str = "token_embd.weight";
+const OUTPUT: &str = "output.weight";
+const OUTPUT_NORM: &str = "output_norm.weight";
+
+struct Emit<'a> {
+    config: &'a Config,
+    emission: Emission,
+    types: HashMap<&'a str, &'a str>,
+    /// Weights that a function has loaded.
+    used: HashSet<String>,
+    out: String,
+}
+
+impl<'a> Emit<'a> {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.out.push('\n');
+    }
+
+    fn batch(&self) -> Option<usize> {
+        match self.emission.batch {
+            Batch::One => Some(1),
+            Batch::Any => None,
+        }
+    }
+
+    fn cache(&self) -> String {
+        // Blocks, or sequences.
+        let first = if self.emission.block_table { None } else { self.batch() };
+        let Config { kv_heads, head_dim, .. } = *self.config;
+        tensor(&[first, None, Some(kv_heads), Some(head_dim)], self.emission.kv_type.element())
+    }
+
+    fn globals(&mut self, types: &[(String, String)]) {
+        for (name, ty) in types {
+            self.line(&format!("ml_program.global private @{name}(#ml_program.extern<{ty}>) : {ty}"));
+        }
+        let cache = self.cache();
+        for i in 0..self.config.layers {
+            for kind in ["k", "v"] {
+                self.line(&format!("ml_program.global private mutable @{kind}_cache.{i} : {cache}"));
+            }
+        }
+    }
+
+    /// Loads a weight as `%{value}`.
+    ///
+    /// # Errors
+    /// If the checkpoint has no such weight.
+    fn load(&mut self, value: &str, name: &str) -> Result<Value, String> {
+        let ty = *self.types.get(name).ok_or_else(|| format!("the checkpoint has no weight '{name}'"))?;
+        self.used.insert(name.to_owned());
+        self.line(&format!("  %{value} = ml_program.global_load_const @{name} : {ty}"));
+        Ok(Value::new(value, ty))
+    }
+
+    fn function(&mut self, phase: Phase) -> Result<(), String> {
+        let Config { layers, hidden, vocab, norm_eps, .. } = *self.config;
+        let batch = self.batch();
+        let (name, rows) = match phase {
+            Phase::Prefill => ("prefill", None),
+            Phase::Decode => ("decode", Some(1)),
+        };
+        // Of the results: rows that are asked for, or one of each sequence.
+        let leading: &[Option<usize>] = if phase == Phase::Prefill { &[None] } else { &[batch, Some(1)] };
+        let result = |width: usize, element: &str| tensor(&[leading, &[Some(width)]].concat(), element);
+        let logits = result(vocab, "f32");
+        let best = |k: usize| format!("{}, {}", result(k, "f32"), result(k, "i32"));
+        let results = match self.emission.returns {
+            Returns::Logits => logits.clone(),
+            Returns::Best(k) => format!("({})", best(k)),
+        };
+        let sequences = tensor(&[batch], "i32");
+        let ids = Value::new("ids", tensor(&[batch, rows], "i32"));
+        let positions = Value::new("positions", sequences.clone());
+        let picks = Value::new("rows", tensor(&[None], "i32"));
+        let lengths = self.emission.lengths.then(|| Value::new("lengths", sequences));
+        let blocks = self.emission.block_table.then(|| Value::new("blocks", tensor(&[batch, None], "i32")));
+        let arguments = [Some(&ids), Some(&positions), Some(&picks).filter(|_| phase == Phase::Prefill)];
+        let arguments = arguments.into_iter().chain([lengths.as_ref(), blocks.as_ref()]).flatten();
+        let arguments: Vec<String> = arguments.map(|value| format!("%{}: {}", value.name, value.ty)).collect();
+        self.line(&format!("\nfunc.func @{name}({}) -> {results} {{", arguments.join(", ")));
+
+        let table = self.load("embd", EMBEDDING)?;
+        let ty = tensor(&[batch, rows, Some(hidden)], "f32");
+        self.line(&format!("  %x.0 = transformer.embedding %ids, %embd : {}, {} -> {ty}", ids.ty, table.ty));
+        let mut x = Value::new("x.0", ty);
+        for i in 0..layers {
+            x = self.layer(i, rows, x, &positions, &lengths, &blocks)?;
+        }
+        let output = if self.config.tied_embedding { table } else { self.load("output", OUTPUT)? };
+        let norm = self.load("output_norm", OUTPUT_NORM)?;
+        if phase == Phase::Prefill {
+            // Only the rows whose logits are wanted meet the head, the largest weight of all.
+            let flat = tensor(&[None, Some(hidden)], "f32");
+            self.line(&format!("  %flat = tensor.collapse_shape %{} [[0, 1], [2]] : {} into {flat}", x.name, x.ty));
+            self.line(&format!("  %picked = transformer.embedding %rows, %flat : {}, {flat} -> {flat}", picks.ty));
+            x = Value::new("picked", flat);
+        }
+        let eps = float(norm_eps);
+        self.line(&format!(
+            "  %n = transformer.rms_norm %{}, %output_norm {{eps = {eps}}} : {}, {}",
+            x.name, x.ty, norm.ty
+        ));
+        self.line(&format!(
+            "  %logits = transformer.linear %n, %{} : {}, {} -> {logits}",
+            output.name, x.ty, output.ty
+        ));
+        match self.emission.returns {
+            Returns::Logits => self.line(&format!("  return %logits : {logits}\n}}")),
+            Returns::Best(k) => {
+                let best = best(k);
+                self.line(&format!("  %best, %tokens = transformer.top_k %logits : {logits} -> {best}"));
+                self.line(&format!("  return %best, %tokens : {best}\n}}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn layer(
+        &mut self,
+        i: usize,
+        rows: Option<usize>,
+        x: Value,
+        positions: &Value,
+        lengths: &Option<Value>,
+        blocks: &Option<Value>,
+    ) -> Result<Value, String> {
+        let cache = self.cache();
+        let Config { hidden, heads, kv_heads, head_dim, norm_eps, .. } = *self.config;
+        let (eps, rope) = (float(norm_eps), rope(self.config));
+        let window = self.config.window.map(|window| format!("{window} : i64"));
+        let layer = Layer {
+            suffix: &format!(".{i}"),
+            batch: self.batch(),
+            rows,
+            hidden,
+            heads,
+            kv_heads,
+            head_dim,
+            element: "f32",
+            eps: &eps,
+            rope: &rope,
+            window: window.as_deref(),
+            activation: None,
+            quantize_kv: self.emission.kv_type == KvType::Q8,
+            x,
+            k_cache: Value::new(format!("k_cache.{i}"), cache.clone()),
+            v_cache: Value::new(format!("v_cache.{i}"), cache.clone()),
+            positions: positions.clone(),
+            lengths: lengths.clone(),
+            block_table: blocks.clone(),
+        };
+        // The loads come first, of the weights that the ops ask for.
+        let (mut ops, mut asked) = (String::new(), Vec::new());
+        let output = layer.write(&mut ops, |part| {
+            let name = format!("blk.{i}.{part}");
+            let ty = *self.types.get(name.as_str())?;
+            let value = Value::new(format!("{}.{i}", part.strip_suffix(".weight").unwrap_or(part)), ty);
+            asked.push((value.name.clone(), name));
+            Some(value)
+        });
+        let output = output.map_err(|part| format!("the checkpoint has no weight 'blk.{i}.{part}'"))?;
+        for (value, name) in asked {
+            self.load(&value, &name)?;
+        }
+        for kind in ["k", "v"] {
+            self.line(&format!("  %{kind}_cache.{i} = ml_program.global_load @{kind}_cache.{i} : {cache}"));
+        }
+        self.out.push_str(&ops);
+        for (kind, value) in [("k", &output.k_cache), ("v", &output.v_cache)] {
+            self.line(&format!("  ml_program.global_store @{kind}_cache.{i} = %{} : {cache}", value.name));
+        }
+        Ok(output.x)
+    }
+}
+
+/// RoPE's attributes.
+fn rope(config: &Config) -> String {
+    let mut text = format!("mode = \"{}\", base = {}", config.rope_mode, float(config.rope_base));
+    if let Some(divisors) = &config.rope_divisors {
+        let divisors: Vec<String> = divisors.iter().map(|divisor| number(*divisor)).collect();
+        let _ = write!(text, ", freq_divisors = array<f32: {}>", divisors.join(", "));
+    }
+    text
+}
+
+/// An f32 attribute, exact.
+fn float(value: f32) -> String {
+    format!("{} : f32", number(value))
+}
+
+/// The shortest decimal that reads back as the same f32, in MLIR's syntax.
+fn number(value: f32) -> String {
+    let text = format!("{value:e}");
+    // MLIR wants a point: 1e5 is 1.0e5.
+    match text.split_once('e') {
+        Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0e{exponent}"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, Biases};
+
+    fn types(config: &Config) -> Vec<(String, String)> {
+        let typed = |dims: &[usize]| tensor(&dims.iter().copied().map(Some).collect::<Vec<_>>(), "f32");
+        config.tensors().into_iter().map(|tensor| (tensor.name, typed(&tensor.dims))).collect()
+    }
+
+    #[test]
+    fn every_tensor_of_the_table_is_used() {
+        for arch in Arch::ALL {
+            for biases in [Biases::None, Biases::Qkv, Biases::All] {
+                let config =
+                    Config { arch, biases, layers: 2, tied_embedding: false, ..Config::plain(64, 4, 128, 260) };
+                let text =
+                    module(&config, &types(&config), Emission::default(), &[Phase::Prefill, Phase::Decode]).unwrap();
+                assert_eq!(text.matches("rms_norm").count(), 2 * (1 + 2 * if arch.qk_norm { 4 } else { 2 }));
+            }
+        }
+    }
+
+    #[test]
+    fn weights_that_are_missing_or_left_over_are_named() {
+        let config = Config::plain(64, 4, 128, 260);
+        let error =
+            |types: &[(String, String)]| module(&config, types, Emission::default(), &[Phase::Decode]).unwrap_err();
+        let mut types = types(&config);
+        types.push(("blk.0.attn_sinks.weight".into(), "tensor<4xf32>".into()));
+        assert_eq!(
+            error(&types),
+            "the checkpoint has a weight 'blk.0.attn_sinks.weight', which no layer of the model uses"
+        );
+        types.retain(|(name, _)| name != "blk.0.ffn_up.weight");
+        assert_eq!(error(&types), "the checkpoint has no weight 'blk.0.ffn_up.weight'");
+    }
+
+    #[test]
+    fn a_batch_has_lengths_and_blocks() {
+        let config = Config::plain(64, 4, 128, 260);
+        let emission = Emission { batch: Batch::Any, lengths: true, block_table: true, ..Emission::default() };
+        let text = module(&config, &types(&config), emission, &[Phase::Prefill]).unwrap();
+        for line in [
+            "ml_program.global private mutable @k_cache.0 : tensor<?x?x4x16xf32>",
+            "func.func @prefill(%ids: tensor<?x?xi32>, %positions: tensor<?xi32>, %rows: tensor<?xi32>, \
+             %lengths: tensor<?xi32>, %blocks: tensor<?x?xi32>) -> tensor<?x260xf32> {",
+            "  %kc.0 = transformer.kv_update %k_cache.0, %k.0 at %positions lengths %lengths blocks %blocks : \
+             tensor<?x?x4x16xf32>, tensor<?x?x4x16xf32>, tensor<?xi32>, tensor<?xi32> blocks tensor<?x?xi32>",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

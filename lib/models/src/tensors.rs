@@ -1,0 +1,198 @@
+//! The tensors of a model: names in GGUF, which are the canonical ones, and in Hugging Face's format, with shapes.
+
+use crate::Config;
+
+/// A tensor that a model may have. In names of tensors of layers `N` stands for the layer's number.
+#[derive(Debug, PartialEq)]
+pub struct Tensor {
+    pub gguf: &'static str,
+    pub hugging_face: &'static str,
+    /// [rows, columns], or [n].
+    pub shape: &'static [Size],
+    pub when: When,
+    /// RoPE pairs its rows, so that they are in the order of the file's [`RopeMode`](crate::RopeMode).
+    pub rotated: bool,
+}
+
+/// A dimension of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    Hidden,
+    /// Rows of the query projection.
+    Q,
+    /// Rows of the key projection, and of the value projection.
+    Kv,
+    HeadDim,
+    Ffn,
+    Vocab,
+}
+
+/// Which models have a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Always,
+    /// Those whose queries, keys and values have biases.
+    QkvBias,
+    /// Those whose output projection of the attention has a bias.
+    OutputBias,
+    /// Those of an architecture with `qk_norm`.
+    QkNorm,
+    /// Those whose output projection is not the embedding.
+    Untied,
+}
+
+/// A tensor of a model of some sizes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorOf {
+    pub row: &'static Tensor,
+    /// Its canonical name.
+    pub name: String,
+    /// [rows, columns], or [n].
+    pub dims: Vec<usize>,
+    /// Whether a checkpoint without it is an error.
+    pub required: bool,
+}
+
+const fn row(gguf: &'static str, hugging_face: &'static str, shape: &'static [Size], when: When) -> Tensor {
+    Tensor { gguf, hugging_face, shape, when, rotated: false }
+}
+
+const fn rotated(gguf: &'static str, hugging_face: &'static str, shape: &'static [Size], when: When) -> Tensor {
+    Tensor { gguf, hugging_face, shape, when, rotated: true }
+}
+
+use Size::{Ffn, HeadDim, Hidden, Kv, Q, Vocab};
+use When::{Always, OutputBias, QkNorm, QkvBias, Untied};
+
+/// Every tensor, in the order of use; those of layers lie side by side.
+#[rustfmt::skip]
+pub static TENSORS: &[Tensor] = &[
+    row("token_embd.weight", "model.embed_tokens.weight", &[Vocab, Hidden], Always),
+    row("blk.N.attn_norm.weight", "model.layers.N.input_layernorm.weight", &[Hidden], Always),
+    rotated("blk.N.attn_q.weight", "model.layers.N.self_attn.q_proj.weight", &[Q, Hidden], Always),
+    rotated("blk.N.attn_q.bias", "model.layers.N.self_attn.q_proj.bias", &[Q], QkvBias),
+    rotated("blk.N.attn_q_norm.weight", "model.layers.N.self_attn.q_norm.weight", &[HeadDim], QkNorm),
+    rotated("blk.N.attn_k.weight", "model.layers.N.self_attn.k_proj.weight", &[Kv, Hidden], Always),
+    rotated("blk.N.attn_k.bias", "model.layers.N.self_attn.k_proj.bias", &[Kv], QkvBias),
+    rotated("blk.N.attn_k_norm.weight", "model.layers.N.self_attn.k_norm.weight", &[HeadDim], QkNorm),
+    row("blk.N.attn_v.weight", "model.layers.N.self_attn.v_proj.weight", &[Kv, Hidden], Always),
+    row("blk.N.attn_v.bias", "model.layers.N.self_attn.v_proj.bias", &[Kv], QkvBias),
+    row("blk.N.attn_output.weight", "model.layers.N.self_attn.o_proj.weight", &[Hidden, Q], Always),
+    row("blk.N.attn_output.bias", "model.layers.N.self_attn.o_proj.bias", &[Hidden], OutputBias),
+    row("blk.N.ffn_norm.weight", "model.layers.N.post_attention_layernorm.weight", &[Hidden], Always),
+    row("blk.N.ffn_gate.weight", "model.layers.N.mlp.gate_proj.weight", &[Ffn, Hidden], Always),
+    row("blk.N.ffn_up.weight", "model.layers.N.mlp.up_proj.weight", &[Ffn, Hidden], Always),
+    row("blk.N.ffn_down.weight", "model.layers.N.mlp.down_proj.weight", &[Hidden, Ffn], Always),
+    row("output_norm.weight", "model.norm.weight", &[Hidden], Always),
+    row("output.weight", "lm_head.weight", &[Vocab, Hidden], Untied),
+];
+
+const LAYER: &str = "N";
+
+impl Size {
+    pub fn of(self, config: &Config) -> usize {
+        match self {
+            Size::Hidden => config.hidden,
+            Size::Q => config.q_rows(),
+            Size::Kv => config.kv_rows(),
+            Size::HeadDim => config.head_dim,
+            Size::Ffn => config.ffn,
+            Size::Vocab => config.vocab,
+        }
+    }
+}
+
+impl Tensor {
+    /// Whether each layer has one.
+    pub fn is_of_layer(&self) -> bool {
+        split(self.gguf).is_some()
+    }
+
+    /// The name after the layer's number: `attn_q.weight`; the whole one for a tensor outside the layers.
+    pub fn part(&self) -> &'static str {
+        split(self.gguf).map_or(self.gguf, |(_, part)| part)
+    }
+
+    /// The canonical name, in layer `layer` if it is of a layer.
+    pub fn gguf_name(&self, layer: usize) -> String {
+        fill(self.gguf, layer)
+    }
+
+    /// The same in Hugging Face's format.
+    pub fn hugging_face_name(&self, layer: usize) -> String {
+        fill(self.hugging_face, layer)
+    }
+
+    /// Whether it is a bias of a projection.
+    pub fn is_bias(&self) -> bool {
+        matches!(self.when, When::QkvBias | When::OutputBias)
+    }
+}
+
+/// What is before the layer's number, with a dot, and after it, without one.
+fn split(template: &'static str) -> Option<(&'static str, &'static str)> {
+    let at = template.find(".N.")?;
+    Some((&template[..=at], &template[at + 2 + LAYER.len()..]))
+}
+
+fn fill(template: &'static str, layer: usize) -> String {
+    split(template).map_or(template.to_owned(), |(prefix, part)| format!("{prefix}{layer}.{part}"))
+}
+
+/// The layer's number in a name of a template, 0 if it is outside the layers.
+fn layer_of(template: &'static str, name: &str) -> Option<usize> {
+    let Some((prefix, part)) = split(template) else { return (template == name).then_some(0) };
+    let layer = name.strip_prefix(prefix)?.strip_suffix(part)?.strip_suffix('.')?;
+    // Only the canonical spelling of a number, so that no two names map to one.
+    layer.parse::<usize>().ok().filter(|number| number.to_string() == layer)
+}
+
+/// The canonical name of a Hugging Face tensor; none for one that no supported model has.
+pub fn from_hugging_face(name: &str) -> Option<String> {
+    TENSORS.iter().find_map(|row| Some(row.gguf_name(layer_of(row.hugging_face, name)?)))
+}
+
+/// The Hugging Face name of a tensor: the inverse of [`from_hugging_face`].
+pub fn to_hugging_face(name: &str) -> Option<String> {
+    TENSORS.iter().find_map(|row| Some(row.hugging_face_name(layer_of(row.gguf, name)?)))
+}
+
+/// Whether a Hugging Face tensor is a buffer that old checkpoints saved along: it follows from the config.
+pub fn is_buffer(name: &str) -> bool {
+    name.ends_with(".rotary_emb.inv_freq")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, Biases};
+
+    #[test]
+    fn names_round_trip() {
+        for row in TENSORS {
+            let name = row.gguf_name(7);
+            assert_eq!(to_hugging_face(&name).and_then(|theirs| from_hugging_face(&theirs)), Some(name));
+        }
+        assert_eq!(to_hugging_face("blk.7.attn_q.weight").as_deref(), Some("model.layers.7.self_attn.q_proj.weight"));
+        for unknown in ["rope_freqs.weight", "blk.attn_q.weight", "blk..attn_q.weight", "blk.-1.attn_q.weight"] {
+            assert_eq!(to_hugging_face(unknown), None, "{unknown}");
+        }
+        assert_eq!(from_hugging_face("model.layers.07.mlp.up_proj.weight"), None);
+    }
+
+    #[test]
+    fn tensors_follow_the_family_and_its_options() {
+        let plain = Config { kv_heads: 1, layers: 2, ..Config::plain(64, 4, 128, 260) };
+        let names = |config: &Config| config.tensors().into_iter().map(|tensor| tensor.name).collect::<Vec<_>>();
+        assert_eq!(names(&plain).len(), 2 + 2 * 9);
+        let untied = Config { tied_embedding: false, ..plain.clone() };
+        assert_eq!(names(&untied).last().map(String::as_str), Some("output.weight"));
+        assert!(plain.ignores("output.weight") && !untied.ignores("output.weight"));
+        let biased = Config { biases: Biases::All, ..plain.clone() };
+        let optional: Vec<String> = biased.tensors().into_iter().filter(|t| !t.required).map(|t| t.name).collect();
+        assert_eq!(optional, ["blk.0.attn_output.bias", "blk.1.attn_output.bias"]);
+        let normed = Config { arch: Arch::of_gguf("qwen3").unwrap(), ..plain };
+        let norm = normed.tensors().into_iter().find(|tensor| tensor.name == "blk.1.attn_k_norm.weight").unwrap();
+        assert_eq!((norm.dims, norm.required), (vec![16], true));
+    }
+}

@@ -1,0 +1,123 @@
+//! Every model family, against the logits that transformers computes (`scripts/family_logits.py`). The interpreter would run
+//! the same module, so that it cannot miss an op that the module does not have.
+
+use kforge_checkpoint::{Checkpoint, write, write::Dequantized};
+use kforge_lowering::compile::{self, Options};
+use kforge_models::{Arch, KvType};
+use kforge_passes::isa::Isa;
+use kforge_reference::{Element, random};
+use kforge_runtime::{Decoder, gpu};
+use kforge_test::{
+    model::Model,
+    run::{self, isas},
+};
+use safetensors::{Dtype, tensor::TensorView};
+use serde::Deserialize;
+use std::{collections::BTreeMap, fs::File, path::Path};
+
+/// Largest difference of a logit, of up to 4: sums of 64 to 128 products in another order.
+const TOLERANCE: f32 = 2e-5;
+/// Of a GPU, whose sums have an order for each kernel.
+const GPU_TOLERANCE: f32 = 1e-4;
+
+/// A file of `test/data/families`.
+#[derive(Deserialize)]
+struct Family {
+    config: serde_json::Value,
+    /// Shapes by Hugging Face's names, in their order.
+    tensors: BTreeMap<String, Vec<usize>>,
+    tokens: Vec<u32>,
+    /// After the last token.
+    logits: Vec<f32>,
+}
+
+fn family(arch: &Arch) -> Family {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/families/{}.json", arch.name));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).expect("what the script writes")
+}
+
+/// The model as a Hugging Face folder, and as a GGUF file made of it.
+fn checkpoints(family: &Family, directory: &Path) -> [Checkpoint; 2] {
+    let tensors: Vec<(&String, &Vec<usize>, Vec<u8>)> = family
+        .tensors
+        .iter()
+        .enumerate()
+        .map(|(seed, (name, dims))| {
+            let base = if dims.len() == 1 && !name.ends_with(".bias") { 1.0 } else { 0.0 };
+            let values = random::uniform(seed as u64, dims, Element::F32).expect("a small tensor").to_f32();
+            (name, dims, values.iter().flat_map(|value| (0.25 * value + base).to_le_bytes()).collect())
+        })
+        .collect();
+    let views = tensors.iter().map(|(name, dims, bytes)| {
+        (name, TensorView::new(Dtype::F32, dims.to_vec(), bytes).expect("as many bytes as the shape says"))
+    });
+    safetensors::serialize_to_file(views, None, &directory.join("model.safetensors")).expect("a file");
+    std::fs::write(directory.join("config.json"), family.config.to_string()).expect("a file");
+    // A GGUF file needs a tokenizer: that of random models.
+    let random = Checkpoint::random("tiny", 1).expect("random weights");
+    let with_tokenizer = directory.join("random");
+    write::hugging_face(&random, &with_tokenizer, Dequantized::F32, |_| ()).expect("random weights as a folder");
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(with_tokenizer.join(name), directory.join(name)).expect("a copy");
+    }
+    let folder = Checkpoint::open(directory).expect("what was written");
+    let file = directory.join("model.gguf");
+    write::gguf(&folder, File::create(&file).expect("a file")).expect("the folder as a file");
+    [folder, Checkpoint::open(&file).expect("what was written")]
+}
+
+/// The logits after the last token: of all at once, and of the last four one by one.
+fn check(decoder: impl Fn() -> Decoder, family: &Family, tolerance: f32, what: &str) {
+    let close = |logits: &[f32], how: &str| {
+        let error = logits.iter().zip(&family.logits).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
+        assert_eq!(logits.len(), family.logits.len(), "{what}, {how}");
+        assert!(error <= tolerance, "{what}, {how}: a logit is off by {error}");
+    };
+    close(decoder().prefill(&family.tokens).expect("a prompt").values, "at once");
+    let (prompt, rest) = family.tokens.split_at(family.tokens.len() - 4);
+    let mut decoder = decoder();
+    decoder.prefill(prompt).expect("a prompt");
+    let mut last = vec![];
+    for token in rest {
+        last = decoder.decode(*token).expect("a token").values.to_vec();
+    }
+    close(&last, "token by token");
+}
+
+#[test]
+fn are_as_transformers_says() {
+    for arch in Arch::ALL {
+        let family = family(arch);
+        let directory = tempfile::tempdir().expect("a directory");
+        let [folder, file] = checkpoints(&family, directory.path());
+        assert_eq!((folder.config().arch, file.config().arch.gguf.name), (arch, arch.gguf.name));
+        for (format, checkpoint, isas) in [("safetensors", folder, isas()), ("GGUF", file, vec![Isa::host()])] {
+            let model = Model::new(checkpoint, KvType::F32);
+            for isa in isas {
+                let compiled = model.compile(isa);
+                let what = format!("{}, {format}, {isa}", arch.name);
+                check(|| model.decoder(&compiled, 2, family.tokens.len()), &family, TOLERANCE, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn on_a_gpu_are_as_transformers_says() {
+    for arch in Arch::ALL {
+        let family = family(arch);
+        let directory = tempfile::tempdir().expect("a directory");
+        let [_, file] = checkpoints(&family, directory.path());
+        let model = Model::new(file, KvType::F32);
+        for adapter in run::adapters() {
+            let compiled =
+                compile::compile_gpu(&model.source, adapter, Options::default()).expect("the model compiles");
+            let decoder = || {
+                let executor = gpu::Executor::new(run::gpu(), compiled.program.clone(), &compiled.shaders);
+                model.decoder_on(Box::new(executor.expect("the shaders compile")), family.tokens.len())
+            };
+            check(decoder, &family, GPU_TOLERANCE, &format!("{}, {adapter}", arch.name));
+        }
+    }
+}
