@@ -18,9 +18,9 @@ func.func @brain(%x: tensor<4x8xbf16>) -> tensor<4x8xbf16> {
 // -----
 
 func.func @negative(%x: tensor<16x64xf32>, %w: tensor<64x64xf32>) -> tensor<16x64xf32> {
-  // expected-error @below {{'transformer.fused' op has #transformer.kernel<"gemm", tile = [0, 32, 8, 2, 4]>, which is no kernel; a tile has positive numbers}}
   %0 = transformer.fused(%a = %x : tensor<16x64xf32>, %b = %w : tensor<64x64xf32>) -> tensor<16x64xf32>
-      kernel #transformer.kernel<"gemm", tile = [0, 32, 8, 2, 4]> {
+      // expected-error @below {{the sizes of a tile must be at least 0, got -32}}
+      kernel #transformer.kernel<"gemm", tile = [-32, 32, 8, 2, 4]> {
     %y = transformer.linear %a, %b : tensor<16x64xf32>, tensor<64x64xf32> -> tensor<16x64xf32>
     transformer.yield %y : tensor<16x64xf32>
   }
