@@ -5,7 +5,7 @@
 // RUN: kforge-run bench suite --from %t/reports/a.json --baseline %t/reports/a.json 2>&1 | FileCheck %s --check-prefix=SAME
 // RUN: kforge-run bench suite --quick --filter linear/q4_1/1x576x1536 --threads 2 --json | FileCheck %s --check-prefix=LINEAR
 // RUN: kforge-run bench suite --quick --filter attention/decode/128 --threads 1 --cpu-features sse2 --json | FileCheck %s --check-prefix=ATTENTION
-// RUN: kforge-run bench suite --quick --filter matmul/64x64x128 --peers=%S/../data/made-up-peer.sh --json 2>&1 | FileCheck %s --check-prefix=PEERS
+// RUN: kforge-run bench suite --quick --filter matmul/decoder_mha_qkv --peers=%S/../data/made-up-peer.sh --json 2>&1 | FileCheck %s --check-prefix=PEERS
 // RUN: not kforge-run bench suite --filter everything 2>&1 | FileCheck %s --check-prefix=FILTER
 // RUN: not kforge-run bench suite --target reference 2>&1 | FileCheck %s --check-prefix=TARGET
 // RUN: not kforge-run bench suite --tolerance 3 2>&1 | FileCheck %s --check-prefix=TOLERANCE
@@ -58,7 +58,7 @@
 // ATTENTION: "attention"
 
 // PEERS: made-up-peer.sh has no openblas, xla, iree, onnxruntime, openvino: left out
-// PEERS: "name": "matmul/64x64x128",
+// PEERS: "name": "matmul/decoder_mha_qkv/64x64x128",
 // PEERS: "peers": [
 // PEERS: "library": "torch",
 // PEERS: "version": "made-up 1",
