@@ -12,6 +12,8 @@
 // RUN: kforge-run emit-mlir --hidden 64 --heads 4 --phase decode | kforge-opt --kforge-cpu | FileCheck %s --check-prefix=DECODE
 // RUN: kforge-run emit-mlir --hidden 128 --heads 4 --kv-heads 2 --phase decode --kv-type q8 | kforge-opt --kforge-cpu=isa=avx2 | FileCheck %s --check-prefix=Q8
 // RUN: kforge-run emit-mlir --hidden 64 --heads 4 --best 3 | kforge-opt | FileCheck %s --check-prefix=BEST
+// RUN: kforge-run emit-mlir --batch --lengths --block-table | kforge-opt --kforge-cpu | FileCheck %s --check-prefix=BATCH
+// RUN: kforge-run emit-mlir --model random:tiny-qwen3 --phase decode | kforge-opt | FileCheck %s --check-prefix=QWEN3
 // RUN: not kforge-run emit-mlir --hidden 64 --heads 4 --best 257 2>&1 | FileCheck %s --check-prefix=TOO-MANY
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 12 --temperature 1.5 --top-k 9 2> %t.err > %t.few
 // RUN: kforge-run generate --model random:tiny --prompt Hi --max-tokens 12 --temperature 1.5 --top-k 9 --dump-logits %t.npy 2> %t.err > %t.all
@@ -42,6 +44,11 @@
 // BEST: func.func @prefill({{.*}}) -> (tensor<?x3xf32>, tensor<?x3xi32>)
 // BEST: %[[BEST:.*]], %[[TOKENS:.*]] = transformer.top_k %{{.*}} : tensor<?x256xf32> -> tensor<?x3xf32>, tensor<?x3xi32>
 // BEST: func.func @decode({{.*}}) -> (tensor<1x1x3xf32>, tensor<1x1x3xi32>)
+// BATCH: func.func @prefill(%{{.*}}: memref<?x?xi32>, %{{.*}}: memref<?xi32>, %{{.*}}: memref<?xi32>, %{{.*}}: memref<?xi32>, %{{.*}}: memref<?x?xi32>)
+// BATCH: transformer.launch
+// QWEN3: %[[Q:.*]] = tensor.expand_shape
+// QWEN3: %[[QN:.*]] = transformer.rms_norm %[[Q]], %{{.*}} : tensor<1x1x4x32xf32>, tensor<32xf32>
+// QWEN3: transformer.rope %[[QN]]
 // TOO-MANY: kforge-run: the best 257 of 256 tokens were asked for; ask for at least one and at most all
 // Q8: @k_cache.0 : tensor<1x?x2x32xf32> {transformer.layout = "keys16_i8"}
 // Q8: @v_cache.0 : tensor<1x?x2x32xf32> {transformer.layout = "head_major_i8"}
