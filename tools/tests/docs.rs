@@ -175,7 +175,7 @@ fn launches(op: &str, example: &str) {
     let compiled = compile_with(example, &target, "canonicalize").unwrap_or_else(|e| panic!("{op}: {e}"));
     let mut executor = Executor::new(compiled.program, &compiled.object, 2).expect("the object loads");
     let mut call = |inputs: &[Tensor]| tensors::call(&mut executor, "main", inputs);
-    let floats = |values: &[f32]| Tensor::f32(&[values.len()], values).expect("a vector");
+    let floats = |values: &[f32]| Tensor::f32([values.len()], values).expect("a vector");
     let ids = |values: &[i32]| {
         let bytes: Vec<u8> = values.iter().flat_map(|id| id.to_le_bytes()).collect();
         Tensor::from_bytes(vec![values.len()], Element::I32, &bytes).expect("a vector")

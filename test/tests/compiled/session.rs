@@ -50,5 +50,5 @@ fn what_cannot_be_is_an_error() {
     assert!(matches!(model.session(hot, 8), Err(Error::Request(_))));
     let mut session = model.session(Sampling::default(), 8).expect("a session");
     let full: Result<Vec<String>, Error> = session.generate("12345", 8).expect("a prompt").collect();
-    assert!(full.err().expect("no room").to_string().starts_with("the context of 8 tokens is full"));
+    assert!(full.expect_err("no room").to_string().starts_with("the context of 8 tokens is full"));
 }

@@ -49,14 +49,14 @@ const NAME: &str = "kforge-opt";
 
 /// The name that `--explain` is given, empty where it has none.
 fn explained(arguments: &[OsString]) -> Option<Cow<'_, str>> {
-    let names = arguments.iter().enumerate().skip(1).filter_map(|(at, argument)| {
+    let mut names = arguments.iter().enumerate().skip(1).filter_map(|(at, argument)| {
         let option = argument.to_str()?.strip_prefix('-')?.trim_start_matches('-');
         match option.strip_prefix("explain")? {
             "" => Some(arguments.get(at + 1).map_or(Cow::Borrowed(""), |name| name.to_string_lossy())),
             name => name.strip_prefix('=').map(Cow::Borrowed),
         }
     });
-    names.last()
+    names.next_back()
 }
 
 fn explain(name: &str) -> Result<String> {
