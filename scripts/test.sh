@@ -23,7 +23,7 @@ mkdir -p "$(dirname "$KFORGE_TEST_TIMES")"
 : >"$KFORGE_TEST_TIMES"
 status=0
 runner="target.'cfg(unix)'.runner = ['python3', '$PWD/scripts/time-tests.py']"
-step "tests" cargo test --quiet --workspace --config "$runner" || status=$?
+step "tests" cargo test --quiet --workspace --no-fail-fast --config "$runner" || status=$?
 echo "the slowest of $(wc -l <"$KFORGE_TEST_TIMES") tests:"
 sort -t $'\t' -rn "$KFORGE_TEST_TIMES" | awk -F '\t' 'NR <= 20 { printf "%8.1f s  %s\n", $1, $2 }'
 exit "$status"

@@ -33,7 +33,11 @@ pub fn mean(samples: &[f64]) -> f64 {
 pub fn deviation(samples: &[f64]) -> f64 {
     let mean = mean(samples);
     let squares: f64 = samples.iter().map(|sample| (sample - mean) * (sample - mean)).sum();
-    (squares / (samples.len().max(2) - 1) as f64).sqrt()
+    match samples.len() {
+        0 => f64::NAN,
+        1 => 0.0,
+        count => (squares / (count - 1) as f64).sqrt(),
+    }
 }
 
 pub fn min(samples: &[f64]) -> f64 {
