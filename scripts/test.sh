@@ -17,6 +17,9 @@ step() {
 }
 
 step "formatting" cargo fmt --all --check
+# A crate of its own, which `make example` builds: here only that its lock file follows the workspace.
+step "lock file of examples/out-of-tree" \
+  cargo tree --quiet --locked --manifest-path examples/out-of-tree/Cargo.toml --depth 0
 step "lints" cargo clippy --workspace --all-targets -- -D warnings
 step "building the tests" cargo test --workspace --no-run
 mkdir -p "$(dirname "$KFORGE_TEST_TIMES")"
