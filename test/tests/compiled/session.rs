@@ -3,7 +3,7 @@
 use kforge_engine::{Error, Model, Options, Sampling};
 
 fn model() -> Model {
-    Model::open("random:tiny", Options { threads: 2, ..Options::default() }).expect("random weights")
+    Model::open("random:tiny", Options { threads: 2, keep: false, ..Options::default() }).expect("random weights")
 }
 
 fn text(session: &mut kforge_engine::Session, prompt: &str, tokens: usize) -> String {
