@@ -23,7 +23,7 @@ cat <<END
 
 \`make test\`, on $(date -u -r "$tests" +%Y-%m-%d):
 
-| program | passed | ignored | seconds |
+| program | passed | ignored | seconds, summed over tests |
 |---|---|---|---|
 END
 sort -t $'\t' -k 2 "$tests" | awk -F '\t' '
