@@ -2,10 +2,12 @@
 
 use std::{env, fs, path::Path};
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 9] = [
     "src",
     "program/src",
     "../lib/src",
+    "../lib/models/src",
+    "../lib/target/src",
     "../dialect/src",
     "../dialect/cpp",
     "../dialect/include",

@@ -32,8 +32,7 @@ def Transformer_Dialect : Dialect {
 
     | attribute | on | value | meaning |
     |---|---|---|---|
-    | `transformer.isa` | a module | `"avx512vnni"`, `"avx512"`, `"avx2"`, `"sse2"`, `"neon"` or `"gpu"` | the instruction set that kernels are generated for |
-    | `transformer.adapter` | a module | a string as `--select-kernels=adapter=` takes it | what the GPU has |
+    | `transformer.target` | a module | a string as `--select-kernels=target=` takes it | what kernels are generated for: an instruction set as `"avx512+vnni"`, or a GPU as `"gpu+f16+1024x32768"` |
     | `transformer.group` | an op | an i64 | ops of one number become one `transformer.fused` |
     | `transformer.layout` | a global or an argument | `"row_major"`, `"rows16"`, `"keys16"`, `"head_major"`, `"keys16_i8"` or `"head_major_i8"` | the physical layout |
     | `transformer.layouts` | `transformer.fused` | an array of layouts, one for each operand | the layouts that the kernel reads |

@@ -4,6 +4,10 @@
 //! MLIR as a pass like any other. The function reports a failure as a [`PassError`] at an op, which becomes a located
 //! diagnostic; a panic inside becomes one too, with the pass's name, and never crosses into C++.
 
+mod pipeline;
+
+pub use pipeline::{Pipeline, Step};
+
 use crate::{diagnostics::take_text, ffi, ir::op_name};
 use melior::{
     Context,
@@ -42,8 +46,8 @@ pub struct PipelineInfo {
     /// One line for `--help`.
     pub summary: &'static str,
     pub options: &'static [OptionInfo],
-    /// What it stands for, as `--pass-pipeline` has it within `builtin.module(...)`; or why the options are wrong.
-    pub passes: fn(&PipelineOptions) -> Result<String, String>,
+    /// The passes that it stands for, or why the options are wrong.
+    pub passes: fn(&PipelineOptions) -> Result<Pipeline, String>,
 }
 
 /// The values of a pipeline's options.
@@ -56,21 +60,28 @@ impl PipelineOptions {
     pub fn defaults(info: &PipelineInfo) -> PipelineOptions {
         PipelineOptions { values: info.options.iter().map(|o| (o.name, o.default.text())).collect() }
     }
+}
 
+/// The values of the options of a pass or a pipeline.
+pub trait OptionValues {
     /// The value of an option, as text.
     ///
     /// # Panics
-    /// If the pipeline's row has no such option: a mistake in the pipeline, reported as an error of it.
-    pub fn text(&self, name: &str) -> &str {
-        &self.values.iter().find(|(known, _)| *known == name).expect("an option of the pipeline's row").1
+    /// If the row of the pass or the pipeline has no such option: a mistake in it, reported as an error of it.
+    fn text(&self, name: &str) -> String;
+
+    fn flag(&self, name: &str) -> bool {
+        is_true(&self.text(name))
     }
 
-    pub fn flag(&self, name: &str) -> bool {
-        is_true(self.text(name))
-    }
-
-    pub fn integer(&self, name: &str) -> i64 {
+    fn integer(&self, name: &str) -> i64 {
         self.text(name).parse().expect("an integer option prints as an integer")
+    }
+}
+
+impl OptionValues for PipelineOptions {
+    fn text(&self, name: &str) -> String {
+        self.values.iter().find(|(known, _)| *known == name).expect("an option of the pipeline's row").1.clone()
     }
 }
 
@@ -145,30 +156,20 @@ pub struct PassRun<'c, 'a> {
 }
 
 impl PassRun<'_, '_> {
-    /// The value of an option, as text.
-    ///
-    /// # Panics
-    /// If the pass's row has no such option: a mistake in the pass, reported as a failure of it.
-    pub fn text(&self, name: &str) -> String {
+    /// Adds to a statistic.
+    pub fn count(&self, name: &str, amount: usize) {
+        assert!(self.info.statistics.iter().any(|s| s.name == name), "'{name}' is no statistic of the pass's row");
+        *counts().entry((self.info.name, name.to_owned())).or_default() += amount;
+    }
+}
+
+impl OptionValues for PassRun<'_, '_> {
+    fn text(&self, name: &str) -> String {
         let index = self.info.options.iter().position(|o| o.name == name).expect("an option of the pass's row");
         let mut value = String::new();
         // SAFETY: `pass` is the running pass, `index` is within its options, and `value` outlives the call.
         unsafe { ffi::kforgePassOption(self.pass, index, take_text, (&raw mut value).cast()) };
         value
-    }
-
-    pub fn flag(&self, name: &str) -> bool {
-        is_true(&self.text(name))
-    }
-
-    pub fn integer(&self, name: &str) -> i64 {
-        self.text(name).parse().expect("an integer option prints as an integer")
-    }
-
-    /// Adds to a statistic.
-    pub fn count(&self, name: &str, amount: usize) {
-        assert!(self.info.statistics.iter().any(|s| s.name == name), "'{name}' is no statistic of the pass's row");
-        *counts().entry((self.info.name, name.to_owned())).or_default() += amount;
     }
 }
 
@@ -299,8 +300,8 @@ unsafe extern "C" fn expand(
     let options = PipelineOptions { values: (0..count).map(|i| (info.options[i].name, value(i))).collect() };
     let passes = catch_unwind(AssertUnwindSafe(|| (info.passes)(&options)))
         .unwrap_or_else(|panic| Err(format!("it panicked, which is a bug in it: {}", panic_message(&*panic))));
-    let (expanded, text) = match &passes {
-        Ok(passes) => (true, passes),
+    let (expanded, text) = match passes {
+        Ok(passes) => (true, passes.to_string()),
         Err(message) => (false, message),
     };
     // SAFETY: the text lives through the call, and `data` is what `take` takes.

@@ -1,25 +1,49 @@
 //! Which fusions a pipeline has.
 
-use crate::isa::Isa;
+use kforge_target::Target;
 use std::{fmt, str::FromStr};
 
-/// The fusion passes in the order of the pipeline, `fuse-` left out.
-const NAMES: [&str; 6] = ["qkv", "gate-up", "norm", "epilogue", "rope-kv", OF_GPUS];
-/// The one whose groups only a GPU has a kernel for; the pipeline of a CPU goes without.
-const OF_GPUS: &str = "rope-attention";
+/// A fusion pass.
+#[derive(Clone, Copy)]
+struct Row {
+    pass: &'static str,
+    /// Only GPUs have a kernel for its groups.
+    gpu_only: bool,
+}
+
+impl Row {
+    const fn new(pass: &'static str) -> Row {
+        Row { pass, gpu_only: false }
+    }
+
+    /// The pass's name, `fuse-` left out.
+    fn name(self) -> &'static str {
+        self.pass.strip_prefix("fuse-").unwrap_or(self.pass)
+    }
+}
+
+/// In the order of the pipeline.
+const ROWS: [Row; 6] = [
+    Row::new("fuse-qkv"),
+    Row::new("fuse-gate-up"),
+    Row::new("fuse-norm"),
+    Row::new("fuse-epilogue"),
+    Row::new("fuse-rope-kv"),
+    Row { gpu_only: true, ..Row::new("fuse-rope-attention") },
+];
 
 /// A set of fusion passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fusions([bool; NAMES.len()]);
+pub struct Fusions([bool; ROWS.len()]);
 
 impl Fusions {
-    pub const ALL: Fusions = Fusions([true; NAMES.len()]);
+    pub const ALL: Fusions = Fusions([true; ROWS.len()]);
     /// Each op is a kernel of its own.
-    pub const NONE: Fusions = Fusions([false; NAMES.len()]);
+    pub const NONE: Fusions = Fusions([false; ROWS.len()]);
 
     /// The sets of one fusion each.
     pub fn singles() -> impl Iterator<Item = Fusions> {
-        (0..NAMES.len()).map(|i| {
+        (0..ROWS.len()).map(|i| {
             let mut set = Fusions::NONE;
             set.0[i] = true;
             set
@@ -27,14 +51,13 @@ impl Fusions {
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        NAMES.into_iter().zip(self.0).filter_map(|(name, is_in)| is_in.then_some(name))
+        ROWS.into_iter().zip(self.0).filter_map(|(row, is_in)| is_in.then_some(row.name()))
     }
 
-    /// The passes that annotate and outline groups for a CPU or a GPU, comma-separated.
-    pub fn passes(&self, isa: Isa) -> String {
-        let names = self.names().filter(|name| isa == Isa::Gpu || *name != OF_GPUS);
-        let fusions: String = names.map(|name| format!("fuse-{name},")).collect();
-        fusions + "outline-groups"
+    /// The passes that annotate groups for a target, in order.
+    pub fn passes(&self, target: Target) -> Vec<&'static str> {
+        let rows = ROWS.into_iter().zip(self.0).filter(|(row, is_in)| *is_in && (target.is_gpu() || !row.gpu_only));
+        rows.map(|(row, _)| row.pass).collect()
     }
 }
 
@@ -58,8 +81,9 @@ impl FromStr for Fusions {
             _ => Fusions::NONE,
         };
         for name in text.split(',').filter(|name| *name != "none" || text != "none") {
-            let known = || format!("there is no fusion '{name}'; use all, none, or some of {}", NAMES.join(","));
-            set.0[NAMES.iter().position(|n| *n == name).ok_or_else(known)?] = true;
+            let known =
+                || format!("there is no fusion '{name}'; use all, none, or some of {}", ROWS.map(Row::name).join(","));
+            set.0[ROWS.iter().position(|row| row.name() == name).ok_or_else(known)?] = true;
         }
         Ok(set)
     }
@@ -73,8 +97,9 @@ mod tests {
     fn names_and_passes() {
         let set: Fusions = "rope-attention,norm,qkv".parse().unwrap();
         assert_eq!(set.to_string(), "qkv,norm,rope-attention");
-        assert_eq!(set.passes(Isa::Gpu), "fuse-qkv,fuse-norm,fuse-rope-attention,outline-groups");
-        assert_eq!(set.passes(Isa::Avx2), "fuse-qkv,fuse-norm,outline-groups");
+        let gpu = Target::Gpu(kforge_target::Adapter::default());
+        assert_eq!(set.passes(gpu), ["fuse-qkv", "fuse-norm", "fuse-rope-attention"]);
+        assert_eq!(set.passes(Target::host()), ["fuse-qkv", "fuse-norm"]);
         for set in Fusions::singles().chain([Fusions::ALL, Fusions::NONE]) {
             assert_eq!(set.to_string().parse(), Ok(set));
         }

@@ -1,15 +1,16 @@
 //! Passes over the transformer dialect, one a file, and the registry that names them.
 
-pub mod adapter;
 pub mod fusion;
 mod fusions;
-pub mod isa;
+pub mod options;
 pub mod passes;
 pub mod tuner;
 
 pub use fusions::Fusions;
+pub use options::{Numerics, Options, Tuning};
 
 use kforge_dialect::pass::{self, PassInfo, PipelineInfo};
+use kforge_target::Target;
 use std::sync::Once;
 
 /// Every pass of this crate, in the order of the pipeline.
@@ -34,24 +35,12 @@ pub static PIPELINES: &[&PipelineInfo] = &[&PipelineInfo {
     name: "kforge-fuse",
     summary: "Decompose, annotate fusions and outline the groups",
     options: &[],
-    passes: |_| Ok(kforge_fuse(isa::Isa::host())),
+    passes: |_| Ok(Options::default().fusion(Target::host())),
 }];
 
-/// Ops that other ops say, spelled out.
-pub const DECOMPOSE: &str = "decompose-decoder-block,decompose-mlp,canonicalize,cse";
-
-/// The pipeline of a CPU or a GPU from tensors to `transformer.fused` regions.
-pub fn kforge_fuse(isa: isa::Isa) -> String {
-    fuse(isa, Fusions::ALL, &[])
-}
-
-/// The same with other fusions, and with passes of functions that come before them.
-pub fn fuse(isa: isa::Isa, fusions: Fusions, before: &[&str]) -> String {
-    let fusions = fusions.passes(isa);
-    let fusions: Vec<&str> = before.iter().copied().chain([fusions.as_str()]).collect();
-    // Canonicalisation folds what is computed of constants alone, so constants are outlined after it.
-    format!("func.func({DECOMPOSE}),outline-constants,func.func({})", fusions.join(","))
-}
+/// Passes of functions that replace composite ops by the ops that they are made of.
+pub const DECOMPOSE: [&str; 4] =
+    [passes::decompose_decoder_block::INFO.name, passes::decompose_mlp::INFO.name, "canonicalize", "cse"];
 
 /// Registers the passes and pipelines of this crate, once.
 pub fn register() {

@@ -12,7 +12,7 @@ use kforge_dialect::{
     },
     pass::PassError,
 };
-use kforge_passes::adapter::Adapter;
+use kforge_passes::passes::tile::target;
 use kforge_program::{
     Access, Arithmetic, Buffer, Check, Constant, DimSource, Element, Expr, Family, Function, Global, Kernel, Launch,
     Layout, Local, Output, Port, Program, Role, Symbol, TensorType,
@@ -40,7 +40,12 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
     }
     let is_gpu = all.iter().any(|op| op_name(op) == "gpu.module");
     if is_gpu {
-        program.binding_bytes = Some(adapter(module)?.binding_bytes);
+        // Kernels of a module that names no target keep to what every adapter has.
+        let adapter = match module.has_attribute("transformer.target") {
+            true => target(module)?.adapter(),
+            false => None,
+        };
+        program.binding_bytes = Some(adapter.unwrap_or_default().binding_bytes);
     }
     let globals = program.globals.iter().enumerate().map(|(i, global)| (global.name.clone(), i)).collect();
     let mut numbers = Numbers { globals, kernels: HashMap::new() };
@@ -54,13 +59,6 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
         .verify()
         .map_err(|e| PassError::at(&module, format!("was lowered to a program that does not hold: {e}")))?;
     Ok(program)
-}
-
-/// The adapter that the kernels of a module are for: the one that its attribute names, or what every adapter has.
-pub(crate) fn adapter<'c>(module: OperationRef<'c, '_>) -> Result<'c, Adapter> {
-    let Ok(attribute) = module.attribute("transformer.adapter") else { return Ok(Adapter::default()) };
-    let adapter = string_value(attribute).ok_or_else(|| format!("has the adapter {attribute}, which is no string"));
-    adapter.and_then(|adapter| adapter.parse()).map_err(|message| PassError::at(&module, message))
 }
 
 fn global<'c>(op: OperationRef<'c, '_>) -> Result<'c, Global> {

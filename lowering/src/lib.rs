@@ -1,5 +1,6 @@
 //! From fused ops to kernels and launches, and from kernels to objects.
 
+pub mod backend;
 pub mod compile;
 pub mod emit;
 pub mod extract;
@@ -13,8 +14,9 @@ pub mod passes;
 pub mod to_wgsl;
 pub mod weights;
 
-use kforge_dialect::pass::{self, OptionInfo, OptionValue, PassInfo, PipelineInfo};
-use kforge_passes::isa::Isa;
+use kforge_dialect::pass::{self, OptionValues, PassInfo, Pipeline, PipelineInfo, PipelineOptions};
+use kforge_passes::{Options, options};
+use kforge_target::Target;
 use std::sync::Once;
 
 /// The passes of this crate.
@@ -29,46 +31,49 @@ pub static PIPELINES: &[&PipelineInfo] = &[
     &PipelineInfo {
         name: "kforge-cpu",
         summary: "Fuse, select, tile, and lower to kernels and launches for a CPU",
-        options: &[OptionInfo {
-            name: "isa",
-            summary: "Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon",
-            default: OptionValue::Text("host"),
-        }],
-        passes: |options| {
-            let select = format!("isa={}", options.text("isa"));
-            Ok(format!("{},{}", kforge_passes::kforge_fuse(Isa::host()), launches(&select)))
-        },
+        options: options::OF_CPUS,
+        passes: |options| compiling(options, false),
     },
     &PipelineInfo {
         name: "kforge-gpu",
         summary: "Fuse, select, tile, and lower to kernels and launches for a GPU",
-        options: &[OptionInfo {
-            name: "adapter",
-            summary: "What a GPU has: f16, subgroups32, 256x16384, joined by +",
-            default: OptionValue::Text(""),
-        }],
-        passes: |options| {
-            let select = format!("isa=gpu adapter={}", options.text("adapter"));
-            Ok(format!("{},{}", kforge_passes::kforge_fuse(Isa::Gpu), launches(&select)))
-        },
+        options: options::OF_GPUS,
+        passes: |options| compiling(options, true),
     },
     &PipelineInfo {
         name: "kforge-llvm",
         summary: "Lower the kernels of kforge-cpu to the LLVM dialect",
         options: &[],
-        passes: |_| Ok(LLVM.to_owned()),
+        passes: |_| Ok(Pipeline::default().on_module(backend::LLVM)),
     },
 ];
 
-/// From fused ops to kernels and launches with memory planned, by the options of `select-kernels`.
-pub fn launches(select: &str) -> String {
-    format!("select-kernels{{{select}}},func.func(tile),lower-to-launches,canonicalize,cse,func.func(plan-memory)")
+fn compiling(values: &PipelineOptions, is_gpu: bool) -> Result<Pipeline, String> {
+    let name = values.text(options::TARGET.name);
+    let target: Target = name.parse()?;
+    if target.is_gpu() != is_gpu {
+        let other = if is_gpu { "kforge-cpu" } else { "kforge-gpu" };
+        return Err(format!("target={target} is for --{other}"));
+    }
+    let mut pipeline = pipeline(target, Options::of(values)?);
+    // `host` stays `host`, so that what is printed is the same on every machine.
+    let options = pipeline.steps.iter_mut().flat_map(|step| &mut step.options);
+    options.filter(|(option, _)| *option == options::TARGET.name).for_each(|(_, value)| value.clone_from(&name));
+    Ok(pipeline)
 }
 
-/// From kernels to the LLVM dialect; launches are dropped, an entry for each kernel is added.
-pub const LLVM: &str = "kernel-entries,convert-scf-to-cf,convert-vector-to-llvm,finalize-memref-to-llvm,\
-                        convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-cf-to-llvm,\
-                        convert-func-to-llvm,reconcile-unrealized-casts";
+/// From tensors to kernels and launches with memory planned.
+pub fn pipeline(target: Target, options: Options) -> Pipeline {
+    options.fusion(target).then(launches(target, options))
+}
+
+/// The same from fused ops on.
+pub fn launches(target: Target, options: Options) -> Pipeline {
+    options
+        .selection(target)
+        .on_module(&[passes::lower_to_launches::INFO.name, "canonicalize", "cse"])
+        .on_functions(&[passes::plan_memory::INFO.name])
+}
 
 /// Registers the passes and pipelines of this crate and of the passes over tensors, once.
 pub fn register() {

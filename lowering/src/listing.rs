@@ -4,7 +4,8 @@
 //! kernel calls no other and shares no constants, so its code is what the whole module's object has for it.
 
 use crate::{
-    compile::{CompileError, Options, Output, Target, context, cpu_pipeline, emit, parse_with, program, run_pipeline},
+    backend::{Backend, Machine, Output, emit},
+    compile::{CompileError, Options, context, parse_with, program, run_pipeline},
     passes::kernel_entries::{entry_name, is_kernel},
 };
 use kforge_dialect::{
@@ -27,10 +28,10 @@ pub enum Level {
 ///
 /// # Errors
 /// Diagnostics of the parser or the passes.
-pub fn kernels(source: Source, target: &Target, options: Options) -> Result<Vec<(String, String)>, CompileError> {
+pub fn kernels(source: Source, machine: &Machine, options: Options) -> Result<Vec<(String, String)>, CompileError> {
     let context = context();
     let diagnostics = Diagnostics::new(&context, source);
-    let module = lowered(&diagnostics, target, options)?;
+    let module = lowered(&diagnostics, machine, options)?;
     names(&diagnostics, &module)
 }
 
@@ -40,14 +41,14 @@ pub fn kernels(source: Source, target: &Target, options: Options) -> Result<Vec<
 /// Diagnostics of the parser, the passes or LLVM; a message with the names if there is no such kernel.
 pub fn kernel(
     source: Source,
-    target: &Target,
+    machine: &Machine,
     options: Options,
     kernel: &str,
     level: Level,
 ) -> Result<Vec<u8>, CompileError> {
     let context = context();
     let diagnostics = Diagnostics::new(&context, source);
-    let mut module = lowered(&diagnostics, target, options)?;
+    let mut module = lowered(&diagnostics, machine, options)?;
     let block = body(&module.as_operation());
     let is_wanted = |op| {
         let symbol = string_attribute(op, "sym_name").unwrap_or_default();
@@ -64,13 +65,13 @@ pub fn kernel(
         Level::Assembly => Output::Assembly,
     };
     erase_all(all.iter().copied().filter(|op| op != wanted));
-    emit(&diagnostics, &mut module, target, output)
+    emit(&diagnostics, &mut module, machine, output)
 }
 
 /// The module of kernels and launches.
-fn lowered<'c>(diagnostics: &Diagnostics<'c>, target: &Target, options: Options) -> Result<Module<'c>, CompileError> {
+fn lowered<'c>(diagnostics: &Diagnostics<'c>, machine: &Machine, options: Options) -> Result<Module<'c>, CompileError> {
     let mut module = parse_with(diagnostics)?;
-    run_pipeline(diagnostics, &mut module, &cpu_pipeline(target.isa, options))?;
+    run_pipeline(diagnostics, &mut module, &crate::pipeline(machine.target(), options))?;
     Ok(module)
 }
 

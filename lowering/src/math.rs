@@ -4,7 +4,6 @@
 //! `sin` and `cos` under 2e-7 absolute for |x| up to 65536, `erf` and `tanh` under 3e-7 absolute.
 
 use crate::emit::{Emitter, V, VectorType};
-use kforge_passes::isa::Isa;
 use melior::ir::{Type, TypeLike, ValueLike};
 
 impl<'c, 'a> Emitter<'c, 'a> {
@@ -15,7 +14,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
 
     /// Multiply-add on scalars or vectors, in two roundings on scalars.
     fn mad(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
-        if a.r#type().is_vector() || self.isa == Isa::Gpu { self.fma(a, b, c) } else { a * b + c }
+        if a.r#type().is_vector() || self.target.is_gpu() { self.fma(a, b, c) } else { a * b + c }
     }
 
     /// c[0] + x (c[1] + x (c[2] + ...)).
@@ -27,7 +26,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
 
     /// The nearest integer, as a float: adding 1.5 * 2^23 leaves no fraction bits. |x| < 2^22.
     fn round(&self, x: V<'c, 'a>) -> V<'c, 'a> {
-        if self.isa == Isa::Gpu {
+        if self.target.is_gpu() {
             // Drivers take the sum below for x.
             return self.same("math.roundeven", &[x]);
         }
@@ -39,7 +38,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     /// A GPU has its own, of about 2 ulp.
     pub fn exp(&self, x: V<'c, 'a>) -> V<'c, 'a> {
         let ty = x.r#type();
-        if self.isa == Isa::Gpu {
+        if self.target.is_gpu() {
             return self.same("math.exp", &[x]);
         }
         let c = |v| self.cf_like(v, ty);
@@ -117,7 +116,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let to = self.retyped(ty, self.f32());
         if element == self.f32() {
             x
-        } else if element == self.f16() && self.isa.has_f16_conversion() {
+        } else if element == self.f16() && self.target.has_f16_conversion() {
             self.cast("arith.extf", x, to)
         } else if element == self.f16() {
             self.widen_f16_bits(x, to)
@@ -145,7 +144,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     /// An f32 rounded to `element` and back.
     pub fn rounded(&self, x: V<'c, 'a>, element: Type<'c>) -> V<'c, 'a> {
         let ty = x.r#type();
-        if self.isa != Isa::Gpu || element == self.f32() {
+        if !self.target.is_gpu() || element == self.f32() {
             return self.widen(self.narrow(x, element));
         }
         if ty.is_vector() {
@@ -174,7 +173,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         if to == ty {
             return x;
         }
-        if element == self.f16() && self.isa.has_f16_conversion() {
+        if element == self.f16() && self.target.has_f16_conversion() {
             return self.cast("arith.truncf", x, to);
         }
         let int = self.retyped(ty, self.int(32));

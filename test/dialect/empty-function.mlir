@@ -1,6 +1,6 @@
 // A function may have the empty name.
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 --kforge-llvm | FileCheck %s --check-prefix=LLVM
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 --kforge-llvm | FileCheck %s --check-prefix=LLVM
 // RUN: kforge-run %s --entry "" --input random:1 --compare reference --output %t.npy 2>&1 | FileCheck %s --check-prefix=SAME
 // RUN: kforge-run %s --entry "" --input random:1 --target gpu --compare reference --output %t.npy 2>&1 | FileCheck %s --check-prefix=SAME
 // RUN: kforge-run asm %s | FileCheck %s --check-prefix=ASM

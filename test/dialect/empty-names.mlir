@@ -1,5 +1,5 @@
 // A global may have the empty name, and one of any bytes.
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 | FileCheck %s
 // RUN: kforge-run %s --input random:1 --random-globals 1 --compare reference --output %t.npy 2>&1 | FileCheck %s --check-prefix=SAME
 // RUN: kforge-run %s --input random:1 --random-globals 1 --target gpu --compare reference --output %t.npy 2>&1 | FileCheck %s --check-prefix=SAME
 // RUN: kforge-run %s --input random:1 --global =random:1 --global "\\FFg=random:2" --compare reference --output %t.npy 2>&1 | FileCheck %s --check-prefix=SAME

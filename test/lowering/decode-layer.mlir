@@ -1,10 +1,10 @@
 // One layer of the default model at one token: hidden 576, nine heads and three key-value heads of 64, feed-forward 1536,
 // q4_1. Fused it is seven launches; op by op it is eighteen.
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
-// RUN: kforge-opt %s --pass-pipeline='builtin.module(func.func(decompose-decoder-block,decompose-mlp,canonicalize,cse,outline-groups),select-kernels{isa=avx2},func.func(tile),lower-to-launches)' \
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
+// RUN: kforge-opt %s --pass-pipeline='builtin.module(func.func(decompose-decoder-block,decompose-mlp,canonicalize,cse,outline-groups),select-kernels{target=avx2},func.func(tile),lower-to-launches)' \
 // RUN:   --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=UNFUSED
-// RUN: kforge-opt %s --kforge-gpu=adapter=subgroups32+1024x49152 | FileCheck %s --check-prefix=GPU
+// RUN: kforge-opt %s --kforge-gpu=target=gpu+subgroups32+1024x49152 | FileCheck %s --check-prefix=GPU
 
 // STATS: lower-to-launches
 // STATS-NEXT: (S) 7 kernels

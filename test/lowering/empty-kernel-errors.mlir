@@ -1,5 +1,5 @@
 // A kernel attribute with the empty name is no kernel of ours.
-// RUN: not kforge-opt %s --kforge-cpu=isa=avx2 2>&1 | FileCheck %s
+// RUN: not kforge-opt %s --kforge-cpu=target=avx2 2>&1 | FileCheck %s
 // RUN: not kforge-opt %s --kforge-gpu 2>&1 | FileCheck %s
 // RUN: not kforge-opt %s --lower-to-launches 2>&1 | FileCheck %s
 

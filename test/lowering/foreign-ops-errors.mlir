@@ -1,5 +1,5 @@
 // An op that nothing compiles is an error at that op, which says what compiles and what to do.
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 --split-input-file --verify-diagnostics
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 --split-input-file --verify-diagnostics
 
 func.func @linalg(%a: tensor<4xf32>, %b: tensor<4xf32>) -> tensor<4xf32> {
   %e = transformer.silu %a : tensor<4xf32>

@@ -5,7 +5,7 @@
 // STATS-NEXT: (S) 1 entries
 
 // Words of the arguments: pointers of the memrefs first, then the scalars.
-// CHECK-NOT: transformer.isa
+// CHECK-NOT: transformer.target
 // CHECK-NOT: ml_program
 // CHECK-NOT: @main
 // CHECK: func.func private @copy_0
@@ -22,7 +22,7 @@
 // CHECK: %[[Y:.*]] = builtin.unrealized_conversion_cast
 // CHECK: call @copy_0(%[[TASK]], %[[ROWS]], %[[X]], %[[Y]])
 // CHECK-NOT: @main
-module attributes {transformer.isa = "avx2"} {
+module attributes {transformer.target = "avx2"} {
 ml_program.global private mutable @cache : tensor<1x8x2x16xf32>
 func.func private @declared(index)
 func.func private @copy_0(%task: index, %rows: index, %x: memref<?x64xf32>, %y: memref<?x64xf32>) {

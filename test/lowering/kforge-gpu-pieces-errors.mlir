@@ -1,5 +1,5 @@
 // What lies in one buffer and is larger than the adapter binds, and a weight of too many pieces, are errors at their ops.
-// RUN: kforge-opt %s --kforge-gpu=adapter=bindings4x4096 --split-input-file --verify-diagnostics
+// RUN: kforge-opt %s --kforge-gpu=target=gpu+bindings4x4096 --split-input-file --verify-diagnostics
 
 func.func @result(%x: tensor<32x8xf32>, %w: tensor<64x8xf32>) -> tensor<32x64xf32> {
   // expected-error @below {{has a result tensor<32x64xf32>: it is 8192 bytes, and the adapter binds 4096 at once; only weights of linear layers and embeddings are split}}

@@ -1,10 +1,10 @@
 // A weight that an adapter does not bind at once lies in several buffers: here forty rows, 4096 bytes for each sixteen, in
 // three pieces. A workgroup's sixteen rows are in one of them.
-// RUN: kforge-opt %s --kforge-gpu=adapter=bindings8x6000 | FileCheck %s
-// RUN: kforge-opt %s --kforge-gpu=adapter=bindings8x6000 | kforge-translate --mlir-to-wgsl - | FileCheck %s --check-prefix=WGSL
+// RUN: kforge-opt %s --kforge-gpu=target=gpu+bindings8x6000 | FileCheck %s
+// RUN: kforge-opt %s --kforge-gpu=target=gpu+bindings8x6000 | kforge-translate --mlir-to-wgsl - | FileCheck %s --check-prefix=WGSL
 // RUN: kforge-opt %s --kforge-gpu | kforge-translate --mlir-to-wgsl - | FileCheck %s --check-prefix=WHOLE
 
-// CHECK: transformer.adapter = "256x16384+bindings8x6000"
+// CHECK: transformer.target = "gpu+256x16384+bindings8x6000"
 // CHECK: gpu.func @gemv_0(%[[X:arg[0-9]+]]: memref<{{[^,]*}}>, %[[A:arg[0-9]+]]: memref<?xvector<4xf32>>, %[[B:arg[0-9]+]]: memref<?xvector<4xf32>>, %[[C:arg[0-9]+]]: memref<?xvector<4xf32>>, %{{arg[0-9]+}}: memref<?xf32>, %{{.*}}: index)
 // CHECK: scf.index_switch
 // CHECK: case 0 {

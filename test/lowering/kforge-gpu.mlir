@@ -2,11 +2,11 @@
 // text.
 // RUN: kforge-opt %s --kforge-gpu | FileCheck %s
 // RUN: kforge-opt %S/../../examples/block.mlir --kforge-gpu | FileCheck %s --check-prefix=BLOCK
-// RUN: kforge-opt %s --kforge-gpu=adapter=f16+subgroups8+1024x32768 | FileCheck %s --check-prefix=ADAPTER
-// RUN: kforge-opt %s --kforge-gpu=adapter=f16 | kforge-translate --mlir-to-wgsl - | FileCheck %s --check-prefix=HALVES
+// RUN: kforge-opt %s --kforge-gpu=target=gpu+f16+subgroups8+1024x32768 | FileCheck %s --check-prefix=ADAPTER
+// RUN: kforge-opt %s --kforge-gpu=target=gpu+f16 | kforge-translate --mlir-to-wgsl - | FileCheck %s --check-prefix=HALVES
 // RUN: kforge-opt %s --kforge-gpu | kforge-translate --mlir-to-wgsl - | FileCheck %s --check-prefix=WORDS
 
-// CHECK: module attributes {transformer.adapter = "256x16384", transformer.isa = "gpu"} {
+// CHECK: module attributes {transformer.target = "gpu+256x16384"} {
 // CHECK: gpu.module @kernels {
 // CHECK: gpu.func @[[GEMV:gemv_[0-9]+]](%{{.*}}: memref<?x{{.*}}f32>>, {{.*}}: index) workgroup(
 // CHECK-SAME: kernel attributes {known_block_size = array<i32: {{[0-9]+}}, 1, 1>}
@@ -45,7 +45,7 @@
 // BLOCK: transformer.launch @[[OUTPUT]] {{.*}}summary = "linear+addf"}
 // BLOCK: transformer.launch @[[NORM]] {{.*}}summary = "rms_norm"}
 
-// ADAPTER: transformer.adapter = "f16+subgroups8+1024x32768"
+// ADAPTER: transformer.target = "gpu+f16+subgroups8+1024x32768"
 // ADAPTER: gpu.func @elementwise_{{[0-9]+}}(%{{.*}}: memref<?xf16>, %{{.*}}: memref<?xf32>,
 
 // HALVES: // Kernel gemv_0.

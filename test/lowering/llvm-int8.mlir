@@ -1,17 +1,17 @@
 // Products of integers for every block format, down to the LLVM dialect of each instruction set: nothing else is left,
 // and nothing calls a library.
-// RUN: kforge-opt %s --kforge-cpu=isa=avx512vnni | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=avx512 | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=sse2 | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=neon | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=avx512vnni | FileCheck %s --check-prefix=VNNI
-// RUN: kforge-opt %s --kforge-cpu=isa=avx512 | FileCheck %s --check-prefix=AVX512
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 | FileCheck %s --check-prefix=AVX2
-// RUN: kforge-opt %s --kforge-cpu=isa=sse2 | FileCheck %s --check-prefix=PLAIN
-// RUN: kforge-opt %s --kforge-cpu=isa=neon | FileCheck %s --check-prefix=PLAIN
+// RUN: kforge-opt %s --kforge-cpu=target=avx512+vnni | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=avx512 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=sse2 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=neon | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=avx512+vnni | FileCheck %s --check-prefix=VNNI
+// RUN: kforge-opt %s --kforge-cpu=target=avx512 | FileCheck %s --check-prefix=AVX512
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 | FileCheck %s --check-prefix=AVX2
+// RUN: kforge-opt %s --kforge-cpu=target=sse2 | FileCheck %s --check-prefix=PLAIN
+// RUN: kforge-opt %s --kforge-cpu=target=neon | FileCheck %s --check-prefix=PLAIN
 
-// CHECK-NOT: transformer.isa
+// CHECK-NOT: transformer.target
 // CHECK-LABEL: module
 // CHECK-NOT: {{(arith|math|vector|memref|scf|cf|func|index|tensor|builtin|ub|ml_program|transformer)[.][a-z_]+[ (]}}
 // CHECK-NOT: llvm.call @{{[a-z0-9]+[ (]}}

@@ -1,12 +1,12 @@
 // Every kernel family down to the LLVM dialect: nothing else is left, and nothing calls a library. An intrinsic that
 // code generation would turn into a call to one counts as a call; without FMA or half-precision conversion in hardware
 // (sse2) those are such too.
-// RUN: kforge-opt %s --kforge-cpu=isa=avx512 | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=neon | kforge-opt --kforge-llvm | FileCheck %s
-// RUN: kforge-opt %s --kforge-cpu=isa=sse2 | kforge-opt --kforge-llvm | FileCheck %s --check-prefixes=CHECK,SSE2
+// RUN: kforge-opt %s --kforge-cpu=target=avx512 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=neon | kforge-opt --kforge-llvm | FileCheck %s
+// RUN: kforge-opt %s --kforge-cpu=target=sse2 | kforge-opt --kforge-llvm | FileCheck %s --check-prefixes=CHECK,SSE2
 
-// CHECK-NOT: transformer.isa
+// CHECK-NOT: transformer.target
 // CHECK-LABEL: module
 // CHECK-NOT: {{(arith|math|vector|memref|scf|cf|func|index|tensor|builtin|ub|ml_program|transformer)[.][a-z_]+[ (]}}
 // CHECK-NOT: llvm.call @{{[a-z0-9]+[ (]}}

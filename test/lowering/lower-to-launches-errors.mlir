@@ -242,8 +242,8 @@ func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
 
 // -----
 
-// expected-error @below {{'builtin.module' op unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu}}
-module attributes {transformer.isa = "mmx"} {
+// expected-error @below {{'builtin.module' op unknown target 'mmx'; use host, avx512+vnni, avx512, avx2, sse2, neon, or gpu and what its adapter has, as gpu+f16}}
+module attributes {transformer.target = "mmx"} {
 }
 
 // -----
@@ -561,14 +561,14 @@ func.func @f(%a: tensor<400x64xf32>, %b: tensor<64x64xf32>) -> tensor<400x64xf32
 
 // -----
 
-// expected-error @below {{'builtin.module' op unknown instruction set '5 : i32'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu}}
-module attributes {transformer.isa = 5 : i32} {
+// expected-error @below {{'builtin.module' op unknown target '5 : i32'; use host, avx512+vnni, avx512, avx2, sse2, neon, or gpu and what its adapter has, as gpu+f16}}
+module attributes {transformer.target = 5 : i32} {
 }
 
 // -----
 
-// expected-error @below {{'builtin.module' op has the adapter 5 : i32, which is no string}}
-module attributes {transformer.isa = "gpu", transformer.adapter = 5 : i32} {
+// expected-error @below {{'builtin.module' op an adapter has no 'f17'}}
+module attributes {transformer.target = "gpu+f17"} {
 }
 
 // -----

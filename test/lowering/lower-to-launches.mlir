@@ -5,7 +5,7 @@
 // STATS-NEXT: (S) 8 kernels
 // STATS-NEXT: (S) 10 launches
 
-module attributes {transformer.isa = "avx2"} {
+module attributes {transformer.target = "avx2"} {
 
 // Equal groups share one kernel.
 // CHECK-LABEL: func.func @twice

@@ -69,7 +69,7 @@
 // STRIPS-NOT: math.fma
 // STRIPS: return
 
-module attributes {transformer.isa = "avx2"} {
+module attributes {transformer.target = "avx2"} {
 func.func @f(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf32> {
   %0 = transformer.fused(%a = %x : tensor<1x64xf32>, %b = %w : tensor<64x64xf32>) -> tensor<1x64xf32>
       kernel #transformer.kernel<"gemv", tile = [16]> attributes {transformer.layouts = ["row_major", "rows16"]} {

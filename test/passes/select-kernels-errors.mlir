@@ -1,6 +1,6 @@
-// RUN: kforge-opt %s --select-kernels=isa=avx2 --split-input-file --verify-diagnostics
-// RUN: not kforge-opt %s --split-input-file --select-kernels=isa=mmx 2>&1 | FileCheck %s
-// CHECK: unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu
+// RUN: kforge-opt %s --select-kernels=target=avx2 --split-input-file --verify-diagnostics
+// RUN: not kforge-opt %s --split-input-file --select-kernels=target=mmx 2>&1 | FileCheck %s
+// CHECK: unknown target 'mmx'; use host, avx512+vnni, avx512, avx2, sse2, neon, or gpu and what its adapter has, as gpu+f16
 
 func.func @place(%x: tensor<32x32xf32>, %w: !transformer.quant<q4_0, 32x32>) -> (tensor<32x32xf32>, !transformer.quant<q4_0, 32x32>) {
   %y:2 = transformer.fused(%a = %x : tensor<32x32xf32>, %b = %w : !transformer.quant<q4_0, 32x32>) -> (tensor<32x32xf32>, !transformer.quant<q4_0, 32x32>) {

@@ -1,14 +1,14 @@
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=avx2 | FileCheck %s
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=avx2 --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=neon | FileCheck %s --check-prefix=NEON
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=avx2 | FileCheck %s
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=avx2 --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=neon | FileCheck %s --check-prefix=NEON
 
 // STATS: select-kernels
 // STATS-NEXT: (S) 23 selected
 // STATS-NEXT: (S) 0 tuned
 // STATS-NEXT: (S) 11 packed
 
-// NEON: module attributes {transformer.isa = "neon"}
-// CHECK: module attributes {transformer.isa = "avx2"}
+// NEON: module attributes {transformer.target = "neon"}
+// CHECK: module attributes {transformer.target = "avx2"}
 // CHECK: @weight(#extern) : !transformer.quant<q4_1, 64x64> {transformer.layout = "rows16"}
 ml_program.global private @weight(#ml_program.extern<!transformer.quant<q4_1, 64x64>>) : !transformer.quant<q4_1, 64x64>
 // CHECK: @k_cache : tensor<1x8x2x16xf32> {transformer.layout = "keys16"}

@@ -1,7 +1,7 @@
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=avx512 --tile | FileCheck %s --check-prefixes=CHECK,AVX512
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=avx2 --tile | FileCheck %s --check-prefixes=CHECK,AVX2
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=sse2 --tile | FileCheck %s --check-prefixes=CHECK,SSE2
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=neon --tile --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=avx512 --tile | FileCheck %s --check-prefixes=CHECK,AVX512
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=avx2 --tile | FileCheck %s --check-prefixes=CHECK,AVX2
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=sse2 --tile | FileCheck %s --check-prefixes=CHECK,SSE2
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=neon --tile --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: {{^}}tile{{$}}
 // STATS-NEXT: (S) 9 tiled
@@ -67,9 +67,9 @@ func.func @by_hand(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> tensor<1x64xf
 }
 
 // A GPU's tiles: by rows and columns of the result, whatever the weight is stored in, and within what the adapter has.
-// RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152" --tile | FileCheck %s --check-prefix=GPU
-// RUN: kforge-opt %s --outline-groups --select-kernels="isa=gpu adapter=f16+subgroups32+matrices+1024x49152 factors=f16" --tile | FileCheck %s --check-prefix=MMA
-// RUN: kforge-opt %s --outline-groups --select-kernels=isa=gpu --tile | FileCheck %s --check-prefix=PROMISED
+// RUN: kforge-opt %s --outline-groups --select-kernels="target=gpu+f16+subgroups32+matrices+1024x49152" --tile | FileCheck %s --check-prefix=GPU
+// RUN: kforge-opt %s --outline-groups --select-kernels="target=gpu+f16+subgroups32+matrices+1024x49152 factors=f16" --tile | FileCheck %s --check-prefix=MMA
+// RUN: kforge-opt %s --outline-groups --select-kernels=target=gpu --tile | FileCheck %s --check-prefix=PROMISED
 // GPU-LABEL: @prompt
 // GPU: <"gemm", tile = [128, 128, 32, 8, 8]>
 // GPU: <"gemm", tile = [64, 64, 16, 8, 4]>

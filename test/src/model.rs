@@ -2,10 +2,10 @@
 
 use kforge_checkpoint::Checkpoint;
 use kforge_engine::module::{module, set_weights};
-use kforge_lowering::compile::{self, Compiled, Options, Target};
+use kforge_lowering::compile::{self, Compiled, Machine, Options};
 use kforge_models::{KvType, Phase, Returns};
-use kforge_passes::isa::Isa;
 use kforge_runtime::{Decoder, Execute, Executor};
+use kforge_target::Isa;
 
 /// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
 pub const TOLERANCE: f32 = 1e-3;
@@ -28,12 +28,12 @@ impl Model {
     }
 
     pub fn compile(&self, isa: Isa) -> Compiled {
-        compile::compile(&self.source, &Target::host(Some(isa)).expect("of this machine"), Options::default())
+        compile::compile(&self.source, &Machine::host(Some(isa)).expect("of this machine"), Options::default())
             .expect("the model compiles")
     }
 
     pub fn decoder(&self, compiled: &Compiled, threads: usize, context: usize) -> Decoder {
-        let executor = Executor::new(compiled.program.clone(), &compiled.object, threads).expect("the object loads");
+        let executor = Executor::new(compiled.program.clone(), &compiled.code, threads).expect("the object loads");
         self.decoder_on(Box::new(executor), context)
     }
 

@@ -8,13 +8,14 @@
 use crate::browser;
 use kforge_dialect::Interpreter;
 use kforge_lowering::{
-    compile::{self, Compiled, Options, Target},
+    compile::{self, Compiled, Machine, Options},
     to_wgsl::{Shader, check},
 };
-use kforge_passes::{Fusions, adapter::Adapter, isa::Isa};
+use kforge_passes::Fusions;
 use kforge_program::{Element, Layout};
 use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
 use kforge_runtime::{Execute, Executor, gpu};
+use kforge_target::{Adapter, Isa};
 pub use kforge_tools::tensors::reference_element;
 use kforge_tools::{
     gpu::features,
@@ -27,7 +28,7 @@ pub const THREADS: [usize; 3] = [1, 2, 4];
 
 /// Instruction sets of this machine, the widest first. The last is the plain path, without FMA and half precision.
 pub fn isas() -> Vec<Isa> {
-    Isa::ALL.into_iter().filter(|isa| Target::host(Some(*isa)).is_ok()).collect()
+    Isa::ALL.into_iter().filter(|isa| Machine::host(Some(*isa)).is_ok()).collect()
 }
 
 /// The first GPU of this machine, opened once.
@@ -188,14 +189,14 @@ impl Suite {
     }
 
     pub fn compile(&self, isa: Isa, fuse: Fusions) -> Compiled {
-        let target = Target::host(Some(isa)).expect("an instruction set of this machine");
+        let target = Machine::host(Some(isa)).expect("an instruction set of this machine");
         compile::compile(&self.text(), &target, Options { fuse, ..Options::default() })
             .unwrap_or_else(|e| panic!("{isa}: {e}"))
     }
 
     /// What compiled code gives.
     pub fn run(&self, compiled: &Compiled, threads: usize, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
-        let executor = Executor::new(compiled.program.clone(), &compiled.object, threads);
+        let executor = Executor::new(compiled.program.clone(), &compiled.code, threads);
         let mut executor = executor.expect("the object loads");
         (0..self.cases.len()).map(|i| self.run_case(i, &mut executor, inputs)).collect()
     }
@@ -226,7 +227,7 @@ impl Suite {
         let mut failures = String::new();
         let mut refused = HashSet::new();
         for (i, case) in self.cases.iter().enumerate() {
-            let Err(error) = compile::compile_gpu(&self.text_of(|other| other == i), adapter, options) else {
+            let Err(error) = compile::compile(&self.text_of(|other| other == i), &adapter, options) else {
                 continue;
             };
             refused.insert(i);
@@ -236,8 +237,7 @@ impl Suite {
                 let _ = writeln!(failures, "{adapter}, {}: {error}", case.name);
             }
         }
-        let pipeline = compile::gpu_pipeline(adapter, options);
-        let translated = compile::translate_gpu(&self.text_of(|i| !refused.contains(&i)), &pipeline);
+        let translated = compile::translate_gpu(&self.text_of(|i| !refused.contains(&i)), adapter, options);
         let (program, shaders) = translated.unwrap_or_else(|e| panic!("{adapter}: {e}"));
         shaders.iter().for_each(check_writers);
         browser::check(&shaders);

@@ -46,10 +46,10 @@
 
 // PIPELINE: kforge-cpu: Fuse, select, tile, and lower to kernels and launches for a CPU
 // PIPELINE: A pipeline on builtin.module.
-// PIPELINE: isa {{ *}}Instruction set: host, {{.*}} (text, default host)
+// PIPELINE: target {{ *}}What kernels are for: host, 
 // PIPELINE: Passes by default:
 // PIPELINE-NEXT: func.func(decompose-decoder-block)
-// PIPELINE: select-kernels{isa=host}
+// PIPELINE: select-kernels{target=host}
 
 // UNKNOWN: kforge-opt: 'fuse-qvk' is no op, type, pass or pipeline of KernelForge; the nearest names are fuse-qkv,
 // MISSING: kforge-opt: --explain takes the name of an op, a type, a pass or a pipeline

@@ -10,7 +10,7 @@
 // The module that the decoder compiles, and every pass on it by itself.
 // RUN: kforge-run emit-mlir --model random:tiny | kforge-opt | FileCheck %s --check-prefix=MODULE
 // RUN: kforge-run emit-mlir --hidden 64 --heads 4 --phase decode | kforge-opt --kforge-cpu | FileCheck %s --check-prefix=DECODE
-// RUN: kforge-run emit-mlir --hidden 128 --heads 4 --kv-heads 2 --phase decode --kv-type q8 | kforge-opt --kforge-cpu=isa=avx2 | FileCheck %s --check-prefix=Q8
+// RUN: kforge-run emit-mlir --hidden 128 --heads 4 --kv-heads 2 --phase decode --kv-type q8 | kforge-opt --kforge-cpu=target=avx2 | FileCheck %s --check-prefix=Q8
 // RUN: kforge-run emit-mlir --hidden 64 --heads 4 --best 3 | kforge-opt | FileCheck %s --check-prefix=BEST
 // RUN: kforge-run emit-mlir --batch --lengths --block-table | kforge-opt --kforge-cpu | FileCheck %s --check-prefix=BATCH
 // RUN: kforge-run emit-mlir --model random:tiny-qwen3 --phase decode | kforge-opt | FileCheck %s --check-prefix=QWEN3
@@ -56,4 +56,4 @@
 // Q8: transformer.launch {{.*}}summary = "rope x2+quantize x2+kv_update x2"}
 // Q8: transformer.launch {{.*}}summary = "attention"}
 // Q8-HEADS: kforge-run: a KV cache of type q8 needs heads of a multiple of 32 elements, but this model's have 16; use f32 or f16
-// PIPELINE: builtin.module(func.func({{.*}}),select-kernels{isa={{.*}}},func.func(tile),lower-to-launches,
+// PIPELINE: builtin.module(func.func({{.*}}),select-kernels{target={{.*}}},func.func(tile),lower-to-launches,

@@ -5,8 +5,8 @@
 // RUN: not kforge-run tune %s --target gpu --cpu-features avx2 2>&1 | FileCheck %s --check-prefix=FEATURES
 // RUN: not kforge-run tune %s --target reference 2>&1 | FileCheck %s --check-prefix=TUNE
 // RUN: not kforge-run tune %s --target gpu 2>&1 | FileCheck %s --check-prefix=NOTHING
-// RUN: not kforge-opt %s --select-kernels="isa=gpu adapter=1024x1073741824 mode=tune" 2>&1 | FileCheck %s --check-prefix=MORE
-// RUN: not kforge-opt %s --kforge-gpu=adapter=1x16384 2>&1 | FileCheck %s --check-prefix=LEAST
+// RUN: not kforge-opt %s --select-kernels="target=gpu+1024x1073741824 mode=tune" 2>&1 | FileCheck %s --check-prefix=MORE
+// RUN: not kforge-opt %s --kforge-gpu=target=gpu+1x16384 2>&1 | FileCheck %s --check-prefix=LEAST
 // RUN: not kforge-run bench matmul --m 4 --n 4 --k 4 --kernel gpu 2>&1 | FileCheck %s --check-prefix=KERNEL
 // RUN: kforge-run emit-mlir --hidden 64 --heads 2 --layers 1 --ffn 64 --vocab 32 --kv-type q8 --phase decode > %t.mlir
 // RUN: not kforge-run inspect --target gpu %t.mlir 2>&1 | FileCheck %s --check-prefix=Q8

@@ -1,7 +1,7 @@
 // Pipelines are of modules. Anywhere else they are an error, not nothing.
 // RUN: not kforge-opt %s --pass-pipeline='builtin.module(func.func(kforge-fuse))' 2>&1 | FileCheck %s --check-prefix=NESTED
 // RUN: not kforge-opt %s --no-implicit-module --kforge-fuse 2>&1 | FileCheck %s --check-prefix=TOP
-// RUN: not kforge-opt %s --pass-pipeline='builtin.module(func.func(kforge-cpu{isa=avx2}))' 2>&1 | FileCheck %s --check-prefix=CPU
+// RUN: not kforge-opt %s --pass-pipeline='builtin.module(func.func(kforge-cpu{target=avx2}))' 2>&1 | FileCheck %s --check-prefix=CPU
 // RUN: not kforge-opt %s --pass-pipeline='builtin.module(func.func(kforge-llvm))' 2>&1 | FileCheck %s --check-prefix=LLVM
 // RUN: not kforge-opt %s --pass-pipeline='any(kforge-fuse)' 2>&1 | FileCheck %s --check-prefix=ANY
 // RUN: kforge-opt %s --pass-pipeline='builtin.module(kforge-fuse)' | FileCheck %s --check-prefix=FUSED

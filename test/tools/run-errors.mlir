@@ -40,7 +40,7 @@
 // OUTPUT: kforge-run: {{.*}}y.npy cannot be written
 // FILE: kforge-run: {{.*}}none.mlir cannot be read
 // THREADS: error: invalid value '1025' for '--threads <THREADS>': 1025 is not in 0..=1024
-// ISA: kforge-run: unknown instruction set 'mmx'; use host, avx512vnni, avx512, avx2, sse2, neon or gpu
+// ISA: kforge-run: unknown instruction set 'mmx'; use host, avx512+vnni, avx512, avx2, sse2, neon
 // NEON: kforge-run: 'aarch64-unknown-linux-gnu' has no avx2; use neon
 // TRIPLE: kforge-run: no kernels are generated for 'riscv64-unknown-linux-gnu'; use an x86_64 or aarch64 triple
 // RANDOM: kforge-run: random model `huge`: there is no random model of this name; there are tiny, tiny-qwen3, smollm2-135m, llama-8b

@@ -26,22 +26,30 @@
 // HELP: --fuse-norm
 // HELP-NEXT: --max-rows={{.*}}Most rows to normalise again in every task
 // HELP: --select-kernels
-// HELP-NEXT: --adapter={{.*}}What a GPU has: f16, subgroups32, matrices, threads and bytes of a workgroup
 // HELP-NEXT: --budget=
 // HELP-NEXT: --factors=
-// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2, neon or gpu
 // HELP-NEXT: --mode={{.*}}What is asked of the tuner: off, cached-only, tune or incremental
+// HELP-NEXT: --target={{.*}}What kernels are for: host, an instruction set as avx512+vnni, avx512, avx2, sse2 or neon, or gpu
 // HELP-NEXT: --threads=
 // A pipeline shows the options that it takes.
 // HELP: --kforge-cpu
-// HELP-NEXT: --isa={{.*}}Instruction set: host, avx512vnni, avx512, avx2, sse2 or neon
+// HELP-NEXT: --budget=
+// HELP-NEXT: --fuse={{.*}}Which ops share a kernel: all, none, or some of qkv,gate-up,norm,epilogue,rope-kv,rope-attention
+// HELP-NEXT: --mode=
+// HELP-NEXT: --numerics=
+// HELP-NEXT: --target={{.*}}What kernels are for
+// HELP-NEXT: --threads=
 // HELP-NEXT: --kforge-fuse
 // HELP-NEXT: --kforge-gpu
-// HELP-NEXT: --adapter=
+// HELP-NEXT: --budget=
+// HELP-NEXT: --fuse=
+// HELP-NEXT: --mode=
+// HELP-NEXT: --numerics=
+// HELP-NEXT: --target=
+// HELP-NEXT: --threads=
 // HELP-NEXT: --kforge-llvm
-// HELP-NEXT: --{{[^a]}}
 // HELP: --show-passes{{.*}}List the passes of KernelForge and exit
 
 // MARKDOWN: | `fuse-norm` | `func.func` | {{.*}} | `max-rows` (8): {{.*}} | `fused`: norms grouped |
-// MARKDOWN: | `kforge-cpu` | {{.*}} | `isa` (host): {{.*}} | `{{.*}}select-kernels{isa=host},func.func(tile)
-// MARKDOWN: | `kforge-gpu` | {{.*}} | `adapter` (): {{.*}} | `{{.*}}select-kernels{isa=gpu adapter=},func.func(tile)
+// MARKDOWN: | `kforge-cpu` | {{.*}} | `target` (host): {{.*}} | `{{.*}}select-kernels{target=host},func.func(tile)
+// MARKDOWN: | `kforge-gpu` | {{.*}} | `target` (gpu): {{.*}} | `{{.*}}select-kernels{target=gpu},func.func(tile)

@@ -1,5 +1,5 @@
 // An error of a pass has the location of the op it is about, through whatever the op came from.
-// RUN: kforge-opt %s --kforge-cpu=isa=avx2 --verify-diagnostics
+// RUN: kforge-opt %s --kforge-cpu=target=avx2 --verify-diagnostics
 
 func.func @f(%x: tensor<1x8xf32>, %e: tensor<1x8xi32>) -> tensor<1x8xf32> {
   %0 = transformer.silu %x : tensor<1x8xf32>

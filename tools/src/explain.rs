@@ -119,7 +119,7 @@ fn pipeline(info: &PipelineInfo) -> String {
     text += "\nPasses by default:\n";
     match (info.passes)(&PipelineOptions::defaults(info)) {
         Ok(passes) => {
-            kforge_lowering::compile::passes(&passes).iter().for_each(|pass| text += &format!("  {pass}\n"));
+            passes.passes().for_each(|pass| text += &format!("  {pass}\n"));
         }
         Err(message) => text += &format!("  none: {message}\n"),
     }

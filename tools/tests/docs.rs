@@ -1,7 +1,7 @@
 //! docs/dialect.md, docs/passes.md and docs/bench-suite.schema.json are what the sources say. `KFORGE_BLESS=1`
 //! (`make docs`) rewrites them.
 
-use kforge_lowering::compile::{Target, compile_with};
+use kforge_lowering::compile::{Machine, Pipeline, compile_with};
 use kforge_reference::{Element, Tensor};
 use kforge_runtime::Executor;
 use kforge_tools::{explain::sections, tensors};
@@ -171,9 +171,10 @@ fn examples() {
 
 /// Compiles a module of launches, and checks what its function gives.
 fn launches(op: &str, example: &str) {
-    let target = Target::host(None).expect("kernels can be compiled for this machine");
-    let compiled = compile_with(example, &target, "canonicalize").unwrap_or_else(|e| panic!("{op}: {e}"));
-    let mut executor = Executor::new(compiled.program, &compiled.object, 2).expect("the object loads");
+    let machine = Machine::host(None).expect("kernels can be compiled for this machine");
+    let compiled = compile_with(example, &machine, &Pipeline::default().on_module(&["canonicalize"]))
+        .unwrap_or_else(|e| panic!("{op}: {e}"));
+    let mut executor = Executor::new(compiled.program, &compiled.code, 2).expect("the object loads");
     let mut call = |inputs: &[Tensor]| tensors::call(&mut executor, "main", inputs);
     let floats = |values: &[f32]| Tensor::f32([values.len()], values).expect("a vector");
     let ids = |values: &[i32]| {

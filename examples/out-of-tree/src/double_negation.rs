@@ -8,7 +8,7 @@
 
 use kforge_dialect::{
     ir::{body, defining_op, erase, op_name, operand, ops, replace_uses},
-    pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
+    pass::{OptionInfo, OptionValue, OptionValues as _, PassError, PassInfo, PassRun, StatisticInfo},
 };
 
 pub static INFO: PassInfo = PassInfo {

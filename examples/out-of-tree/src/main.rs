@@ -4,7 +4,7 @@ mod double_negation;
 
 use kforge_dialect::{
     Tool, Writer, add_dialects,
-    pass::{OptionInfo, OptionValue, PipelineInfo, register, register_pipeline},
+    pass::{OptionInfo, OptionValue, OptionValues as _, Pipeline, PipelineInfo, register, register_pipeline},
     tool_main,
 };
 use mlir_sys::MlirDialectRegistry;
@@ -31,8 +31,9 @@ static TIDY: PipelineInfo = PipelineInfo {
         if max < 0 {
             return Err(format!("max is {max}; give 0 or more"));
         }
-        let fuse = if options.flag("fuse") { ",kforge-fuse" } else { "" };
-        Ok(format!("func.func(double-negation{{max={max}}}),canonicalize{fuse}"))
+        let fuse: &[_] = if options.flag("fuse") { &["kforge-fuse"] } else { &[] };
+        let passes = Pipeline::default().on_functions(&["double-negation"]).with(vec![("max", max.to_string())]);
+        Ok(passes.on_module(&["canonicalize"]).on_module(fuse))
     },
 };
 

@@ -12,7 +12,7 @@
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
     ir::{body, dims, op_name, ops, users},
-    pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
+    pass::{OptionInfo, OptionValue, OptionValues as _, PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 

@@ -6,7 +6,7 @@
 //! ```
 //! becomes
 //! ```mlir
-//! module attributes {transformer.isa = "avx512"} {
+//! module attributes {transformer.target = "avx512"} {
 //! ml_program.global private @w(#ml_program.extern<T>) {transformer.layout = "rows16"} : T
 //! %y = transformer.fused(%a = %x, %b = %w) ... kernel #transformer.kernel<"gemv">
 //!     attributes {transformer.layouts = ["row_major", "rows16"]}
@@ -19,9 +19,8 @@
 //! and `transformer.tuned` names its rows in the database. A weight computed by the program stays row-major.
 
 use crate::{
-    adapter::Adapter,
     fusion::functions,
-    isa::Isa,
+    options::{self, Tuning},
     tuner::{self, Mode, Problem, product::GEMV_ROWS},
 };
 use kforge_dialect::{
@@ -30,8 +29,9 @@ use kforge_dialect::{
         argument_owner, body, defining_op, dims, element, identity, key, op_name, operand, ops, segments,
         set_attribute, string_attribute, symbol_attribute, users,
     },
-    pass::{OptionInfo, OptionValue, PassError, PassInfo, PassRun, StatisticInfo},
+    pass::{OptionValues as _, PassError, PassInfo, PassRun, StatisticInfo},
 };
+use kforge_target::Target;
 use melior::{
     StringRef,
     ir::{
@@ -40,44 +40,13 @@ use melior::{
         operation::{OperationLike, OperationRef},
     },
 };
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::{cell::RefCell, collections::HashMap};
 
 pub static INFO: PassInfo = PassInfo {
     name: "select-kernels",
     summary: "Choose a kernel for every fused op and a layout for every weight",
     anchor: "builtin.module",
-    options: &[
-        OptionInfo {
-            name: "isa",
-            summary: "Instruction set: host, avx512vnni, avx512, avx2, sse2, neon or gpu",
-            default: OptionValue::Text("host"),
-        },
-        OptionInfo {
-            name: "adapter",
-            summary: "What a GPU has: f16, subgroups32, matrices, threads and bytes of a workgroup as 256x16384, and buffers of a shader and their bytes as bindings8x134217728, joined by +",
-            default: OptionValue::Text(""),
-        },
-        OptionInfo {
-            name: "factors",
-            summary: "What a GPU's matrix units may round the factors of a product to: f32, which is nothing, or f16",
-            default: OptionValue::Text("f32"),
-        },
-        OptionInfo {
-            name: "mode",
-            summary: "What is asked of the tuner: off, cached-only, tune or incremental",
-            default: OptionValue::Text("off"),
-        },
-        OptionInfo {
-            name: "threads",
-            summary: "Threads that the kernels will run on, for the tuner; 0 is one a core",
-            default: OptionValue::Integer(0),
-        },
-        OptionInfo {
-            name: "budget",
-            summary: "Milliseconds that mode=incremental may measure",
-            default: OptionValue::Integer(2000),
-        },
-    ],
+    options: &[options::TARGET, options::FACTORS, options::MODE, options::THREADS, options::BUDGET],
     statistics: &[
         StatisticInfo { name: "selected", summary: "kernels chosen" },
         StatisticInfo { name: "tuned", summary: "tiles that the tuner chose" },
@@ -104,14 +73,12 @@ impl Origin<'_, '_> {
 }
 
 fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
-    let isa: Isa = pass.text("isa").parse().map_err(|message: String| PassError::at(&pass.op, message))?;
-    set_attribute(pass.op, "transformer.isa", StringAttribute::new(pass.context, isa.name()).into());
-    let adapter: Adapter = pass.text("adapter").parse().map_err(|message: String| PassError::at(&pass.op, message))?;
-    if isa == Isa::Gpu {
-        let value = StringAttribute::new(pass.context, &adapter.to_string());
-        set_attribute(pass.op, "transformer.adapter", value.into());
-    }
-    let rounds = match pass.text("factors").as_str() {
+    let fail = |message: String| PassError::at(&pass.op, message);
+    let target: Target = pass.text(options::TARGET.name).parse().map_err(fail)?;
+    let tuning = Tuning::of(pass).map_err(fail)?;
+    let value = StringAttribute::new(pass.context, &target.to_string());
+    set_attribute(pass.op, "transformer.target", value.into());
+    let rounds = match pass.text(options::FACTORS.name).as_str() {
         "f32" => false,
         "f16" => true,
         other => return Err(PassError::at(&pass.op, format!("factors are f32 or f16, not '{other}'"))),
@@ -140,7 +107,7 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
         }
         pass.count("packed", 1);
     }
-    let mut session = session(pass, isa, adapter)?;
+    let mut session = session(target, tuning).map_err(fail)?;
     let chosen: HashMap<_, &'static str> =
         layouts.iter().map(|(origin, layout)| (origin.identity(), *layout)).collect();
     let mut layouts_of_values: HashMap<usize, &'static str> = HashMap::new();
@@ -162,18 +129,14 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
         set_attribute(*op, "transformer.layouts", layouts(&mut op.operands()));
         if !op.has_attribute("kernel") {
             let mut name = family(*op)?;
-            if name == "gemm"
-                && isa == Isa::Gpu
-                && adapter.matrices
-                && adapter.f16
-                && (rounds || has_half_factors(pass, *op))
-            {
+            let has_matrices = target.adapter().is_some_and(|adapter| adapter.matrices && adapter.f16);
+            if name == "gemm" && has_matrices && (rounds || has_half_factors(pass, *op)) {
                 name = "mma";
             }
             let kernel = KernelAttribute { name: name.to_owned(), tile: vec![] };
             set_attribute(*op, "kernel", kernel.to_attribute(pass.context));
             pass.count("selected", 1);
-            if let (Some(session), Some(problem)) = (&mut session, Problem::of(pass.context, *op, isa, adapter)) {
+            if let (Some(session), Some(problem)) = (&mut session, Problem::of(pass.context, *op, target)) {
                 tune(pass, session, &problem, *op, kernel);
             }
         }
@@ -182,19 +145,11 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
 }
 
 /// The tuner of this run, unless it is off.
-fn session<'c>(pass: &PassRun<'c, '_>, isa: Isa, adapter: Adapter) -> Result<Option<tuner::Session>, PassError<'c>> {
-    let fail = |message: String| PassError::at(&pass.op, message);
-    let mode: Mode = pass.text("mode").parse().map_err(fail)?;
-    if mode == Mode::Off {
-        return Ok(None);
+fn session(target: Target, tuning: Tuning) -> Result<Option<tuner::Session>, String> {
+    match tuning.mode {
+        Mode::Off => Ok(None),
+        _ => tuner::Session::open(target, tuning).map(Some),
     }
-    let threads = match usize::try_from(pass.integer("threads")) {
-        Ok(0) => std::thread::available_parallelism().map_or(1, |n| n.get()),
-        Ok(threads) => threads,
-        Err(_) => return Err(fail("threads must not be negative".into())),
-    };
-    let budget = u64::try_from(pass.integer("budget")).map_err(|_| fail("budget must not be negative".into()))?;
-    tuner::Session::open(mode, isa, adapter, threads, Duration::from_millis(budget)).map(Some).map_err(fail)
 }
 
 /// Writes the tile that the tuner has for a group, and the key under which `kforge-run tune --explain` tells why.

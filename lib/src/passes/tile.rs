@@ -9,17 +9,16 @@
 //! ```
 //! A tile that is already written stays: change it by hand and the loop nest changes with it.
 
-use crate::{
-    adapter::Adapter,
-    isa::Isa,
-    tuner::product::{LANES, Product},
-    tuner::space,
+use crate::tuner::{
+    product::{LANES, Product},
+    space,
 };
 use kforge_dialect::{
     KernelAttribute,
-    ir::{ancestor, body, dims, op_name, ops, set_attribute, string_attribute},
+    ir::{ancestor, body, dims, op_name, ops, set_attribute, string_value},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
+use kforge_target::Target;
 use melior::ir::{
     ValueLike,
     operation::{OperationLike, OperationRef},
@@ -36,16 +35,13 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let module = ancestor(pass.op, "builtin.module").unwrap_or(pass.op);
-    let isa = string_attribute(&module, "transformer.isa").map_or(Ok(Isa::host()), |name| name.parse());
-    let isa = isa.map_err(|message: String| PassError::at(&module, message))?;
-    let adapter = string_attribute(&module, "transformer.adapter").unwrap_or_default().parse();
-    let adapter = adapter.map_err(|message: String| PassError::at(&module, message))?;
+    let target = target(module)?;
     for op in body(&pass.op).map(ops).unwrap_or_default() {
         let Some(kernel) = op.attribute("kernel").ok().and_then(KernelAttribute::from_attribute) else { continue };
         if !kernel.tile.is_empty() {
             continue;
         }
-        let tile = tile(op, &kernel.name, isa, adapter);
+        let tile = tile(op, &kernel.name, target);
         if !tile.is_empty() {
             set_attribute(op, "kernel", KernelAttribute { tile, ..kernel }.to_attribute(pass.context));
             pass.count("tiled", 1);
@@ -54,18 +50,26 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa, adapter: Adapter) -> Vec<usize> {
+/// The target that a module's attribute names, or this machine's CPU.
+///
+/// # Errors
+/// If there is none of that name.
+pub fn target<'c>(module: OperationRef<'c, '_>) -> Result<Target, PassError<'c>> {
+    let Ok(attribute) = module.attribute("transformer.target") else { return Ok(Target::host()) };
+    let name = string_value(attribute).unwrap_or_else(|| attribute.to_string());
+    name.parse().map_err(|message: String| PassError::at(&module, message))
+}
+
+fn tile(fused: OperationRef<'_, '_>, family: &str, target: Target) -> Vec<usize> {
     let inner = body(&fused).map(ops).unwrap_or_default();
     match family {
-        "gemv" | "gemm" | "mma" => {
-            Product::of(fused, isa, adapter).map(|product| space::rule(&product)).unwrap_or_default()
-        }
-        "matmul" if isa == Isa::Gpu => vec![16, 16],
+        "gemv" | "gemm" | "mma" => Product::of(fused, target).map(|product| space::rule(&product)).unwrap_or_default(),
+        "matmul" if target.is_gpu() => vec![16, 16],
         "matmul" => vec![4, LANES],
-        "attention" if isa == Isa::Gpu => vec![1, 1, 1],
+        "attention" if target.is_gpu() => vec![1, 1, 1],
         "attention" => {
             let op = inner.iter().find(|op| op_name(*op) == "transformer.attention");
-            op.map_or(vec![], |op| attention(*op, isa))
+            op.map_or(vec![], |op| attention(*op, target))
         }
         _ => vec![],
     }
@@ -73,14 +77,14 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, isa: Isa, adapter: Adapter) -
 
 /// Query rows, heads and tasks a row. One row a sequence is a step of decoding: the heads that share keys take one load of
 /// each together, and several tasks share the keys. More rows are tasks enough.
-fn attention(op: OperationRef<'_, '_>, isa: Isa) -> Vec<usize> {
+fn attention(op: OperationRef<'_, '_>, target: Target) -> Vec<usize> {
     let shape = |i: usize| dims(op.operand(i).expect("attention has query and key").r#type());
     let (query, key) = (shape(0), shape(1));
     if query[1] != Some(1) {
         return vec![4, 1, 1];
     }
     let shared = query[2].unwrap_or(1).checked_div(key[2].unwrap_or(1)).unwrap_or(1).max(1);
-    let most = (isa.registers() - 2).min(8);
+    let most = (target.wide_registers() - 2).min(8);
     // Seven heads are four and three.
     let chunks = shared.div_ceil(most);
     vec![1, shared.div_ceil(chunks), 8]

@@ -1,6 +1,6 @@
 //! The machine and the compiler that a measurement holds for.
 
-use crate::{adapter::Adapter, isa::Isa};
+use kforge_target::Target;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub struct Gpu {
     pub driver: String,
     /// What the driver is reached by: `Vulkan`.
     pub backend: String,
-    /// What kernels are generated for: the text of an [`Adapter`].
+    /// What kernels are generated for: the text of an [`Adapter`](kforge_target::Adapter).
     pub adapter: String,
     /// Its limits, by name.
     pub limits: BTreeMap<String, u64>,
@@ -63,14 +63,14 @@ impl Environment {
         blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
     }
 
-    /// Instruction set and adapter that kernels are generated for.
+    /// What kernels are generated for.
     ///
     /// # Errors
-    /// If there are none of these names.
-    pub fn target(&self) -> Result<(Isa, Adapter), String> {
+    /// If there is no such target.
+    pub fn target(&self) -> Result<Target, String> {
         match self {
-            Environment::Cpu(cpu) => Ok((cpu.isa.parse()?, Adapter::default())),
-            Environment::Gpu(gpu) => Ok((Isa::Gpu, gpu.adapter.parse()?)),
+            Environment::Cpu(cpu) => cpu.isa.parse().map(Target::Cpu),
+            Environment::Gpu(gpu) => gpu.adapter.parse().map(Target::Gpu),
         }
     }
 

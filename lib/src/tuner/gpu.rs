@@ -4,7 +4,7 @@
 //! here once: to kernels, to the rule that chooses without measurement, and to whatever a database holds.
 
 use super::product::{Family, LANES, Product};
-use crate::adapter::Adapter;
+use kforge_target::Adapter;
 
 /// Names the rules below; stored with what they admitted.
 pub const PREDICATE: &str = "gpu-tiles-2";
@@ -198,12 +198,12 @@ pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
     if product.norm {
         return Err(format!("a GPU's {} has no norm in front", product.family.name()));
     }
-    Tile::new(product.family, tile, product.together(), product.adapter).map(drop)
+    Tile::new(product.family, tile, product.together(), product.adapter()).map(drop)
 }
 
 /// Legal tiles that are worth a thought.
 pub fn candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {
-    let (weights, adapter) = (product.together(), product.adapter);
+    let (weights, adapter) = (product.together(), product.adapter());
     // What is larger than the result computes nothing with the rest.
     let most_rows = product.usual_rows().next_power_of_two().max(SIDE);
     let most_columns = product.widest().next_power_of_two().max(SIDE);
@@ -237,7 +237,7 @@ pub fn candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {
 ///
 /// On an H200 a gemm of 8 by 8 a thread reaches 42 TFLOP/s, of 8 by 4 36, of 4 by 4 31; docs/gpu.md has more.
 pub fn cost(product: &Product, tile: &[usize]) -> f64 {
-    let Ok(tile) = Tile::new(product.family, tile, product.together(), product.adapter) else { return f64::INFINITY };
+    let Ok(tile) = Tile::new(product.family, tile, product.together(), product.adapter()) else { return f64::INFINITY };
     let weights = product.together();
     let workgroups: usize = product.usual_rows().div_ceil(tile.rows)
         * product.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum::<usize>();
@@ -252,7 +252,7 @@ pub fn cost(product: &Product, tile: &[usize]) -> f64 {
         _ => (1.0 + loads, 1.6),
     };
     let memory = 1.0 + 8.0 * (1.0 / tile.rows as f64 + 1.0 / (weights * tile.columns) as f64);
-    let threads = tile.threads(product.adapter);
+    let threads = tile.threads(product.adapter());
     let idle = ((BUSY * 256) as f64 / (workgroups.max(1) * threads) as f64).max(1.0);
     let small = if threads < 128 { 1.2 } else { 1.0 };
     work * waiting * (1.0 + barrier / tile.depth as f64) * memory * idle * small
@@ -272,7 +272,8 @@ pub fn neighbours(a: &[usize], b: &[usize]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{isa::Isa, tuner::product::Section};
+    use crate::tuner::product::Section;
+    use kforge_target::Target;
 
     const H100: Adapter = Adapter {
         f16: true,
@@ -287,8 +288,7 @@ mod tests {
     fn product(family: Family, rows: usize, roots: usize, columns: usize, adapter: Adapter) -> Product {
         Product {
             family,
-            isa: Isa::Gpu,
-            adapter,
+            target: Target::Gpu(adapter),
             rows: Some(rows),
             depth: 576,
             sections: vec![Section { roots, columns }],

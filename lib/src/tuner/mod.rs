@@ -28,7 +28,8 @@ pub use problem::Problem;
 pub use product::{Family, Product};
 pub use search::{Search, Tried};
 
-use crate::{adapter::Adapter, isa::Isa};
+use crate::Tuning;
+use kforge_target::Target;
 use std::{
     collections::HashSet,
     fmt,
@@ -36,7 +37,7 @@ use std::{
     path::PathBuf,
     str::FromStr,
     sync::{Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// What is asked of the tuner.
@@ -89,8 +90,8 @@ impl FromStr for Mode {
 pub struct Host {
     /// Where the database is; `None` where the system has no place for it.
     pub directory: Option<PathBuf>,
-    /// This machine with an instruction set, what kernels may use of its GPU, and a number of threads.
-    pub environment: fn(Isa, Adapter, usize) -> Result<Environment, String>,
+    /// This machine as a target with a number of threads.
+    pub environment: fn(Target, usize) -> Result<Environment, String>,
     /// Measures candidates of a problem until its search is over or the time has come, and adds rows to the database.
     pub measure: fn(&Problem, &Environment, &mut Database, Option<Instant>) -> Result<(), String>,
 }
@@ -141,10 +142,15 @@ impl Session {
     /// Opens the database; one that cannot be used is as good as none, with a warning.
     ///
     /// # Errors
-    /// If the program has no host, or this machine has not that instruction set or adapter.
-    pub fn open(mode: Mode, isa: Isa, adapter: Adapter, threads: usize, budget: Duration) -> Result<Session, String> {
+    /// If the program has no host, or this machine is no such target.
+    pub fn open(target: Target, tuning: Tuning) -> Result<Session, String> {
         let host = host()?;
-        let environment = (host.environment)(isa, adapter, threads)?;
+        let threads = match tuning.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let environment = (host.environment)(target, threads)?;
+        let Tuning { mode, budget, .. } = tuning;
         let database = match &host.directory {
             // What is only read need not be made.
             Some(directory) if mode.measures() || directory.join(database::FILE).exists() => {
@@ -212,11 +218,11 @@ pub fn admitted(product: &Product, rows: &[Row]) -> (Vec<Tried>, Vec<(Vec<usize>
 }
 
 /// A hash of all that decides choices, for caches of what was compiled with them; empty where nothing was measured.
-pub fn fingerprint(isa: Isa, adapter: Adapter, threads: usize) -> String {
+pub fn fingerprint(target: Target, threads: usize) -> String {
     let Some(host) = HOST.get() else { return String::new() };
     let Some(directory) = host.directory.as_ref().filter(|d| d.join(database::FILE).exists()) else {
         return String::new();
     };
-    let Ok(environment) = (host.environment)(isa, adapter, threads) else { return String::new() };
+    let Ok(environment) = (host.environment)(target, threads) else { return String::new() };
     Database::open(directory).and_then(|database| database.fingerprint(&environment.id())).unwrap_or_default()
 }

@@ -89,12 +89,12 @@ fn gemm(product: &Product, tile: [usize; 4], cpu: &Cpu, threads: f64, roofs: &Ro
     let block = block.min(rows.next_multiple_of(height));
     let groups = width / LANES;
     // Registers of the machine that sixteen lanes take.
-    let parts = match product.isa.registers() {
+    let parts = match product.target.wide_registers() {
         32.. => 1,
         8.. => 2,
         _ => 4,
     };
-    let registers = product.isa.registers() * parts;
+    let registers = product.target.wide_registers() * parts;
     let sums = height * groups * parts;
     let loads = (groups * parts + height) as f64;
     // Two multiply-adds and two loads a cycle, each chain four cycles long.

@@ -1,11 +1,12 @@
 //! A group of linear layers by itself: a module that can be measured, whose text is also the key of what was measured.
 
 use super::product::Product;
-use crate::{adapter::Adapter, fusion::functions, isa::Isa};
+use crate::fusion::functions;
 use kforge_dialect::{
     KernelAttribute,
     ir::{body, erase, op_name, ops, remove_attribute, replace_uses, set_attribute, set_operand},
 };
+use kforge_target::Target;
 use melior::{
     Context,
     ir::{
@@ -29,9 +30,9 @@ pub struct Problem {
 
 impl Problem {
     /// The problem of a `transformer.fused` with a selected kernel and layouts; `None` if there is nothing to choose.
-    pub fn of<'c>(context: &'c Context, fused: OperationRef<'c, '_>, isa: Isa, adapter: Adapter) -> Option<Problem> {
+    pub fn of<'c>(context: &'c Context, fused: OperationRef<'c, '_>, target: Target) -> Option<Problem> {
         // A weight that the program computes is no problem by itself, and sizes of 0 are none at all.
-        let product = Product::of(fused, isa, adapter).filter(|p| p.packed && p.operations() > 0.0)?;
+        let product = Product::of(fused, target).filter(|p| p.packed && p.operations() > 0.0)?;
         let text = alone(context, fused, &product)?;
         Some(Problem { product, text })
     }
@@ -51,10 +52,10 @@ impl Problem {
 }
 
 /// The problems of a module whose kernels have been selected, one for each group of linear layers.
-pub fn of_module<'c>(context: &'c Context, module: &Module<'c>, isa: Isa, adapter: Adapter) -> Vec<Problem> {
+pub fn of_module<'c>(context: &'c Context, module: &Module<'c>, target: Target) -> Vec<Problem> {
     let functions = functions(module.as_operation());
     let fused = functions.iter().filter_map(body).flat_map(ops).filter(|op| op_name(op) == "transformer.fused");
-    fused.filter_map(|op| Problem::of(context, op, isa, adapter)).collect()
+    fused.filter_map(|op| Problem::of(context, op, target)).collect()
 }
 
 /// The key of a problem's text.

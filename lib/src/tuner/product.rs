@@ -1,10 +1,10 @@
 //! What a kernel of linear layers has to do: the facts that the choice of its tile depends on.
 
-use crate::{adapter::Adapter, isa::Isa};
 use kforge_dialect::{
     KernelAttribute, QuantType,
     ir::{body, defining_op, dims, op_name, ops, string_value},
 };
+use kforge_target::{Adapter, Target};
 use melior::ir::{
     BlockLike, Type, TypeLike, ValueLike,
     attribute::ArrayAttribute,
@@ -65,9 +65,7 @@ pub struct Section {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
     pub family: Family,
-    pub isa: Isa,
-    /// What a GPU has.
-    pub adapter: Adapter,
+    pub target: Target,
     /// M; `None` where it is known when called only.
     pub rows: Option<usize>,
     /// K.
@@ -92,10 +90,10 @@ pub struct Product {
 impl Product {
     /// The product of a `transformer.fused` with a selected kernel; `None` if that is none whose tile is chosen, as a GPU's
     /// GEMV, which has none.
-    pub fn of(fused: OperationRef, isa: Isa, adapter: Adapter) -> Option<Product> {
+    pub fn of(fused: OperationRef, target: Target) -> Option<Product> {
         let kernel = fused.attribute("kernel").ok().and_then(KernelAttribute::from_attribute)?;
         let families: &[Family] =
-            if isa == Isa::Gpu { &[Family::Gemm, Family::Mma] } else { &[Family::Gemv, Family::Gemm] };
+            if target.is_gpu() { &[Family::Gemm, Family::Mma] } else { &[Family::Gemv, Family::Gemm] };
         let family = *families.iter().find(|family| family.name() == kernel.name)?;
         let block = body(&fused)?;
         let inner = ops(block);
@@ -129,8 +127,7 @@ impl Product {
         let sections = results.into_iter().map(|columns| Section { roots, columns: columns.unwrap_or(0) });
         Some(Product {
             family,
-            isa,
-            adapter,
+            target,
             rows,
             depth,
             sections: sections.collect(),
@@ -144,9 +141,14 @@ impl Product {
         })
     }
 
+    /// What a GPU has; of a CPU, what every adapter has.
+    pub fn adapter(&self) -> Adapter {
+        self.target.adapter().unwrap_or_default()
+    }
+
     /// M, or the number that a dynamic one stands for.
     pub fn usual_rows(&self) -> usize {
-        self.rows.unwrap_or(if self.isa == Isa::Gpu { USUAL_ROWS_OF_GPU } else { USUAL_ROWS })
+        self.rows.unwrap_or(if self.target.is_gpu() { USUAL_ROWS_OF_GPU } else { USUAL_ROWS })
     }
 
     /// Blocks between a load and its prefetch in a GEMV whose tile says nothing of it.

@@ -9,8 +9,8 @@ use super::{
     product::{Family, Product},
     space,
 };
-use crate::isa::Isa;
 use kforge_measure::Roofs;
+use kforge_target::Target;
 
 /// Part of the space that is measured.
 const PART: usize = 10;
@@ -40,7 +40,7 @@ pub struct Search {
     /// Numbers of tiles, the cheapest first.
     order: Vec<usize>,
     kinds: Vec<Vec<usize>>,
-    isa: Isa,
+    target: Target,
     limit: usize,
 }
 
@@ -50,7 +50,7 @@ impl Search {
         let order = model::rank(product, &tiles, environment, roofs);
         let kinds = tiles.iter().map(|tile| kind(product, tile)).collect();
         let limit = (tiles.len() / PART).max(LEAST).min(tiles.len());
-        Search { tiles, order, kinds, isa: product.isa, limit }
+        Search { tiles, order, kinds, target: product.target, limit }
     }
 
     /// Every candidate, the default first.
@@ -106,7 +106,7 @@ impl Search {
 
     /// Whether two tiles differ in one number, or in two that change together (rows of a task follow those in registers).
     fn neighbours(&self, a: &[usize], b: &[usize]) -> bool {
-        if self.isa == Isa::Gpu {
+        if self.target.is_gpu() {
             return gpu::neighbours(a, b);
         }
         if a.len() != b.len() {
@@ -120,7 +120,7 @@ impl Search {
 /// Candidates of one kind differ in the size of a task alone, which the model judges well.
 fn kind(product: &Product, tile: &[usize]) -> Vec<usize> {
     match product.family {
-        _ if product.isa == Isa::Gpu => gpu::kind(tile),
+        _ if product.target.is_gpu() => gpu::kind(tile),
         Family::Gemv if tile.len() == 1 => tile.to_vec(),
         _ => tile[1..].to_vec(),
     }

@@ -8,19 +8,18 @@ use super::{
     cpu, gpu,
     product::{BLOCK, Family, LANES, PANEL_BYTES, Product},
 };
-use crate::isa::Isa;
 
 /// Names the rules below; stored with what they admitted.
 const PREDICATE: &str = "linear-tiles-1";
 
 /// The rules that admit tiles of a product.
 pub fn predicate(product: &Product) -> &'static str {
-    if product.isa == Isa::Gpu { gpu::PREDICATE } else { PREDICATE }
+    if product.target.is_gpu() { gpu::PREDICATE } else { PREDICATE }
 }
 
 /// The default tile, which needs no measurement.
 pub fn rule(product: &Product) -> Vec<usize> {
-    if product.isa == Isa::Gpu {
+    if product.target.is_gpu() {
         return gpu::rule(product);
     }
     match product.family {
@@ -30,7 +29,7 @@ pub fn rule(product: &Product) -> Vec<usize> {
             let rows = product.usual_rows().max(1);
             // Products of integers take one linear after the other.
             let chains = if product.int8 { rows } else { rows * product.together() };
-            let room = (product.isa.registers() - 2).min(24) / chains;
+            let room = (product.target.wide_registers() - 2).min(24) / chains;
             vec![LANES * wanted.min(room.max(1))]
         }
         // The weights are multiplied as they lie, one register of columns after the other: eight sums fit any set.
@@ -43,7 +42,7 @@ pub fn rule(product: &Product) -> Vec<usize> {
 fn gemm_rule(product: &Product) -> Vec<usize> {
     let (depth, together) = (product.depth, product.together());
     // The linears of one output take turns in the registers, but all their panels are on the stack at once.
-    let (mut height, mut groups) = match product.isa.registers() {
+    let (mut height, mut groups) = match product.target.wide_registers() {
         // Three groups only where they fill every task: columns left over are a task that the others wait for. 1.3 to 1.8
         // times the time at N = 64 and 128.
         32.. if product.sections.iter().all(|s| s.columns.div_ceil(LANES).is_multiple_of(3)) => (8, 3),
@@ -68,7 +67,7 @@ fn gemm_rule(product: &Product) -> Vec<usize> {
 /// # Errors
 /// The rule that the tile breaks.
 pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
-    if product.isa == Isa::Gpu {
+    if product.target.is_gpu() {
         return gpu::legal(product, tile);
     }
     if product.norm && product.family == Family::Gemm {
@@ -81,7 +80,7 @@ pub fn legal(product: &Product, tile: &[usize]) -> Result<(), String> {
 pub fn candidates(product: &Product) -> Vec<Vec<usize>> {
     let mut tiles = vec![rule(product)];
     match product.family {
-        _ if product.isa == Isa::Gpu => gpu::candidates(product, &mut tiles),
+        _ if product.target.is_gpu() => gpu::candidates(product, &mut tiles),
         Family::Gemv => gemv_candidates(product, &mut tiles),
         _ => gemm_candidates(product, &mut tiles),
     }
@@ -101,7 +100,7 @@ fn spelled_out(product: &Product, tile: &[usize]) -> Vec<usize> {
 
 /// Register room of a tile's sums: those that fit, and a little more, since spilling one may pay.
 fn fits(product: &Product, sums: usize) -> bool {
-    sums <= product.isa.registers()
+    sums <= product.target.wide_registers()
 }
 
 fn gemv_candidates(product: &Product, tiles: &mut Vec<Vec<usize>>) {

@@ -14,7 +14,7 @@ mod vector;
 
 pub use operators::Operand;
 
-use kforge_passes::isa::Isa;
+use kforge_target::Target;
 use melior::{
     Context,
     ir::{
@@ -48,8 +48,8 @@ pub struct V<'c, 'a> {
 pub struct Emitter<'c, 'a> {
     builder: &'a Builder<'c, 'a>,
     pub context: &'c Context,
-    /// What the target's vector unit can do without a library call.
-    pub isa: Isa,
+    /// What the kernel is for.
+    pub target: Target,
     /// Lanes of a value: [`LANES`], or what a thread of a GPU computes at once, where one lane is a scalar.
     pub lanes: usize,
 }
@@ -106,8 +106,8 @@ impl<'c, 'a> From<V<'c, 'a>> for Value<'c, 'a> {
 }
 
 impl<'c, 'a> Emitter<'c, 'a> {
-    pub fn new(builder: &'a Builder<'c, 'a>, isa: Isa) -> Self {
-        Self { builder, context: builder.context, isa, lanes: LANES }
+    pub fn new(builder: &'a Builder<'c, 'a>, target: Target) -> Self {
+        Self { builder, context: builder.context, target, lanes: LANES }
     }
 
     /// The same with other lanes.

@@ -10,7 +10,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     /// a * b + c on vectors, in one rounding where the target has FMA: `math.fma` promises that, `vector.fma` only permits
     /// it. Elsewhere two: the intrinsic would call `fmaf`.
     pub fn fma(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
-        if self.isa.has_fma() { self.same("math.fma", &[a, b, c]) } else { a * b + c }
+        if self.target.has_fma() { self.same("math.fma", &[a, b, c]) } else { a * b + c }
     }
     /// A call of an intrinsic of LLVM that no op stands for.
     pub fn intrinsic(&self, name: &str, operands: &[V<'c, 'a>], result: Type<'c>) -> V<'c, 'a> {

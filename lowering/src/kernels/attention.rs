@@ -36,7 +36,6 @@ use crate::{
     },
 };
 use kforge_dialect::ir::{float_attribute, integer_attribute};
-use kforge_passes::isa::Isa;
 use kforge_program::Access;
 use melior::ir::{
     Value, ValueLike,
@@ -829,13 +828,7 @@ fn seen<'c, 'a>(e: &Emitter<'c, 'a>, block: V<'c, 'a>, span: Span<'c, 'a>) -> Ve
 /// Lanes of a register, and how many registers of keys or values are multiplied by `rows` rows at a time: their sums,
 /// themselves and one factor stay in registers, and one more is left over. Sixteen lanes would be too coarse a unit.
 fn registers(e: &Emitter, rows: usize) -> (usize, usize) {
-    let (lanes, registers) = match e.isa {
-        Isa::Avx512Vnni | Isa::Avx512 => (16, 32),
-        Isa::Avx2 => (8, 16),
-        Isa::Sse2 => (4, 16),
-        Isa::Neon | Isa::Gpu => (4, 32),
-    };
-    (lanes, ((registers - 2) / (rows + 1)).max(1))
+    (e.target.lanes(), ((e.target.registers() - 2) / (rows + 1)).max(1))
 }
 
 /// A maximum to subtract: until a key is seen it is -inf, whose difference to itself is no number.

@@ -23,8 +23,8 @@ use crate::{
     kernels::shared::{Lanes, store_lanes},
     weights::{Block, Weight},
 };
-use kforge_passes::isa::Isa;
 use kforge_quant::{ACTIVATIONS, BlockFormat};
+use kforge_target::ByteProducts;
 use melior::ir::{Type, ValueLike};
 
 /// Where the parts of a block of activations are after its integers, and its bytes in all.
@@ -175,7 +175,7 @@ pub fn accumulate<'c, 'a>(
     at: &[V<'c, 'a>],
     order: Order,
 ) -> Vec<V<'c, 'a>> {
-    let lanes = Lanes::of(e.isa);
+    let lanes = Lanes::of(e.target);
     let all: Vec<usize> = (0..lanes.parts()).collect();
     let (passes, ahead): (Vec<&[usize]>, usize) = match order {
         Order::Stream(ahead) => (vec![&all], ahead),
@@ -217,11 +217,11 @@ struct Product<'r, 'c, 'a> {
 impl<'c, 'a> Product<'_, 'c, 'a> {
     /// `sums`, one for each row, with the product added.
     fn add(mut self, sums: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
-        let products = match (self.e.isa, self.block.format) {
-            (Isa::Sse2 | Isa::Neon | Isa::Gpu, _) => self.plain(),
-            (Isa::Avx512Vnni, _) => self.fours(),
-            (_, BlockFormat::Q8_0) => self.signed(),
-            _ => self.pairs(),
+        let products = match (self.e.target.byte_products(), self.block.format) {
+            (ByteProducts::Widened, _) => self.plain(),
+            (ByteProducts::Quads, _) => self.fours(),
+            (ByteProducts::Pairs, BlockFormat::Q8_0) => self.signed(),
+            (ByteProducts::Pairs, _) => self.pairs(),
         };
         let Product { e, lanes, rows, .. } = self;
         let scale = self.part(self.block.scale);
@@ -376,7 +376,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             let negative = weights.lt(zero);
             for (r, sum) in sums.iter_mut().enumerate() {
                 let x = lanes.bytes(e, self.x(r, h));
-                let x = if e.isa == Isa::Avx2 {
+                let x = if !e.target.has_masks() {
                     e.intrinsic("llvm.x86.avx2.psign.b", &[x, weights], x.r#type())
                 } else {
                     e.select(negative, zero - x, x)

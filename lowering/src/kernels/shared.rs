@@ -4,7 +4,7 @@ use crate::{
     emit::{Emitter, LANES, V, memref_element},
     group::Size,
 };
-use kforge_passes::isa::Isa;
+use kforge_target::Target;
 use melior::ir::Type;
 
 /// The sizes that a kernel takes as scalars. One that is known now costs no parameter and folds into the arithmetic.
@@ -136,8 +136,8 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    pub fn of(isa: Isa) -> Lanes {
-        Lanes { lanes: if isa.is_avx512() { 16 } else { 8 } }
+    pub fn of(target: Target) -> Lanes {
+        Lanes { lanes: target.lanes().max(8) }
     }
     pub fn parts(self) -> usize {
         LANES / self.lanes

@@ -16,7 +16,7 @@ use kforge_dialect::{
     ir::{body, dims, erase_all, op_name, ops, parse_attribute, remove_attribute, string_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use kforge_passes::isa::Isa;
+use kforge_target::Target;
 use melior::ir::{
     BlockLike, BlockRef, Type, TypeLike, Value, ValueLike,
     attribute::{DenseI64ArrayAttribute, FlatSymbolRefAttribute, TypeAttribute},
@@ -48,7 +48,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         entry(pass, module, *kernel)?;
         pass.count("entries", 1);
     }
-    remove_attribute(pass.op, "transformer.isa");
+    remove_attribute(pass.op, "transformer.target");
     Ok(())
 }
 
@@ -90,7 +90,7 @@ fn entry<'c, 'a>(
         return Err(PassError::at(&kernel, message));
     }
     let builder = Builder::new(pass.context, module, kernel.location());
-    let at = Emitter::new(&builder, Isa::host());
+    let at = Emitter::new(&builder, Target::host());
     let pointer = Type::parse(pass.context, "!llvm.ptr").expect("the LLVM dialect is loaded");
     let i64 = at.int(64);
     at.func(&entry_name(&name), &[pointer, i64], |e, arguments| {

@@ -25,18 +25,18 @@ mod in_place;
 use self::in_place::InPlace;
 use crate::{
     emit::{Builder, Emitter, V},
-    extract::adapter,
     group::{Definition, Group, Partner, Signature, Size, dims, element, op_name},
     kernels,
     operations::operations,
 };
 use kforge_dialect::{
     KernelAttribute,
-    ir::{self, body, erase, key, ops, reassociation, string_value, users},
+    ir::{self, body, erase, key, ops, reassociation, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use kforge_passes::{adapter::Adapter, fusion::functions, isa::Isa};
+use kforge_passes::{fusion::functions, passes::tile::target};
 use kforge_program::{Access, Arithmetic, Role};
+use kforge_target::{Adapter, Target};
 use melior::{
     Context,
     ir::{
@@ -65,13 +65,10 @@ pub static INFO: PassInfo = PassInfo {
 };
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
-    let isa = isa(pass.op)?;
+    let target = target(pass.op)?;
     let Some(module) = body(&pass.op) else { return Ok(()) };
-    let gpu = match isa {
-        Isa::Gpu => Some((adapter(pass.op)?, gpu_module(pass.context, module, pass.op))),
-        _ => None,
-    };
-    let mut made = Kernels { context: pass.context, isa, module, gpu, known: HashMap::new() };
+    let gpu = target.adapter().map(|adapter| (adapter, gpu_module(pass.context, module, pass.op)));
+    let mut made = Kernels { context: pass.context, target, module, gpu, known: HashMap::new() };
     for function in functions(pass.op) {
         if body(&function).is_none() {
             continue;
@@ -82,13 +79,6 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let kernels = made.known.values().map(|(_, made)| 1 + usize::from(made.partner.is_some()));
     pass.count("kernels", kernels.sum());
     Ok(())
-}
-
-/// The instruction set that a module's attribute names, or this machine's.
-fn isa<'c>(module: OperationRef<'c, '_>) -> Result<Isa, PassError<'c>> {
-    let Ok(attribute) = module.attribute("transformer.isa") else { return Ok(Isa::host()) };
-    let name = string_value(attribute).unwrap_or_else(|| attribute.to_string());
-    name.parse().map_err(|message: String| PassError::at(&module, message))
 }
 
 /// Puts a `gpu.module` for the kernels in front and returns its body.
@@ -108,7 +98,7 @@ fn gpu_module<'c, 'a>(context: &'c Context, module: BlockRef<'c, 'a>, op: Operat
 /// Kernels generated so far, by what they compute.
 struct Kernels<'c, 'a> {
     context: &'c Context,
-    isa: Isa,
+    target: Target,
     module: BlockRef<'c, 'a>,
     /// What the GPU has, and where its kernels go.
     gpu: Option<(Adapter, BlockRef<'c, 'a>)>,
@@ -124,7 +114,7 @@ impl<'c> Kernels<'c, '_> {
         let name = format!("{}_{}", group.kernel, self.known.len());
         let block = self.gpu.map_or(self.module, |(_, kernels)| kernels);
         let builder = Builder::new(self.context, block, group.op.location());
-        let emitter = Emitter::new(&builder, self.isa);
+        let emitter = Emitter::new(&builder, self.target);
         let signature = match self.gpu {
             Some((adapter, _)) => kernels::gpu::generate(group, &emitter, &name, adapter),
             None => kernels::generate(group, &emitter, &name),
@@ -237,7 +227,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let new = made.module.insert_operation_before(function, new);
         let block = body(&new).expect("the function was given a block");
         let builder = Builder::new(context, block, function.location());
-        let e = Emitter::new(&builder, made.isa);
+        let e = Emitter::new(&builder, made.target);
         let mut lowering = Lowering {
             e,
             tensors: HashMap::new(),

@@ -1,8 +1,8 @@
 //! The GPU of this process, and what an adapter offers, as the compiler takes it.
 
 use crate::Result;
-use kforge_passes::adapter;
 use kforge_runtime::gpu::{Adapter, Gpu};
+use kforge_target as target;
 use std::sync::OnceLock;
 
 /// The GPU of this process: the first that was asked for, by its number or a part of its name.
@@ -32,8 +32,8 @@ pub fn open(wanted: Option<&str>) -> Result<Gpu> {
 }
 
 /// What kernels for `adapter` may use.
-pub fn features(adapter: &Adapter) -> adapter::Adapter {
-    adapter::Adapter {
+pub fn features(adapter: &Adapter) -> target::Adapter {
+    target::Adapter {
         f16: adapter.has_f16(),
         subgroups: adapter.subgroup_size(),
         matrices: adapter.has_matrices(),

@@ -1,8 +1,8 @@
 //! Where and how models run, and who hears of it.
 
-use kforge_lowering::compile::{self, Source};
+use kforge_lowering::compile::{self, Pipeline, Source};
 use kforge_models::KvType;
-use kforge_passes::isa::Isa;
+use kforge_target::Isa;
 use std::{fmt, sync::Arc};
 
 /// Where kernels run.
@@ -69,7 +69,7 @@ pub trait Watch: Send + Sync {
     ///
     /// # Errors
     /// Why it is not to be.
-    fn module(&self, _source: Source, _pipeline: &str) -> std::result::Result<(), String> {
+    fn module(&self, _source: Source, _pipeline: &Pipeline) -> std::result::Result<(), String> {
         Ok(())
     }
     /// Something that a person should know, without a newline.

@@ -1,7 +1,7 @@
 //! Constants in every operand position of every op: dense, splat, resources, initialised globals and sums of constants
 //! give the reference's numbers, on a CPU and on a GPU.
 
-use kforge_lowering::compile::{self, Options, Target};
+use kforge_lowering::compile::{self, Machine, Options};
 use kforge_reference::{Element, Tensor, random};
 use kforge_test::run::{Case, Suite};
 use std::fmt::Write as _;
@@ -295,7 +295,7 @@ fn resources() {
         let inputs = [random::uniform(0, &[3, 32], of), random::uniform(1, &[17, 32], Element::F32)];
         let inputs = [vec![inputs.map(|input| input.expect("a tensor")).to_vec()]];
         let suite = Suite::new([Case::new("a resource", "")]);
-        let target = Target::host(None).expect("this machine");
+        let target = Machine::host(None).expect("this machine");
         let [by_resource, by_list] = [resource, text(&format!("dense<\"0x{}\">", hex(&value)))].map(|text| {
             let compiled = compile::compile(&text, &target, Options::default()).unwrap_or_else(|e| panic!("{e}"));
             suite.run(&compiled, 1, &inputs)
@@ -308,7 +308,7 @@ fn resources() {
 fn a_constant_cache_is_not_updated() {
     let updates = ops().into_iter().find(|op| is_updated(op, 0)).expect("one op updates its operand");
     let suite = Suite::new(case(&updates, |i| (i == 0).then_some(Form::Dense)));
-    let target = Target::host(None).expect("this machine");
+    let target = Machine::host(None).expect("this machine");
     let error = compile::compile(&suite.text(), &target, Options::default()).err().expect("an error");
     assert!(error.to_string().contains("updates a constant global; declare it mutable"), "{error}");
 }

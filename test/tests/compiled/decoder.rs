@@ -5,13 +5,13 @@ use kforge_dialect::Interpreter;
 use kforge_engine::module::{element, module, set_weights};
 use kforge_lowering::compile::{self, Compiled, Options};
 use kforge_models::{KvType, Phase, Returns, RopeMode, to_hugging_face};
-use kforge_passes::isa::Isa;
 use kforge_program::Program;
 use kforge_reference::Tensor;
 use kforge_runtime::{
     Decoder, Error, Execute, Executor, KernelTime, Result, View, gpu,
     sample::{Sampler, Sampling},
 };
+use kforge_target::Isa;
 use kforge_test::{
     model::{Model, same_logits, tokens},
     run::{self, THREADS, isas, near, reference_element},
@@ -87,7 +87,7 @@ fn another_executor_goes_on_where_the_gpu_fails() {
     let compiled = &compiled[0].1;
     let ids = tokens(12, model.checkpoint.config().vocab);
     let executor = || -> Box<dyn Execute> {
-        Box::new(Executor::new(compiled.program.clone(), &compiled.object, 1).expect("the object loads"))
+        Box::new(Executor::new(compiled.program.clone(), &compiled.code, 1).expect("the object loads"))
     };
     let failing = |calls| model.decoder_on(Box::new(Failing { inner: executor(), calls }), ids.len());
     for calls in 0..9 {
@@ -131,10 +131,9 @@ fn a_tiny_model_on_a_gpu_token_by_token() {
         let expected = model.decoder(&model.compile(Isa::host()), 2, 64).score(&ids).expect("a pass over all").to_vec();
         // Caches of f16 cannot be written without f16.
         for adapter in run::adapters().into_iter().filter(|adapter| adapter.f16 || kv_type == KvType::F32) {
-            let compiled =
-                compile::compile_gpu(&model.source, adapter, Options::default()).expect("the model compiles");
+            let compiled = compile::compile(&model.source, &adapter, Options::default()).expect("the model compiles");
             let decoder = || {
-                let executor = gpu::Executor::new(run::gpu(), compiled.program.clone(), &compiled.shaders);
+                let executor = gpu::Executor::new(run::gpu(), compiled.program.clone(), &compiled.code);
                 model.decoder_on(Box::new(executor.expect("the shaders compile")), 64)
             };
             let close = |actual: &[f32], expected: &[f32], what: &str| {
@@ -243,9 +242,9 @@ fn the_best_logits_choose_the_tokens_that_all_do() {
         assert_eq!((all.len(), &best), (40, &all), "{options:?}");
         for adapter in run::adapters() {
             let on_gpu = |model: &Model| {
-                let compiled = compile::compile_gpu(&model.source, adapter, Options::default());
+                let compiled = compile::compile(&model.source, &adapter, Options::default());
                 let compiled = compiled.expect("the model compiles");
-                let executor = gpu::Executor::new(run::gpu(), compiled.program, &compiled.shaders);
+                let executor = gpu::Executor::new(run::gpu(), compiled.program, &compiled.code);
                 generated(model.decoder_on(Box::new(executor.expect("the shaders compile")), 64), &options, 40)
             };
             let [all, best] = models.each_ref().map(on_gpu);

@@ -1,6 +1,6 @@
 //! A careless or hostile caller gets one clear error, and the executor goes on.
 
-use kforge_lowering::compile::{self, Compiled, Options, Target};
+use kforge_lowering::compile::{self, Compiled, Machine, Options};
 use kforge_program::{Element, Program};
 use kforge_runtime::{Executor, View};
 
@@ -39,12 +39,12 @@ func.func @pick(%ids: tensor<?xi32>, %table: tensor<5x3xf16>) -> tensor<?x3xf16>
 "#;
 
 fn compiled() -> Compiled {
-    compile::compile(SOURCE, &Target::host(None).expect("this machine"), Options::default())
+    compile::compile(SOURCE, &Machine::host(None).expect("this machine"), Options::default())
         .expect("the module compiles")
 }
 
 fn load(compiled: &Compiled) -> Executor {
-    Executor::new(compiled.program.clone(), &compiled.object, 2).expect("the object loads")
+    Executor::new(compiled.program.clone(), &compiled.code, 2).expect("the object loads")
 }
 
 fn view<'a>(dims: &'a [usize], element: Element, bytes: &'a [u8]) -> View<'a> {
@@ -257,7 +257,7 @@ fn block_tables_are_checked() {
 
 #[test]
 fn objects_and_programs_are_checked() {
-    let Compiled { program, object } = compiled();
+    let Compiled { program, code: object } = compiled();
     let fails = |program: &Program, object: &[u8]| error(Executor::new(program.clone(), object, 1));
     for damaged in [&[][..], b"not an object", &object[..64], &object[..object.len() / 2]] {
         let message = fails(&program, damaged);
@@ -265,10 +265,10 @@ fn objects_and_programs_are_checked() {
     }
     let other = compile::compile(
         "func.func @f(%x: tensor<3xf32>) -> tensor<3xf32> {\n %y = arith.negf %x : tensor<3xf32>\n return %y : tensor<3xf32>\n}",
-        &Target::host(None).expect("this machine"),
+        &Machine::host(None).expect("this machine"),
         Options::default(),
     );
-    let message = fails(&program, &other.expect("a module of one op").object);
+    let message = fails(&program, &other.expect("a module of one op").code);
     assert!(message.contains(&program.kernels[0].name), "{message}");
     let mut newer = program.clone();
     newer.version += 1;

@@ -4,9 +4,9 @@
 use kforge_checkpoint::{Checkpoint, write, write::Dequantized};
 use kforge_lowering::compile::{self, Options};
 use kforge_models::{Arch, KvType};
-use kforge_passes::isa::Isa;
 use kforge_reference::{Element, random};
 use kforge_runtime::{Decoder, gpu};
+use kforge_target::Isa;
 use kforge_test::{
     model::Model,
     run::{self, isas},
@@ -111,10 +111,9 @@ fn on_a_gpu_are_as_transformers_says() {
         let [_, file] = checkpoints(&family, directory.path());
         let model = Model::new(file, KvType::F32);
         for adapter in run::adapters() {
-            let compiled =
-                compile::compile_gpu(&model.source, adapter, Options::default()).expect("the model compiles");
+            let compiled = compile::compile(&model.source, &adapter, Options::default()).expect("the model compiles");
             let decoder = || {
-                let executor = gpu::Executor::new(run::gpu(), compiled.program.clone(), &compiled.shaders);
+                let executor = gpu::Executor::new(run::gpu(), compiled.program.clone(), &compiled.code);
                 model.decoder_on(Box::new(executor.expect("the shaders compile")), family.tokens.len())
             };
             check(decoder, &family, GPU_TOLERANCE, &format!("{}, {adapter}", arch.name));

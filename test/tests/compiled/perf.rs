@@ -1,6 +1,6 @@
 //! The map that `perf` reads names of generated kernels from.
 
-use kforge_lowering::compile::{self, Options, Target};
+use kforge_lowering::compile::{self, Machine, Options};
 use kforge_runtime::{Object, perf};
 
 const SOURCE: &str = "
@@ -13,10 +13,10 @@ func.func @f(%x: tensor<1x64xf32>, %w: tensor<40x64xf32>) -> tensor<1x40xf32> {
 
 #[test]
 fn every_kernel_is_in_the_map_where_its_code_is() {
-    let target = Target::host(None).expect("this machine");
+    let target = Machine::host(None).expect("this machine");
     let compiled = compile::compile(SOURCE, &target, Options::default()).expect("the module compiles");
-    let object = Object::load(&compiled.object).expect("the object loads");
-    let symbols = perf::symbols(&object, &compiled.object).expect("the object has symbols");
+    let object = Object::load(&compiled.code).expect("the object loads");
+    let symbols = perf::symbols(&object, &compiled.code).expect("the object has symbols");
 
     for kernel in &compiled.program.kernels {
         let address = object.kernel(&kernel.name).expect("a kernel of the program") as usize as u64;

@@ -1,10 +1,10 @@
 //! Weights that an adapter does not bind at once lie in several buffers, on a GPU that is said to bind few bytes.
 
 use crate::text::{ELEMENTS, FORMATS, depth, tensor, weight};
-use kforge_lowering::compile::{self, Numerics, Options, gpu_pipeline};
-use kforge_passes::adapter::Adapter;
+use kforge_lowering::compile::{self, Numerics, Options};
 use kforge_program::Element;
 use kforge_runtime::{Execute, View, gpu};
+use kforge_target::Adapter;
 use kforge_test::run::{Case, Suite, adapters, check_writers, gpu};
 
 /// Of a binding: weights below take two to four.
@@ -72,8 +72,8 @@ fn weights_in_pieces() {
         cases.push(gated("1", stored).sizes(&[]));
     }
     let (suite, adapters) = (Suite::new(cases), adapters().into_iter().map(small).collect::<Vec<_>>());
-    let compiled = compile::compile_gpu(&suite.text(), adapters[0], Options::default()).expect("all is admitted");
-    for (kernel, shader) in compiled.program.kernels.iter().zip(&compiled.shaders) {
+    let compiled = compile::compile(&suite.text(), &adapters[0], Options::default()).expect("all is admitted");
+    for (kernel, shader) in compiled.program.kernels.iter().zip(&compiled.code) {
         assert!(shader.writable.len() > kernel.params.len(), "{} {} has one piece", kernel.name, kernel.summary);
     }
     suite.check_adapters(&adapters);
@@ -91,8 +91,9 @@ fn weights_of_matrix_units_in_pieces() {
         workgroup_bytes: 49152,
         ..small(Adapter::default())
     };
-    let pipeline = gpu_pipeline(adapter, Options { numerics: Numerics::Fast, ..Options::default() });
-    let (program, shaders) = compile::translate_gpu(&Suite::new(cases).text(), &pipeline).expect("all is admitted");
+    let options = Options { numerics: Numerics::Fast, ..Options::default() };
+    let (program, shaders) =
+        compile::translate_gpu(&Suite::new(cases).text(), adapter, options).expect("all is admitted");
     for (kernel, shader) in program.kernels.iter().zip(&shaders) {
         assert!(kernel.name.starts_with("mma") && shader.text.contains("switch"), "{}", kernel.name);
         check_writers(shader);
@@ -107,8 +108,8 @@ fn the_rest_is_one_buffer() {
         %y = transformer.silu %x : tensor<?x64xf32>
         return %y : tensor<?x64xf32>
       }";
-    let compiled = compile::compile_gpu(source, small(Adapter::default()), Options::default()).expect("an op");
-    let executor = gpu::Executor::new(gpu(), compiled.program, &compiled.shaders);
+    let compiled = compile::compile(source, &small(Adapter::default()), Options::default()).expect("an op");
+    let executor = gpu::Executor::new(gpu(), compiled.program, &compiled.code);
     let mut executor = executor.expect("the shaders compile");
     executor.make_state("cache", &[128, 64]).expect("as much as is bound at once");
     let error = executor.make_state("cache", &[129, 64]).expect_err("more than is bound").to_string();

@@ -2,12 +2,13 @@
 
 use crate::{spread::SPREAD, text::weight};
 use kforge_lowering::{
-    compile::{self, Options, Target},
+    compile::{self, Machine, Options},
     extract,
 };
 use kforge_models::{Config, Emission, Phase};
-use kforge_passes::{Fusions, isa::Isa};
+use kforge_passes::Fusions;
 use kforge_program::{DimSource, Function, Program};
+use kforge_target::Isa;
 use object::{Object, ObjectSymbol};
 
 /// The default model's shapes, with fewer layers.
@@ -34,12 +35,8 @@ fn program(source: &str, isa: Isa, fuse: Fusions) -> Program {
     let context = compile::context();
     let diagnostics = compile::Diagnostics::new(&context, source.into());
     let mut module = compile::parse_with(&diagnostics).expect("the module parses");
-    compile::run_pipeline(
-        &diagnostics,
-        &mut module,
-        &compile::cpu_pipeline(isa, Options { fuse, ..Options::default() }),
-    )
-    .expect("the module lowers");
+    let pipeline = kforge_lowering::pipeline(isa.into(), Options { fuse, ..Options::default() });
+    compile::run_pipeline(&diagnostics, &mut module, &pipeline).expect("the module lowers");
     extract::program(module.as_operation()).unwrap_or_else(|e| panic!("{}", e.message))
 }
 
@@ -51,7 +48,7 @@ fn function<'p>(program: &'p Program, name: &str) -> &'p Function {
 fn a_decode_layer_is_at_most_seven_launches() {
     let launches = |fuse: Fusions| {
         let [two, three] =
-            [2, 3].map(|layers| function(&program(&default_shapes(layers), Isa::Avx2, fuse), "decode").launches.len());
+            [2, 3].map(|layers| function(&program(&default_shapes(layers), Isa::AVX2, fuse), "decode").launches.len());
         three - two
     };
     let (fused, unfused) = (launches(Fusions::ALL), launches(Fusions::NONE));
@@ -63,7 +60,7 @@ fn a_decode_layer_is_at_most_seven_launches() {
 #[test]
 fn the_arena_is_close_to_what_lives_at_once() {
     for fuse in [Fusions::ALL, Fusions::NONE] {
-        let program = program(&default_shapes(2), Isa::Avx2, fuse);
+        let program = program(&default_shapes(2), Isa::AVX2, fuse);
         for (name, tokens, rows) in [
             ("decode", 1, 1),
             ("prefill", 1, 1),
@@ -95,17 +92,17 @@ fn the_arena_is_close_to_what_lives_at_once() {
 }
 
 /// Every instruction set, as Linux and Darwin name their machines; compiling needs no machine that has it.
-fn targets() -> Vec<Target> {
+fn targets() -> Vec<Machine> {
     let linux = "x86_64-unknown-linux-gnu";
     [
-        ("aarch64-unknown-linux-gnu", Isa::Neon),
-        ("arm64-apple-darwin", Isa::Neon),
-        (linux, Isa::Avx512Vnni),
-        (linux, Isa::Avx512),
-        (linux, Isa::Avx2),
-        (linux, Isa::Sse2),
+        ("aarch64-unknown-linux-gnu", Isa::NEON),
+        ("arm64-apple-darwin", Isa::NEON),
+        (linux, Isa::AVX512_VNNI),
+        (linux, Isa::AVX512),
+        (linux, Isa::AVX2),
+        (linux, Isa::SSE2),
     ]
-    .map(|(triple, isa)| Target::of_triple(triple, Some(isa)).expect("a triple"))
+    .map(|(triple, isa)| Machine::of_triple(triple, Some(isa)).expect("a triple"))
     .to_vec()
 }
 
@@ -114,7 +111,7 @@ fn objects_need_nothing_but_memcpy_memmove_and_memset() {
     for target in targets() {
         let compiled =
             compile::compile(SPREAD, &target, Options::default()).unwrap_or_else(|e| panic!("{target:?}: {e}"));
-        let file = object::File::parse(&*compiled.object).unwrap_or_else(|e| panic!("{target:?}: {e}"));
+        let file = object::File::parse(&*compiled.code).unwrap_or_else(|e| panic!("{target:?}: {e}"));
         let undefined: Vec<&str> = file.symbols().filter(|s| s.is_undefined()).filter_map(|s| s.name().ok()).collect();
         let allowed = ["", "memcpy", "memmove", "memset", "_memcpy", "_memmove", "_memset", "_bzero"];
         let others: Vec<&&str> = undefined.iter().filter(|name| !allowed.contains(name)).collect();
@@ -133,7 +130,7 @@ fn objects_need_nothing_but_memcpy_memmove_and_memset() {
 #[test]
 fn aarch64_multiplies_and_adds_in_one_instruction() {
     for triple in ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"] {
-        let target = Target::of_triple(triple, None).expect("a triple");
+        let target = Machine::of_triple(triple, None).expect("a triple");
         let assembly =
             compile::lower(GEMV.into(), &target, Options::default(), compile::Output::Assembly).expect("assembly");
         let assembly = String::from_utf8_lossy(&assembly);

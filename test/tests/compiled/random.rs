@@ -3,9 +3,10 @@
 //! `KFORGE_FUZZ_SEEDS=N` takes the first N seeds. A module that fails is made smaller and written to a file.
 
 use kforge_dialect::Interpreter;
-use kforge_lowering::compile::{self, Options, Target};
-use kforge_passes::{Fusions, isa::Isa};
+use kforge_lowering::compile::{self, Machine, Options, Pipeline};
+use kforge_passes::Fusions;
 use kforge_reference::{Element, Tensor, Tolerance, compare, random};
+use kforge_target::{Isa, Target};
 use kforge_test::{
     generate::{Generated, generate},
     run::{Case, Outcome, Suite, isas},
@@ -84,7 +85,7 @@ fn agree(outcome: &Outcome, (values, tolerances): &(Vec<Tensor>, Vec<f64>)) -> R
 /// Compiles and compares one module.
 fn run_alone(generated: &Generated, isa: Isa, fuse: Fusions) -> Result<(), String> {
     let suite = Suite::new([case(0, generated)]);
-    let target = Target::host(Some(isa)).map_err(|e| e.to_string())?;
+    let target = Machine::host(Some(isa)).map_err(|e| e.to_string())?;
     let compiled =
         compile::compile(&suite.text(), &target, Options { fuse, ..Options::default() }).map_err(|e| e.to_string())?;
     agree(&suite.run(&compiled, 2, &[vec![inputs(generated, 0.0)]])[0], &expected(generated))
@@ -101,7 +102,7 @@ fn check_compiled(range: std::ops::Range<u64>, isa: Isa, fuse: Fusions) {
         let generated: Vec<Generated> = seeds.iter().map(|seed| generate(*seed)).collect();
         let suite = Suite::new(seeds.iter().zip(&generated).map(|(seed, generated)| case(*seed, generated)));
         let all: Vec<_> = generated.iter().map(|generated| vec![inputs(generated, 0.0)]).collect();
-        let target = Target::host(Some(isa)).expect("an instruction set of this machine");
+        let target = Machine::host(Some(isa)).expect("an instruction set of this machine");
         let outcomes = compile::compile(&suite.text(), &target, Options { fuse, ..Options::default() })
             .map(|compiled| suite.run(&compiled, 2, &all));
         for (i, (seed, generated)) in seeds.iter().zip(&generated).enumerate() {
@@ -126,8 +127,8 @@ fn check_compiled(range: std::ops::Range<u64>, isa: Isa, fuse: Fusions) {
 
 #[test]
 fn passes_keep_what_a_module_means() {
-    let mut passes = compile::passes(&kforge_passes::kforge_fuse(Isa::host()));
-    passes.extend(["select-kernels".to_owned(), "func.func(tile)".to_owned()]);
+    let (target, options) = (Target::host(), Options::default());
+    let passes: Vec<Pipeline> = options.fusion(target).then(options.selection(target)).passes().collect();
     let check = |generated: &Generated| -> Result<(), String> {
         let context = compile::context();
         let diagnostics = compile::Diagnostics::new(&context, (&generated.text).into());

@@ -1,5 +1,5 @@
 // Chains of multiply-adds, in registers alone: as many a second as this GPU does at most.
-module attributes {transformer.isa = "gpu"} {
+module attributes {transformer.target = "gpu"} {
   gpu.module @kernels {
     gpu.func @chains(%y: memref<?xvector<4xf32>>, %steps: index, %tasks: index) kernel
         attributes {known_block_size = array<i32: 256, 1, 1>} {

@@ -2,14 +2,15 @@
 
 use anyhow::{Result, bail};
 use half::f16;
-use kforge_lowering::compile::{self, GpuCompiled, Options};
-use kforge_passes::adapter::Adapter;
+use kforge_lowering::compile::{self, Compiled, Options, Pipeline};
 use kforge_program::Element;
+use kforge_program::Shader;
 use kforge_runtime::{
     Execute, View,
     cache::Cache,
     gpu::{Executor, Gpu},
 };
+use kforge_target::Adapter;
 use std::{fs, time::Duration};
 
 /// A feature with a test kernel.
@@ -56,8 +57,8 @@ fn call_all(executor: &mut dyn Execute, inputs: &[View]) -> Result<Vec<Vec<u8>>>
 }
 
 fn executor(gpu: &Gpu, text: &str) -> Result<Executor> {
-    let compiled = compile::compile_gpu_with(text, "")?;
-    Ok(Executor::new(gpu.clone(), compiled.program, &compiled.shaders)?)
+    let compiled = compile::compile_with(text, &Adapter::default(), &Pipeline::default())?;
+    Ok(Executor::new(gpu.clone(), compiled.program, &compiled.code)?)
 }
 
 /// Workgroups of the f32 kernel, and the threads of each.
@@ -117,9 +118,9 @@ const MATRICES: [usize; 3] = [48, 80, 64];
 const PRODUCT: &str = include_str!("checks/matrices.mlir");
 
 /// The kernel of cooperative matrices that `adapter` gets, and whether there is one.
-fn matrix_kernel(adapter: Adapter) -> Result<GpuCompiled> {
-    let compiled = compile::compile_gpu(PRODUCT, adapter, Options::default())?;
-    match &compiled.shaders[..] {
+fn matrix_kernel(adapter: Adapter) -> Result<Compiled<Vec<Shader>>> {
+    let compiled = compile::compile(PRODUCT, &adapter, Options::default())?;
+    match &compiled.code[..] {
         [shader] if shader.cooperative_matrices => Ok(compiled),
         _ => bail!("the product was compiled without them"),
     }
@@ -127,7 +128,7 @@ fn matrix_kernel(adapter: Adapter) -> Result<GpuCompiled> {
 
 fn matrices(gpu: &Gpu) -> Result<()> {
     let compiled = matrix_kernel(super::features(&gpu.adapter))?;
-    let mut executor = Executor::new(gpu.clone(), compiled.program, &compiled.shaders)?;
+    let mut executor = Executor::new(gpu.clone(), compiled.program, &compiled.code)?;
     let [m, n, k] = MATRICES;
     // Small whole numbers: their sums are exact in f32, and below 2048 in f16.
     let factor = |length: usize, step: usize| (0..length).map(|i| number(i * step) % 7).collect::<Vec<_>>();
@@ -151,8 +152,9 @@ fn pipeline_cache(gpu: &Gpu) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let cache = Cache::new(directory.path().to_owned());
     for _ in 0..2 {
-        let compiled = compile::compile_gpu_with(include_str!("checks/f32.mlir"), "")?;
-        let (mut executor, kept) = Executor::with_cache(gpu.clone(), compiled.program, &compiled.shaders, &cache)?;
+        let compiled =
+            compile::compile_with(include_str!("checks/f32.mlir"), &Adapter::default(), &Pipeline::default())?;
+        let (mut executor, kept) = Executor::with_cache(gpu.clone(), compiled.program, &compiled.code, &cache)?;
         kept?;
         f32_call(&mut executor)?;
         if fs::read_dir(directory.path())?.next().is_none() {
@@ -180,8 +182,7 @@ mod tests {
     fn the_kernel_of_matrices_is_one() {
         let adapter = Adapter { f16: true, subgroups: 32, matrices: true, ..Adapter::default() };
         matrix_kernel(adapter).expect("a product of f16");
-        let pipeline = compile::gpu_pipeline(adapter, Options::default());
-        let (_, shaders) = compile::translate_gpu(PRODUCT, &pipeline).expect("a product of f16");
+        let (_, shaders) = compile::translate_gpu(PRODUCT, adapter, Options::default()).expect("a product of f16");
         check::validate(&shaders[0]).expect("valid WGSL").spirv().expect("SPIR-V");
         let error = matrix_kernel(Adapter::default()).expect_err("no f16").to_string();
         assert!(error.contains("which no kernel of this GPU can store"), "{error}");

@@ -1,5 +1,5 @@
 // Copies of sixteen bytes, four a thread: as many bytes a second as this GPU reads and writes. `WORKGROUPS` is written in.
-module attributes {transformer.isa = "gpu"} {
+module attributes {transformer.target = "gpu"} {
   gpu.module @kernels {
     gpu.func @copies(%x: memref<?xvector<4xf32>>, %y: memref<?xvector<4xf32>>, %tasks: index) kernel
         attributes {known_block_size = array<i32: 256, 1, 1>} {

@@ -4,8 +4,9 @@ pub mod check;
 pub mod roof;
 
 use anyhow::{Result, bail};
-use kforge_passes::{adapter, tuner::environment};
+use kforge_passes::tuner::environment;
 use kforge_runtime::gpu::Adapter;
+use kforge_target as target;
 use std::collections::BTreeMap;
 
 pub use kforge_engine::gpu::{adapter, features, open};
@@ -14,7 +15,7 @@ pub use kforge_engine::gpu::{adapter, features, open};
 ///
 /// # Errors
 /// If it has less than that.
-pub fn environment(adapter: &Adapter, used: adapter::Adapter) -> Result<environment::Gpu> {
+pub fn environment(adapter: &Adapter, used: target::Adapter) -> Result<environment::Gpu> {
     let has = features(adapter);
     if !has.covers(used) {
         bail!("{} has {has}, not {used}; kernels can use less of it, not more", adapter.name());

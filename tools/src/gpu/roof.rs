@@ -1,10 +1,11 @@
 //! What a GPU can do at most, measured.
 
 use anyhow::Result;
-use kforge_lowering::compile;
+use kforge_lowering::compile::{self, Pipeline};
 use kforge_measure::Roofs;
 use kforge_program::Element;
 use kforge_runtime::{Execute, View, gpu};
+use kforge_target::Adapter;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -72,8 +73,8 @@ pub fn copies(gpu: &gpu::Gpu, bytes: u64) -> Result<(f64, u64)> {
 
 /// Calls a second of a launch program's `main`, at best.
 fn rate(gpu: &gpu::Gpu, source: &str, inputs: &[View]) -> Result<f64> {
-    let compiled = compile::compile_gpu_with(source, "")?;
-    let mut executor = gpu::Executor::new(gpu.clone(), compiled.program, &compiled.shaders)?;
+    let compiled = compile::compile_with(source, &Adapter::default(), &Pipeline::default())?;
+    let mut executor = gpu::Executor::new(gpu.clone(), compiled.program, &compiled.code)?;
     (&mut executor as &mut dyn Execute).call("main", inputs)?;
     let (mut best, start) = (f64::INFINITY, Instant::now());
     let mut times = 1;

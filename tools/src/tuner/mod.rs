@@ -5,21 +5,24 @@ pub mod runner;
 
 use crate::gpu;
 use anyhow::{Result, anyhow};
-use kforge_lowering::compile::{self, Target};
+use kforge_lowering::{
+    backend::Machine,
+    compile::{self, Options},
+};
 use kforge_measure::Roofs;
-use kforge_passes::{
-    adapter::Adapter,
-    isa::Isa,
-    tuner::{
-        self, Database, Environment, Line, Problem, Row, Search, Tried, admitted, environment, model::least_seconds,
-    },
+use kforge_passes::tuner::{
+    self, Database, Environment, Line, Problem, Row, Search, Tried, admitted, environment, model::least_seconds,
 };
 use kforge_runtime::cache;
+use kforge_target::Target;
 use measure::Bench;
 use std::{
     thread,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
+
+/// The pass that a problem comes before.
+const TILE: &str = kforge_passes::passes::tile::INFO.name;
 
 /// Rounds over a CPU's roofs: candidates are ranked by them, no more.
 const HEATS: usize = 2;
@@ -28,7 +31,7 @@ const HEATS: usize = 2;
 pub fn install() {
     tuner::install(tuner::Host {
         directory: cache::directory(),
-        environment: |isa, adapter, threads| machine(isa, adapter, threads).map_err(|e| format!("{e:#}")),
+        environment: |target, threads| machine(target, threads).map_err(|e| format!("{e:#}")),
         measure: |problem, machine, database, deadline| {
             let mut silent = |_: Progress| true;
             tune(problem, machine, database, deadline, &mut silent)
@@ -38,20 +41,20 @@ pub fn install() {
     });
 }
 
-/// This machine, as measurements on it are filed: its CPU with an instruction set and a number of threads, or its GPU with
-/// what kernels may use of it.
+/// This machine as a target with a number of threads, as measurements on it are filed.
 ///
 /// # Errors
-/// If it has not that.
-pub fn machine(isa: Isa, adapter: Adapter, threads: usize) -> Result<Environment> {
-    if isa == Isa::Gpu {
-        return Ok(Environment::Gpu(gpu::environment(gpu::adapter(None)?, adapter)?));
-    }
-    let target = Target::host(Some(isa))?;
+/// If it is no such target.
+pub fn machine(target: Target, threads: usize) -> Result<Environment> {
+    let isa = match target {
+        Target::Gpu(adapter) => return Ok(Environment::Gpu(gpu::environment(gpu::adapter(None)?, adapter)?)),
+        Target::Cpu(isa) => isa,
+    };
+    let machine = Machine::host(Some(isa))?;
     Ok(Environment::Cpu(environment::Cpu {
-        cpu: target.cpu,
-        features: target.features,
-        isa: isa.name().to_owned(),
+        cpu: machine.cpu,
+        features: machine.features,
+        isa: isa.to_string(),
         caches: environment::caches(),
         threads,
         llvm: compile::llvm_version(),
@@ -182,21 +185,16 @@ pub fn raised(
 ///
 /// # Errors
 /// The diagnostics of the parser or the passes.
-pub fn problems(source: compile::Source, machine: &Environment, options: compile::Options) -> Result<Vec<Problem>> {
-    let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
+pub fn problems(source: compile::Source, machine: &Environment, options: Options) -> Result<Vec<Problem>> {
+    let target = machine.target().map_err(anyhow::Error::msg)?;
     let context = compile::context();
     let diagnostics = compile::Diagnostics::new(&context, source);
     let mut module = compile::parse_with(&diagnostics)?;
-    let options = compile::Options { tuning: compile::Tuning::default(), ..options };
-    let pipeline = match machine {
-        Environment::Cpu(_) => compile::cpu_pipeline(isa, options),
-        Environment::Gpu(_) => compile::gpu_pipeline(adapter, options),
-    };
-    let (selected, _) =
-        pipeline.split_once(",func.func(tile)").ok_or_else(|| anyhow!("the pipeline has no tile pass"))?;
-    compile::run_pipeline(&diagnostics, &mut module, selected)?;
+    let options = Options { tuning: compile::Tuning::default(), ..options };
+    let (selected, _) = kforge_lowering::pipeline(target, options).split_at(TILE);
+    compile::run_pipeline(&diagnostics, &mut module, &selected)?;
     let mut problems: Vec<Problem> = vec![];
-    for problem in tuner::problem::of_module(&context, &module, isa, adapter) {
+    for problem in tuner::problem::of_module(&context, &module, target) {
         if !problems.contains(&problem) {
             problems.push(problem);
         }
@@ -209,12 +207,13 @@ pub fn problems(source: compile::Source, machine: &Environment, options: compile
 /// # Errors
 /// If the text is none.
 pub fn parse(text: &str, machine: &Environment) -> Result<Problem> {
-    let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
+    let target = machine.target().map_err(anyhow::Error::msg)?;
     let context = compile::context();
     let diagnostics = compile::Diagnostics::new(&context, text.into());
     let mut module = compile::parse_with(&diagnostics)?;
-    compile::run_pipeline(&diagnostics, &mut module, &format!("select-kernels{{isa={isa} adapter={adapter}}}"))?;
-    let problem = tuner::problem::of_module(&context, &module, isa, adapter).pop();
+    let (selected, _) = Options::default().selection(target).split_at(TILE);
+    compile::run_pipeline(&diagnostics, &mut module, &selected)?;
+    let problem = tuner::problem::of_module(&context, &module, target).pop();
     problem.ok_or_else(|| anyhow!("the text of a problem has no group of linear layers"))
 }
 

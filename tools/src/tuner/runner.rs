@@ -3,16 +3,15 @@
 use crate::gpu;
 use anyhow::{Result, bail};
 use kforge_lowering::{
-    compile::{self, Target},
+    backend::Machine,
+    compile::{self, Options},
     launches,
 };
 use kforge_measure::Roofs;
-use kforge_passes::{
-    adapter::Adapter,
-    tuner::{Environment, Problem, problem::ENTRY, space},
-};
+use kforge_passes::tuner::{Environment, Problem, problem::ENTRY, space};
 use kforge_program::{Program, Shader};
 use kforge_runtime::{Execute, Executor, KernelTime, Roofline, View, executor, gpu as device};
+use kforge_target::{Adapter, Target};
 use std::time::{Duration, Instant};
 
 /// Bytes of weights that are gone through before the same ones come again, as in a decoder: more than caches hold.
@@ -35,7 +34,7 @@ const COPIED: u64 = 4 * FOOTPRINT as u64;
 /// Compiles for a machine.
 #[derive(Clone, Debug)]
 pub enum Compiler {
-    Cpu { target: Target, threads: usize },
+    Cpu { machine: Machine, threads: usize },
     Gpu(Adapter),
 }
 
@@ -68,10 +67,12 @@ impl Compiler {
     /// # Errors
     /// If the environment is none of this machine's.
     pub fn new(machine: &Environment) -> Result<Compiler> {
-        let (isa, adapter) = machine.target().map_err(anyhow::Error::msg)?;
-        Ok(match machine {
-            Environment::Cpu(cpu) => Compiler::Cpu { target: Target::host(Some(isa))?, threads: cpu.threads },
-            Environment::Gpu(_) => Compiler::Gpu(adapter),
+        Ok(match (machine, machine.target().map_err(anyhow::Error::msg)?) {
+            (Environment::Cpu(cpu), Target::Cpu(isa)) => {
+                Compiler::Cpu { machine: Machine::host(Some(isa))?, threads: cpu.threads }
+            }
+            (_, Target::Gpu(adapter)) => Compiler::Gpu(adapter),
+            (Environment::Gpu(_), Target::Cpu(isa)) => bail!("{isa} is no target of a GPU"),
         })
     }
 
@@ -82,14 +83,15 @@ impl Compiler {
     pub fn compile(&self, problem: &Problem, tile: &[usize]) -> Result<Code> {
         space::legal(&problem.product, tile).map_err(anyhow::Error::msg)?;
         let text = problem.with_tile(tile);
+        let launches = |target| launches(target, Options::default());
         Ok(match self {
-            Compiler::Cpu { target, .. } => {
-                let compiled = compile::compile_with(&text, target, &launches(&format!("isa={}", target.isa)))?;
-                Code { program: compiled.program, kernels: Made::Object(compiled.object) }
+            Compiler::Cpu { machine, .. } => {
+                let compiled = compile::compile_with(&text, machine, &launches(Target::Cpu(machine.isa)))?;
+                Code { program: compiled.program, kernels: Made::Object(compiled.code) }
             }
             Compiler::Gpu(adapter) => {
-                let compiled = compile::compile_gpu_with(&text, &launches(&format!("isa=gpu adapter={adapter}")))?;
-                Code { program: compiled.program, kernels: Made::Shaders(compiled.shaders) }
+                let compiled = compile::compile_with(&text, adapter, &launches(Target::Gpu(*adapter)))?;
+                Code { program: compiled.program, kernels: Made::Shaders(compiled.code) }
             }
         })
     }

@@ -1,6 +1,6 @@
 //! A generated kernel runs on an emulated AArch64.
 
-use kforge_lowering::compile::{self, Compiled, Options, Target};
+use kforge_lowering::compile::{self, Compiled, Machine, Options};
 use kforge_program::{Element, layout};
 use kforge_reference::{Element as ReferenceElement, random};
 use kforge_runtime::Executor;
@@ -66,13 +66,13 @@ pub fn a_kernel_runs_on_aarch64() {
         random::uniform(3, &[33, 64], ReferenceElement::Quant(q4_1)),
     ]
     .map(|t| t.expect("a tensor"));
-    let host = compile::compile(GEMV, &Target::host(None).expect("this machine"), Options::default())
+    let host = compile::compile(GEMV, &Machine::host(None).expect("this machine"), Options::default())
         .expect("the module compiles");
-    let mut executor = Executor::new(host.program, &host.object, 1).expect("the object loads");
+    let mut executor = Executor::new(host.program, &host.code, 1).expect("the object loads");
     let expected = call(&mut executor, "main", &inputs).expect("this machine's result").remove(0);
 
-    let target = Target::of_triple("aarch64-unknown-linux-gnu", None).expect("a triple");
-    let Compiled { program, object } =
+    let target = Machine::of_triple("aarch64-unknown-linux-gnu", None).expect("a triple");
+    let Compiled { program, code: object } =
         compile::compile(GEMV, &target, Options::default()).expect("the module compiles");
     let [launch] = &program.function("main").expect("it is there").launches[..] else {
         panic!("norm, linear and activation are one launch")

@@ -2,10 +2,10 @@
 
 use kforge_checkpoint::Checkpoint;
 use kforge_engine::module::module;
-use kforge_lowering::compile::{self, Compiled, Numerics, Options, Target};
+use kforge_lowering::compile::{self, Compiled, Machine, Numerics, Options};
 use kforge_models::{KvType, Phase, Returns};
-use kforge_passes::isa::Isa;
 use kforge_runtime::gpu;
+use kforge_target::Isa;
 use kforge_test::{
     model::{Model, same_logits, tokens},
     need, run,
@@ -73,11 +73,10 @@ pub fn it_decodes_on_a_gpu_as_the_reference_says() {
     for (kv_type, limits, count) in kinds {
         let source = module(&f32.checkpoint, kv_type, Returns::Logits, &[Phase::Prefill, Phase::Decode])
             .expect("all weights are there");
-        let compiled = compile::compile_gpu(&source, adapter, Options::default()).expect("the model compiles");
+        let compiled = compile::compile(&source, &adapter, Options::default()).expect("the model compiles");
         let rows = reference::parse(include_str!("../../../test/data/smollm2.json")).expect("rows");
         let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
-        let executor =
-            gpu::Executor::new(run::gpu(), compiled.program, &compiled.shaders).expect("the shaders compile");
+        let executor = gpu::Executor::new(run::gpu(), compiled.program, &compiled.code).expect("the shaders compile");
         let mut decoder = f32.decoder_on(Box::new(executor), reference::context(&rows));
         for mut row in rows.into_iter().take(count) {
             // A software GPU takes a second a token.
@@ -95,7 +94,7 @@ pub fn it_decodes_with_caches_of_8_bits() {
     let (f32, _) = default_model();
     let source =
         module(&f32.checkpoint, KvType::Q8, Returns::Logits, &[Phase::Prefill, Phase::Decode]).expect("heads of 64");
-    let target = Target::host(None).expect("this machine");
+    let target = Machine::host(None).expect("this machine");
     let compiled = compile::compile(&source, &target, Options::default()).expect("the model compiles");
     let limits = Limits { logit_tolerance: 0.5, nll_tolerance: 0.05, gap: 0.5 };
     rounds_within(f32, &compiled, &limits, "caches of 8 bits");
@@ -105,7 +104,7 @@ pub fn it_decodes_with_caches_of_8_bits() {
 pub fn it_decodes_in_fast_numerics() {
     let (model, _) = default_model();
     let options = Options { numerics: Numerics::Fast, ..Options::default() };
-    let target = Target::host(None).expect("this machine");
+    let target = Machine::host(None).expect("this machine");
     let compiled = compile::compile(&model.source, &target, options).expect("the model compiles");
     let limits = Limits { logit_tolerance: 2.5, nll_tolerance: 0.1, gap: 3.0 };
     rounds_within(model, &compiled, &limits, "fast");

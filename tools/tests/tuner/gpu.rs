@@ -2,11 +2,9 @@
 
 use super::{Line, Place, forged, text, warnings};
 use kforge_lowering::compile;
-use kforge_passes::{
-    adapter::Adapter,
-    tuner::{Environment, environment},
-};
+use kforge_passes::tuner::{Environment, environment};
 use kforge_runtime::{Execute, View, gpu::Executor};
+use kforge_target::Adapter;
 use std::{fs, sync::OnceLock};
 
 /// More rows than a GEMV takes, which has no tile on a GPU.
@@ -149,18 +147,18 @@ fn rows_that_are_illegal_or_of_another_gpu_are_not_used() {
 fn kernels_are_exchanged_with_the_same_bits_and_a_shader_that_does_not_compile_stays_outside() {
     let adapter = Adapter::default();
     let compiled = |tile: &str| {
-        let pipeline = compile::gpu_pipeline(adapter, compile::Options::default());
-        let (select, rest) = pipeline.split_once(",func.func(tile)").unwrap();
+        let pipeline = kforge_lowering::pipeline(adapter.into(), compile::Options::default());
+        let (select, rest) = pipeline.split_at("tile");
         let context = compile::context();
         let diagnostics = compile::Diagnostics::new(&context, MODULE.into());
         let mut module = compile::parse_with(&diagnostics).unwrap();
-        compile::run_pipeline(&diagnostics, &mut module, select).unwrap();
+        compile::run_pipeline(&diagnostics, &mut module, &select).unwrap();
         let text = module.as_operation().to_string().replace("<\"gemm\">", &format!("<\"gemm\", tile = [{tile}]>"));
-        compile::compile_gpu_with(&text, rest.trim_start_matches(',')).unwrap()
+        compile::compile_with(&text, &adapter, &rest).unwrap()
     };
     let (a, b) = (compiled("32, 32, 8, 2, 4"), compiled("16, 64, 16, 4, 4"));
-    assert_ne!(a.shaders, b.shaders);
-    let mut executor = Executor::new(kforge_tools::gpu::open(None).unwrap(), a.program, &a.shaders).unwrap();
+    assert_ne!(a.code, b.code);
+    let mut executor = Executor::new(kforge_tools::gpu::open(None).unwrap(), a.program, &a.code).unwrap();
     let floats = |count: usize| -> Vec<u8> { (0..count).flat_map(|i| (i as f32 % 7.0 - 3.0).to_le_bytes()).collect() };
     let (w, x) = (floats(70 * 96), floats(12 * 96));
     let view = |dims, bytes| View { dims, element: kforge_program::Element::F32, bytes };
@@ -171,11 +169,11 @@ fn kernels_are_exchanged_with_the_same_bits_and_a_shader_that_does_not_compile_s
         outputs.get(0).unwrap().bytes.to_vec()
     };
     let right = call(&mut executor);
-    let mut broken = b.shaders.clone();
+    let mut broken = b.code.clone();
     broken[0].text = broken[0].text.replace("fn ", "fun ");
     assert!(executor.load(b.program.clone(), &broken).is_err());
     assert_eq!(call(&mut executor), right);
-    let mut other = executor.load(b.program, &b.shaders).unwrap();
+    let mut other = executor.load(b.program, &b.code).unwrap();
     for _ in 0..2 {
         executor.exchange(&mut other).unwrap();
         assert_eq!(call(&mut executor), right);
@@ -184,7 +182,7 @@ fn kernels_are_exchanged_with_the_same_bits_and_a_shader_that_does_not_compile_s
     // Rows of a thread in whole fours, one or more, and not.
     for tile in ["64, 128, 16, 8, 8", "32, 64, 16, 16, 4", "12, 16, 8, 6, 4", "10, 32, 16, 5, 8", "3, 16, 32, 1, 4"] {
         let c = compiled(tile);
-        executor.exchange(&mut executor.load(c.program, &c.shaders).unwrap()).unwrap();
+        executor.exchange(&mut executor.load(c.program, &c.code).unwrap()).unwrap();
         assert_eq!(call(&mut executor), right, "{tile}");
     }
 }

@@ -4,7 +4,7 @@
 //! read out of words of two; such a word cannot be written by two threads, so nothing is stored that way.
 
 use crate::emit::{Emitter, V, VectorType, memref_element};
-use kforge_passes::adapter::Adapter;
+use kforge_target::Adapter;
 use melior::ir::{Type, TypeLike};
 
 /// How the elements of a buffer are kept.

@@ -25,8 +25,8 @@ use crate::{
     group::{Group, Result, Signature, Size, dims, element},
 };
 use buffer::{Buffer, buffer_type};
-use kforge_passes::adapter::Adapter;
 use kforge_program::{Access, Expr, Layout, Pieces};
+use kforge_target::Adapter;
 use melior::ir::{Type, Value, ValueLike};
 
 /// Appends the kernel of `group` to a `gpu.module`'s body as `name`.

@@ -13,12 +13,12 @@ use crate::{
     emit::{Emitter, V, memref_element},
     weights::Storage,
 };
-use kforge_passes::adapter::Adapter;
 use kforge_program::{
     Layout,
     layout::{LANES, Packed, UNIT},
 };
 use kforge_quant::BlockFormat;
+use kforge_target::Adapter;
 use melior::ir::{Type, ValueLike};
 use std::cell::RefCell;
 

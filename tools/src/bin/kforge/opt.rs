@@ -101,7 +101,7 @@ fn pipelines() -> impl Iterator<Item = &'static &'static PipelineInfo> {
 fn markdown() -> String {
     let mut text = String::from(
         "<!-- Written by `make docs`. -->\n\n# Passes\n\nRun one by its name, `kforge-opt --fuse-qkv`, or several by \
-         `--pass-pipeline='builtin.module(func.func(fuse-qkv,fuse-norm),select-kernels{isa=avx2})'`; \
+         `--pass-pipeline='builtin.module(func.func(fuse-qkv,fuse-norm),select-kernels{target=avx2})'`; \
          `--mlir-pass-statistics` prints the counts.\n\n\
          | pass | on | what it does | options (default) | statistics |\n|---|---|---|---|---|\n",
     );

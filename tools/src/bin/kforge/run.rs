@@ -28,7 +28,7 @@ mod verify;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kforge_passes::{Fusions, tuner::Mode};
+use kforge_passes::{Fusions, Numerics, Options, Tuning, tuner::Mode};
 use kforge_tools::{bounds, program};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -62,18 +62,22 @@ struct Common {
     /// Threads of the CPU target; 0 takes one for each core
     #[arg(long, global = true, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
-    /// Narrow the CPU's instruction set: avx512vnni, avx512, avx2, sse2 or neon
+    /// Narrow the CPU's instruction set: avx512+vnni, avx512, avx2, sse2 or neon
     #[arg(long, global = true, value_name = "SET")]
     cpu_features: Option<String>,
-    /// What matrix products do to their activations
-    #[arg(long, global = true, value_enum, default_value_t = Numerics::Exact)]
+    /// What matrix products do to their activations: exact, which leaves them f32, or fast, which rounds them: on a CPU to 8
+    /// bits, block by block, where the weight is quantised; on a GPU's matrix units to f16, with the weight, where there are
+    /// many rows
+    #[arg(long, global = true, value_name = "exact|fast", default_value_t = Numerics::Exact)]
     numerics: Numerics,
     /// Which ops share a kernel: all, none, or some of qkv,gate-up,norm,epilogue,rope-kv, and rope-attention for a GPU
     #[arg(long, global = true, value_name = "all|none|LIST", default_value_t = Fusions::ALL)]
     fuse: Fusions,
-    /// What is asked of the tuner where a kernel's tile is chosen
-    #[arg(long, global = true, value_enum, value_name = "MODE", default_value_t = Tuning::CachedOnly)]
-    tuning: Tuning,
+    /// What is asked of the tuner where a kernel's tile is chosen: off, which takes tiles by rule; cached-only, what `tune`
+    /// or an earlier run has measured on this machine; tune, the same after measuring what is missing; incremental, the same
+    /// until --tuning-budget is spent
+    #[arg(long, global = true, value_name = "MODE", default_value_t = Mode::CachedOnly)]
+    tuning: Mode,
     /// Time that --tuning incremental may take, as 500ms or 2s
     #[arg(long, global = true, value_name = "TIME", default_value = "2s", value_parser = bounds::time)]
     tuning_budget: Duration,
@@ -99,36 +103,6 @@ enum Target {
     Auto,
     /// The reference semantics, slow and plain
     Reference,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Numerics {
-    /// They stay f32
-    Exact,
-    /// On a CPU rounded to 8 bits, block by block, where the weight is quantised; on a GPU's matrix units rounded to f16,
-    /// with the weight, where there are many rows
-    Fast,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Tuning {
-    /// Nothing: tiles follow from rules
-    Off,
-    /// What `tune` or an earlier run has measured on this machine
-    CachedOnly,
-    /// The same, after measuring what is missing
-    Tune,
-    /// The same, until --tuning-budget is spent
-    Incremental,
-}
-
-impl Numerics {
-    fn name(self) -> &'static str {
-        match self {
-            Numerics::Exact => "exact",
-            Numerics::Fast => "fast",
-        }
-    }
 }
 
 #[derive(Subcommand)]
@@ -208,27 +182,16 @@ fn quiet_device_selection() {
 }
 
 impl Common {
-    fn options(&self) -> kforge_lowering::compile::Options {
-        let numerics = match self.numerics {
-            Numerics::Exact => kforge_lowering::compile::Numerics::Exact,
-            Numerics::Fast => kforge_lowering::compile::Numerics::Fast,
-        };
-        let mode = match self.tuning {
-            Tuning::Off => Mode::Off,
-            Tuning::CachedOnly => Mode::CachedOnly,
-            Tuning::Tune => Mode::Tune,
-            Tuning::Incremental => Mode::Incremental,
-        };
-        let tuning =
-            kforge_lowering::compile::Tuning { mode, threads: self.thread_count(), budget: self.tuning_budget };
-        kforge_lowering::compile::Options { fuse: self.fuse, numerics, tuning }
+    fn options(&self) -> Options {
+        let tuning = Tuning { mode: self.tuning, threads: self.thread_count(), budget: self.tuning_budget };
+        Options { fuse: self.fuse, numerics: self.numerics, tuning }
     }
 
     /// The same for a machine that `triple` names, on which nothing has been measured.
-    fn options_for(&self, triple: Option<&String>) -> kforge_lowering::compile::Options {
+    fn options_for(&self, triple: Option<&String>) -> Options {
         let options = self.options();
         match triple {
-            Some(_) => kforge_lowering::compile::Options { tuning: Default::default(), ..options },
+            Some(_) => Options { tuning: Tuning::default(), ..options },
             None => options,
         }
     }

@@ -1,5 +1,5 @@
 // Halves in memory and in arithmetic: y = x x.
-module attributes {transformer.isa = "gpu"} {
+module attributes {transformer.target = "gpu"} {
   gpu.module @kernels {
     gpu.func @f16(%x: memref<?xf16>, %y: memref<?xf16>, %tasks: index)
         kernel attributes {known_block_size = array<i32: 256, 1, 1>} {

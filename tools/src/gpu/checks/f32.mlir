@@ -1,5 +1,5 @@
 // What every adapter has: f32, memory of the workgroup, a barrier. y is 3 x + 1/4, x backwards within each workgroup.
-module attributes {transformer.isa = "gpu"} {
+module attributes {transformer.target = "gpu"} {
   gpu.module @kernels {
     gpu.func @f32(%x: memref<?xf32>, %y: memref<?xf32>, %tasks: index)
         workgroup(%tile: memref<256xf32, #gpu.address_space<workgroup>>)

@@ -1,5 +1,5 @@
 // In each thread the sum over its subgroup, which subgroup of the workgroup that is, and the number of its neighbour.
-module attributes {transformer.isa = "gpu"} {
+module attributes {transformer.target = "gpu"} {
   gpu.module @kernels {
     gpu.func @subgroups(%x: memref<?xi32>, %sums: memref<?xi32>, %ids: memref<?xi32>, %neighbours: memref<?xi32>, %tasks: index)
         kernel attributes {known_block_size = array<i32: 256, 1, 1>} {

@@ -3,7 +3,7 @@
 use crate::run::{Common, Target as Place, compile};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use kforge_lowering::compile::{Output, Target, lower};
+use kforge_lowering::compile::{Machine, Output, lower};
 use kforge_tools::{output, source::ModuleFile};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -36,9 +36,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
              --mlir-to-wgsl make a GPU's shaders)"
         );
     }
-    let target = match &options.target_triple {
-        Some(triple) => Target::of_triple(triple, compile::isa(common)?)?,
-        None => compile::target(common)?,
+    let machine = match &options.target_triple {
+        Some(triple) => Machine::of_triple(triple, compile::isa(common)?)?,
+        None => compile::machine(common)?,
     };
     let made = match options.emit {
         Emit::Obj => Output::Object,
@@ -47,7 +47,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     };
     options.output.as_deref().map_or(Ok(()), output::check_place)?;
     let compiling = common.options_for(options.target_triple.as_ref());
-    let bytes = lower(ModuleFile::read(&options.file)?.source(), &target, compiling, made)?;
+    let bytes = lower(ModuleFile::read(&options.file)?.source(), &machine, compiling, made)?;
     match &options.output {
         Some(path) => output::write(path, &bytes)?,
         None => output::print(&bytes)?,

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use kforge_engine::module::module;
 use kforge_lowering::{
-    compile::Target,
+    compile::Machine,
     listing::{self, Level},
 };
 use kforge_models::{Phase, Returns};
@@ -40,9 +40,9 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if common.target != crate::run::Target::Cpu {
         bail!("asm shows what is compiled for a CPU; leave --target out");
     }
-    let target = match &options.target_triple {
-        Some(triple) => Target::of_triple(triple, compile::isa(common)?)?,
-        None => compile::target(common)?,
+    let machine = match &options.target_triple {
+        Some(triple) => Machine::of_triple(triple, compile::isa(common)?)?,
+        None => compile::machine(common)?,
     };
     let module = match (&options.model, &options.file) {
         (Some(name), _) => {
@@ -56,7 +56,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     };
     let compiling = common.options_for(options.target_triple.as_ref());
     let Some(kernel) = &options.kernel else {
-        for (name, summary) in listing::kernels(module.source(), &target, compiling)? {
+        for (name, summary) in listing::kernels(module.source(), &machine, compiling)? {
             outln!("{name:<24} {summary}")?;
         }
         return Ok(ExitCode::SUCCESS);
@@ -66,6 +66,6 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         (_, true) => Level::Mlir,
         _ => Level::Assembly,
     };
-    output::print(&listing::kernel(module.source(), &target, compiling, kernel, level)?)?;
+    output::print(&listing::kernel(module.source(), &machine, compiling, kernel, level)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,10 @@ use crate::run::{Common, Target, compile};
 use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
-use kforge_lowering::compile::{Diagnostics, Source, context, cpu_pipeline, parse_with, run_pipeline};
+use kforge_lowering::{
+    backend::Backend as _,
+    compile::{Diagnostics, Source, context, parse_with, run_pipeline},
+};
 use kforge_measure::median;
 use kforge_tools::outln;
 use serde::Serialize;
@@ -45,7 +48,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if common.target != Target::Cpu {
         bail!("bench compile times the pipeline of a CPU; leave --target out");
     }
-    let pipeline = cpu_pipeline(compile::target(common)?.isa, kforge_lowering::compile::Options::default());
+    let pipeline = kforge_lowering::pipeline(compile::machine(common)?.target(), kforge_passes::Options::default());
     let mut rows = vec![];
     for (function, text) in FUNCTIONS {
         for ops in &options.ops {

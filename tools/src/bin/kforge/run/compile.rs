@@ -7,10 +7,15 @@ use kforge_engine::{
     Options, Watch, Work,
     compile::{self, on_place},
 };
-use kforge_lowering::compile::{Compiled, GpuCompiled, Source, Target, trace};
+use kforge_lowering::{
+    backend::Machine,
+    compile::{Compiled, Pipeline, Source, trace},
+};
 use kforge_models::KvType;
-use kforge_passes::{isa::Isa, tuner::Environment};
+use kforge_passes::tuner::Environment;
+use kforge_program::Shader;
 use kforge_runtime::{Execute, gpu};
+use kforge_target::{Isa, Target};
 use kforge_tools::{gpu::features, output};
 use std::{
     path::{Path, PathBuf},
@@ -48,7 +53,7 @@ struct Terminal {
 }
 
 impl Watch for Terminal {
-    fn module(&self, source: Source, pipeline: &str) -> Result<(), String> {
+    fn module(&self, source: Source, pipeline: &Pipeline) -> Result<(), String> {
         self.dump
             .as_deref()
             .map_or(Ok(()), |folder| dump(folder, source, pipeline))
@@ -81,9 +86,9 @@ pub fn isa(common: &Common) -> Result<Option<Isa>> {
     common.cpu_features.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)
 }
 
-/// The target that the options name.
-pub fn target(common: &Common) -> Result<Target> {
-    Ok(Target::host(isa(common)?)?)
+/// The CPU that the options name.
+pub fn machine(common: &Common) -> Result<Machine> {
+    Ok(Machine::host(isa(common)?)?)
 }
 
 /// Compiles a module for the CPU, or takes what an earlier run compiled.
@@ -92,7 +97,7 @@ pub fn compile(common: &Common, source: Source) -> Result<Compiled> {
 }
 
 /// Compiles a module for an adapter, or takes what an earlier run compiled.
-pub fn compile_gpu(common: &Common, source: Source, adapter: &gpu::Adapter) -> Result<GpuCompiled> {
+pub fn compile_gpu(common: &Common, source: Source, adapter: &gpu::Adapter) -> Result<Compiled<Vec<Shader>>> {
     Ok(compile::gpu(&common.engine()?, source, adapter)?)
 }
 
@@ -107,7 +112,7 @@ pub fn gpu_environment(common: &Common) -> Result<Environment> {
         bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
     }
     let adapter = kforge_tools::gpu::adapter(common.adapter.as_deref())?;
-    kforge_tools::tuner::machine(Isa::Gpu, features(adapter), 1)
+    kforge_tools::tuner::machine(Target::Gpu(features(adapter)), 1)
 }
 
 /// Compiles a module for what the options name, and loads it.
@@ -141,10 +146,10 @@ pub fn spinner(message: &str) -> ProgressBar {
 }
 
 /// Writes the module before the first and after each pass, and the pipeline that gives the last from the first.
-fn dump(directory: &Path, source: Source, pipeline: &str) -> Result<()> {
+fn dump(directory: &Path, source: Source, pipeline: &Pipeline) -> Result<()> {
     let write = |name: &str, text: &str| output::write(&directory.join(name), text.as_bytes());
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
-    let steps = trace(source, pipeline)?;
+    let steps = trace(source, pipeline.clone())?;
     for (i, (pass, text)) in steps.iter().enumerate() {
         write(&format!("{i:02}-{pass}.mlir"), text)?;
     }

@@ -3,11 +3,12 @@
 //! The CPU target runs the compiled module, the reference target interprets it; both take the same inputs and globals,
 //! so that `--compare reference` can set one against the other.
 
-use crate::run::{Common, Numerics, Target, compile, npy, npy::Array, print};
+use crate::run::{Common, Target, compile, npy, npy::Array, print};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use kforge_dialect::{InterpretError, Interpreter};
 use kforge_lowering::compile::{CompileError, Diagnostics, Source, context, parse_with};
+use kforge_passes::Numerics;
 use kforge_program::Element;
 use kforge_reference::{Roundings, Tensor, Tolerance, compare, compare_rows, random};
 use kforge_runtime::{View, memory};

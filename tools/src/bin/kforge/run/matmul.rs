@@ -5,12 +5,13 @@
 //! alone are timed, many to a submission, as what lies in its memory stays there. Before any figure is printed, each answer
 //! is compared with sums in f64.
 
-use crate::run::{Common, Numerics, Target, Tuning, compile};
+use crate::run::{Common, Target, compile};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use kforge_lowering::compile::Compiled;
 use kforge_measure::median;
+use kforge_passes::{Numerics, tuner::Mode};
 use kforge_quant::BlockFormat;
 use kforge_reference::{Tensor, linear, random};
 use kforge_runtime::{Execute, Executor, memory};
@@ -126,8 +127,8 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let product = Product::new(shape, &a, &b)?;
     let source = shape.module(tensors::program_element(element)?, tensors::program_element(weight)?);
     let on_gpu = common.target == Target::Gpu;
-    let by_rule = Common { tuning: Tuning::Off, ..common.clone() };
-    let tuning = if options.kernel == Some(Kernel::Tuned) { Tuning::Tune } else { common.tuning };
+    let by_rule = Common { tuning: Mode::Off, ..common.clone() };
+    let tuning = if options.kernel == Some(Kernel::Tuned) { Mode::Tune } else { common.tuning };
     let tuned = Common { tuning, ..common.clone() };
     let (mut compiled, mut rows) = (None, vec![]);
     for kernel in kernels {
@@ -242,7 +243,7 @@ fn executed(
     compiled: &Compiled,
     threads: usize,
 ) -> Result<(f64, Vec<f64>)> {
-    let mut executor = Executor::new(compiled.program.clone(), &compiled.object, threads)?;
+    let mut executor = Executor::new(compiled.program.clone(), &compiled.code, threads)?;
     set_weight(&mut executor, "b", b)?;
     let inputs = Inputs::new([a])?;
     let inputs = inputs.views();

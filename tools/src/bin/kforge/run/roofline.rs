@@ -50,7 +50,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let roofs = thread_counts(common.thread_count())
         .map(|n| Ok(roofline.measure(n)?))
         .collect::<Result<Vec<roofline::Roof>>>()?;
-    let cpu = compile::target(common)?.cpu;
+    let cpu = compile::machine(common)?.cpu;
     if options.json {
         let report = Report { cpu, features: roofline::features(), read_bytes: options.bytes, results: roofs };
         outln!("{}", serde_json::to_string_pretty(&report)?)?;

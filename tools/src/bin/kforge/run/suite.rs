@@ -481,14 +481,14 @@ fn machine(common: &Common) -> Result<Machine> {
             isa: features(&adapter).to_string(),
         });
     }
-    let target = compile::target(common)?;
+    let host = compile::machine(common)?;
     Ok(Machine {
-        cpu: cpu_name().unwrap_or_else(|| target.cpu.clone()),
-        target_cpu: target.cpu,
+        cpu: cpu_name().unwrap_or_else(|| host.cpu.clone()),
+        target_cpu: host.cpu,
         os: env::consts::OS.into(),
         cores: std::thread::available_parallelism().map_or(1, usize::from) as u64,
         threads: common.thread_count() as u64,
-        isa: target.isa.name().into(),
+        isa: host.isa.to_string(),
     })
 }
 

@@ -6,12 +6,10 @@ use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 use kforge_engine::module::module;
+use kforge_lowering::backend::Backend as _;
 use kforge_lowering::compile::Source;
 use kforge_models::{KvType, Phase, Returns};
-use kforge_passes::{
-    adapter::Adapter,
-    tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search},
-};
+use kforge_passes::tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search};
 use kforge_runtime::cache;
 use kforge_tools::{
     bounds, output,
@@ -134,7 +132,7 @@ fn machine(common: &Common) -> Result<Environment> {
     if common.target == Target::Gpu {
         return compile::gpu_environment(common);
     }
-    tuner::machine(compile::target(common)?.isa, Adapter::default(), common.thread_count())
+    tuner::machine(compile::machine(common)?.target(), common.thread_count())
 }
 
 fn tune(common: &Common, options: &Options, database: &mut Database, source: Source) -> Result<ExitCode> {

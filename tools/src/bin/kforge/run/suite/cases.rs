@@ -1,7 +1,8 @@
 //! What is measured, and how each case becomes a loaded function.
 
-use crate::run::{Common, Numerics, compile};
+use crate::run::{Common, compile};
 use anyhow::{Context as _, Result, bail};
+use kforge_passes::Numerics;
 use kforge_program::Element;
 use kforge_quant::BlockFormat;
 use kforge_reference::{
