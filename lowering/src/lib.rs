@@ -1,5 +1,6 @@
 //! From fused ops to kernels and launches, and from kernels to objects.
 
+mod codebook;
 pub mod compile;
 pub mod emit;
 pub mod extract;

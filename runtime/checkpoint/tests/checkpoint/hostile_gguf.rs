@@ -4,6 +4,7 @@ use crate::support::GgufModel;
 use kforge_checkpoint::gguf::write::Writer;
 use kforge_checkpoint::gguf::{GgmlType, ValueType};
 use kforge_checkpoint::{Checkpoint, Element, Storage};
+use kforge_quant::BlockFormat;
 
 /// Offsets in the file of [`GgufModel`]: the header, then the first entry, `general.architecture`.
 const VERSION: usize = 4;
@@ -103,7 +104,8 @@ fn damaged_structure() {
 /// K formats: blocks of 256 in the sizes that ggml gives them, and nothing beside the data that a file holds.
 #[test]
 fn blocks_of_256() {
-    for (ty, bytes) in [(GgmlType::Q4_K, 144), (GgmlType::Q5_K, 176), (GgmlType::Q6_K, 210)] {
+    for (format, bytes) in [(BlockFormat::Q4_K, 144), (BlockFormat::Q5_K, 176), (BlockFormat::Q6_K, 210)] {
+        let ty = GgmlType::of_format(format);
         let model = |dims: &[usize], data: usize| {
             let dims = dims.to_vec();
             GgufModel::new().with(move |writer| {
@@ -421,7 +423,7 @@ fn types_that_we_do_not_compute_with() {
         .without("blk.0.attn_norm.weight")
         .without("blk.0.attn_q.weight")
         .with(|writer| {
-            writer.tensor("blk.0.attn_norm.weight", &[64], GgmlType::Q8_0, &[0; 68]);
+            writer.tensor("blk.0.attn_norm.weight", &[64], GgmlType::of_format(BlockFormat::Q8_0), &[0; 68]);
             let iq4_nl = GgmlType::from_id(20).unwrap();
             writer.tensor("blk.0.attn_q.weight", &[64, 64], iq4_nl, &[0; 64 * 36]);
         })
