@@ -17,6 +17,7 @@ use std::{fmt, str::FromStr};
 /// | q4_k | 8 of 32 | d f16, m f16, scales and minima 12, nibbles 128 | d * scale * code - m * minimum |
 /// | q5_k | 8 of 32 | d f16, m f16, scales and minima 12, fifth bits 32, nibbles 128 | d * scale * code - m * minimum |
 /// | q6_k | 16 of 16 | nibbles 128, upper bits 64, scales i8 16, d f16 | d * scale * (code - 32) |
+/// | iq4_nl | 32 | d f16, nibbles 16 | d * codebook\[code\] |
 ///
 /// Everything is little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +32,7 @@ pub enum BlockFormat {
     Q4_K,
     Q5_K,
     Q6_K,
+    IQ4_NL,
 }
 
 /// The facts of one format.
@@ -126,7 +128,7 @@ impl Facts {
 }
 
 /// In the order of the variants.
-static FORMATS: [Facts; 8] = [
+static FORMATS: [Facts; 9] = [
     Facts { format: BlockFormat::Q4_0, name: "q4_0", ggml_id: 2, values: Values::Offset(8), ..Facts::NIBBLES },
     Facts { format: BlockFormat::Q4_1, name: "q4_1", ggml_id: 3, m: Some(2), low: 4, ..Facts::NIBBLES },
     Facts {
@@ -200,6 +202,13 @@ static FORMATS: [Facts; 8] = [
         d: 208,
         ..Facts::NIBBLES
     },
+    Facts {
+        format: BlockFormat::IQ4_NL,
+        name: "iq4_nl",
+        ggml_id: 20,
+        values: Values::Codebook(&[-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]),
+        ..Facts::NIBBLES
+    },
 ];
 
 /// Evaluates an expression in which `$constant` is the format as a constant: what depends on the format is then decided
@@ -207,7 +216,7 @@ static FORMATS: [Facts; 8] = [
 #[macro_export]
 macro_rules! with_format {
     ($format:expr, $constant:ident => $body:expr) => {
-        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K)
+        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K IQ4_NL)
     };
     (@ $format:expr, $constant:ident => $body:expr, $($name:ident)*) => {
         match $format {
@@ -366,7 +375,7 @@ mod tests {
     #[test]
     fn sizes_are_ggmls() {
         let sizes = BlockFormat::ALL.map(BlockFormat::block_bytes);
-        assert_eq!(sizes, [18, 20, 22, 24, 34, 144, 176, 210]);
+        assert_eq!(sizes, [18, 20, 22, 24, 34, 144, 176, 210, 18]);
         assert_eq!(BlockFormat::Q4_1.bytes(576, 1536), Some(576 * 48 * 20));
         assert_eq!(BlockFormat::Q6_K.bytes(576, 1536), Some(576 * 6 * 210));
         assert_eq!(BlockFormat::Q8_0.bytes(0, 64), Some(0));
