@@ -91,8 +91,8 @@ void QuantType::print(AsmPrinter &printer) const {
 
 LogicalResult QuantType::verify(function_ref<InFlightDiagnostic()> emitError, StringRef format, int64_t rows, int64_t columns) {
   bool isK = llvm::is_contained({"q4_k", "q5_k", "q6_k"}, format);
-  if (!isK && !llvm::is_contained({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"}, format))
-    return emitError() << "unknown block format '" << format << "'; use q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k or q6_k";
+  if (!isK && !llvm::is_contained({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl"}, format))
+    return emitError() << "unknown block format '" << format << "'; use q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k or iq4_nl";
   int64_t block = isK ? 256 : 32;
   if (rows < 0 || columns < 0 || columns % block != 0)
     return emitError() << "columns must be a multiple of the block of " << block << ", got " << columns;

@@ -1,6 +1,7 @@
 //! From fused ops to kernels and launches, and from kernels to objects.
 
 pub mod backend;
+mod codebook;
 pub mod compile;
 pub mod emit;
 pub mod extract;

@@ -5,7 +5,10 @@
 //! is one aligned load, plus a shift, a mask and a conversion where the weight is quantised; no horizontal operation
 //! anywhere. A row-major weight (one that was computed, not loaded) is gathered, slow but legal.
 
-use crate::emit::{Emitter, LANES, V, memref_element};
+use crate::{
+    codebook,
+    emit::{Emitter, LANES, V, memref_element},
+};
 use kforge_program::{
     Layout,
     layout::{Packed, UNIT, upper_bits},
@@ -67,10 +70,11 @@ pub struct Block<'c, 'a> {
     /// Number of the unit in its block, and its first byte there.
     number: V<'c, 'a>,
     unit: V<'c, 'a>,
-    /// What integers are multiplied with: d, times the sub-block's scale in q4_k and q5_k. q6_k has two of those in a
-    /// unit ([`integer_scales`](Self::integer_scales)).
+    /// What integers are multiplied with: d, times the sub-block's scale where that has six bits. Of integer scales there
+    /// are two in a unit ([`integer_scales`](Self::integer_scales)).
     pub scale: V<'c, 'a>,
-    /// What is added for each integer's code: the minimum, or -8 d for q4_0. None in q6_k, as its `scale` is d alone.
+    /// What is added for each integer's code: the minimum, or -8 d for q4_0. None with integer scales, as `scale` is d
+    /// alone.
     pub offset: Option<V<'c, 'a>>,
     /// Vectors of the unit that have been loaded.
     words: Vec<(usize, V<'c, 'a>)>,
@@ -154,7 +158,7 @@ impl<'c, 'a> Block<'c, 'a> {
         e.cast("arith.sitofp", e.cast("arith.extui", bytes, e.vi32()), e.vf32())
     }
 
-    /// Sixteen i8: the scales of columns 0 to 15, or 16 to 31, of a unit of q6_k.
+    /// Sixteen i8: the integer scales of columns 0 to 15, or 16 to 31, of a unit.
     pub fn integer_scales(&self, e: &Emitter<'c, 'a>, half: usize) -> V<'c, 'a> {
         let at = Packed::of(self.format).scales + LANES * half;
         self.bytes(e, self.number * (2 * LANES) + at, LANES)
@@ -171,7 +175,8 @@ impl<'c, 'a> Block<'c, 'a> {
         words
     }
 
-    /// The codes of columns 4 h to 4 h + 3, four bytes of each lane; `part` takes what is wanted of sixteen lanes.
+    /// The codes of columns 4 h to 4 h + 3, four bytes of each lane, or the entries of the codebook that they choose;
+    /// `part` takes what is wanted of sixteen lanes.
     pub fn codes(&mut self, e: &Emitter<'c, 'a>, h: usize, part: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
         let bits = self.format.bits();
         if bits == 8 {
@@ -181,7 +186,7 @@ impl<'c, 'a> Block<'c, 'a> {
         let low = if h.is_multiple_of(2) { nibbles } else { nibbles >> 4 };
         let low = low & 0x0f0f_0f0f;
         if bits == 4 {
-            return low;
+            return self.format.codebook().map_or(low, |table| codebook::bytes(e, table, low));
         }
         let (vector, bit) = upper_bits(self.format, h);
         let upper = part(self.words(e, 4 + vector));
@@ -197,12 +202,11 @@ impl<'c, 'a> Block<'c, 'a> {
     /// `q 2^s` of a column as f32, and s; columns are asked for in order.
     pub fn code(&mut self, e: &Emitter<'c, 'a>, column: usize) -> (V<'c, 'a>, usize) {
         let (h, i) = (column / 4, column % 4);
+        let signed_byte = |word: V<'c, 'a>| e.same("arith.shrsi", &[word << (24 - 8 * i), e.ci_like(24, e.vi32())]);
         // q 2^s as an integer: where it is in its word it stays, for f32 holds that too.
         let (q, shift) = match self.format.bits() {
-            8 => {
-                let left = self.words(e, h) << (24 - 8 * i);
-                (e.same("arith.shrsi", &[left, e.ci_like(24, e.vi32())]), 0)
-            }
+            8 => (signed_byte(self.words(e, h)), 0),
+            4 if self.format.codebook().is_some() => (signed_byte(self.four(e, h)), 0),
             4 => {
                 let (word, at) = (self.words(e, h / 2), 8 * i + 4 * (h % 2));
                 match at {
@@ -212,11 +216,7 @@ impl<'c, 'a> Block<'c, 'a> {
                 }
             }
             _ => {
-                let codes = match self.four {
-                    Some((current, codes)) if current == h => codes,
-                    _ => self.codes(e, h, &|v| v),
-                };
-                self.four = Some((h, codes));
+                let codes = self.four(e, h);
                 match i {
                     3 => (codes >> 24, 0),
                     i => (codes & (255 << (8 * i)), 8 * i),
@@ -226,9 +226,19 @@ impl<'c, 'a> Block<'c, 'a> {
         (e.cast("arith.sitofp", q, e.vf32()), shift)
     }
 
-    /// The factors of sub-block `number` of the unit: there are two in q6_k, one elsewhere.
+    /// The codes of columns 4 h to 4 h + 3, made once for the four.
+    fn four(&mut self, e: &Emitter<'c, 'a>, h: usize) -> V<'c, 'a> {
+        let codes = match self.four {
+            Some((current, codes)) if current == h => codes,
+            _ => self.codes(e, h, &|v| v),
+        };
+        self.four = Some((h, codes));
+        codes
+    }
+
+    /// The factors of sub-block `number` of the unit: there are two with integer scales, one elsewhere.
     pub fn factors(&self, e: &Emitter<'c, 'a>, number: usize) -> Factors<'c, 'a> {
-        if self.format != BlockFormat::Q6_K {
+        if !self.format.has_int8_scales() {
             return Factors { scale: self.scale, offset: self.offset };
         }
         let scales = e.cast("arith.extsi", self.integer_scales(e, number), e.vi32());
@@ -346,8 +356,12 @@ impl<'c, 'a> Weight<'c, 'a> {
                 }
             }
         };
-        let q = e.cast("arith.sitofp", code - e.cint(32, format.offset().into()), e.f32());
-        let signed = format == BlockFormat::Q6_K;
+        let integer = match format.codebook() {
+            Some(table) => codebook::entry(e, table, code),
+            None => code - e.cint(32, format.offset().into()),
+        };
+        let q = e.cast("arith.sitofp", integer, e.f32());
+        let signed = format.has_int8_scales();
         let mut scale = half(0);
         if format.has_scales() {
             scale *= small(at.scales, if signed { "arith.extsi" } else { "arith.extui" });

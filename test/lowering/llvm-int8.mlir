@@ -22,12 +22,16 @@
 // VNNI-NOT: pmaddubs
 // VNNI: vpdpbusd.512
 // VNNI-NOT: pmaddubs
+// VNNI: avx512.pshuf.b.512
+// VNNI-NOT: pmaddubs
 // AVX512-NOT: {{vpdpbusd|avx2}}
 // AVX512: avx512.pmaddubs.w.512
+// AVX512: avx512.pshuf.b.512
 // AVX512-NOT: {{vpdpbusd|avx2}}
 // AVX2-NOT: avx512
 // AVX2: avx2.pmadd.ub.sw
 // AVX2: avx2.psign.b
+// AVX2: avx2.pshuf.b
 // AVX2-NOT: avx512
 // PLAIN-NOT: llvm.call_intrinsic
 
@@ -92,5 +96,13 @@ func.func @q6_k(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.q
   %1 = transformer.linear %0, %w : tensor<1x256xf32>, !transformer.quant<q6_k, 64x256> -> tensor<1x64xf32>
   %2 = transformer.quantize %y : tensor<?x256xf32>
   %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<q6_k, 64x256> -> tensor<?x64xf32>
+  return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
+}
+
+func.func @iq4_nl(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.quant<iq4_nl, 64x256>) -> (tensor<1x64xf32>, tensor<?x64xf32>) {
+  %0 = transformer.quantize %x : tensor<1x256xf32>
+  %1 = transformer.linear %0, %w : tensor<1x256xf32>, !transformer.quant<iq4_nl, 64x256> -> tensor<1x64xf32>
+  %2 = transformer.quantize %y : tensor<?x256xf32>
+  %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<iq4_nl, 64x256> -> tensor<?x64xf32>
   return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
 }

@@ -11,8 +11,9 @@
 //! A module is a function of its seed alone. It verifies, and runs without error on any tensors of its input types: floats
 //! of [-1, 1) keep every value far from the largest f16, and integers are positions, of which any from 0 up will do.
 
+use kforge_quant::BlockFormat;
 use kforge_reference::{Element, Tensor, random::SplitMix64};
-use std::fmt::Write;
+use std::{cmp::Reverse, fmt::Write};
 
 /// Ops of `transformer` and `arith` in a module at most, constants not counted.
 pub const MAX_OPS: usize = 12;
@@ -44,8 +45,6 @@ pub fn generate(seed: u64) -> Generated {
 const ROWS: [usize; 12] = [1, 1, 1, 3, 3, 17, 17, 31, 31, 33, 33, 0];
 /// Sizes of the last axis: odd ones, and multiples of 32 and 256 that block formats can have.
 const WIDTHS: [usize; 18] = [1, 3, 3, 17, 17, 31, 31, 33, 33, 32, 32, 32, 64, 64, 96, 256, 256, 0];
-/// Those with blocks of 256 first.
-const FORMATS: [&str; 8] = ["q4_k", "q5_k", "q6_k", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"];
 /// Query heads and key heads.
 const HEADS: [(usize, usize); 5] = [(1, 1), (2, 1), (3, 1), (4, 2), (3, 3)];
 const DEPTHS: [usize; 5] = [2, 4, 16, 32, 3];
@@ -424,7 +423,10 @@ impl Generator {
     /// A weight [n, k]: floats, or blocks where k allows it.
     fn weight(&mut self, n: usize, k: usize) -> (String, String) {
         if k > 0 && k.is_multiple_of(32) && !self.random.once_in(3) {
-            let format = self.random.pick(if k.is_multiple_of(256) { &FORMATS } else { &FORMATS[3..] });
+            let mut formats: Vec<BlockFormat> =
+                BlockFormat::ALL.into_iter().filter(|f| k.is_multiple_of(f.block())).collect();
+            formats.sort_by_key(|format| Reverse(format.block()));
+            let format = self.random.pick(&formats).name();
             let ty = format!("!transformer.quant<{format}, {n}x{k}>");
             return (self.input_of(ty.clone(), vec![n, k], format), ty);
         }

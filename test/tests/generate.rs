@@ -90,6 +90,7 @@ fn modules_are_as_different_as_they_can_be() {
         "<q4_k, ",
         "<q5_k, ",
         "<q6_k, ",
+        "<iq4_nl, ",
         " bias ",
         "{transpose_a}",
         "{transpose_b}",

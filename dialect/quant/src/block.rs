@@ -1,6 +1,9 @@
 //! One block, taken apart and put together.
 
-use crate::{ACTIVATIONS, BlockFormat};
+use crate::{
+    ACTIVATIONS, BlockFormat,
+    format::{High, Scales},
+};
 use half::f16;
 
 /// The parts of a block. What a format does not have is zero.
@@ -10,12 +13,11 @@ pub struct Block {
     pub d: f16,
     /// Minimum, or what scales the minima of the sub-blocks.
     pub m: f16,
-    /// Of each sub-block, as stored: six bits, or the byte of an i8 for q6_k.
+    /// Of each sub-block, as stored: six bits, or the byte of an i8.
     pub scales: [u8; 16],
     /// Of each sub-block, six bits.
     pub mins: [u8; 8],
-    /// The codes as stored, weight 0 first: unsigned, or the byte of an i8 for q8_0. [`BlockFormat::integer`] gives the
-    /// integer a code stands for.
+    /// The codes as stored, weight 0 first. [`BlockFormat::integer`] gives the integer a code stands for.
     pub codes: [u8; BlockFormat::MOST],
 }
 
@@ -24,36 +26,7 @@ impl Block {
         Block { d: f16::ZERO, m: f16::ZERO, scales: [0; 16], mins: [0; 8], codes: [0; BlockFormat::MOST] };
 }
 
-/// Where the parts of a block are in its bytes.
-struct Parts {
-    d: usize,
-    m: usize,
-    scales: usize,
-    high: usize,
-    low: usize,
-}
-
 impl BlockFormat {
-    const fn parts(self) -> Parts {
-        let upper = self.block() * (self.bits() as usize).saturating_sub(4) / 8;
-        match self {
-            BlockFormat::Q8_0 => Parts { d: 0, m: 0, scales: 0, high: 2, low: 2 },
-            BlockFormat::Q4_0 | BlockFormat::Q5_0 => Parts { d: 0, m: 0, scales: 0, high: 2, low: 2 + upper },
-            BlockFormat::Q4_1 | BlockFormat::Q5_1 => Parts { d: 0, m: 2, scales: 0, high: 4, low: 4 + upper },
-            BlockFormat::Q4_K | BlockFormat::Q5_K => Parts { d: 0, m: 2, scales: 4, high: 16, low: 16 + upper },
-            BlockFormat::Q6_K => Parts { d: 208, m: 0, scales: 192, high: 128, low: 0 },
-        }
-    }
-
-    /// Bytes of nibbles whose low halves come before their high halves.
-    const fn nibble_group(self) -> usize {
-        match self {
-            BlockFormat::Q6_K => 64,
-            _ if self.has_scales() => 32,
-            _ => 16,
-        }
-    }
-
     /// The parts of a block.
     ///
     /// # Panics
@@ -74,22 +47,23 @@ impl BlockFormat {
     /// [`Block::d`] of a block's bytes. This and the next three panic if the bytes are not a whole block.
     #[inline(always)]
     pub fn scale(self, bytes: &[u8]) -> f16 {
-        f16::from_bits(u16::from_le_bytes(array(bytes, self.parts().d)))
+        f16::from_bits(u16::from_le_bytes(array(bytes, self.facts().d)))
     }
 
     /// [`Block::m`] of a block's bytes.
     #[inline(always)]
     pub fn min(self, bytes: &[u8]) -> f16 {
-        if self.has_min() { f16::from_bits(u16::from_le_bytes(array(bytes, self.parts().m))) } else { f16::ZERO }
+        self.facts().m.map_or(f16::ZERO, |at| f16::from_bits(u16::from_le_bytes(array(bytes, at))))
     }
 
     /// [`Block::scales`] and [`Block::mins`] of a block's bytes.
     #[inline(always)]
     pub fn sub_scales(self, bytes: &[u8]) -> ([u8; 16], [u8; 8]) {
-        match self {
-            BlockFormat::Q6_K => (array(bytes, self.parts().scales), [0; 8]),
-            _ if self.has_scales() => unpack_scales(array(bytes, self.parts().scales)),
-            _ => ([0; 16], [0; 8]),
+        let at = self.facts().sub_scales;
+        match self.scales() {
+            Scales::None => ([0; 16], [0; 8]),
+            Scales::SixBits => unpack_scales(array(bytes, at)),
+            Scales::Int8 => (array(bytes, at), [0; 8]),
         }
     }
 
@@ -97,28 +71,44 @@ impl BlockFormat {
     /// apart together, which packs weights several times as fast as one after the other.
     #[inline(always)]
     pub fn codes(self, bytes: &[u8], unit: usize) -> [u32; ACTIVATIONS / 4] {
-        let at = self.parts();
+        let facts = self.facts();
         let word = |at: usize| u32::from_le_bytes(array(bytes, at));
-        let group = self.nibble_group();
-        let fifth_bits = if matches!(self, BlockFormat::Q5_0 | BlockFormat::Q5_1) { word(at.high) } else { 0 };
+        let group = facts.nibble_group;
+        let high_word = if let High::Word(at) = facts.high { word(at) } else { 0 };
         let mut codes = [0; ACTIVATIONS / 4];
         for (h, four) in codes.iter_mut().enumerate() {
             let column = ACTIVATIONS * unit + 4 * h;
-            if self == BlockFormat::Q8_0 {
-                *four = word(at.low + column);
+            if group == 0 {
+                *four = word(facts.low + column);
                 continue;
             }
-            let nibbles = word(at.low + column / (2 * group) * group + column % group);
-            let upper = match self {
+            let nibbles = word(facts.low + column / (2 * group) * group + column % group);
+            let upper = match facts.high {
+                High::None => 0,
                 // Bit i of four moves to bit 8 i: the factor has the bits 0, 7, 14 and 21.
-                BlockFormat::Q5_0 | BlockFormat::Q5_1 => ((fifth_bits >> (4 * h) & 15) * 0x0020_4081) & 0x0101_0101,
-                BlockFormat::Q5_K => word(at.high + 4 * h) >> unit & 0x0101_0101,
-                BlockFormat::Q6_K => word(at.high + 32 * (unit / 4) + 4 * h) >> (2 * (unit % 4)) & 0x0303_0303,
-                _ => 0,
+                High::Word(_) => ((high_word >> (4 * h) & 15) * 0x0020_4081) & 0x0101_0101,
+                High::Runs(at) => {
+                    let (byte, bit) = self.run(unit);
+                    word(at + byte + 4 * h) >> bit & (0x0101_0101 * self.high_mask())
+                }
             };
             *four = nibbles >> (column / group % 2 * 4) & 0x0f0f_0f0f | upper << 4;
         }
         codes
+    }
+
+    /// The bits of a code above its nibble, moved to bit 0.
+    #[inline(always)]
+    fn high_mask(self) -> u32 {
+        (1 << (self.bits() - 4)) - 1
+    }
+
+    /// Where the upper bits of run `run` of 32 weights are, of [`High::Runs`]: first byte, and bit of each byte.
+    #[inline(always)]
+    fn run(self, run: usize) -> (usize, usize) {
+        let count = self.bits() as usize - 4;
+        let runs = 8 / count;
+        (32 * (run / runs), run % runs * count)
     }
 
     /// Writes a block: the inverse of [`BlockFormat::unpack`]. Bits of a part beyond the format's are dropped.
@@ -127,34 +117,35 @@ impl BlockFormat {
     /// If `bytes` is not [`BlockFormat::block_bytes`] long.
     pub fn pack(self, block: &Block, bytes: &mut [u8]) {
         assert_eq!(bytes.len(), self.block_bytes(), "a {self} block");
-        let at = self.parts();
+        let facts = self.facts();
         bytes.fill(0);
-        bytes[at.d..at.d + 2].copy_from_slice(&block.d.to_le_bytes());
-        if self.has_min() {
-            bytes[at.m..at.m + 2].copy_from_slice(&block.m.to_le_bytes());
+        bytes[facts.d..facts.d + 2].copy_from_slice(&block.d.to_le_bytes());
+        if let Some(at) = facts.m {
+            bytes[at..at + 2].copy_from_slice(&block.m.to_le_bytes());
         }
-        match self {
-            BlockFormat::Q6_K => bytes[at.scales..at.scales + 16].copy_from_slice(&block.scales),
-            _ if self.has_scales() => pack_scales(block, &mut bytes[at.scales..at.scales + 12]),
-            _ => {}
+        match self.scales() {
+            Scales::None => {}
+            Scales::SixBits => pack_scales(block, &mut bytes[facts.sub_scales..facts.sub_scales + 12]),
+            Scales::Int8 => bytes[facts.sub_scales..facts.sub_scales + 16].copy_from_slice(&block.scales),
         }
         let codes = &block.codes[..self.block()];
-        if self == BlockFormat::Q8_0 {
-            bytes[at.low..].copy_from_slice(codes);
+        let group = facts.nibble_group;
+        if group == 0 {
+            bytes[facts.low..].copy_from_slice(codes);
             return;
         }
-        let group = self.nibble_group();
-        for (codes, nibbles) in codes.chunks_exact(2 * group).zip(bytes[at.low..].chunks_exact_mut(group)) {
+        for (codes, nibbles) in codes.chunks_exact(2 * group).zip(bytes[facts.low..].chunks_exact_mut(group)) {
             let (low, high) = codes.split_at(group);
             nibbles.iter_mut().zip(low.iter().zip(high)).for_each(|(byte, (l, h))| *byte = l & 15 | h << 4);
         }
-        let high = &mut bytes[at.high..];
         for (j, code) in codes.iter().enumerate() {
-            match self {
-                BlockFormat::Q5_0 | BlockFormat::Q5_1 => high[j / 8] |= (code >> 4 & 1) << (j % 8),
-                BlockFormat::Q5_K => high[j % 32] |= (code >> 4 & 1) << (j / 32),
-                BlockFormat::Q6_K => high[32 * (j / 128) + j % 32] |= (code >> 4 & 3) << (2 * (j / 32 % 4)),
-                _ => {}
+            match facts.high {
+                High::None => {}
+                High::Word(at) => bytes[at + j / 8] |= (code >> 4 & 1) << (j % 8),
+                High::Runs(at) => {
+                    let (byte, bit) = self.run(j / 32);
+                    bytes[at + byte + j % 32] |= (code >> 4 & self.high_mask() as u8) << bit;
+                }
             }
         }
     }
@@ -162,11 +153,11 @@ impl BlockFormat {
     /// What the integers of sub-block `j` are multiplied with, and what is added then; both are exact in f32.
     pub fn factors(self, block: &Block, j: usize) -> (f32, Option<f32>) {
         let (d, m) = (block.d.to_f32(), block.m.to_f32());
-        match self {
-            BlockFormat::Q6_K => (d * f32::from(block.scales[j] as i8), None),
-            _ if self.has_scales() => (d * f32::from(block.scales[j]), Some(-(m * f32::from(block.mins[j])))),
+        match self.scales() {
             // Adding a minimum of zero would turn the weight -0 into +0.
-            _ => (d, self.has_min().then_some(m)),
+            Scales::None => (d, self.has_min().then_some(m)),
+            Scales::SixBits => (d * f32::from(block.scales[j]), Some(-(m * f32::from(block.mins[j])))),
+            Scales::Int8 => (d * f32::from(block.scales[j] as i8), None),
         }
     }
 
@@ -342,10 +333,10 @@ mod tests {
             for (i, (weight, code)) in weights(format, bytes).into_iter().zip(block.codes).enumerate() {
                 // Exact in f64: both terms are multiples of 2^-24 below 2^29.
                 let j = i / format.sub_block();
-                let (scale, min) = match format {
-                    BlockFormat::Q6_K => (f64::from(block.scales[j] as i8), 0.0),
-                    _ if format.has_scales() => (f64::from(block.scales[j]), -f64::from(block.mins[j])),
-                    _ => (1.0, 1.0),
+                let (scale, min) = match format.scales() {
+                    Scales::None => (1.0, 1.0),
+                    Scales::SixBits => (f64::from(block.scales[j]), -f64::from(block.mins[j])),
+                    Scales::Int8 => (f64::from(block.scales[j] as i8), 0.0),
                 };
                 let exact = block.d.to_f64() * scale * f64::from(format.integer(code)) + block.m.to_f64() * min;
                 prop_assert_eq!(weight, exact as f32);

@@ -1,6 +1,6 @@
 //! Rows of blocks to f32 and back. The quantisers follow ggml's reference ones (`quantize_row_*_ref`).
 
-use crate::{Block, BlockFormat, Error};
+use crate::{Block, BlockFormat, Error, Scales, Values};
 use half::f16;
 
 impl BlockFormat {
@@ -29,15 +29,16 @@ impl BlockFormat {
     /// If `weights` are not [`BlockFormat::block`].
     pub fn quantize_block(self, weights: &[f32]) -> Block {
         assert_eq!(weights.len(), self.block(), "the weights of a {self} block");
-        match self {
-            BlockFormat::Q4_1 | BlockFormat::Q5_1 => self.quantize_range(weights),
-            BlockFormat::Q4_0 | BlockFormat::Q5_0 => self.quantize_offset(weights),
-            BlockFormat::Q8_0 => {
+        match (self.values(), self.scales()) {
+            (Values::Codebook(table), _) => quantize_codebook(table, weights),
+            (Values::Signed, _) => {
                 let d = extreme(weights).abs() / 127.0;
                 with_codes(d, 0.0, weights.iter().map(|w| (w * inverse(d)).round() as i8 as u8))
             }
-            BlockFormat::Q4_K | BlockFormat::Q5_K => self.quantize_ranges(weights),
-            BlockFormat::Q6_K => self.quantize_scales(weights),
+            (Values::Offset(_), Scales::None) if self.has_min() => self.quantize_range(weights),
+            (Values::Offset(_), Scales::None) => self.quantize_offset(weights),
+            (Values::Offset(_), Scales::SixBits) => self.quantize_ranges(weights),
+            (Values::Offset(_), Scales::Int8) => self.quantize_scales(weights),
         }
     }
 
@@ -115,6 +116,27 @@ impl BlockFormat {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// Each weight to the nearest entry, for a scale that gives the weight of the largest magnitude the first entry; then the
+/// scale that these codes fit best, each error weighed by the square of its weight (`quantize_row_iq4_nl_ref`).
+fn quantize_codebook(table: &[i8; 16], weights: &[f32]) -> Block {
+    let inverse = inverse(extreme(weights) / f32::from(table[0]));
+    let codes: Vec<u8> = weights.iter().map(|w| nearest(table, w * inverse)).collect();
+    let (mut products, mut squares) = (0.0, 0.0);
+    for (weight, code) in weights.iter().zip(&codes) {
+        let q = f32::from(table[usize::from(*code)]);
+        let importance = weight * weight;
+        products += importance * q * weight;
+        squares += importance * q * q;
+    }
+    with_codes(if squares > 0.0 { products / squares } else { 0.0 }, 0.0, codes.into_iter())
+}
+
+/// The code of the entry nearest to `value`, of two the greater one.
+fn nearest(table: &[i8; 16], value: f32) -> u8 {
+    let above = |pair: &&[i8]| f32::from(pair[1]) - value <= value - f32::from(pair[0]);
+    table.windows(2).take_while(above).count() as u8
 }
 
 /// A block without sub-blocks.

@@ -6,13 +6,13 @@
 //! ```text
 //! floats     [group][column][16 rows]
 //! quantised  [group][block]:
-//!            16 x f16 d | 16 x f16 m (q4_1, q5_1, q4_k, q5_k)
-//!            q4_k, q5_k, q6_k: a vector of 16 x u8 scales (q6_k: i8) for each sub-block
-//!            q4_k, q5_k:       a vector of 16 x u8 minima for each sub-block
+//!            16 x f16 d | with a minimum: 16 x f16 m
+//!            with sub-blocks:               a vector of 16 x u8 or i8 scales for each sub-block
+//!            with sub-blocks and a minimum: a vector of 16 x u8 minima for each sub-block
 //!            then for each 32 columns (one unit; a K format has eight in a block):
-//!            q4, q5, q6: 4 vectors of 16 x u32, byte i of vector j = columns 8 j + i (low) and 8 j + 4 + i (high nibble)
-//!            q5, q6:     1 or 2 vectors of 16 x u32, upper bits of columns 4 h + i in byte i (see `upper_bits`)
-//!            q8_0:       8 vectors of 16 x u32, byte i of vector j = column 4 j + i
+//!            4 to 6 bits: 4 vectors of 16 x u32, byte i of vector j = columns 8 j + i (low) and 8 j + 4 + i (high nibble)
+//!            5, 6 bits:   1 or 2 vectors of 16 x u32, upper bits of columns 4 h + i in byte i (see `upper_bits`)
+//!            8 bits:      8 vectors of 16 x u32, byte i of vector j = column 4 j + i
 //! ```
 //! Caches of keys and values [B, T, H, D] are kept head by head, in groups of sixteen positions:
 //!
@@ -165,14 +165,9 @@ pub fn pack_rows16(
         }
         // A constant for each format: what it decides is decided when it is compiled.
         match element {
-            Element::Quant(BlockFormat::Q4_0) => pack_blocks(BlockFormat::Q4_0, row_bytes, source, target),
-            Element::Quant(BlockFormat::Q4_1) => pack_blocks(BlockFormat::Q4_1, row_bytes, source, target),
-            Element::Quant(BlockFormat::Q5_0) => pack_blocks(BlockFormat::Q5_0, row_bytes, source, target),
-            Element::Quant(BlockFormat::Q5_1) => pack_blocks(BlockFormat::Q5_1, row_bytes, source, target),
-            Element::Quant(BlockFormat::Q8_0) => pack_blocks(BlockFormat::Q8_0, row_bytes, source, target),
-            Element::Quant(BlockFormat::Q4_K) => pack_blocks(BlockFormat::Q4_K, row_bytes, source, target),
-            Element::Quant(BlockFormat::Q5_K) => pack_blocks(BlockFormat::Q5_K, row_bytes, source, target),
-            Element::Quant(BlockFormat::Q6_K) => pack_blocks(BlockFormat::Q6_K, row_bytes, source, target),
+            Element::Quant(format) => {
+                kforge_quant::with_format!(format, FORMAT => pack_blocks(FORMAT, row_bytes, source, target));
+            }
             Element::F16 | Element::BF16 => interleave::<2>(row_bytes, source, target),
             _ => interleave::<4>(row_bytes, source, target),
         }

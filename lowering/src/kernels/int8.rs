@@ -15,8 +15,8 @@
 //! with a scale). With VNNI the four go into 32 bits at once (`vpdpbusd`). Elsewhere they are 32-bit multiplications.
 //!
 //! Weights that are not positive: q4_0 and q5_0 subtract 8 or 16 by their `m_w`; q6_k subtracts 32 times the sums of
-//! sixteen q, as integers. Bytes of q8_0 give their sign to the activation, or with VNNI get 128 added, which the sums of
-//! q take off again.
+//! sixteen q, as integers. Signed bytes, those of q8_0 and the entries of a codebook, give their sign to the activation, or
+//! with VNNI get 128 added, which the sums of q take off again.
 
 use crate::{
     emit::{Emitter, LANES, V},
@@ -220,7 +220,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         let products = match (self.e.target.byte_products(), self.block.format) {
             (ByteProducts::Widened, _) => self.plain(),
             (ByteProducts::Quads, _) => self.fours(),
-            (ByteProducts::Pairs, BlockFormat::Q8_0) => self.signed(),
+            (ByteProducts::Pairs, format) if format.has_signed_bytes() => self.signed(),
             (ByteProducts::Pairs, _) => self.pairs(),
         };
         let Product { e, lanes, rows, .. } = self;
@@ -261,13 +261,13 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
 
     /// Fours of columns that share an integer scale, half by half, and whether there is one.
     fn halves(&self) -> (Vec<std::ops::Range<usize>>, bool) {
-        match self.block.format {
-            BlockFormat::Q6_K => (vec![0..4, 4..8], true),
-            _ => (std::iter::once(0..8).collect(), false),
+        match self.block.format.has_int8_scales() {
+            true => (vec![0..4, 4..8], true),
+            false => (std::iter::once(0..8).collect(), false),
         }
     }
 
-    /// The scales of a half of a unit of q6_k, as 32-bit integers.
+    /// The integer scales of a half of a unit, as 32-bit integers.
     fn scales(&self, half: usize) -> V<'c, 'a> {
         let scales = self.e.cast("arith.extsi", self.block.integer_scales(self.e, half), self.e.vi32());
         self.part(scales)
@@ -281,14 +281,14 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         e.cast("arith.extsi", e.shuffle(a, b, &mask), self.lanes.ty(e, 16))
     }
 
-    /// Takes 32 off every code of q6_k, times its scale.
+    /// Where scales are integers, takes the offset off every code, times its scale.
     fn centred(&self, sums: Vec<V<'c, 'a>>) -> Vec<V<'c, 'a>> {
-        if self.block.format != BlockFormat::Q6_K {
+        if !self.block.format.has_int8_scales() {
             return sums;
         }
         let (e, lanes) = (self.e, self.lanes);
         let scales = self.interleaved(self.block.integer_scales(e, 0), self.block.integer_scales(e, 1));
-        let scales = scales * e.ci_like(-32, scales.r#type());
+        let scales = scales * e.ci_like(-i64::from(self.block.format.offset()), scales.r#type());
         let add = |(r, sum)| {
             let halves = lanes.halves(e, lanes.splat(e, self.rows.half_sums(e, r)));
             sum + lanes.madd(e, scales, halves)
@@ -332,7 +332,8 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
     fn fours(&mut self) -> Vec<V<'c, 'a>> {
         let (e, lanes) = (self.e, self.lanes);
         let mut sums = self.zeros();
-        if self.block.format == BlockFormat::Q8_0 {
+        let signed = self.block.format.has_signed_bytes();
+        if signed {
             // Each weight is 128 too great.
             let excess = e.ci_like(-128, lanes.ty(e, 16));
             for (r, sum) in sums.iter_mut().enumerate() {
@@ -345,10 +346,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             let mut of_half = if has_scales { self.zeros() } else { sums.clone() };
             for h in half {
                 let codes = self.codes(h);
-                let codes = match self.block.format {
-                    BlockFormat::Q8_0 => codes ^ 0x8080_8080,
-                    _ => codes,
-                };
+                let codes = if signed { codes ^ 0x8080_8080 } else { codes };
                 for (r, sum) in of_half.iter_mut().enumerate() {
                     *sum = lanes.dpbusd(e, *sum, codes, self.x(r, h));
                 }
@@ -390,9 +388,10 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
     /// Products by 32-bit multiplications.
     fn plain(&mut self) -> Vec<V<'c, 'a>> {
         let (e, lanes) = (self.e, self.lanes);
-        let signed = self.block.format == BlockFormat::Q8_0;
+        let signed = self.block.format.has_signed_bytes();
         let mut sums = self.zeros();
         let (halves, has_scales) = self.halves();
+        let offset = i64::from(self.block.format.offset().trailing_zeros());
         for (i, half) in halves.into_iter().enumerate() {
             let mut of_half = self.zeros();
             for h in half {
@@ -411,11 +410,11 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             if has_scales {
                 let scale = self.scales(i);
                 for (r, (sum, half)) in sums.iter_mut().zip(of_half).enumerate() {
-                    // The sum of the half's activations, 32 times.
+                    // The sum of the half's activations, times the offset, a power of two.
                     let both = self.rows.half_sums(e, r);
                     let shift = |name, v, by| e.same(name, &[v, e.cint(32, by)]);
                     let top = if i == 0 { shift("arith.shli", both, 16) } else { both };
-                    let offset = shift("arith.shli", shift("arith.shrsi", top, 16), 5);
+                    let offset = shift("arith.shli", shift("arith.shrsi", top, 16), offset);
                     *sum += (half - lanes.splat(e, offset)) * scale;
                 }
             } else {

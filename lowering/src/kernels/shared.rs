@@ -184,6 +184,16 @@ impl Lanes {
         e.intrinsic(name, &[self.bytes(e, a), self.bytes(e, b)], self.ty(e, 16))
     }
 
+    /// The entries of a table of sixteen bytes that the bytes of `indices`, each below 16, choose.
+    pub fn lookup<'c, 'a>(self, e: &Emitter<'c, 'a>, table: &[i8; 16], indices: V<'c, 'a>) -> V<'c, 'a> {
+        let words = table.as_chunks().0.iter().map(|word: &[i8; 4]| i32::from_le_bytes(word.map(|byte| byte as u8)));
+        // The instruction looks up in each 16 bytes by themselves.
+        let table: Vec<i32> = words.cycle().take(self.lanes).collect();
+        let name = if self.lanes == 16 { "llvm.x86.avx512.pshuf.b.512" } else { "llvm.x86.avx2.pshuf.b" };
+        let operands = [self.bytes(e, e.vi_lanes(&table)), self.bytes(e, indices)];
+        e.bitcast(e.intrinsic(name, &operands, self.ty(e, 8)), self.ty(e, 32))
+    }
+
     /// `sum` plus four neighbouring products of unsigned bytes of `a` and signed bytes of `b`.
     pub fn dpbusd<'c, 'a>(self, e: &Emitter<'c, 'a>, sum: V<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         e.intrinsic("llvm.x86.avx512.vpdpbusd.512", &[sum, self.bytes(e, a), self.bytes(e, b)], self.ty(e, 32))

@@ -172,7 +172,7 @@ impl Checkpoint {
         let place = || format!("tensor `{name}`");
         let entry = self.entry(name).ok_or_else(|| Error::invalid(place(), "the model uses no weight of this name"))?;
         let Some(element) = entry.element else {
-            let cause = format!("type {} is not supported; {} are", entry.ty, Element::SUPPORTED);
+            let cause = format!("type {} is not supported; {} are", entry.ty, Element::supported());
             return Err(Error::invalid(place(), cause));
         };
         if let (Element::Quant(_), [_]) = (element, &entry.dims[..]) {

@@ -16,8 +16,10 @@ pub enum Element {
 }
 
 impl Element {
-    /// What an error about another type says that we compute with.
-    pub(crate) const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
+    /// The GGML types that we compute with, as an error about another type lists them.
+    pub(crate) fn supported() -> String {
+        format!("F32, F16, BF16, {}", BlockFormat::names().to_uppercase().replace(" AND ", " and "))
+    }
 
     /// The element of a GGML type, if we compute with it.
     pub fn of_ggml(ty: GgmlType) -> Option<Self> {
@@ -31,14 +33,7 @@ impl Element {
             Element::F32 => GgmlType::F32,
             Element::F16 => GgmlType::F16,
             Element::BF16 => GgmlType::BF16,
-            Element::Quant(BlockFormat::Q4_0) => GgmlType::Q4_0,
-            Element::Quant(BlockFormat::Q4_1) => GgmlType::Q4_1,
-            Element::Quant(BlockFormat::Q5_0) => GgmlType::Q5_0,
-            Element::Quant(BlockFormat::Q5_1) => GgmlType::Q5_1,
-            Element::Quant(BlockFormat::Q8_0) => GgmlType::Q8_0,
-            Element::Quant(BlockFormat::Q4_K) => GgmlType::Q4_K,
-            Element::Quant(BlockFormat::Q5_K) => GgmlType::Q5_K,
-            Element::Quant(BlockFormat::Q6_K) => GgmlType::Q6_K,
+            Element::Quant(format) => GgmlType::of_format(format),
         }
     }
 

@@ -17,7 +17,7 @@ fn small(adapter: Adapter) -> Adapter {
 }
 
 fn width(stored: &str) -> usize {
-    depth(if stored.starts_with('q') { 256 } else { 64 }, stored)
+    depth(if ELEMENTS.contains(&stored) { 64 } else { 256 }, stored)
 }
 
 fn linear(rows: &str, stored: &str) -> Case {

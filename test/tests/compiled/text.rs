@@ -1,11 +1,26 @@
 //! Types as MLIR spells them.
 
+use kforge_quant::BlockFormat;
+
 pub const ELEMENTS: [&str; 3] = ["f32", "f16", "bf16"];
-pub const FORMATS: [&str; 8] = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k"];
+/// The names of all block formats.
+pub const FORMATS: [&str; BlockFormat::ALL.len()] = {
+    let mut names = [""; BlockFormat::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = BlockFormat::ALL[i].name();
+        i += 1;
+    }
+    names
+};
+
+fn format(element: &str) -> Option<BlockFormat> {
+    element.parse().ok()
+}
 
 /// The least depth from `k` on that a weight of an element can have.
 pub fn depth(k: usize, element: &str) -> usize {
-    k.next_multiple_of(if element.ends_with("_k") { 256 } else { 1 })
+    k.next_multiple_of(format(element).map_or(1, BlockFormat::block))
 }
 
 /// Rows of a width: `tensor<?x33xf32>`.
@@ -15,8 +30,8 @@ pub fn tensor(rows: &str, width: usize, element: &str) -> String {
 
 /// A weight [n, k] of floats or blocks.
 pub fn weight(n: usize, k: usize, element: &str) -> String {
-    match element.starts_with('q') {
-        true => format!("!transformer.quant<{element}, {n}x{k}>"),
-        false => format!("tensor<{n}x{k}x{element}>"),
+    match format(element) {
+        Some(format) => format!("!transformer.quant<{format}, {n}x{k}>"),
+        None => format!("tensor<{n}x{k}x{element}>"),
     }
 }

@@ -10,6 +10,7 @@ use super::{
     workgroup::{Split, Workgroup},
 };
 use crate::{
+    codebook,
     emit::{Emitter, V, memref_element},
     weights::Storage,
 };
@@ -324,6 +325,10 @@ impl<'c, 'a> Weight<'c, 'a> {
             // A code must end within the fraction's 23 bits.
             let (at, source) = if from > 16 { (from - 20, far) } else { (from, words) };
             let low = and(source, 15 << at);
+            if let Some(table) = format.codebook() {
+                let entry = codebook::entry(e, table, and(shifted(words, from), 15));
+                return vec![e.cast("arith.sitofp", entry, e.vector(4, e.f32()))];
+            }
             let code = match uppers.get(half) {
                 None => low,
                 Some(upper) => {

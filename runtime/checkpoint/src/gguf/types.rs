@@ -1,5 +1,6 @@
 //! The types of values and tensors that GGUF numbers.
 
+use kforge_quant::BlockFormat;
 use std::fmt;
 
 /// Type of a metadata value.
@@ -96,31 +97,23 @@ pub struct GgmlType {
 impl GgmlType {
     pub const F32: GgmlType = ggml(0, "F32", 1, 4);
     pub const F16: GgmlType = ggml(1, "F16", 1, 2);
-    pub const Q4_0: GgmlType = ggml(2, "Q4_0", 32, 18);
-    pub const Q4_1: GgmlType = ggml(3, "Q4_1", 32, 20);
-    pub const Q5_0: GgmlType = ggml(6, "Q5_0", 32, 22);
-    pub const Q5_1: GgmlType = ggml(7, "Q5_1", 32, 24);
-    pub const Q8_0: GgmlType = ggml(8, "Q8_0", 32, 34);
-    pub const Q4_K: GgmlType = ggml(12, "Q4_K", 256, 144);
-    pub const Q5_K: GgmlType = ggml(13, "Q5_K", 256, 176);
-    pub const Q6_K: GgmlType = ggml(14, "Q6_K", 256, 210);
     pub const BF16: GgmlType = ggml(30, "BF16", 1, 2);
 
     /// Sizes from ggml's type traits; gaps are numbers that GGML has retired.
     const ALL: [GgmlType; 33] = [
         Self::F32,
         Self::F16,
-        Self::Q4_0,
-        Self::Q4_1,
-        Self::Q5_0,
-        Self::Q5_1,
-        Self::Q8_0,
+        ggml(2, "Q4_0", 32, 18),
+        ggml(3, "Q4_1", 32, 20),
+        ggml(6, "Q5_0", 32, 22),
+        ggml(7, "Q5_1", 32, 24),
+        ggml(8, "Q8_0", 32, 34),
         ggml(9, "Q8_1", 32, 36),
         ggml(10, "Q2_K", 256, 84),
         ggml(11, "Q3_K", 256, 110),
-        Self::Q4_K,
-        Self::Q5_K,
-        Self::Q6_K,
+        ggml(12, "Q4_K", 256, 144),
+        ggml(13, "Q5_K", 256, 176),
+        ggml(14, "Q6_K", 256, 210),
         ggml(15, "Q8_K", 256, 292),
         ggml(16, "IQ2_XXS", 256, 66),
         ggml(17, "IQ2_XS", 256, 74),
@@ -147,6 +140,11 @@ impl GgmlType {
     pub fn from_id(id: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|ty| ty.id == id)
     }
+
+    /// The type of a block format.
+    pub fn of_format(format: BlockFormat) -> Self {
+        Self::from_id(format.ggml_id()).expect("GGML has numbered every block format")
+    }
 }
 
 impl fmt::Display for GgmlType {
@@ -172,5 +170,15 @@ mod tests {
         assert_eq!(GgmlType::from_id(12).map(|ty| ty.name), Some("Q4_K"));
         assert_eq!(GgmlType::from_id(4), None);
         assert!(GgmlType::ALL.is_sorted_by(|a, b| a.id < b.id));
+    }
+
+    /// The list here is ggml's; the table of `kforge_quant` must agree with it.
+    #[test]
+    fn block_formats_have_the_sizes_of_their_types() {
+        for format in BlockFormat::ALL {
+            let ty = GgmlType::of_format(format);
+            assert_eq!(ty.name.to_lowercase(), format.name());
+            assert_eq!((ty.block, ty.bytes), (format.block(), format.block_bytes()), "{format}");
+        }
     }
 }

@@ -706,7 +706,7 @@ fn weights_and_tokenizers_that_cannot_be_written_leave_nothing() {
 
     // d = 600 times a code of 127.
     let block = [half::f16::from_f32(600.0).to_le_bytes().to_vec(), vec![127; 32]].concat();
-    let large = with_embedding(GgmlType::Q8_0, block.repeat(VOCAB * HIDDEN / 32));
+    let large = with_embedding(GgmlType::of_format(BlockFormat::Q8_0), block.repeat(VOCAB * HIDDEN / 32));
     let error = folder_error(&large, Dequantized::F16);
     let expected = "tensor `token_embd.weight`: its weight 76200 is beyond the range of f16; dequantise to f32";
     assert!(error.ends_with(expected), "{error}");

@@ -4,6 +4,7 @@ use crate::support::GgufModel;
 use kforge_checkpoint::gguf::write::Writer;
 use kforge_checkpoint::gguf::{GgmlType, ValueType};
 use kforge_checkpoint::{Checkpoint, Element, Storage};
+use kforge_quant::BlockFormat;
 
 /// Offsets in the file of [`GgufModel`]: the header, then the first entry, `general.architecture`.
 const VERSION: usize = 4;
@@ -103,7 +104,8 @@ fn damaged_structure() {
 /// K formats: blocks of 256 in the sizes that ggml gives them, and nothing beside the data that a file holds.
 #[test]
 fn blocks_of_256() {
-    for (ty, bytes) in [(GgmlType::Q4_K, 144), (GgmlType::Q5_K, 176), (GgmlType::Q6_K, 210)] {
+    for (format, bytes) in [(BlockFormat::Q4_K, 144), (BlockFormat::Q5_K, 176), (BlockFormat::Q6_K, 210)] {
+        let ty = GgmlType::of_format(format);
         let model = |dims: &[usize], data: usize| {
             let dims = dims.to_vec();
             GgufModel::new().with(move |writer| {
@@ -421,19 +423,19 @@ fn types_that_we_do_not_compute_with() {
         .without("blk.0.attn_norm.weight")
         .without("blk.0.attn_q.weight")
         .with(|writer| {
-            writer.tensor("blk.0.attn_norm.weight", &[64], GgmlType::Q8_0, &[0; 68]);
-            let iq4_nl = GgmlType::from_id(20).unwrap();
-            writer.tensor("blk.0.attn_q.weight", &[64, 64], iq4_nl, &[0; 64 * 36]);
+            writer.tensor("blk.0.attn_norm.weight", &[64], GgmlType::of_format(BlockFormat::Q8_0), &[0; 68]);
+            let mxfp4 = GgmlType::from_id(39).unwrap();
+            writer.tensor("blk.0.attn_q.weight", &[64, 64], mxfp4, &[0; 64 * 34]);
         })
         .open()
         .unwrap();
     assert_eq!(
         model.weight("blk.0.attn_q.weight").unwrap_err().to_string(),
-        "tensor `blk.0.attn_q.weight`: type IQ4_NL is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K are"
+        "tensor `blk.0.attn_q.weight`: type MXFP4 is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K and IQ4_NL are"
     );
     assert_eq!(
         model.weight("blk.0.attn_norm.weight").unwrap_err().to_string(),
         "tensor `blk.0.attn_norm.weight`: type Q8_0 is not supported for norms and biases; F32, F16 and BF16 are"
     );
-    assert!(model.describe().tensors.iter().any(|row| row.ty == "IQ4_NL"));
+    assert!(model.describe().tensors.iter().any(|row| row.ty == "MXFP4"));
 }

@@ -41,7 +41,7 @@ pub struct Options {
     /// Elements of A, B and C; sums are f32
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     dtype: Dtype,
-    /// Blocks that B is stored in instead: q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k or q6_k
+    /// Block format that B is stored in instead, as in `!transformer.quant`: q4_0 for example
     #[arg(long, value_name = "FORMAT")]
     weight: Option<BlockFormat>,
     /// One of them; without it, each that there is

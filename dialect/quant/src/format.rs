@@ -1,0 +1,422 @@
+//! The block formats, one row of [`FORMATS`] each: sizes, where the parts of a block are in its bytes, and what a code
+//! stands for. The reader of GGUF files, the packer and the kernels derive from the row; none of them matches on a format.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// A block format. The byte layouts are those of ggml (`ggml-common.h`, `ggml-quants.c`):
+///
+/// | format | weights | bytes in order | weight |
+/// |---|---|---|---|
+/// | q4_0 | 32 | d f16, nibbles 16 | d * (code - 8) |
+/// | q4_1 | 32 | d f16, m f16, nibbles 16 | d * code + m |
+/// | q5_0 | 32 | d f16, fifth bits u32, nibbles 16 | d * (code - 16) |
+/// | q5_1 | 32 | d f16, m f16, fifth bits u32, nibbles 16 | d * code + m |
+/// | q8_0 | 32 | d f16, bytes 32 | d * (code as i8) |
+/// | q4_k | 8 of 32 | d f16, m f16, scales and minima 12, nibbles 128 | d * scale * code - m * minimum |
+/// | q5_k | 8 of 32 | d f16, m f16, scales and minima 12, fifth bits 32, nibbles 128 | d * scale * code - m * minimum |
+/// | q6_k | 16 of 16 | nibbles 128, upper bits 64, scales i8 16, d f16 | d * scale * (code - 32) |
+/// | iq4_nl | 32 | d f16, nibbles 16 | d * codebook\[code\] |
+///
+/// Everything is little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(non_camel_case_types, reason = "the names are ggml's")]
+pub enum BlockFormat {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+    IQ4_NL,
+}
+
+/// The facts of one format.
+pub(crate) struct Facts {
+    format: BlockFormat,
+    name: &'static str,
+    /// Number of the type in a GGUF file.
+    ggml_id: u32,
+    /// Weights in a block.
+    block: usize,
+    /// Weights that share a scale.
+    sub_block: usize,
+    /// Bits of one code.
+    bits: u32,
+    values: Values,
+    scales: Scales,
+    /// First byte of the scale `d` of a block.
+    pub d: usize,
+    /// First byte of the minimum `m`, if there is one.
+    pub m: Option<usize>,
+    /// First byte of the scales of sub-blocks.
+    pub sub_scales: usize,
+    /// First byte of the codes, or of their lower four bits.
+    pub low: usize,
+    /// Bytes of a group of nibbles: the low halves of a group hold as many weights, its high halves the same number after
+    /// them. Zero where a code is a byte.
+    pub nibble_group: usize,
+    pub high: High,
+}
+
+/// The integer that a code stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// The unsigned code less an offset: half its range where there is no minimum, else zero.
+    Offset(u8),
+    /// The byte of an i8.
+    Signed,
+    /// An entry of a table, from the least to the greatest; codes have four bits.
+    Codebook(&'static [i8; 16]),
+}
+
+/// Scales of the sub-blocks of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scales {
+    /// The block has no sub-blocks.
+    None,
+    /// Six bits for each scale, and as many for each minimum: eight of both in twelve bytes.
+    SixBits,
+    /// An i8 each, without minima.
+    Int8,
+}
+
+impl Scales {
+    /// Bytes of the scales of a block of `sub_blocks`.
+    const fn bytes(self, sub_blocks: usize) -> usize {
+        match self {
+            Scales::None => 0,
+            Scales::SixBits => 12,
+            Scales::Int8 => sub_blocks,
+        }
+    }
+}
+
+/// Where the bits of a code above its nibble are; the number is that of their first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum High {
+    None,
+    /// Bit `j` of a u32 belongs to weight `j`.
+    Word(usize),
+    /// 32 bytes hold the upper bits of several runs of 32 weights: byte `i` those of the i-th weight of each run, the first
+    /// run in its lowest bits.
+    Runs(usize),
+}
+
+impl Facts {
+    /// The facts that a block of 32 with nibbles has unless its row says otherwise.
+    const NIBBLES: Facts = Facts {
+        format: BlockFormat::Q4_0,
+        name: "",
+        ggml_id: 0,
+        block: 32,
+        sub_block: 32,
+        bits: 4,
+        values: Values::Offset(0),
+        scales: Scales::None,
+        d: 0,
+        m: None,
+        sub_scales: 0,
+        low: 2,
+        nibble_group: 16,
+        high: High::None,
+    };
+}
+
+/// In the order of the variants.
+static FORMATS: [Facts; 9] = [
+    Facts { format: BlockFormat::Q4_0, name: "q4_0", ggml_id: 2, values: Values::Offset(8), ..Facts::NIBBLES },
+    Facts { format: BlockFormat::Q4_1, name: "q4_1", ggml_id: 3, m: Some(2), low: 4, ..Facts::NIBBLES },
+    Facts {
+        format: BlockFormat::Q5_0,
+        name: "q5_0",
+        ggml_id: 6,
+        bits: 5,
+        values: Values::Offset(16),
+        high: High::Word(2),
+        low: 6,
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::Q5_1,
+        name: "q5_1",
+        ggml_id: 7,
+        bits: 5,
+        m: Some(2),
+        high: High::Word(4),
+        low: 8,
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::Q8_0,
+        name: "q8_0",
+        ggml_id: 8,
+        bits: 8,
+        values: Values::Signed,
+        nibble_group: 0,
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::Q4_K,
+        name: "q4_k",
+        ggml_id: 12,
+        block: 256,
+        scales: Scales::SixBits,
+        m: Some(2),
+        sub_scales: 4,
+        low: 16,
+        nibble_group: 32,
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::Q5_K,
+        name: "q5_k",
+        ggml_id: 13,
+        block: 256,
+        bits: 5,
+        scales: Scales::SixBits,
+        m: Some(2),
+        sub_scales: 4,
+        high: High::Runs(16),
+        low: 48,
+        nibble_group: 32,
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::Q6_K,
+        name: "q6_k",
+        ggml_id: 14,
+        block: 256,
+        sub_block: 16,
+        bits: 6,
+        values: Values::Offset(32),
+        scales: Scales::Int8,
+        low: 0,
+        nibble_group: 64,
+        high: High::Runs(128),
+        sub_scales: 192,
+        d: 208,
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::IQ4_NL,
+        name: "iq4_nl",
+        ggml_id: 20,
+        values: Values::Codebook(&[-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]),
+        ..Facts::NIBBLES
+    },
+];
+
+/// Evaluates an expression in which `$constant` is the format as a constant: what depends on the format is then decided
+/// when it is compiled, once for each.
+#[macro_export]
+macro_rules! with_format {
+    ($format:expr, $constant:ident => $body:expr) => {
+        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K IQ4_NL)
+    };
+    (@ $format:expr, $constant:ident => $body:expr, $($name:ident)*) => {
+        match $format {
+            $($crate::BlockFormat::$name => {
+                const $constant: $crate::BlockFormat = $crate::BlockFormat::$name;
+                $body
+            })*
+        }
+    };
+}
+
+impl BlockFormat {
+    pub const ALL: [BlockFormat; FORMATS.len()] = {
+        let mut all = [BlockFormat::Q4_0; FORMATS.len()];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = FORMATS[i].format;
+            i += 1;
+        }
+        all
+    };
+
+    /// Most weights in a block of any format.
+    pub const MOST: usize = 256;
+
+    #[inline(always)]
+    pub(crate) const fn facts(self) -> &'static Facts {
+        &FORMATS[self as usize]
+    }
+
+    /// Lower-case name, as the dialect spells it: `q4_1`.
+    pub const fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// Number of its type in a GGUF file.
+    pub const fn ggml_id(self) -> u32 {
+        self.facts().ggml_id
+    }
+
+    /// Weights in a block.
+    pub const fn block(self) -> usize {
+        self.facts().block
+    }
+
+    /// Weights that share a scale: the whole block, but for the K formats.
+    pub const fn sub_block(self) -> usize {
+        self.facts().sub_block
+    }
+
+    /// Bits of one code.
+    pub const fn bits(self) -> u32 {
+        self.facts().bits
+    }
+
+    /// What codes stand for.
+    pub const fn values(self) -> Values {
+        self.facts().values
+    }
+
+    /// How scales of sub-blocks are stored.
+    pub const fn scales(self) -> Scales {
+        self.facts().scales
+    }
+
+    /// Whether a block stores a minimum, with six-bit scales what scales the minima of its sub-blocks.
+    pub const fn has_min(self) -> bool {
+        self.facts().m.is_some()
+    }
+
+    /// Whether sub-blocks have scales of their own.
+    pub const fn has_scales(self) -> bool {
+        !matches!(self.scales(), Scales::None)
+    }
+
+    /// Whether these are signed integers of 8 bits.
+    pub const fn has_int8_scales(self) -> bool {
+        matches!(self.scales(), Scales::Int8)
+    }
+
+    /// What is subtracted from an unsigned code, zero for any other.
+    pub const fn offset(self) -> u8 {
+        match self.values() {
+            Values::Offset(offset) => offset,
+            Values::Signed | Values::Codebook(_) => 0,
+        }
+    }
+
+    /// The table that codes index, if they do.
+    pub const fn codebook(self) -> Option<&'static [i8; 16]> {
+        match self.values() {
+            Values::Codebook(table) => Some(table),
+            Values::Offset(_) | Values::Signed => None,
+        }
+    }
+
+    /// Whether the integers are signed bytes, of the code or of a codebook, instead of an unsigned code less an offset.
+    pub const fn has_signed_bytes(self) -> bool {
+        !matches!(self.values(), Values::Offset(_))
+    }
+
+    /// The integer `q` that a stored code stands for.
+    #[inline(always)]
+    pub const fn integer(self, code: u8) -> i32 {
+        match self.values() {
+            Values::Offset(offset) => code as i32 - offset as i32,
+            Values::Signed => code as i8 as i32,
+            Values::Codebook(table) => table[(code & 15) as usize] as i32,
+        }
+    }
+
+    /// Bytes of a block in a file.
+    pub const fn block_bytes(self) -> usize {
+        let minimum = if self.has_min() { 2 } else { 0 };
+        let scales = self.scales().bytes(self.block() / self.sub_block());
+        2 + minimum + scales + self.block() * self.bits() as usize / 8
+    }
+
+    /// Bytes of a weight of `rows` x `columns`; none if `columns` is not a multiple of the block or the size overflows.
+    pub const fn bytes(self, rows: usize, columns: usize) -> Option<usize> {
+        if !columns.is_multiple_of(self.block()) {
+            return None;
+        }
+        match (columns / self.block()).checked_mul(self.block_bytes()) {
+            Some(row) => row.checked_mul(rows),
+            None => None,
+        }
+    }
+
+    /// The names of all formats as a sentence lists them: `q4_0, q4_1 and q5_0`.
+    pub fn names() -> String {
+        let [first @ .., last] = Self::ALL.map(Self::name);
+        format!("{} and {last}", first.join(", "))
+    }
+}
+
+impl fmt::Display for BlockFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for BlockFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| Error::UnknownFormat(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ACTIVATIONS;
+
+    #[test]
+    fn sizes_are_ggmls() {
+        let sizes = BlockFormat::ALL.map(BlockFormat::block_bytes);
+        assert_eq!(sizes, [18, 20, 22, 24, 34, 144, 176, 210, 18]);
+        assert_eq!(BlockFormat::Q4_1.bytes(576, 1536), Some(576 * 48 * 20));
+        assert_eq!(BlockFormat::Q6_K.bytes(576, 1536), Some(576 * 6 * 210));
+        assert_eq!(BlockFormat::Q8_0.bytes(0, 64), Some(0));
+        assert_eq!(BlockFormat::Q8_0.bytes(3, 0), Some(0));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_none() {
+        assert_eq!(BlockFormat::Q4_0.bytes(1, 33), None);
+        assert_eq!(BlockFormat::Q4_K.bytes(1, 32), None);
+        assert_eq!(BlockFormat::Q6_K.bytes(usize::MAX / 200, 256), None);
+        assert_eq!(BlockFormat::Q4_0.bytes(usize::MAX, 32), None);
+        assert_eq!(BlockFormat::Q8_0.bytes(1, usize::MAX - 31), None);
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for format in BlockFormat::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+            assert_eq!(serde_json::to_string(&format).unwrap(), format!("\"{format}\""));
+        }
+        assert_eq!("Q4_K".parse::<BlockFormat>(), Err(Error::UnknownFormat("Q4_K".into())));
+        assert!(BlockFormat::ALL.iter().all(|format| format.block().is_multiple_of(ACTIVATIONS)));
+        let error = Error::UnknownFormat("q3_k".into()).to_string();
+        assert!(error.starts_with("unknown block format `q3_k`; the formats are q4_0, q4_1, "), "{error}");
+    }
+
+    #[test]
+    fn rows_describe_their_variants() {
+        for format in BlockFormat::ALL {
+            let facts = format.facts();
+            assert_eq!(facts.format, format);
+            assert_eq!(facts.sub_block < facts.block, format.has_scales(), "{format}");
+            assert_eq!(facts.high == High::None, matches!(facts.bits, 4 | 8), "{format}");
+            assert_eq!(facts.nibble_group == 0, facts.bits == 8, "{format}");
+            assert!(facts.block <= BlockFormat::MOST, "{format}");
+            if let Some(table) = format.codebook() {
+                assert_eq!((facts.bits, facts.scales, facts.m), (4, Scales::None, None), "{format}");
+                assert!(table.is_sorted(), "{format}");
+            }
+            assert_eq!(with_format!(format, FORMAT => FORMAT), format);
+        }
+    }
+}
