@@ -5,7 +5,7 @@ use kforge_quant::BlockFormat;
 use safetensors::Dtype;
 use std::fmt;
 
-/// Element of a weight: one of those that we compute with.
+/// Element type of a weight that is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
     F32,
@@ -16,7 +16,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// What an error about another type says that we compute with.
+    /// The supported types, for errors about other types.
     pub(crate) const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
 
     /// The element of a GGML type, if we compute with it.
@@ -72,7 +72,7 @@ impl Element {
     }
 }
 
-/// Lower-case name, as the dialect spells it: `bf16`, `q4_1`.
+/// Lower-case name, as in the dialect: `bf16`, `q4_1`.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
