@@ -1,8 +1,8 @@
-//! Where results go: the one way in which files are written, and standard output.
+//! Writes results: all files that the tools write, and standard output.
 //!
-//! What a path leads to decides how it is written, links followed:
+//! After following links, the target of a path decides how it is written:
 //!
-//! | at its end | is |
+//! | target | handling |
 //! |---|---|
 //! | nothing yet | written beside its name and renamed there, with the mode that the umask gives |
 //! | a file | the same, with the old one's owner and mode |
@@ -10,7 +10,7 @@
 //! | a pipe, a device, `/dev/stdout`, `/dev/fd/N` | written as it is, never replaced |
 //! | a folder, a socket | an error |
 //!
-//! A renamed file is whole or as it was, whatever ends the process; what is written in place is not.
+//! A renamed file is either complete or unchanged, however the process ends; a file written in place may be incomplete.
 
 use anyhow::{Context as _, Result};
 use kforge_dialect::RemovedOnSignal;
@@ -29,10 +29,10 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// Links that a path may go through: as many as Linux follows.
+/// Maximum number of links in a path: as many as Linux follows.
 const LINKS: usize = 40;
 
-/// Writes a file as the table above has it.
+/// Writes a file as the table above describes.
 ///
 /// # Errors
 /// With the path and the system's cause.
@@ -42,7 +42,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     output.finish()
 }
 
-/// Whether a path can be written, asked before the work whose result goes there.
+/// Checks that a path can be written, before the work whose result goes there.
 ///
 /// # Errors
 /// Those that [`write`] would give now.
@@ -50,7 +50,7 @@ pub fn check_place(path: &Path) -> Result<()> {
     place(path).map(drop).with_context(|| cannot(path))
 }
 
-/// Whether a path leads to what takes bytes and keeps none, as a pipe does: to write a result there twice gives it twice.
+/// Whether a path leads to a stream such as a pipe: writing a result there twice outputs it twice.
 pub fn is_stream(path: &Path) -> bool {
     !matches!(place(path), Ok(Place::File { .. }))
 }
@@ -59,7 +59,7 @@ fn cannot(path: &Path) -> String {
     format!("{} cannot be written", path.display())
 }
 
-/// A result on its way. What would be renamed is not there until [`Output::finish`]; dropped before, it never was.
+/// A result being written. A file that is renamed appears with [`Output::finish`]; if dropped before, nothing is left.
 pub struct Output {
     path: PathBuf,
     to: To,
@@ -155,7 +155,7 @@ fn is_denied(error: &io::Error) -> bool {
 /// A file beside `target`, of its owner and mode.
 fn temporary(target: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile<Temporary>> {
     let open = |path: &Path| {
-        // From before it is there, so that no signal comes in between.
+        // Registered before the file exists, so that no signal comes in between.
         let removed = RemovedOnSignal::new(path);
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         Ok(Temporary { file, _removed: removed })
@@ -172,11 +172,11 @@ fn temporary(target: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile<
     Ok(temporary)
 }
 
-/// What is at the end of a path.
+/// The target of a path.
 enum Place {
     /// An open file of this process, under another descriptor.
     Open(OwnedFd),
-    /// What is written as it is.
+    /// A target that is written in place.
     Special(PathBuf),
     /// A file, or the name for one.
     File { target: PathBuf, old: Option<Metadata> },

@@ -1,4 +1,4 @@
-//! `attention`: scaled dot-product attention over a KV cache or over keys given whole.
+//! `attention`: scaled dot-product attention over a KV cache, or over key and value tensors.
 
 use crate::cache::{Layout, Sequences, spans};
 use crate::check::Op;
@@ -10,7 +10,7 @@ use crate::{Result, Tensor};
 pub struct AttentionAttributes {
     /// Hides keys after the query's position.
     pub causal: bool,
-    /// Of the scores; 1 / sqrt(D) where not given.
+    /// Scale of the scores; 1 / sqrt(D) if absent.
     pub scale: Option<f32>,
     /// Hides keys at or before the query's position minus this.
     pub window: Option<i64>,

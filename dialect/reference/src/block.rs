@@ -1,4 +1,4 @@
-//! `mlp` and `decoder_block`, composed of the other ops: what their decomposition must equal.
+//! `mlp` and `decoder_block`, composed of the other ops; their decomposition must give the same results.
 
 use crate::check::Op;
 use crate::elementwise::apply;

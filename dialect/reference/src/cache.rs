@@ -1,4 +1,4 @@
-//! Positions, lengths and block tables: which rows are real, and where the rows of a KV cache lie.
+//! Positions, lengths and block tables: which rows are real, and where the rows of a KV cache are.
 
 use crate::check::Op;
 use crate::{Result, Tensor};
@@ -47,14 +47,14 @@ pub(crate) fn spans(
     starts.into_iter().zip(counts.iter().copied()).enumerate().map(span).collect()
 }
 
-/// Where the rows [H, D] of a cache lie: [B, C, H, D], or [Blocks, BlockSize, H, D] under a block table.
+/// Addresses of the rows [H, D] of a cache: [B, C, H, D], or [Blocks, BlockSize, H, D] with a block table.
 pub(crate) struct Layout {
     op: Op<'static>,
     /// Blocks, or sequences where there is no table.
     blocks: usize,
     /// Positions in a block, or the capacity where there is no table.
     block_size: usize,
-    /// Entries and pages a sequence.
+    /// Entries, and pages per sequence.
     table: Option<(Vec<i64>, usize)>,
 }
 
@@ -88,7 +88,7 @@ impl Layout {
         self.table.as_ref().map_or(self.block_size, |(_, pages)| pages.saturating_mul(self.block_size))
     }
 
-    /// Fails where a span does not fit.
+    /// Fails if a span does not fit.
     pub fn check(&self, spans: &[Span]) -> Result<()> {
         let capacity = self.capacity();
         for (b, span) in spans.iter().enumerate() {
@@ -100,8 +100,8 @@ impl Layout {
         Ok(())
     }
 
-    /// The row of the cache that holds `position` of `sequence`. A block that is never asked for is never checked: the
-    /// table may hold anything for pages without tokens.
+    /// The row of the cache that holds `position` of `sequence`. Only used blocks are checked: the table may contain anything
+    /// for pages without tokens.
     pub fn row(&self, sequence: usize, position: usize) -> Result<usize> {
         let block = match &self.table {
             None => return Ok(sequence * self.block_size + position),

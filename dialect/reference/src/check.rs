@@ -3,7 +3,7 @@
 use crate::tensor::{type_name, volume};
 use crate::{Element, Error, Result, Tensor};
 
-/// The op on whose behalf operands are checked.
+/// The op whose operands are checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Op<'a>(pub &'a str);
 

@@ -1,4 +1,4 @@
-//! How far one tensor is from another.
+//! Comparison of tensors: error norms and tolerances.
 
 use crate::check::{Op, coordinates};
 use crate::{Element, Result, Tensor};
@@ -11,41 +11,42 @@ pub struct Tolerance {
     pub rel: f64,
 }
 
-/// As [`Tolerance`], by what the other elements of a row are: e matches where
+/// As [`Tolerance`], but relative to the other elements of a row: a matches e where
 /// `|a - e| <= row * sqrt(rms^2 + e^2) + rel * |e|`, rms being that of the row (the last axis) that e is in. An element near
-/// zero is the difference of terms as large as its neighbours', and as exact as they are.
+/// zero is a difference of terms as large as its neighbours', so it has their absolute error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RowTolerance {
     pub row: f64,
     pub rel: f64,
 }
 
-/// A row that is shorter than this says little of its terms; the whole tensor's rms stands for its own.
+/// Shorter rows are too short to estimate the magnitude of terms; they use the rms of the whole tensor.
 const SHORT_ROW: usize = 16;
 
-/// What a function does to its numbers, as far as it decides how far two right answers may be apart.
+/// The properties of a function that determine how far two correct results may differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Roundings {
     /// Results of arithmetic, one after the other.
     pub ops: usize,
     /// Terms of the longest sum.
     pub terms: usize,
-    /// The coarsest element type among those results: where kernels are fused, some of them are not rounded to it.
+    /// The coarsest element type among the results; fused kernels do not round all of them to it.
     pub stored: Element,
     /// Products whose activations are rounded to 8 bits in blocks of 32, by one side alone or from slightly different
     /// numbers.
     pub to_8_bits: usize,
-    /// Products of which one side rounds both factors to f16.
+    /// Products of which one side rounds both operands to f16.
     pub to_f16: usize,
 }
 
 impl Roundings {
-    /// Standard deviations of the error that a right answer may be off by: the largest of a million has five, and norms
-    /// and softmax enlarge what comes in.
+    /// Number of standard deviations that a correct result may be off: the largest of a million errors has five, and norms and
+    /// softmax amplify errors of their inputs.
     const DEVIATIONS: f64 = 8.0;
-    /// The least share of a row. Exponentials enlarge an error of their argument by its size, which no count of terms knows.
+    /// Minimum tolerance relative to a row. Exponentials amplify an error by the magnitude of their argument, which does not
+    /// follow from the number of terms.
     const LEAST: f64 = 1e-4;
-    /// The greatest: something as large as the row's numbers that is left out must show, whatever is rounded.
+    /// Maximum: a missing term as large as the row's elements must be detected, whatever is rounded.
     const MOST: f64 = 0.5;
     /// Relative error of generated exp, erf, tanh, sin and cos.
     const FUNCTION: f64 = 4e-7;
@@ -53,7 +54,7 @@ impl Roundings {
     /// 2.3 times its rms, and up to 5.7 times where one element is all there is.
     const BLOCK: f64 = 0.01;
 
-    /// How far results of this element type may be apart. Integers must be equal.
+    /// How far results of this element type may differ. Integers must be equal.
     ///
     /// Errors of independent roundings add up like a random walk's steps, relative to the rms of a row: a sum of K terms in
     /// f32 is off by `2^-24 sqrt(K / 2)` of its size, twice that where blocks have a minimum or an offset, as terms are
@@ -178,7 +179,7 @@ fn compare_within<S: Copy>(
     Ok(result)
 }
 
-/// Of the finite values; 0 where there is none.
+/// Of the finite values; 0 if there are none.
 fn rms(values: &[f64]) -> f64 {
     let finite = || values.iter().filter(|value| value.is_finite());
     (finite().map(|value| value * value).sum::<f64>() / finite().count().max(1) as f64).sqrt()
@@ -329,7 +330,7 @@ mod tests {
                 compare_rows(&tensor(columns, Element::F32, values), &expected, tolerance).unwrap()
             };
             assert!(check(&chain, tolerance).within_tolerance(), "{}", check(&chain, tolerance));
-            // They are what makes the difference.
+            // They account for the difference.
             assert!(!check(&chain, Roundings { terms, ..ONE }.tolerance(Element::F32)).within_tolerance());
             let dropped: Vec<f64> = chain.iter().map(|x| x - rms(&exact)).collect();
             assert!(check(&dropped, tolerance).mismatches > rows * columns / 2);

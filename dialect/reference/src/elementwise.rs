@@ -172,7 +172,7 @@ fn maximum(x: f64, y: f64) -> f64 {
     }
 }
 
-/// Integer ops over sign-extended values; none where the result does not exist (division by zero).
+/// Integer ops on sign-extended values; `None` if the result is undefined (division by zero).
 fn binary_integer(name: &str) -> Option<fn(i64, i64) -> Option<i64>> {
     Some(match name {
         "addi" => |x, y| Some(x.wrapping_add(y)),

@@ -1,4 +1,4 @@
-//! What can be wrong with an op's operands.
+//! Errors in an op's operands.
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

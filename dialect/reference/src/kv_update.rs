@@ -1,4 +1,4 @@
-//! `kv_update`: a cache with new rows written.
+//! `kv_update`: writes new rows into a cache.
 
 use crate::cache::{Layout, Sequences, spans};
 use crate::check::Op;

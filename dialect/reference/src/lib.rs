@@ -1,7 +1,7 @@
-//! What every op of the `transformer` dialect means, in plain Rust.
+//! Reference semantics of every op of the `transformer` dialect, in plain Rust.
 //!
-//! Values go in as f32 (quantised weights dequantised, f16 and bf16 widened), sums and functions are computed in f64, and
-//! each result is rounded to f32 and then to its element type. Nothing is blocked, fused or reordered: this is the
+//! Operands are converted to f32 (quantised weights dequantised, f16 and bf16 extended), sums and functions are computed in
+//! f64, and each result is rounded to f32 and then to its element type. Nothing is blocked, fused or reordered: this is the
 //! oracle that compiled code is tested against, so every function is the formula of its op. Operands are checked first;
 //! a wrong shape, element type, id, position or block is an [`Error`], never a panic.
 

@@ -69,8 +69,8 @@ pub fn quantize(input: &Tensor) -> Result<Tensor> {
     Tensor::from_f32(input.shape(), input.element(), values)
 }
 
-/// The `k` greatest elements of each row, falling, and their indices. Of equals the first comes first, and a NaN after all
-/// numbers.
+/// The `k` largest elements of each row in descending order, and their indices. Equal elements keep their order; NaNs come
+/// after all numbers.
 pub fn top_k(input: &Tensor, k: usize) -> Result<(Tensor, Tensor)> {
     let op = Op("top_k");
     let (rows, width) = op.rows("input", input)?;

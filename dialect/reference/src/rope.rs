@@ -19,7 +19,7 @@ pub struct RopeAttributes {
     pub freq_divisors: Option<Vec<f32>>,
 }
 
-/// Turns pair i of row s of sequence b by `(positions[b] + s) * base^(-2i/D) / freq_divisors[i]`. The input is
+/// Rotates pair i of row s of sequence b by `(positions[b] + s) * base^(-2i/D) / freq_divisors[i]`. The input is
 /// [B, S, H, D]; rows past `lengths[b]` give zeros.
 pub fn rope(
     input: &Tensor,

@@ -1,4 +1,4 @@
-//! Dense row-major tensors of the element types that the dialect knows.
+//! Dense row-major tensors of the dialect's element types.
 
 use crate::{Error, Result};
 use half::{bf16, f16};
@@ -260,7 +260,7 @@ impl Tensor {
         }
     }
 
-    /// Row `row` of a float or quantised matrix into `out`, which is as long as a row. Callers have checked both.
+    /// Copies row `row` of a float or quantised matrix into `out`, which is as long as a row. The caller has checked both.
     pub(crate) fn read_row(&self, row: usize, out: &mut [f32]) {
         let columns = row * out.len()..(row + 1) * out.len();
         match &self.data {

@@ -1,7 +1,7 @@
 //! The supported model families, one row each.
 //!
-//! All are pre-norm decoders with RMS norm, rotary embeddings, grouped-query attention and SwiGLU. A row holds what tells
-//! one from another. Sources: `configuration_*.py` and `modeling_*.py` of transformers, `src/llama-arch.cpp` and
+//! All are pre-norm decoders with RMS norm, rotary embeddings, grouped-query attention and SwiGLU. A row holds the
+//! differences. Sources: `configuration_*.py` and `modeling_*.py` of transformers, `src/llama-arch.cpp` and
 //! `src/llama-model.cpp` of llama.cpp.
 
 use crate::{Biases, Config, RopeMode};
@@ -36,7 +36,7 @@ pub struct HuggingFace {
     pub class: &'static str,
     pub biases: ConfigBiases,
     pub window: ConfigWindow,
-    /// The size of a head where `head_dim` is missing; none where it then is `hidden_size / num_attention_heads`.
+    /// Head size if `head_dim` is absent; `None` if it is then `hidden_size / num_attention_heads`.
     pub head_dim: Option<usize>,
 }
 
@@ -114,7 +114,7 @@ impl Arch {
     /// Every family.
     pub const ALL: &[Arch] = &[LLAMA, MISTRAL, QWEN2, QWEN3];
 
-    /// The plainest: of sizes without a checkpoint.
+    /// The simplest family, used for models given by sizes instead of a checkpoint.
     pub const LLAMA: &Arch = &LLAMA;
     pub const QWEN3: &Arch = &QWEN3;
 
@@ -128,8 +128,8 @@ impl Arch {
         Self::ALL.iter().find(|arch| arch.name == name)
     }
 
-    /// The family that a model of a GGUF file is in Hugging Face's format: one of the same name in GGUF that has a window
-    /// if the model has.
+    /// The family in Hugging Face's format of a model from a GGUF file: one with the same GGUF name, and with a window if the
+    /// model has one.
     pub fn in_hugging_face(config: &Config) -> Option<&'static Arch> {
         let fits = |arch: &&Arch| {
             arch.gguf.name == config.arch.gguf.name

@@ -5,7 +5,7 @@ use crate::{Arch, RopeMode, TENSORS, Tensor, TensorOf, When};
 /// Which projections of the attention have a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Biases {
-    /// Those of which the file has one.
+    /// Those for which the file has a bias.
     Found,
     None,
     /// Queries, keys and values.
@@ -33,7 +33,7 @@ pub struct Config {
     /// Elements between the projections of the MLP.
     pub ffn: usize,
     pub vocab: usize,
-    /// Most tokens that the model was made for.
+    /// Maximum number of tokens that the model was trained for.
     pub context: usize,
     pub norm_eps: f32,
     pub rope_base: f32,
@@ -49,10 +49,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Most elements of a head.
+    /// Maximum elements of a head.
     pub const MOST_HEAD_DIM: usize = 1 << 13;
 
-    /// A model of the plainest family, [`Arch::LLAMA`], as GGUF has it: one layer, as many key as query heads, each of
+    /// A model of the simplest family, [`Arch::LLAMA`], as in GGUF: one layer, as many key as query heads, each of
     /// `hidden / heads` elements, a tied output and no biases. Not validated; for struct update.
     pub fn plain(hidden: usize, heads: usize, ffn: usize, vocab: usize) -> Config {
         let arch = Arch::LLAMA;
@@ -106,14 +106,14 @@ impl Config {
         all
     }
 
-    /// Whether a tensor of a file that no row of [`Config::tensors`] names may stay unread: this holds its numbers.
+    /// Whether a tensor that no row of [`Config::tensors`] names may stay unread, because its values follow from the config.
     pub fn ignores(&self, name: &str) -> bool {
         let untied = TENSORS.iter().any(|row| row.when == When::Untied && row.gguf == name);
         name == "rope_freqs.weight" || (self.tied_embedding && untied)
     }
 
-    /// Whether the model has a tensor: `Some(true)` if it must, `Some(false)` if it may, none if it cannot, whatever the
-    /// file holds.
+    /// Whether the model has a tensor: `Some(true)` if it is required, `Some(false)` if it is optional, `None` if the model
+    /// cannot have it, even if the file does.
     fn has(&self, when: When) -> Option<bool> {
         match when {
             When::Always => Some(true),

@@ -1,4 +1,4 @@
-//! One layer of a decoder as primitive ops, one op a line.
+//! One layer of a decoder as primitive ops, one op per line.
 //!
 //! ```mlir
 //! %n.0 = transformer.rms_norm %x.0, %attn_norm.0 {eps = ...}
@@ -17,7 +17,7 @@
 //! %f.0 = transformer.mlp %m.0, %ffn_gate.0, %ffn_up.0, %ffn_down.0
 //! %y.0 = arith.addf %f.0, %h.0
 //! ```
-//! The order is part of the contract: fusion and the kernels' bits follow it.
+//! The order of the ops must not change: fusion and the bits of results depend on it.
 
 use std::fmt::Write;
 
@@ -34,12 +34,12 @@ impl Value {
     }
 }
 
-/// A layer: sizes, attributes as MLIR's text, and the values that every model has.
+/// A layer: sizes, attributes as MLIR text, and the values that every model has.
 #[derive(Clone, Debug)]
 pub struct Layer<'a> {
-    /// Ends the names of the values that it defines.
+    /// Suffix of the names of the values that it defines.
     pub suffix: &'a str,
-    /// Dynamic where there is none.
+    /// Dynamic if `None`.
     pub batch: Option<usize>,
     pub rows: Option<usize>,
     pub hidden: usize,
@@ -69,7 +69,7 @@ pub struct Layer<'a> {
     pub block_table: Option<Value>,
 }
 
-/// What a layer gives.
+/// The results of a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
     pub x: Value,
@@ -78,11 +78,11 @@ pub struct Output {
 }
 
 impl Layer<'_> {
-    /// Appends the ops to `out`. `weight` gives the value of a weight by the part of its name that follows the layer's
-    /// number, `attn_q.weight`; biases and norms of heads are left out where it gives none.
+    /// Appends the ops to `out`. `weight` returns the value of a weight by the part of its name after the layer number, such
+    /// as `attn_q.weight`; biases and head norms are omitted if it returns `None`.
     ///
     /// # Errors
-    /// The part of the first weight that is missing and that every layer needs.
+    /// The name part of the first required weight that is missing.
     pub fn write(&self, out: &mut String, weight: impl FnMut(&str) -> Option<Value>) -> Result<Output, &'static str> {
         Builder { layer: self, out, weight }.layer()
     }
@@ -231,7 +231,7 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
         self.define(&format!("{name}c"), text, &cache.ty)
     }
 
-    /// The attention, with its heads side by side again.
+    /// The attention, with its heads concatenated again.
     fn attention(&mut self, q: &Value, k: &Value, v: &Value) -> Value {
         let at = self.sequences(true);
         let window = self.layer.window.map(|window| format!(", window = {window}")).unwrap_or_default();
@@ -260,7 +260,7 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
         self.define(name, format!("arith.addf %{}, %{} : {}", a.name, b.name, a.ty), &a.ty)
     }
 
-    /// Where the sequences are: positions, and lengths and a block table where there are such.
+    /// Operands that locate the sequences: positions, and optionally lengths and a block table.
     fn sequences(&self, with_blocks: bool) -> Sequences {
         let layer = self.layer;
         let mut text =
@@ -277,7 +277,7 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
     }
 }
 
-/// Operands that follow an op's first ones, and their types.
+/// Trailing operands of an op, and their types.
 struct Sequences {
     values: String,
     types: String,

@@ -6,12 +6,12 @@
 //! func.func @prefill(%ids: tensor<1x?xi32>, %positions: tensor<1xi32>, %rows: tensor<?xi32>) -> tensor<?x49152xf32>
 //! func.func @decode(%ids: tensor<1x1xi32>, %positions: tensor<1xi32>) -> tensor<1x1x49152xf32>
 //! ```
-//! `prefill` appends any number of tokens and gives the logits of the rows asked for; `decode` appends one. Where the k
-//! greatest logits are enough, both give those and their tokens: `(tensor<1x1x8xf32>, tensor<1x1x8xi32>)`. Weights have
+//! `prefill` appends any number of tokens and returns the logits of the requested rows; `decode` appends one. If only the k
+//! largest logits are requested, both return those and their tokens: `(tensor<1x1x8xf32>, tensor<1x1x8xi32>)`. Weights have
 //! GGUF's names and the checkpoint's types; a model without `output.weight` ties it to the embedding.
 //!
 //! With [`Batch::Any`] the first dimension of ids, positions and caches is `?`; `%lengths: tensor<?xi32>` and
-//! `%blocks: tensor<?x?xi32>` are further arguments where asked for, in this order.
+//! `%blocks: tensor<?x?xi32>` are further optional arguments, in this order.
 
 use crate::Config;
 use crate::layer::{Layer, Value, tensor};
@@ -26,13 +26,12 @@ pub enum KvType {
     #[default]
     F32,
     F16,
-    /// Blocks of 32 integers of 8 bits and an f32 scale. In the module an f32 cache of rows that `transformer.quantize`
-    /// made.
+    /// Blocks of 32 8-bit integers and an f32 scale. In the module, an f32 cache of rows that `transformer.quantize` rounded.
     Q8,
 }
 
 impl KvType {
-    /// As `--kv-type` spells it.
+    /// The name in `--kv-type`.
     pub fn name(self) -> &'static str {
         match self {
             KvType::F32 => "f32",
@@ -50,15 +49,15 @@ impl KvType {
     }
 }
 
-/// Elements of a head that share a scale in a cache of 8 bits.
+/// Elements of a head that share a scale in an 8-bit cache.
 const Q8_BLOCK: usize = 32;
 
-/// What the functions give of a row.
+/// What the functions return for a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Returns {
     #[default]
     Logits,
-    /// So many of the greatest logits, falling, and their tokens.
+    /// The given number of largest logits, in descending order, and their tokens.
     Best(usize),
 }
 
@@ -74,27 +73,27 @@ pub enum Phase {
 pub enum Batch {
     #[default]
     One,
-    /// As many as the arguments have.
+    /// The number that the arguments have.
     Any,
 }
 
-/// What is emitted of a model.
+/// Options of the emitted module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Emission {
     pub kv_type: KvType,
     pub returns: Returns,
     pub batch: Batch,
-    /// An argument says how many rows of each sequence are real.
+    /// Adds an argument with the number of real rows of each sequence.
     pub lengths: bool,
-    /// Caches are [blocks, rows of a block, heads, head dimension], and an argument holds the blocks of each sequence.
+    /// Caches are [blocks, rows of a block, heads, head dimension]; adds an argument with the blocks of each sequence.
     pub block_table: bool,
 }
 
 /// The text of the module. `types` has the MLIR type of every weight by name, in the order of the globals.
 ///
 /// # Errors
-/// Names the weight that is missing or that nothing uses; or says that the cache's type does not fit the size of the
-/// heads, or that more tokens are wanted than there are.
+/// If a weight is missing or unused, the cache type does not fit the head size, or more tokens are requested than the
+/// vocabulary has.
 pub fn module(
     config: &Config,
     types: &[(String, String)],
@@ -119,7 +118,7 @@ pub fn module(
     let mut emit = Emit { config, emission, types: by_name, used: HashSet::new(), out: String::new() };
     emit.globals(types);
     phases.iter().try_for_each(|phase| emit.function(*phase))?;
-    // A weight without a use would leave a model that computes something else.
+    // An unused weight means that this module computes another model.
     match types.iter().find(|(name, _)| !emit.used.contains(name)) {
         Some((name, _)) => Err(format!("the checkpoint has a weight '{name}', which no layer of the model uses")),
         None => Ok(emit.out),
@@ -189,7 +188,7 @@ impl<'a> Emit<'a> {
             Phase::Prefill => ("prefill", None),
             Phase::Decode => ("decode", Some(1)),
         };
-        // Of the results: rows that are asked for, or one of each sequence.
+        // Of the results: the requested rows, or one of each sequence.
         let leading: &[Option<usize>] = if phase == Phase::Prefill { &[None] } else { &[batch, Some(1)] };
         let result = |width: usize, element: &str| tensor(&[leading, &[Some(width)]].concat(), element);
         let logits = result(vocab, "f32");
@@ -219,7 +218,7 @@ impl<'a> Emit<'a> {
         let output = if self.config.tied_embedding { table } else { self.load("output", OUTPUT)? };
         let norm = self.load("output_norm", OUTPUT_NORM)?;
         if phase == Phase::Prefill {
-            // Only the rows whose logits are wanted meet the head, the largest weight of all.
+            // The output head, the largest weight, is applied only to the requested rows.
             let flat = tensor(&[None, Some(hidden)], "f32");
             self.line(&format!("  %flat = tensor.collapse_shape %{} [[0, 1], [2]] : {} into {flat}", x.name, x.ty));
             self.line(&format!("  %picked = transformer.embedding %rows, %flat : {}, {flat} -> {flat}", picks.ty));
@@ -279,7 +278,7 @@ impl<'a> Emit<'a> {
             lengths: lengths.clone(),
             block_table: blocks.clone(),
         };
-        // The loads come first, of the weights that the ops ask for.
+        // The loads of the used weights come first.
         let (mut ops, mut asked) = (String::new(), Vec::new());
         let output = layer.write(&mut ops, |part| {
             let name = format!("blk.{i}.{part}");
@@ -321,7 +320,7 @@ fn float(value: f32) -> String {
 /// The shortest decimal that reads back as the same f32, in MLIR's syntax.
 fn number(value: f32) -> String {
     let text = format!("{value:e}");
-    // MLIR wants a point: 1e5 is 1.0e5.
+    // MLIR requires a decimal point: 1e5 is 1.0e5.
     match text.split_once('e') {
         Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0e{exponent}"),
         _ => text,

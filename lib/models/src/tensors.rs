@@ -2,7 +2,7 @@
 
 use crate::Config;
 
-/// A tensor that a model may have. In names of tensors of layers `N` stands for the layer's number.
+/// A tensor that a model may have. In names of layer tensors `N` stands for the layer number.
 #[derive(Debug, PartialEq)]
 pub struct Tensor {
     pub gguf: &'static str,
@@ -41,7 +41,7 @@ pub enum When {
     Untied,
 }
 
-/// A tensor of a model of some sizes.
+/// A tensor of a model with given sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorOf {
     pub row: &'static Tensor,
@@ -64,7 +64,7 @@ const fn rotated(gguf: &'static str, hugging_face: &'static str, shape: &'static
 use Size::{Ffn, HeadDim, Hidden, Kv, Q, Vocab};
 use When::{Always, OutputBias, QkNorm, QkvBias, Untied};
 
-/// Every tensor, in the order of use; those of layers lie side by side.
+/// Every tensor, in the order of use; the rows of layer tensors are contiguous.
 #[rustfmt::skip]
 pub static TENSORS: &[Tensor] = &[
     row("token_embd.weight", "model.embed_tokens.weight", &[Vocab, Hidden], Always),
@@ -108,12 +108,12 @@ impl Tensor {
         split(self.gguf).is_some()
     }
 
-    /// The name after the layer's number: `attn_q.weight`; the whole one for a tensor outside the layers.
+    /// The name after the layer number, such as `attn_q.weight`; the whole name for a tensor outside the layers.
     pub fn part(&self) -> &'static str {
         split(self.gguf).map_or(self.gguf, |(_, part)| part)
     }
 
-    /// The canonical name, in layer `layer` if it is of a layer.
+    /// The canonical name; of a layer tensor, that in layer `layer`.
     pub fn gguf_name(&self, layer: usize) -> String {
         fill(self.gguf, layer)
     }
@@ -129,7 +129,7 @@ impl Tensor {
     }
 }
 
-/// What is before the layer's number, with a dot, and after it, without one.
+/// The parts before the layer number, with a dot, and after it, without one.
 fn split(template: &'static str) -> Option<(&'static str, &'static str)> {
     let at = template.find(".N.")?;
     Some((&template[..=at], &template[at + 2 + LAYER.len()..]))
@@ -139,7 +139,7 @@ fn fill(template: &'static str, layer: usize) -> String {
     split(template).map_or(template.to_owned(), |(prefix, part)| format!("{prefix}{layer}.{part}"))
 }
 
-/// The layer's number in a name of a template, 0 if it is outside the layers.
+/// The layer number in a name of a template; 0 outside the layers.
 fn layer_of(template: &'static str, name: &str) -> Option<usize> {
     let Some((prefix, part)) = split(template) else { return (template == name).then_some(0) };
     let layer = name.strip_prefix(prefix)?.strip_suffix(part)?.strip_suffix('.')?;
@@ -147,7 +147,7 @@ fn layer_of(template: &'static str, name: &str) -> Option<usize> {
     layer.parse::<usize>().ok().filter(|number| number.to_string() == layer)
 }
 
-/// The canonical name of a Hugging Face tensor; none for one that no supported model has.
+/// The canonical name of a Hugging Face tensor; `None` for one that no supported model has.
 pub fn from_hugging_face(name: &str) -> Option<String> {
     TENSORS.iter().find_map(|row| Some(row.gguf_name(layer_of(row.hugging_face, name)?)))
 }
@@ -157,7 +157,7 @@ pub fn to_hugging_face(name: &str) -> Option<String> {
     TENSORS.iter().find_map(|row| Some(row.hugging_face_name(layer_of(row.gguf, name)?)))
 }
 
-/// Whether a Hugging Face tensor is a buffer that old checkpoints saved along: it follows from the config.
+/// Whether a Hugging Face tensor is a buffer that old checkpoints also stored; its values follow from the config.
 pub fn is_buffer(name: &str) -> bool {
     name.ends_with(".rotary_emb.inv_freq")
 }

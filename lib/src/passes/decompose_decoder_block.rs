@@ -1,8 +1,8 @@
-//! `transformer.decoder_block` into norms, linear layers, RoPE, cache updates, attention and `transformer.mlp`.
+//! Decomposes `transformer.decoder_block` into norms, linear layers, RoPE, cache updates, attention and `transformer.mlp`.
 //!
-//! The ops are those that the module of a model has for a layer ([`kforge_models::layer`]): their text is parsed and moved
-//! to where the op was. Heads are split and merged by `tensor.expand_shape` and `tensor.collapse_shape`, which are views
-//! and cost nothing.
+//! The ops are those of a layer in a model's module ([`kforge_models::layer`]): their text is parsed, and the ops replace
+//! the block. Heads are split and merged by `tensor.expand_shape` and `tensor.collapse_shape`, which are views and cost
+//! nothing.
 
 use kforge_dialect::{
     ir::{body, dims, element, erase, integer_attribute, move_before, op_name, ops, replace_uses},
@@ -49,7 +49,7 @@ const WEIGHTS: [&str; 9] = [
     "ffn_down.weight",
 ];
 
-/// A function of the op's operands that gives its results.
+/// The text of a function from the op's operands to its results.
 fn function(op: OperationRef<'_, '_>) -> Result<String, String> {
     let operands: Vec<Value> =
         op.operands().enumerate().map(|(i, value)| Value::new(format!("arg{i}"), value.r#type().to_string())).collect();
@@ -102,7 +102,7 @@ fn function(op: OperationRef<'_, '_>) -> Result<String, String> {
     let types = list(&results, |value| value.ty.clone());
     let arguments = list(&operands, |value| format!("%{}: {}", value.name, value.ty));
     let returned = list(&results, |value| format!("%{}", value.name));
-    // Each op is one line, and is where the block was.
+    // Each op is one line; all have the location of the block.
     let lines: String = lines.lines().map(|line| format!("{line} loc(#at)\n")).collect();
     let location = op.location();
     Ok(format!(
@@ -110,8 +110,7 @@ fn function(op: OperationRef<'_, '_>) -> Result<String, String> {
     ))
 }
 
-/// Puts the ops of a function's text in the place of an op with the same operands and results; none if the text does not
-/// parse.
+/// Replaces an op by the ops of a function text with the same operands and results; `None` if the text does not parse.
 fn inline(context: &Context, op: OperationRef<'_, '_>, text: &str) -> Option<()> {
     let module = Module::parse(context, text)?;
     let function = module.body().first_operation()?;

@@ -1,4 +1,4 @@
-//! `transformer.mlp` into its three linear layers and the activation between.
+//! Decomposes `transformer.mlp` into its three linear layers and the activation between them.
 //!
 //! ```mlir
 //! %y = transformer.mlp %x, %gate, %up, %down
@@ -90,7 +90,7 @@ pub fn tensor<'c>(shape: &[Option<usize>], element: Type<'c>) -> Type<'c> {
     RankedTensorType::new(&shape, element, None).into()
 }
 
-/// The one result of an op.
+/// The single result of an op.
 pub fn result<'c, 'a>(op: OperationRef<'c, 'a>) -> Value<'c, 'a> {
     op.result(0).expect("the op was built with a result").into()
 }

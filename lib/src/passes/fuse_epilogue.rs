@@ -1,11 +1,11 @@
-//! Puts element-wise ops into the group of the linear or matmul whose result they take: activation, residual, scale.
+//! Fuses element-wise ops (activation, residual, scale) as an epilogue into the linear or matmul whose result they use.
 //!
 //! ```mlir
 //! %y = transformer.linear %x, %w {transformer.group = 0 : i64}
 //! %z = arith.addf %y, %residual {transformer.group = 0 : i64}
 //! ```
 //! The op is then applied to the accumulators before they are stored. Fires where no other op uses the linear's result
-//! and every other operand is computed before the linear; repeats along the chain, up to 64 ops.
+//! and every other operand is computed before the linear; repeats along a chain, up to 64 ops per group.
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
@@ -40,7 +40,7 @@ const EPILOGUES: &[&str] = &[
     "transformer.swiglu",
 ];
 
-/// Most ops of a group: each is code in the innermost loop for every accumulator.
+/// Maximum number of ops of a group: each adds code in the innermost loop for every accumulator.
 const MOST: usize = 64;
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
@@ -58,7 +58,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-/// The group's op that only `op` uses, if all that `op` needs besides is computed before that group begins.
+/// The group's op whose result only `op` uses, if all other operands of `op` are computed before the group begins.
 fn producer<'c, 'a>(groups: &Groups<'c, 'a>, op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
     let operands: Vec<Value> = op.operands().collect();
     operands.iter().find_map(|value| {

@@ -1,13 +1,13 @@
-//! Puts a norm into the group of what reads it: the linear layers, where there are few rows, or a `quantize`.
+//! Fuses a norm into the group of its users: linear layers with few rows, or a `quantize`.
 //!
 //! ```mlir
 //! %n = transformer.rms_norm %x, %g {transformer.group = 0 : i64}
 //! %y = transformer.linear %n, %w {transformer.group = 0 : i64}
 //! ```
-//! Every task of the linear's kernel then normalises the rows itself, which costs less than a launch and a barrier as
-//! long as the rows are few: at 1 x 576 it is 2 % of a task, at 128 rows it would be more than the product. Fires where
-//! the rows are static and at most `max-rows`, and every use of the norm is the input of a linear of one group; and,
-//! whatever the rows, where the one use is a `quantize`, which reads whole rows as the norm does.
+//! Every task of the linear's kernel then normalises the rows itself, which costs less than a launch and a barrier if
+//! there are few rows: at 1 x 576 it is 2 % of a task, at 128 rows it would exceed the product. Fires where the number of
+//! rows is static and at most `max-rows`, and every use of the norm is the input of a linear of one group; and, for any
+//! number of rows, where the only use is a `quantize`, which reads whole rows as the norm does.
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{

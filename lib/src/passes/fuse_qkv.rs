@@ -1,4 +1,4 @@
-//! Puts linear layers that read one normalised input for attention into one group: Q, K and V in one launch.
+//! Fuses linear layers with the same input (Q, K and V of attention) into one group, so that they share one launch.
 //!
 //! ```mlir
 //! %q = transformer.linear %n, %wq {transformer.group = 0 : i64}
@@ -6,8 +6,8 @@
 //! %v = transformer.linear %n, %wv {transformer.group = 0 : i64}
 //! ```
 //! The weights stay three operands of their own types; nothing is concatenated. Fires on two or more linear ops of one
-//! input whose results are not multiplied with each other (that is `fuse-gate-up`'s business), and not where one of
-//! them depends on another.
+//! input whose results are not multiplied with each other (`fuse-gate-up` handles those), and not where one of them depends
+//! on another.
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
@@ -42,7 +42,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-/// The linear ops of a block by the activations that they read, both in program order.
+/// The linear ops of a block, grouped by the activations that they read, both in program order.
 pub fn linears<'c, 'a>(block: BlockRef<'c, 'a>) -> Vec<Vec<OperationRef<'c, 'a>>> {
     let mut by_input: Vec<Vec<OperationRef>> = vec![];
     let mut places: HashMap<usize, usize> = HashMap::new();

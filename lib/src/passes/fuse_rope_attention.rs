@@ -1,4 +1,4 @@
-//! Puts the attention of a decode step into the group of the rotations and cache updates before it.
+//! Fuses the attention of a decode step with the rotations and cache updates before it.
 //!
 //! ```mlir
 //! %qr = transformer.rope %q at %pos {transformer.group = 0 : i64}
@@ -7,10 +7,10 @@
 //! %vc = transformer.kv_update %v_cache, %v at %pos {transformer.group = 0 : i64}
 //! %y = transformer.attention %qr, %kc, %vc at %pos {transformer.group = 0 : i64}
 //! ```
-//! Only a GPU has a kernel for that, so its pipeline alone has this pass: there a launch costs more than a rotation that
-//! every head makes for itself. Fires where each sequence has one row, and keys and values are updates at the positions of
-//! the attention. Does not with a block table, by which a sequence may read what another one writes, and where rows are
-//! rounded to 8 bits.
+//! Only a GPU has a kernel for such a group, so only its pipeline has this pass: there a launch costs more than repeating
+//! the rotation in every head. Fires where each sequence has one row, and keys and values are updates at the positions of
+//! the attention. Does not fire with a block table, through which a sequence may read rows that another one writes, or
+//! where rows are rounded to 8 bits.
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
@@ -40,7 +40,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-/// An attention with its updates, and with the rotations that nothing else reads.
+/// An attention with its cache updates, and with the rotations that have no other use.
 fn before<'c, 'a>(attention: OperationRef<'c, 'a>) -> Option<Vec<OperationRef<'c, 'a>>> {
     let [query, key, value] = [0, 1, 2].map(|i| operand(&attention, i));
     let sequences = |op: &OperationRef<'c, 'a>, first: usize| [0, 1, 2].map(|i| optional_operand(op, first + i));
@@ -60,19 +60,19 @@ fn before<'c, 'a>(attention: OperationRef<'c, 'a>) -> Option<Vec<OperationRef<'c
         joined.push(update);
     }
     joined.push(attention);
-    // What an update overwrites comes from outside.
+    // The overwritten cache is defined outside of the group.
     let overwrites =
         |op: &OperationRef<'c, 'a>| operand(op, 0).and_then(defining_op).is_some_and(|d| joined.contains(&d));
     let chained = joined.iter().any(|op| op_name(op) == "transformer.kv_update" && overwrites(op));
     (!chained).then_some(joined)
 }
 
-/// The rotation that makes `rows`, if they have no other use.
+/// The rotation that defines `rows`, if they have no other use.
 fn rotation<'c, 'a>(rows: Value<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
     defining_op(rows).filter(|def| op_name(def) == "transformer.rope" && has_one_use(rows))
 }
 
-/// Whether the groups of `joined` hold nothing else.
+/// Whether the groups of the ops in `joined` contain no other op.
 fn is_whole<'c, 'a>(groups: &Groups<'c, 'a>, joined: &[OperationRef<'c, 'a>]) -> bool {
     let mut numbers = joined.iter().filter_map(group);
     numbers.all(|number| groups.members(number).iter().all(|op| joined.contains(op)))

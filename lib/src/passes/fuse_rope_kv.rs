@@ -1,4 +1,4 @@
-//! Puts the rotations of Q and K and the cache updates of K and V into one group.
+//! Fuses the rotations of Q and K and the cache updates of K and V into one group.
 //!
 //! ```mlir
 //! %qr = transformer.rope %q at %pos {transformer.group = 0 : i64}
@@ -6,8 +6,8 @@
 //! %kc = transformer.kv_update %k_cache, %kr at %pos {transformer.group = 0 : i64}
 //! %vc = transformer.kv_update %v_cache, %v at %pos {transformer.group = 0 : i64}
 //! ```
-//! A rotated key goes from registers into its cache, and so does one that a `transformer.quantize` rounds on the way. Fires
-//! for the `rope` and `kv_update` ops that one attention reads, when what is rotated or rounded has no other use.
+//! A rotated key is stored from registers into its cache, also if a `transformer.quantize` rounds it in between. Fires for
+//! the `rope` and `kv_update` ops that one attention reads, if the rotated or rounded values have no other use.
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
@@ -56,7 +56,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-/// The op called `name` that makes operand `index` of `user`, if nothing else uses it.
+/// The op called `name` that defines operand `index` of `user`, if its result has no other use.
 fn only_used<'c, 'a>(user: OperationRef<'c, 'a>, index: usize, name: &str) -> Option<OperationRef<'c, 'a>> {
     let operand = user.operand(index).ok()?;
     defining_op(operand).filter(|def| op_name(def) == name && has_one_use(operand))

@@ -1,4 +1,4 @@
-//! One pass a file; each file's header shows what it does to the IR.
+//! One pass per file; each file's header shows what it does to the IR.
 
 pub mod decompose_decoder_block;
 pub mod decompose_mlp;

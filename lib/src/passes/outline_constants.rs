@@ -1,4 +1,4 @@
-//! Makes constant tensors that a kernel reads from memory into constant globals.
+//! Turns constant tensors that a kernel reads from memory into constant globals.
 //!
 //! ```mlir
 //! %b = arith.constant dense<[1.0, 2.0]> : tensor<2xf32>
@@ -10,9 +10,9 @@
 //! %b = ml_program.global_load_const @constant_0 : tensor<2xf32>
 //! %y = transformer.linear %x, %w bias %b : ...
 //! ```
-//! Kernel generators then see an operand like any weight, with a layout of its own, and the launch program carries the
-//! value. Equal constants share a global; one inside a `transformer.fused` becomes an operand of it. A splat that only
-//! `arith` and `math` ops read, each with an operand that is no constant, stays: it is an immediate of the kernel.
+//! Kernel generators then see an operand like any weight, with its own layout, and the launch program contains the value.
+//! Equal constants share a global; a constant inside a `transformer.fused` becomes an operand of it. A splat stays if only
+//! `arith` and `math` ops use it, each with a non-constant operand: it is an immediate of the kernel.
 
 use crate::fusion::functions;
 use kforge_dialect::{
@@ -78,15 +78,15 @@ fn result<'c, 'a>(op: OperationRef<'c, 'a>) -> Value<'c, 'a> {
     op.result(0).expect("a constant has a result").into()
 }
 
-/// The globals that this run made, by their values.
+/// The globals created by this run, by value.
 struct Globals<'r, 'c, 'a> {
     pass: &'r PassRun<'c, 'a>,
     taken: HashSet<String>,
-    /// The op that they are put before, so that they stand in the order of their numbers.
+    /// The op before which they are inserted, so that they are in numeric order.
     front: Option<OperationRef<'c, 'a>>,
     /// Names by attribute: equal attributes of a context are one.
     names: HashMap<usize, String>,
-    /// Numbers given out.
+    /// The numbers in use.
     numbers: usize,
 }
 
@@ -115,7 +115,7 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
         Ok(result(insert_before(self.pass.context, anchor, name, &[], &[ty], &attributes)))
     }
 
-    /// Puts a value in the place of a constant.
+    /// Replaces a constant by a value.
     fn replace(&self, constant: OperationRef<'c, 'a>, value: Value<'c, 'a>) {
         replace_uses(result(constant), value);
         erase(constant);

@@ -1,4 +1,4 @@
-//! Turns each fusion group into a `transformer.fused` region, and each op left alone into one of its own.
+//! Moves each fusion group, and each remaining op, into a `transformer.fused` region.
 //!
 //! ```mlir
 //! %n = transformer.rms_norm %x, %g {transformer.group = 0 : i64}
@@ -12,11 +12,11 @@
 //!   transformer.yield %1
 //! }
 //! ```
-//! The region stands where the group's first op stood, at the locations of all its ops; what it needs from between is moved
-//! up. A group whose ops need each other through an op outside cannot be one kernel: that is an error at its first op.
-//! Constants are copied inside.
-//! Views, constants, sizes and global accesses are no kernels and stay. A `transformer.quantize` that only a cache update
-//! reads is outlined with it, fused or not: the kernel that finds the integers is the one that can keep them.
+//! The region replaces the group's first op and has the fused location of all its ops; ops in between that it depends on are
+//! moved up. A group whose ops depend on each other through an op outside cannot be one kernel: that is an error at its
+//! first op. Constants are copied inside.
+//! Views, constants, sizes and global accesses are not kernels and stay. A `transformer.quantize` whose only user is a cache
+//! update is outlined with it, fused or not: only the kernel that computes the integers can store them.
 
 use crate::fusion::{GROUP, Groups, group};
 use kforge_dialect::{
@@ -61,7 +61,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     outline.run()
 }
 
-/// The cache update that alone reads what a `quantize` makes.
+/// The cache update that is the only user of a `quantize`.
 fn rounded_update<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
     let rows = op.results().next().filter(|_| op_name(&op) == "transformer.quantize")?.into();
     let [update] = users(rows)[..] else { return None };
@@ -81,7 +81,7 @@ fn is_computation(op: OperationRef<'_, '_>) -> bool {
     }
 }
 
-/// What is placed as one: an op that stays as it is, or a group.
+/// A unit of placement: an op that stays as it is, or a group.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Unit {
     /// By its position in the block.
@@ -92,13 +92,13 @@ enum Unit {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// What it needs is being placed.
+    /// Its dependencies are being placed.
     Open,
     Placed,
 }
 
-/// One walk over a block that puts each unit behind what it needs. Outlined ops stay in the block to the end, so that no
-/// new op can have the identity of an old one.
+/// One walk over a block that places each unit after its dependencies. Outlined ops stay in the block until the end, so
+/// that no new op can have the identity (address) of an old one.
 struct Outline<'p, 'c, 'a> {
     pass: &'p PassRun<'c, 'a>,
     block: BlockRef<'c, 'a>,
@@ -107,11 +107,11 @@ struct Outline<'p, 'c, 'a> {
     units: HashMap<usize, Unit>,
     groups: Vec<Vec<OperationRef<'c, 'a>>>,
     states: HashMap<Unit, State>,
-    /// Positions of stores to globals, rising.
+    /// Positions of stores to globals, ascending.
     stores: Vec<usize>,
 }
 
-/// What a fused op takes: its operands, and constants that are copied into it.
+/// Inputs of a fused op: its operands, and constants that are copied into it.
 struct Inputs<'c, 'a> {
     values: Vec<Value<'c, 'a>>,
     constants: Vec<OperationRef<'c, 'a>>,
@@ -145,10 +145,10 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
         Ok(())
     }
 
-    /// Places a unit, after all that it needs and has not been placed, before the op at `position`.
+    /// Places a unit before the op at `position`, after its dependencies that have not been placed yet.
     fn place(&mut self, unit: Unit, position: usize) -> Result<(), PassError<'c>> {
         self.states.insert(unit, State::Open);
-        // No recursion: a chain of needs may be as long as the function.
+        // No recursion: a chain of dependencies may be as long as the function.
         let mut open = vec![(unit, self.needs(unit).into_iter())];
         while let Some((unit, needs)) = open.last_mut() {
             let unit = *unit;
@@ -183,7 +183,7 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
         PassError::at(first.unwrap_or(&self.pass.op), message)
     }
 
-    /// A load of a global cannot move up to `position` over a store.
+    /// Fails if moving a load of a global up to `position` would cross a store.
     fn check_load(&self, unit: Unit, position: usize) -> Result<(), PassError<'c>> {
         let Unit::Op(load) = unit else { return Ok(()) };
         let next = self.stores.get(self.stores.partition_point(|store| *store <= position));
@@ -208,7 +208,7 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
         self.units.get(&identity(op)) == Some(&Unit::Group(group))
     }
 
-    /// What the ops of a group take from outside, each once.
+    /// The values that the ops of a group use from outside, without duplicates.
     fn inputs(&self, group: usize) -> Inputs<'c, 'a> {
         let mut inputs = Inputs { values: vec![], constants: vec![] };
         let mut seen = HashSet::new();
@@ -237,7 +237,7 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
         }
     }
 
-    /// Makes a group one op before `place`.
+    /// Moves a group into one op before `place`.
     fn fuse(&self, number: usize, place: OperationRef<'c, 'a>) {
         let members = &self.groups[number];
         let anchor = members[0];
@@ -287,7 +287,7 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
     }
 }
 
-/// The values that an op uses, in its regions too.
+/// The values that an op uses, also in its regions.
 fn used<'c, 'a>(op: OperationRef<'c, 'a>) -> Vec<Value<'c, 'a>> {
     let mut values: Vec<Value> = op.operands().collect();
     for region in op.regions() {

@@ -8,8 +8,8 @@
 //! %q = transformer.quantize %x : tensor<4x64xf32>
 //! %y = transformer.linear %q, %w : tensor<4x64xf32>, !transformer.quant<q4_1, 128x64> -> tensor<4x128xf32>
 //! ```
-//! This changes the answer, within the bound that the op states; it is what `--numerics fast` asks for. Layers that
-//! read one input share the rounded one. Fires on f32 activations.
+//! This changes results, within the bound in the op's description; `--numerics fast` adds this pass. Layers with the same
+//! input share the rounded one. Fires on f32 activations.
 
 use kforge_dialect::{
     QuantType,

@@ -11,12 +11,12 @@
 //! %y = transformer.fused(%a = %x, %b = %w) ... kernel #transformer.kernel<"gemv">
 //!     attributes {transformer.layouts = ["row_major", "rows16"]}
 //! ```
-//! Keys and values that an attention reads along positions get layouts of their own, and where every row that enters such
-//! a global is one that a `transformer.quantize` of the same region made, layouts of 8 bits, which hold it exactly.
+//! Caches that an attention with positions reads get the layouts of keys and values. If every row that is written to such a
+//! global was rounded by a `transformer.quantize` in the same region, they get 8-bit layouts, which represent it exactly.
 //! The choice is by rule: a linear of at most 8 static rows is a `gemv`, any other a `gemm`. A weight that comes from a
-//! global or an argument is packed once, at load; one layout serves the whole module, embedding and output head alike.
-//! A kernel that is already written on the op stays. With `mode`, the tuner's tile for this machine is written as well,
-//! and `transformer.tuned` names its rows in the database. A weight computed by the program stays row-major.
+//! global or an argument is packed once, at load; the whole module uses one layout, including a tied embedding and output
+//! head. A kernel attribute that is already on the op is kept. With `mode`, the tuner's tile for this machine is added, and
+//! `transformer.tuned` has the key of its rows in the database. A weight computed by the program stays row-major.
 
 use crate::{
     fusion::functions,
@@ -63,7 +63,7 @@ enum Origin<'c, 'a> {
 }
 
 impl Origin<'_, '_> {
-    /// Equal for equal origins, to key maps by.
+    /// A map key; equal for equal origins.
     fn identity(self) -> (usize, Option<usize>) {
         match self {
             Origin::Global(global) => (identity(global), None),
@@ -152,7 +152,7 @@ fn session(target: Target, tuning: Tuning) -> Result<Option<tuner::Session>, Str
     }
 }
 
-/// Writes the tile that the tuner has for a group, and the key under which `kforge-run tune --explain` tells why.
+/// Writes the tuner's tile for a group, and its key for `kforge-run tune --explain`.
 fn tune<'c>(
     pass: &PassRun<'c, '_>,
     session: &mut tuner::Session,
@@ -196,15 +196,15 @@ fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>
     Ok("elementwise")
 }
 
-/// Whether every product of a group has factors that are f16 already: its result is rounded to that anyway.
+/// Whether both operands of every product of a group are already f16; the result is then rounded to f16 anyway.
 fn has_half_factors<'c>(pass: &PassRun<'c, '_>, fused: OperationRef<'c, '_>) -> bool {
     let inner = body(&fused).map(ops).unwrap_or_default();
     let mut linears = inner.iter().filter(|op| op_name(*op) == "transformer.linear");
     linears.all(|op| (0..2).all(|i| op.operand(i).is_ok_and(|v| element(v.r#type()) == Type::float16(pass.context))))
 }
 
-/// Whether a value is made by a `quantize` and read by linear layers of quantised weights alone: then it is kept as the
-/// integers that those multiply.
+/// Whether a value is defined by a `quantize` and only read by linear layers with quantised weights: it is then stored as
+/// the integers that they multiply.
 fn is_blocks8<'c>(value: Value<'c, '_>) -> bool {
     let Some(fused) = defining_op(value).filter(|def| op_name(def) == "transformer.fused") else { return false };
     let made = fused.results().position(|r| Value::from(r) == value);
@@ -240,7 +240,7 @@ fn choose_layouts<'c, 'a>(
         *old = old.and(wish);
     };
     for op in functions(pass.op).iter().filter_map(body).flat_map(ops) {
-        // Views and returns read a tensor as it is; a store puts back what an update has left in place.
+        // Views and returns read a tensor row-major; a store writes back a cache that was updated in place.
         if !matches!(op_name(&op).as_str(), "transformer.fused" | "ml_program.global_store") {
             op.operands().filter_map(|v| storage.origin(v)).for_each(|place| wish(place, Wish::RowMajor));
         }
@@ -257,7 +257,7 @@ fn choose_layouts<'c, 'a>(
                 let wanted = wanted(user, argument);
                 if let Some(place) = place {
                     let mut keeps_order = |layout: &str| match place {
-                        // A cache handed in and out keeps the caller's order, and so does what more than kernels read.
+                        // A cache passed in and out keeps the caller's order, and so does a weight that ops other than kernels read.
                         Origin::Argument(function, index) => {
                             layout != "rows16"
                                 || !*packable.entry(key(operand)).or_insert_with(|| only_fused_uses(function, index))
@@ -306,7 +306,7 @@ fn choose_layouts<'c, 'a>(
     Ok(wishes.into_values().filter_map(narrowed).collect())
 }
 
-/// The caches that a region updates, and whether by f32 rows that a `quantize` in it made, so that integers say them.
+/// The caches that a region updates, and whether with f32 rows from a `quantize` in it, which integers represent exactly.
 fn updates<'c, 'a>(
     pass: &PassRun<'c, 'a>,
     storage: &Storage<'c, 'a>,
@@ -323,17 +323,17 @@ fn updates<'c, 'a>(
     inner.into_iter().filter(|op| op_name(op) == "transformer.kv_update").filter_map(update).collect()
 }
 
-/// What a use of a weight or cache asks of its layout.
+/// The layout that a use of a weight or cache requires.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wish {
-    /// Nothing: a cache update writes any layout.
+    /// Any layout: a cache update can write all of them.
     Any,
     RowMajor,
     Layout(&'static str),
 }
 
 impl Wish {
-    /// What both uses can read: row-major where they want different layouts.
+    /// The layout that both uses can read: row-major if they differ.
     fn and(self, other: Wish) -> Wish {
         match (self, other) {
             (Wish::Any, wish) | (wish, Wish::Any) => wish,
@@ -343,10 +343,10 @@ impl Wish {
     }
 }
 
-/// What one use of a region argument asks for.
+/// The layout that one use of a region argument requires.
 fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Wish {
     let uses: Vec<usize> = user.operands().enumerate().filter(|(_, v)| *v == argument).map(|(i, _)| i).collect();
-    // In two places at once it is read as two things.
+    // One op uses it as two operands, which may need different layouts.
     let [index] = uses[..] else { return Wish::RowMajor };
     match (op_name(&user).as_str(), index) {
         ("transformer.linear" | "transformer.embedding", 1) => Wish::Layout("rows16"),
@@ -362,7 +362,7 @@ fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Wish {
     }
 }
 
-/// Whether state begins with a value of the module, which is row-major.
+/// Whether state has an initial value in the module, which is row-major.
 fn begins_with_a_value(global: OperationRef<'_, '_>) -> bool {
     global.attribute("value").is_ok_and(|value| !constant::is_extern(value))
 }
@@ -373,10 +373,10 @@ fn only_fused_uses<'c>(function: OperationRef<'c, '_>, index: usize) -> bool {
         .is_some_and(|argument| users(argument.into()).iter().all(|u| op_name(u) == "transformer.fused"))
 }
 
-/// What the values of a module are stored in.
+/// The storage of the values of a module.
 struct Storage<'c, 'a> {
     globals: HashMap<String, OperationRef<'c, 'a>>,
-    /// The origins found so far: a cache may be updated as often as the function has ops.
+    /// Memoized origins: a cache may be updated once per op of the function.
     known: RefCell<HashMap<usize, Option<Origin<'c, 'a>>>>,
 }
 
@@ -388,9 +388,9 @@ impl<'c, 'a> Storage<'c, 'a> {
         Storage { globals, known: RefCell::default() }
     }
 
-    /// The storage that a value is, or is an in-place update of.
+    /// The storage of a value, or of the cache that it is an in-place update of.
     fn origin(&self, value: Value<'c, 'a>) -> Option<Origin<'c, 'a>> {
-        // The updates on the way to it.
+        // The updates between the value and its storage.
         let mut updates = vec![];
         let mut at = Some(value);
         let mut origin = None;
@@ -409,7 +409,7 @@ impl<'c, 'a> Storage<'c, 'a> {
         origin
     }
 
-    /// The storage that a value is.
+    /// The global that a value is loaded from, or the argument that it is.
     fn direct(&self, value: Value<'c, 'a>) -> Option<Origin<'c, 'a>> {
         let Some(def) = defining_op(value) else {
             let (function, number) = argument_owner(value)?;

@@ -1,4 +1,4 @@
-//! Gives every selected kernel its tile sizes, from the register file of the module's instruction set or what its GPU has.
+//! Chooses tile sizes for every selected kernel, from the registers of the module's instruction set or its GPU's limits.
 //!
 //! ```mlir
 //! transformer.fused(...) kernel #transformer.kernel<"gemm">
@@ -7,7 +7,7 @@
 //! ```mlir
 //! transformer.fused(...) kernel #transformer.kernel<"gemm", tile = [128, 8, 48]>
 //! ```
-//! A tile that is already written stays: change it by hand and the loop nest changes with it.
+//! A tile that is already present is kept, so a hand-written tile determines the loop nest.
 
 use crate::tuner::{
     product::{LANES, Product},
@@ -75,8 +75,8 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, target: Target) -> Vec<usize>
     }
 }
 
-/// Query rows, heads and tasks a row. One row a sequence is a step of decoding: the heads that share keys take one load of
-/// each together, and several tasks share the keys. More rows are tasks enough.
+/// Query rows, heads, and tasks per row. One row per sequence is a decode step: the query heads of a key head share its
+/// loads, and several tasks split the keys. More rows give enough tasks without splitting.
 fn attention(op: OperationRef<'_, '_>, target: Target) -> Vec<usize> {
     let shape = |i: usize| dims(op.operand(i).expect("attention has query and key").r#type());
     let (query, key) = (shape(0), shape(1));
@@ -85,7 +85,7 @@ fn attention(op: OperationRef<'_, '_>, target: Target) -> Vec<usize> {
     }
     let shared = query[2].unwrap_or(1).checked_div(key[2].unwrap_or(1)).unwrap_or(1).max(1);
     let most = (target.wide_registers() - 2).min(8);
-    // Seven heads are four and three.
+    // Seven heads are split into four and three.
     let chunks = shared.div_ceil(most);
     vec![1, shared.div_ceil(chunks), 8]
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// An open model: every weight that it uses is there, of the right shape, inside its file.
+/// An open model: every weight that it uses exists, has the right shape and lies inside its file.
 #[derive(Debug)]
 pub struct Checkpoint {
     config: Config,
@@ -39,7 +39,7 @@ pub struct Weight<'a> {
     /// Row-major: `[rows, columns]`, or `[n]`.
     pub dims: &'a [usize],
     pub element: Element,
-    /// Its data, little-endian, in the file: of no particular alignment.
+    /// Its data in the file, little-endian, without alignment guarantees.
     pub bytes: &'a [u8],
 }
 
@@ -51,7 +51,7 @@ struct Entry {
     dims: Vec<usize>,
     /// The file's name of its type.
     ty: String,
-    /// None for a type that we do not compute with.
+    /// `None` for an unsupported type.
     element: Option<Element>,
     file: usize,
     range: Range<usize>,
@@ -59,8 +59,8 @@ struct Entry {
 
 impl Checkpoint {
     /// Opens a GGUF file, a safetensors file beside its `config.json`, or a directory with `config.json` and either
-    /// `model.safetensors` or shards with `model.safetensors.index.json`. What a file is follows from its first bytes,
-    /// whatever its name.
+    /// `model.safetensors` or shards with `model.safetensors.index.json`. The format of a file is detected from its first
+    /// bytes, not its name.
     ///
     /// # Errors
     /// If a file cannot be read, is of another kind or malformed, if the model is not one that we compute, or if a weight is
@@ -70,7 +70,7 @@ impl Checkpoint {
         Self::open_ignoring(path, &[])
     }
 
-    /// The same, but passes over these keys of the configuration although they may change what the model computes: see
+    /// The same, but ignores these keys of the configuration although they may change what the model computes: see
     /// [`Checkpoint::unread`].
     ///
     /// # Errors
@@ -194,7 +194,7 @@ impl Checkpoint {
         self.weights.iter().map(|entry| entry.name.clone()).collect()
     }
 
-    /// Gives back the mapped pages of a weight that has been packed; a later read takes it from the disk again. Does
+    /// Releases the mapped pages of a weight that has been packed; a later read loads them from disk again. Does
     /// nothing for an unknown name.
     pub fn release(&self, name: &str) {
         if let Some(entry) = self.entry(name)
@@ -232,14 +232,14 @@ impl Checkpoint {
     }
 }
 
-/// What a file of weights is.
+/// The format of a file of weights.
 enum Kind {
     Gguf,
     Safetensors,
 }
 
 impl Kind {
-    /// Files that people give as models by mistake: how they begin, and what they are.
+    /// Files that are often given as models by mistake: their first bytes, and what they are.
     const OTHERS: [(&[u8], &str); 7] = [
         (b"PK\x03\x04", "a zip archive, as PyTorch saves weights; convert them to safetensors"),
         (b"\x80", "a Python pickle, as PyTorch saves weights; convert them to safetensors"),

@@ -1,10 +1,10 @@
-//! What a checkpoint says about itself, in rows.
+//! Metadata and tensors of a checkpoint, as rows of a table.
 
 use crate::Checkpoint;
 use crate::checkpoint::Source;
 use serde::Serialize;
 
-/// Everything in the files but the numbers of the tensors.
+/// Everything in the files except the tensors' data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Description {
     /// In the file's order; of a Hugging Face model the keys of `config.json`, then the safetensors metadata.
@@ -72,7 +72,7 @@ fn tensor(name: &str, dims: &[usize], ty: String, bytes: usize) -> TensorRow {
     TensorRow { name: escape(name), dims: dims.to_vec(), ty, bytes: bytes as u64 }
 }
 
-/// A terminal obeys control characters, and a file may hold any.
+/// Escapes control characters, which a file may contain and a terminal would interpret.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

@@ -5,7 +5,7 @@ use kforge_quant::BlockFormat;
 use safetensors::Dtype;
 use std::fmt;
 
-/// Element of a weight: one of those that we compute with.
+/// Element type of a weight that is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
     F32,
@@ -67,7 +67,7 @@ impl Element {
     }
 }
 
-/// Lower-case name, as the dialect spells it: `bf16`, `q4_1`.
+/// Lower-case name, as in the dialect: `bf16`, `q4_1`.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -1,13 +1,13 @@
-//! What can go wrong with a checkpoint.
+//! Errors of checkpoints.
 
 use crate::gguf;
 use std::io;
 use std::path::Path;
 
-/// A checkpoint that cannot be read, or that we cannot compute with: where, what is wrong, and what to do.
+/// A checkpoint that cannot be read or is not supported: location, cause and fix.
 ///
-/// A message is whole: it holds those of the errors inside. So none of them is given as a source, whose message whoever
-/// prints a chain of errors would add again.
+/// A message includes the messages of inner errors. So inner errors are not reported as a source, whose message would be
+/// printed twice in a chain of errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another error, inside this file.

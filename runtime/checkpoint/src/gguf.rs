@@ -1,9 +1,9 @@
-//! GGUF files, versions 2 and 3: a reader that trusts nothing, and a writer.
+//! GGUF files, versions 2 and 3: a reader for untrusted files, and a writer.
 //!
 //! A file is a header (magic, version, counts), the metadata (typed key-value pairs), the tensor table, and, aligned, the
 //! tensors' data. [`Gguf::parse`] walks over the first three once and checks all of it: after that, every string is
-//! UTF-8, every array whole, and every tensor's bytes lie inside the file, aligned and apart from the others'. What it
-//! allocates is linear in the bytes that it has seen, never in a number that the file claims. Tensor data and arrays are
+//! UTF-8, every array complete, and every tensor's bytes lie inside the file, aligned and without overlap. Its allocations
+//! are linear in the bytes read, never in a number that the file claims. Tensor data and arrays are
 //! borrowed from the memory-mapped file.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 pub(crate) const MAGIC: [u8; 4] = *b"GGUF";
 const DEFAULT_ALIGNMENT: u32 = 32;
-/// Bytes that a metadata entry takes at least: an empty name's length, a type, one byte.
+/// Minimum bytes of a metadata entry: an empty name's length, a type, one byte.
 const LEAST_ENTRY: usize = 8 + 4 + 1;
 
 /// A parsed GGUF file.
@@ -44,7 +44,7 @@ impl Gguf {
     /// Parses and checks everything but the numbers inside the tensors.
     ///
     /// # Errors
-    /// Names the place and the first thing found wrong there.
+    /// Names the location and the first error there.
     pub fn parse(file: Arc<Storage>) -> Result<Self, Error> {
         let mut cursor = Cursor::new(&file);
         let (version, tensor_count, entry_count) = read_header(&mut cursor).map_err(|cause| cause.at("the header"))?;

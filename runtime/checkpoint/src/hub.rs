@@ -5,12 +5,12 @@ use crate::safetensors::{INDEX, SINGLE};
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use std::path::{Path, PathBuf};
 
-/// Files beside the weights that we read where they are there.
+/// Optional files next to the weights.
 const COMPANIONS: [&str; 4] =
     ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
 
 /// Fetches `org/name`, or one file of it, `org/name:file`, and returns its local path: a file, or the directory of a
-/// safetensors model. What the cache already holds is not fetched again. `HF_HOME` and `HF_ENDPOINT` are heeded.
+/// safetensors model. Files in the cache are not fetched again. `HF_HOME` and `HF_ENDPOINT` are respected.
 ///
 /// # Errors
 /// If the name is malformed, the hub cannot be reached, or the repository holds no model that we can read.

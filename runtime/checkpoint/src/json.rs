@@ -1,4 +1,4 @@
-//! JSON files beside the weights.
+//! JSON files next to the weights.
 
 use crate::Error;
 use crate::config::unread::Asked;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// No JSON file of a checkpoint is larger: the largest, tokenizer.json, has some 30 MB.
+/// Maximum size of a JSON file: the largest real ones, tokenizer.json, have about 30 MB.
 const MOST_BYTES: u64 = 512 << 20;
 
 /// The bytes of a file that is no larger than a JSON file can be.
@@ -43,7 +43,7 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Map<String, Value>>, E
 /// Typed access to the keys of an object. An absent key and a null are the same. Each key that is asked for is recorded.
 pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
-    /// What goes before a key in its full name: `rope_scaling.`.
+    /// Prefix of a key in its full name: `rope_scaling.`.
     prefix: String,
     asked: Asked,
 }
@@ -69,12 +69,12 @@ impl<'a> Fields<'a> {
         self.peek(key)
     }
 
-    /// As [`Fields::get`], for a value that does not decide anything: the key stays unread.
+    /// As [`Fields::get`], but the key still counts as unread.
     pub fn peek(&self, key: &str) -> Option<&'a Value> {
         self.object.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether the key is there, be it as null.
+    /// Whether the key exists, even with the value null.
     pub fn names(&self, key: &str) -> bool {
         self.object.contains_key(key)
     }
@@ -91,7 +91,7 @@ impl<'a> Fields<'a> {
         self.object.keys().map(String::as_str)
     }
 
-    /// The full names and values of everything that has not been asked for, down to what is no object.
+    /// The full names and values of all leaves that have not been read.
     pub fn left(&self) -> Vec<(String, &'a Value)> {
         let mut left = Vec::new();
         self.collect_left(self.object, &self.prefix, &mut left);
@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What a value is, for an error; its text could be long.
+/// The kind of a value, for an error; its text could be long.
 fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),

@@ -1,4 +1,4 @@
-//! Real checkpoints: GGUF files and Hugging Face directories, read as one thing, and written as either.
+//! Real checkpoints: GGUF files and Hugging Face directories, read into one representation, and written as either.
 //!
 //! A [`Checkpoint`] is a validated [`Config`], the model's weights under their GGUF names (whatever file they came from),
 //! and a [`Tokenizer`] with the model's chat template. Files are memory-mapped. Nothing in them is trusted: an open

@@ -1,8 +1,8 @@
 //! Random models: real files in memory, so that they go through the same reader as any other.
 //!
-//! Their tokens are the 256 bytes, four special ones, and as many that stand for nothing as the vocabulary has more,
-//! without merges. The numbers mean nothing, but they are of the size that a trained model's are: logits stay finite and
-//! differ. A matrix of more than a million weights repeats rows of the first million, as its speed is all that it is for.
+//! Their tokens are the 256 bytes, four special ones, and fillers up to the size of the vocabulary, without merges. The
+//! weights are random, but of the magnitude of a trained model's: logits stay finite and differ. A matrix of more than a
+//! million weights repeats the rows of the first million, because it is only used to measure speed.
 
 use crate::gguf::{GgmlType, write::Writer};
 use crate::tokenizer::byte_level;
@@ -23,7 +23,7 @@ fn models() -> [Model; 4] {
     let tiny = Config { layers: 2, kv_heads: 2, context: 512, tied_embedding: false, ..Config::plain(64, 4, 128, 260) };
     let of_family = |arch: &'static Arch, config: Config| Config { arch, rope_mode: arch.gguf.rope_mode, ..config };
     [
-        // Every kind of thing, small: the output is a matrix of its own, and formats alternate.
+        // Small, with every feature: a separate output matrix, and alternating formats.
         Model { name: "tiny", config: tiny.clone(), format: alternating },
         // The same with norms of heads, whose size is their own.
         Model {

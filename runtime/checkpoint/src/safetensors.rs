@@ -1,7 +1,7 @@
-//! Safetensors files: one, or shards that an index lists.
+//! Safetensors files: one file, or shards listed by an index.
 //!
 //! The `safetensors` crate parses and validates a header: offsets without gaps or overlaps, sizes that match shapes. This
-//! adds what it leaves to its caller: the length of the file, names across shards, and paths that stay in the directory.
+//! adds the checks left to the caller: the length of the file, names across shards, and paths that stay in the directory.
 
 use crate::json::read_object;
 use crate::{Error, Storage};

@@ -9,7 +9,7 @@ use std::path::Path;
 /// The bytes of a checkpoint file.
 #[derive(Debug)]
 pub enum Storage {
-    /// A memory-mapped file: its pages come from the disk when they are read.
+    /// A memory-mapped file: its pages are loaded when they are read.
     Mapped(Mmap),
     /// Bytes in memory.
     Owned(Vec<u8>),

@@ -1,7 +1,7 @@
 //! Text to tokens and back.
 //!
-//! The `tokenizers` crate does the work; this builds its tokenizer from a GGUF file's metadata, or loads Hugging Face's
-//! `tokenizer.json`, and adds which tokens begin and end a text, and the chat template.
+//! Uses the `tokenizers` crate. This module builds its tokenizer from a GGUF file's metadata, or loads Hugging Face's
+//! `tokenizer.json`, and adds the tokens that begin and end a text, and the chat template.
 
 pub(crate) mod byte_level;
 mod chat;
@@ -29,7 +29,7 @@ pub struct Tokenizer {
     bos: Option<u32>,
     ends: HashSet<u32>,
     template: Option<ChatTemplate>,
-    /// What is odd about its definition.
+    /// Warnings about its definition.
     warnings: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl Tokenizer {
         Tokenizer { inner, bos, ends, template, warnings: Vec::new() }
     }
 
-    /// What is odd about the definition in the model's files, and what was made of it; a sentence each.
+    /// Warnings about the definition in the model's files and how it was interpreted; one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -67,8 +67,8 @@ impl Tokenizer {
         self.template.as_ref()
     }
 
-    /// The tokens of a text. Special tokens that the text spells out become one token each; none is added: see
-    /// [`Tokenizer::bos`]. Bytes that the vocabulary lacks are left out, as by the `tokenizers` crate.
+    /// The tokens of a text. Special tokens in the text become one token each; no token is added: see [`Tokenizer::bos`].
+    /// Bytes that the vocabulary lacks are dropped, as in the `tokenizers` crate.
     ///
     /// # Errors
     /// If the tokenizer's own definition fails on the text.
@@ -110,8 +110,8 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The text of a conversation, by the model's own template, at the date `now`. It spells out its special tokens, the
-    /// first one included, so encode it without [`Tokenizer::bos`].
+    /// The text of a conversation from the model's template, at the date `now`. It contains its special tokens as text,
+    /// including the first one, so encode it without [`Tokenizer::bos`].
     ///
     /// # Errors
     /// If the model has no template, or the template fails or refuses the conversation.

@@ -1,12 +1,12 @@
-//! Writes an open checkpoint as a GGUF file, or as a Hugging Face folder.
+//! Writes an open checkpoint as a GGUF file or a Hugging Face folder.
 //!
 //! | from | to GGUF | to Hugging Face |
 //! |---|---|---|
 //! | GGUF | the file, byte by byte | blocks are dequantised, `f32`, `f16` and `bf16` stay |
 //! | Hugging Face | elements stay, but norms and biases are `f32`, as llama.cpp wants them | JSON files byte by byte, weights in one file |
 //!
-//! The names of the weights come from the table that the readers use. llama's queries and keys have other
-//! orders of rows in the two formats, one for each [`RopeMode`]; both writers put the rows into the order of theirs.
+//! The names of the weights come from the table that the readers use. llama's queries and keys have different row orders
+//! in the two formats, one for each [`RopeMode`]; each writer permutes the rows to the order of its format.
 //!
 //! A llama or mistral model is a `llama` in GGUF; a `llama` with a sliding window, which transformers' llama does not
 //! have, is a `mistral` in Hugging Face's format. llama.cpp does not read a llama's window, so that there it attends to
@@ -15,7 +15,7 @@
 //! Tokenizers are byte-level BPE (`tokenizer`). [Random models](crate::random) have one already: the 256 bytes and
 //! fillers up to the vocabulary's size, which llama.cpp and transformers open.
 //!
-//! What the other format cannot say is an error, and nothing is written.
+//! A model that the other format cannot represent is an error, and nothing is written.
 
 mod config;
 mod tokenizer;

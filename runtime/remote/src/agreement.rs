@@ -1,12 +1,12 @@
-//! How far two texts agree.
+//! Similarity of two texts.
 
 use serde::Serialize;
 use std::iter::zip;
 
-/// Words of each text that the similarity looks at: its time is the product of both numbers.
+/// Maximum words of each text for the similarity, whose time is the product of both lengths.
 const WORDS: usize = 2048;
 
-/// Agreement of two texts. A word is what stands between white space.
+/// Agreement of two texts. Words are separated by white space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Agreement {
     pub identical: bool,

@@ -1,4 +1,4 @@
-//! The chunks of a stream, put together.
+//! Assembles the chunks of a stream into an answer.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,12 +10,11 @@ pub struct Answer {
     pub text: String,
     /// Tokens as the server counted them, hidden reasoning included; `None` if it did not say.
     pub tokens: Option<usize>,
-    /// From the start of the attempt that succeeded to the first token, shown or of reasoning. Where there is none, to the
-    /// end.
+    /// From the start of the successful attempt to the first token, visible or reasoning; without tokens, to the end.
     pub time_to_first: Duration,
     /// From the start of that attempt to the last token.
     pub total: Duration,
-    /// Why the model stopped: `stop`, `length`, `content_filter` or what else the server says.
+    /// Why the model stopped: `stop`, `length`, `content_filter` or another reason from the server.
     pub finish: Option<String>,
     /// The model, as the server calls it.
     pub model: String,
@@ -23,7 +22,7 @@ pub struct Answer {
     pub retries: usize,
 }
 
-/// An answer on its way.
+/// A partial answer.
 pub(crate) struct Partial {
     begin: Instant,
     first: Option<Instant>,
@@ -62,7 +61,7 @@ struct Choice {
 struct Delta {
     content: Option<String>,
     refusal: Option<String>,
-    // Two names are in use for what a model thinks before it answers.
+    // Servers use two names for the reasoning before an answer.
     reasoning: Option<Value>,
     reasoning_content: Option<Value>,
 }
@@ -144,17 +143,17 @@ impl Partial {
         self.has_choice
     }
 
-    /// Whether the model has said that it stopped.
+    /// Whether the stream has a finish reason.
     pub(crate) fn is_finished(&self) -> bool {
         self.finish.is_some()
     }
 
-    /// What the model said instead of an answer.
+    /// The model's refusal.
     pub(crate) fn refusal(&self) -> Option<&str> {
         (self.text.is_empty() && !self.refusal.is_empty()).then_some(&self.refusal)
     }
 
-    /// The answer, with what a server sent passed through `clean`.
+    /// The answer, with all text from the server passed through `clean`.
     pub(crate) fn finish(self, asked: &str, end: Instant, clean: impl Fn(&str) -> String) -> Answer {
         Answer {
             text: clean(&self.text),

@@ -1,11 +1,11 @@
-//! Attempts, and when another follows.
+//! Attempts and retries of a request.
 //!
-//! | what happens | then |
+//! | event | result |
 //! |---|---|
 //! | 429, 502, 503 or 504; the connection is refused | a retry, after `Retry-After` or the back-off, if that ends in time |
 //! | any other failure before the first token, and every failure after it | an error |
 //!
-//! So a question is sent again only where no model has worked on it.
+//! So a request is repeated only if no model has processed it.
 
 use crate::{
     answer::{Answer, Bad, Partial, message},
@@ -22,9 +22,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longest body that is not a stream, in bytes: some services list hundreds of models.
+/// Maximum bytes of a body that is not a stream: some services list hundreds of models.
 const BODY: usize = 4 << 20;
-/// As much of an error's body is read.
+/// Maximum bytes read of an error's body.
 const ERROR_BODY: usize = 64 << 10;
 
 /// Why an attempt failed, and whether another may follow.
@@ -164,7 +164,7 @@ impl Server {
             let cause = format!("the server redirects to {location}, which is not followed");
             return Failed::new(Kind::Status(status), cause, "give that server's base URL if you trust it");
         }
-        // The status says enough where the body is late, long or broken.
+        // If the body is late, long or broken, the status is reported alone.
         let (body, _) = read_body(exchange, ERROR_BODY, until);
         let cause = match said(head, &body) {
             said if said.is_empty() => format!("the server answers {status}"),
@@ -210,7 +210,7 @@ fn stream(
         let bytes = match exchange.next(end.min(next)) {
             None => return Err(late(partial, limits, end)),
             Some(Event::Body(bytes)) => bytes,
-            // Some servers end without the mark; the model's own word is as good.
+            // Some servers end without `[DONE]`; the finish reason is sufficient.
             Some(_) if partial.is_finished() => return Ok(()),
             Some(Event::Failed(failure)) => return Err(broken(partial, &failure.cause)),
             Some(Event::End | Event::Head(_)) => return Err(broken(partial, "the stream ends without [DONE]")),
@@ -269,7 +269,7 @@ fn no_stream(head: &Head, exchange: &Exchange, until: Instant) -> Failed {
     Failed::new(Kind::Protocol, format!("the server answers with {found} instead of a stream of events"), fix)
 }
 
-/// What an error's body says: a message in JSON, or the start of a text.
+/// The message of an error's body: from JSON, or the start of a text.
 fn said(head: &Head, body: &[u8]) -> String {
     if let Ok(value) = serde_json::from_slice::<Value>(body) {
         return message(&value);

@@ -1,4 +1,4 @@
-//! Our answer and a server's, side by side.
+//! Comparison of our answer with a server's.
 
 use crate::{
     agreement::{Agreement, agreement},

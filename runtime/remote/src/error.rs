@@ -1,8 +1,8 @@
-//! Errors of one line: place, cause and fix.
+//! One-line errors: location, cause and fix.
 
 use crate::key::Key;
 
-/// Most characters of a cause: servers send whole pages.
+/// Maximum characters of a cause: servers send whole pages.
 const CAUSE: usize = 300;
 
 /// A question that got no answer. The message is one line and never holds the API key.
@@ -27,7 +27,7 @@ pub enum Kind {
     Status(u16),
     /// The server reported an error under status 200.
     Server,
-    /// The response breaks off or is not what the protocol says.
+    /// The response ends early or violates the protocol.
     Protocol,
     /// None or several models to choose from.
     Model,
@@ -36,7 +36,7 @@ pub enum Kind {
 }
 
 impl Error {
-    /// The only constructor: makes one line of what servers sent, and removes the key from all of it.
+    /// The only constructor: turns text from servers into one line, and removes the key from it.
     pub(crate) fn new(kind: Kind, place: &str, cause: &str, fix: &str, key: Option<&Key>) -> Error {
         let clean = |text: &str| {
             let line = one_line(text);

@@ -1,7 +1,7 @@
 //! Server-sent events, from bytes: the payloads of `data:` lines.
 //!
-//! The standard lets an event have several data lines and other fields; chat servers send one line an event, so each is
-//! taken as a payload. Other fields and comments, which servers send to keep a connection open, are skipped.
+//! The standard allows several data lines and other fields in an event. Chat servers send one data line per event, so each
+//! is a payload. Other fields and comments, which servers send to keep a connection open, are skipped.
 
 /// Longest line, in bytes; a chunk of a chat has some hundred.
 const LINE: usize = 256 << 10;
@@ -16,7 +16,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Takes more of the stream, and gives the payloads that it completes.
+    /// Takes more of the stream, and returns the payloads that it completes.
     ///
     /// # Errors
     /// If a line or the stream is too long, or a line is not UTF-8.

@@ -1,12 +1,12 @@
-//! One HTTP exchange, on a thread of its own.
+//! One HTTP exchange, on a separate thread.
 //!
-//! The client blocks, and bounds single reads and the whole exchange, but not the time to the first token or between two.
-//! So a thread runs it and hands over the head and the pieces of the body through a short queue, and whoever waits for
-//! them chooses how long. When the [`Exchange`] is dropped, the thread ends with its next piece, or soon after the end of
-//! the whole time.
+//! The client blocks; it has time-outs for single reads and the whole exchange, but not for the time to the first token or
+//! between two. So it runs on a thread that sends the head and the pieces of the body through a short queue, and the
+//! receiver chooses its time-outs. When the [`Exchange`] is dropped, the thread ends with its next piece, or soon after the
+//! time limit of the exchange.
 //!
-//! The client reads the size line of a transfer chunk without a bound on its length. A server that never ends one is
-//! bounded by time alone: some 25 MB a second, until the end of the whole time.
+//! The client reads the size line of a transfer chunk without a limit on its length. A server that never ends one is limited
+//! only by time: about 25 MB per second until the time limit of the exchange.
 
 use crate::error::Kind;
 use std::{
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Pieces that wait for their reader; more hold the thread up.
+/// Capacity of the queue; the thread blocks when it is full.
 const QUEUE: usize = 4;
 const PIECE: usize = 16 << 10;
 /// The thread outlives the whole time by this much, so that its own time-out is never the one that is reported.
@@ -76,8 +76,8 @@ impl Exchange {
         }
     }
 
-    /// The next event, or `None` if it does not arrive in time. Past `until` there is none, even if one waits: an endless
-    /// body always has one.
+    /// The next event, or `None` if it does not arrive in time. After `until` the result is `None` even if an event is queued,
+    /// because an endless body always has one.
     pub(crate) fn next(&self, until: Instant) -> Option<Event> {
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         match self.events.recv_timeout(left) {
@@ -94,7 +94,7 @@ impl Exchange {
 fn run(call: Call, events: &SyncSender<Event>) {
     let response = match send(call) {
         Ok(response) => response,
-        // Where nobody receives any more, there is nothing left to do.
+        // If the receiver is gone, nothing is left to do.
         Err(failure) => return drop(events.send(Event::Failed(failure))),
     };
     if events.send(Event::Head(head(&response))).is_err() {
@@ -127,7 +127,7 @@ fn send(call: Call) -> Result<ureq::Response, Failure> {
         .build();
     let method = if call.body.is_some() { "POST" } else { "GET" };
     let mut request = agent.request(method, &call.url);
-    // A compressor would hold tokens back.
+    // Compression would delay tokens.
     request = request.set("Accept-Encoding", "identity");
     if let Some(bearer) = &call.bearer {
         request = request.set("Authorization", bearer);
@@ -148,7 +148,7 @@ fn head(response: &ureq::Response) -> Head {
         status: response.status(),
         content_type: header("content-type"),
         location: header("location"),
-        // The other form, a date, is left to the back-off.
+        // For the other form, a date, the back-off is used.
         retry_after: header("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs),
     }
 }

@@ -1,9 +1,9 @@
-//! An API key that does not show itself.
+//! An API key that is hidden in `Debug` and `Display`.
 
 use crate::error::{Error, Kind};
 use std::{collections::HashSet, env, fmt};
 
-/// Shortest part of a key that is removed from text, and so the shortest key.
+/// Minimum length of a part of a key that is removed from text, and so of a key.
 const WINDOW: usize = 8;
 const HIDDEN: &str = "***";
 

@@ -1,4 +1,4 @@
-//! Adapters, and a device of one of them.
+//! Adapters and open devices.
 
 use crate::{Error, Result};
 use std::{
@@ -10,10 +10,10 @@ use wgpu::{
     MemoryHints, PollType,
 };
 
-/// How long the GPU may take for what it was given at once, before it counts as hanging.
+/// Time limit for one submission; a GPU that exceeds it is treated as hanging.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A GPU that wgpu reaches, and what of it kernels can use.
+/// A GPU that wgpu can use, with the features and limits that kernels may use.
 #[derive(Clone, Debug)]
 pub struct Adapter {
     adapter: wgpu::Adapter,
@@ -40,7 +40,7 @@ pub fn adapters() -> Vec<Adapter> {
 }
 
 impl Adapter {
-    /// The adapter of which `wanted` is the number or a part of the name; the first without one.
+    /// The adapter whose number is `wanted`, or whose name contains it; the first if `wanted` is `None`.
     ///
     /// # Errors
     /// If there is none.
@@ -75,7 +75,7 @@ impl Adapter {
         &self.info.name
     }
 
-    /// Its place among this machine's adapters.
+    /// Its index among this machine's adapters.
     pub fn number(&self) -> usize {
         self.number
     }
@@ -88,7 +88,7 @@ impl Adapter {
         self.adapter.limits()
     }
 
-    /// Whether the CPU does its work.
+    /// Whether it is a software implementation that runs on the CPU.
     pub fn is_software(&self) -> bool {
         self.info.device_type == DeviceType::Cpu
     }
@@ -101,7 +101,7 @@ impl Adapter {
         self.features().contains(Features::SHADER_F16)
     }
 
-    /// Threads of a subgroup at least; 0 without subgroups.
+    /// Minimum threads of a subgroup; 0 without subgroups.
     pub fn subgroup_size(&self) -> usize {
         if self.features().contains(Features::SUBGROUP) { self.info.subgroup_min_size as usize } else { 0 }
     }
@@ -127,7 +127,7 @@ impl Adapter {
         self.features().contains(Features::PIPELINE_CACHE)
     }
 
-    /// Threads of a workgroup at most.
+    /// Maximum threads of a workgroup.
     pub fn threads(&self) -> usize {
         self.limits().max_compute_invocations_per_workgroup as usize
     }
@@ -142,20 +142,20 @@ impl Adapter {
         self.limits().max_storage_buffers_per_shader_stage as usize
     }
 
-    /// Bytes of a storage buffer at most, within what an offset of 32 bits reaches.
+    /// Maximum bytes of a storage buffer, limited to what a 32-bit offset addresses.
     pub fn binding_bytes(&self) -> usize {
         let limits = self.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(u64::from(u32::MAX)) as usize
     }
 
-    /// What tells the code and the timings of this adapter from those of others.
+    /// Identifies this adapter in the keys of cached code and timings.
     pub fn identity(&self) -> String {
         let info = &self.info;
         let (driver, details) = (&info.driver, &info.driver_info);
         format!("{:?} {:04x}:{:04x} {} {driver} {details}", info.backend, info.vendor, info.device, info.name)
     }
 
-    /// Opens the adapter with all that it has.
+    /// Opens the adapter with all its features and limits.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -190,7 +190,7 @@ impl Adapter {
     }
 }
 
-/// What went wrong on a device, which says so to nobody in particular.
+/// The error of a device, which wgpu reports through a callback and not to a caller.
 #[derive(Clone, Default)]
 struct Failure(Arc<Mutex<Option<String>>>);
 
@@ -215,7 +215,7 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// What has gone wrong since this was asked last.
+    /// The first error since the last call of this function.
     ///
     /// # Errors
     /// That.
@@ -226,7 +226,7 @@ impl Gpu {
         }
     }
 
-    /// Waits until all that was submitted is done.
+    /// Waits until all submitted work is done.
     ///
     /// # Errors
     /// If it takes too long, or the device is lost.

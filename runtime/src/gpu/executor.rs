@@ -1,9 +1,9 @@
 //! Binds a program's buffers on a GPU and runs its functions.
 //!
-//! What a call needs is made when its sizes are first seen: a buffer for each input, result and intermediate (those whose
-//! lives do not meet share one), the scalars of all launches in one uniform buffer, a bind group for each launch. With the
-//! same sizes a call is then the inputs written, one command buffer submitted, and the results read. A token of a decoder is
-//! such a call: position and id are inputs.
+//! The first call with given sizes allocates what calls of these sizes need: a buffer for each input, result and
+//! intermediate (intermediates with disjoint lifetimes share one), the scalars of all launches in one uniform buffer, and a
+//! bind group for each launch. A later call with the same sizes only writes the inputs, submits one command buffer and reads
+//! the results. A decode step is such a call: position and token id are inputs.
 
 use super::Gpu;
 use crate::{
@@ -23,11 +23,11 @@ use wgpu::{
     ShaderSource, ShaderStages,
 };
 
-/// Most workgroups along an axis.
+/// Maximum number of workgroups along an axis.
 const GRID: u64 = 65535;
-/// What makes an activation smaller.
+/// Advice of an error: what makes an activation smaller.
 const ROWS: &str = "give fewer rows at once, or a shorter prompt";
-/// Most timestamps of a query set.
+/// Maximum number of timestamps in a query set.
 const QUERIES: usize = 4096;
 
 /// A program with its shaders, weights and state, ready to be called.
@@ -37,7 +37,7 @@ pub struct Executor {
     kernels: Vec<Kernel>,
     globals: Vec<Option<Global>>,
     functions: Vec<Bound>,
-    /// For each kernel, its time so far, while profiling.
+    /// While profiling, the accumulated time of each kernel.
     profile: Option<Vec<KernelTime>>,
 }
 
@@ -56,10 +56,10 @@ struct Kernel {
 /// A global with a value.
 struct Global {
     dims: Vec<usize>,
-    /// One, or the pieces of a weight.
+    /// One buffer, or one for each piece of a split weight.
     buffers: Vec<wgpu::Buffer>,
     bytes: usize,
-    /// Elements of i32, which no launch changes: what the checks of a call read.
+    /// Host copy of i32 elements, which no launch changes; the checks of a call read it.
     integers: Option<Vec<u8>>,
 }
 
@@ -67,14 +67,14 @@ struct Global {
 #[derive(Default)]
 struct Bound {
     symbols: Option<Vec<i64>>,
-    /// For each input its one buffer, or the pieces of a weight.
+    /// For each input its buffer, or one for each piece of a split weight.
     inputs: Vec<Vec<wgpu::Buffer>>,
     shapes: Vec<Vec<usize>>,
     dispatches: Vec<Dispatch>,
-    /// Of each result that is read back, its bytes among those that are.
+    /// For each result that is read back, its byte range in the staging buffer.
     results: Vec<Option<Range<usize>>>,
     read: Option<Read>,
-    /// The commands of the next call, if it has the same sizes.
+    /// Commands encoded in advance for the next call, if it has the same sizes.
     ready: Option<CommandBuffer>,
 }
 
@@ -84,7 +84,7 @@ struct Dispatch {
     grid: [u32; 2],
 }
 
-/// Beginnings of buffers, each from a whole word on, and the mapped memory that they are read back through at once.
+/// Prefixes of buffers, each at a word-aligned offset, and the staging buffer through which all are read back at once.
 struct Read {
     sources: Vec<(wgpu::Buffer, usize)>,
     staging: wgpu::Buffer,
@@ -101,8 +101,8 @@ impl Executor {
         Self::build(gpu, program, shaders, None)
     }
 
-    /// The same with what an earlier process compiled, where the backend can keep it; what this one compiled is kept, or the
-    /// second result says why not.
+    /// As [`new`](Self::new), with the driver's pipeline cache of an earlier process, if the backend supports one. The cache is
+    /// then stored; the second result is the error if that fails.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -140,7 +140,7 @@ impl Executor {
         Ok(executor)
     }
 
-    /// Gives a global the value that the module has for it, if it has one.
+    /// Sets a global to its value in the module, if it has one.
     fn initialise(&mut self, index: usize) -> Result<()> {
         let global = &self.program.globals[index];
         let fail = |message: String| Error::Weight { name: global.name.clone(), message };
@@ -163,7 +163,7 @@ impl Executor {
             pack(global.layout, weight, &mut packed).map_err(fail)?;
             self.write_all(&buffers, &packed);
         }
-        // What is written waits in memory of the host until it is submitted.
+        // Writes are buffered in host memory until they are submitted.
         self.gpu.queue.submit([]);
         self.gpu.check()?;
         let integers = (weight.element == Element::I32).then(|| weight.bytes.to_vec());
@@ -180,8 +180,8 @@ impl Executor {
         Kernels::build(&self.gpu, program, shaders, None)
     }
 
-    /// Puts other kernels in the place of these, which come out in their stead. Weights and state stay; they are set before
-    /// kernels that have been called come out.
+    /// Swaps this executor's kernels with `other`'s; the old ones are left in `other`. Weights and state stay; they must be set
+    /// before kernels that have been called are swapped out.
     ///
     /// # Errors
     /// If their globals, or a function's inputs or results, are not the same.
@@ -194,7 +194,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Memory of so many bytes, whole fours of words, zeroed; `fix` says what makes it less.
+    /// A zeroed buffer of `bytes`, rounded up to a multiple of 16; `fix` is the advice of the error if it is too large.
     fn buffer(&self, label: &str, bytes: usize, fix: &str) -> Result<wgpu::Buffer> {
         let size = (bytes.max(16) as u64).next_multiple_of(16);
         let most = self.binding_bytes();
@@ -212,13 +212,13 @@ impl Executor {
         Ok(buffer)
     }
 
-    /// Bytes that are bound as one buffer at most: what the program was compiled for, within what the adapter has.
+    /// Maximum bytes of one binding: the limit that the program was compiled for, at most the adapter's.
     fn binding_bytes(&self) -> usize {
         let most = self.gpu.adapter.binding_bytes();
         self.program.binding_bytes.map_or(most, |bytes| bytes.min(most))
     }
 
-    /// The buffers of a global or input: one, or one for each piece of a weight.
+    /// The buffers of a global or input: one, or one for each piece of a split weight.
     fn buffers(&self, label: &str, ty: &TensorType, layout: Layout, bytes: usize) -> Result<Vec<wgpu::Buffer>> {
         let Some(pieces) = self.program.pieces(ty, layout).map_err(Error::Program)? else {
             return Ok(vec![self.buffer(label, bytes, ROWS)?]);
@@ -281,7 +281,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Makes what calls of these sizes need.
+    /// Allocates what calls with these sizes need.
     fn bind(&self, function: &Function, symbols: Vec<i64>) -> Result<Bound, CallError> {
         let size = |expr: &kforge_program::Expr| layout_bytes(expr, &symbols);
         let mut inputs = vec![];
@@ -306,7 +306,7 @@ impl Executor {
                 None => Err(format!("the global '{}' has no value", self.program.globals[i].name)),
             },
         };
-        // Scalars of all launches, each from an aligned place on.
+        // Scalars of all launches, each launch's at an aligned offset.
         let step = self.gpu.adapter.limits().min_uniform_buffer_offset_alignment.max(4) as usize;
         let (mut words, mut planned) = (vec![], vec![]);
         for launch in &function.launches {
@@ -382,12 +382,12 @@ impl Executor {
         Ok(Bound { symbols: Some(symbols), inputs, shapes, dispatches, results, read, ready: None })
     }
 
-    /// Buffers of the intermediates: one that no launch needs any more is given to the next that fits.
+    /// Buffers of the intermediates: a buffer that no later launch needs is reused for the next intermediate that fits.
     fn locals(&self, function: &Function, symbols: &[i64]) -> Result<Vec<wgpu::Buffer>, CallError> {
         let mut order: Vec<usize> = (0..function.locals.len()).collect();
         order.sort_by_key(|i| function.locals[*i].first);
         let mut places: Vec<Option<wgpu::Buffer>> = vec![None; function.locals.len()];
-        // Those in use, with their last launch.
+        // Buffers in use, with the last launch that uses each.
         let mut pool: Vec<(wgpu::Buffer, usize)> = vec![];
         for i in order {
             let local = &function.locals[i];
@@ -409,7 +409,7 @@ impl Executor {
         Ok(places.into_iter().flatten().collect())
     }
 
-    /// Memory that so many bytes of each buffer are read back through.
+    /// A staging buffer to read back the given number of bytes of each buffer.
     fn read(&self, sources: Vec<(wgpu::Buffer, usize)>) -> Result<Read> {
         let bytes: usize = sources.iter().map(|(_, bytes)| bytes.next_multiple_of(4)).sum();
         let staging = self.gpu.device.create_buffer(&BufferDescriptor {
@@ -432,7 +432,7 @@ impl Executor {
         }
     }
 
-    /// What a call submits: the launches, unless they have run, and the results on their way back.
+    /// The commands of a call: the launches, unless they have already run, and the copies of results to the staging buffer.
     fn commands(&self, index: usize, launches: bool) -> CommandBuffer {
         let bound = &self.functions[index];
         let mut encoder = self.encoder();
@@ -449,7 +449,7 @@ impl Executor {
         self.gpu.device.create_command_encoder(&CommandEncoderDescriptor::default())
     }
 
-    /// The same, each launch with its time.
+    /// The same, with the time of each launch.
     fn run_profiled(&mut self, index: usize) -> Result<()> {
         let bound = &self.functions[index];
         let mut times = vec![];
@@ -538,7 +538,7 @@ impl Read {
         }
     }
 
-    /// Waits for what was submitted and takes what was copied.
+    /// Waits for the submitted commands and returns the copied results.
     fn fetch(&mut self, gpu: &Gpu) -> Result<()> {
         let (sender, receiver) = mpsc::channel();
         self.staging.map_async(MapMode::Read, .., move |outcome| {
@@ -557,8 +557,8 @@ impl Read {
     }
 }
 
-/// Whether the shaders of a function's launches have a binding for each buffer of theirs, and write to none that is not
-/// written.
+/// Whether the shaders of a function's launches have a binding for each buffer of the launch, and are read-only where the
+/// kernel does not write.
 fn check_bindings(program: &Program, function: &Function, shaders: &[Shader]) -> Result<(), String> {
     for launch in &function.launches {
         let (kernel, shader) = (&program.kernels[launch.kernel], &shaders[launch.kernel]);
@@ -582,7 +582,7 @@ fn check_bindings(program: &Program, function: &Function, shaders: &[Shader]) ->
     Ok(())
 }
 
-/// Whether the adapter has what a shader needs.
+/// Whether the adapter has the features and limits that a shader needs.
 fn check_needs(gpu: &Gpu, shader: &Shader) -> Result<()> {
     let features = gpu.device.features();
     let limits = gpu.adapter.limits();
@@ -639,7 +639,7 @@ impl Kernel {
             module: &module,
             entry_point: Some(&shader.entry),
             compilation_options: PipelineCompilationOptions {
-                // A kernel reads of a workgroup's memory what it has written.
+                // A kernel reads workgroup memory only after writing it.
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
@@ -704,7 +704,7 @@ impl Execute for Executor {
         let commands = ready.unwrap_or_else(|| self.commands(index, !profiled));
         self.gpu.queue.submit([commands]);
         if !profiled {
-            // While the GPU is at it: the next call is likely to be the same.
+            // Encode the next call while the GPU works: it is likely to have the same sizes.
             self.functions[index].ready = Some(self.commands(index, true));
         }
         if let Some(read) = &mut self.functions[index].read {

@@ -12,8 +12,8 @@ const ROPE_FREQS: &str = "rope_freqs.weight";
 /// llama.cpp's, where a file gives none.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 
-/// Reads and validates the config of a model. Gives the keys that were not read along, but for those that
-/// describe the file or belong to the tokenizer.
+/// Reads and validates the config of a model. Also returns the keys that were not read, except those that describe the file
+/// or belong to the tokenizer.
 ///
 /// # Errors
 /// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one of the architecture's
@@ -38,7 +38,7 @@ pub(crate) fn read(gguf: &Gguf, ignore: &[String]) -> Result<(Config, Vec<Unread
     Ok((config, unread))
 }
 
-/// A value as a rule for neutral ones sees it: an array that is too long for a number of each layer is as good as a text.
+/// A value in the form for the neutral-value rules: an array too long to have one number per layer is treated as text.
 fn json(gguf: &Gguf, value: &gguf::Value) -> Value {
     const MOST: usize = 1 << 12;
     match value {

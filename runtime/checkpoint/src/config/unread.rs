@@ -1,9 +1,9 @@
 //! Keys of a model's configuration that no reader asks for.
 //!
-//! A key that can change what the model computes must be read, or have the value that changes nothing; otherwise the
-//! answers would be wrong without a word. Which keys these are differs by format: in GGUF every key under the
-//! architecture's name, in `config.json`, which holds much else, those whose name is about what is computed.
-//! [`NEUTRAL_GGUF`] and [`NEUTRAL_HF`] list the values that change nothing.
+//! A key that can change what the model computes must be read, or have a neutral value; otherwise the results would be
+//! silently wrong. Which keys these are differs by format: in GGUF every key under the architecture's name; in `config.json`,
+//! which has many other keys, those whose name refers to the computation. [`NEUTRAL_GGUF`] and [`NEUTRAL_HF`] list the
+//! neutral values.
 //!
 //! Sources: `gguf-py/gguf/constants.py` and `src/llama-arch.cpp` of llama.cpp; `configuration_llama.py`,
 //! `configuration_mistral.py`, `configuration_qwen2.py`, `configuration_qwen3.py` and `modeling_rope_utils.py` of
@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// The full names of the keys that a reader has asked for. Accessors add to it, so that none is forgotten.
+/// The full names of the keys that a reader has asked for. The accessors add to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked(Rc<RefCell<HashSet<String>>>);
 
@@ -38,7 +38,7 @@ pub struct Unread {
     pub key: String,
     /// In one line.
     pub value: String,
-    /// It may change what the model computes, but the caller goes on without it.
+    /// It may change what the model computes, but the caller chose to ignore it.
     pub ignored: bool,
 }
 
@@ -123,7 +123,7 @@ const NEUTRAL_HF: &[(&str, Neutral)] = &[
     ("*pdrop*", any),
     ("initializer_factor", any),
     ("max_grad_norm", any),
-    // Which implementation computes, and what else is returned.
+    // The choice of implementation, and additional outputs.
     ("*attn_implementation*", any),
     ("*flash_att*", any),
     ("output_attentions", any),
@@ -164,7 +164,7 @@ const NEUTRAL_HF: &[(&str, Neutral)] = &[
     ("use_rms_norm", yes),
 ];
 
-/// Parts of names that say that a key is about what is computed.
+/// Parts of names of keys that refer to the computation.
 const PARTS: [&str; 20] = [
     "rope",
     "rotary",
@@ -187,7 +187,7 @@ const PARTS: [&str; 20] = [
     "causal",
     "pruned_heads",
 ];
-/// Words that do, where they are not a part of another.
+/// The same as whole words only.
 const WORDS: [&str; 3] = ["cap", "caps", "act"];
 
 fn hf_matters(key: &str) -> bool {
@@ -196,10 +196,10 @@ fn hf_matters(key: &str) -> bool {
     PARTS.iter().any(|part| key.contains(part)) || words.any(|word| WORDS.contains(&word))
 }
 
-/// The keys that are left, where none of them can change what the model computes or is to be ignored.
+/// The unread keys, if each is neutral or to be ignored.
 ///
 /// # Errors
-/// Names those that can, and their values.
+/// Names the keys that may change what the model computes, and their values.
 pub(super) fn check(
     left: Vec<Left>,
     rules: &Rules,
@@ -300,7 +300,7 @@ fn head_dim(value: &Value, config: &Config) -> bool {
     is(value, config.head_dim as f64)
 }
 
-/// The scale of scores that there is without one.
+/// The default scale of scores.
 fn inverse_root(value: &Value, config: &Config) -> bool {
     is(value, (config.head_dim as f64).powf(-0.5))
 }

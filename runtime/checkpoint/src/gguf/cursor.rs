@@ -51,7 +51,7 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A number of things, each at least `least` bytes long, that follow: so no more than the file can hold.
+    /// Reads the number of following items of at least `least` bytes each; an error if the file cannot contain that many.
     pub fn count(&mut self, least: usize) -> Result<usize, Cause> {
         let offset = self.offset;
         let count = self.u64()?;

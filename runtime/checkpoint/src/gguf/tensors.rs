@@ -6,7 +6,7 @@ use super::types::GgmlType;
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// Bytes that an entry takes at least: an empty name's length, a rank, one dimension, a type, an offset.
+/// Minimum bytes of an entry: an empty name's length, a rank, one dimension, a type, an offset.
 pub(super) const LEAST_INFO: usize = 8 + 4 + 8 + 4 + 8;
 
 /// A tensor's entry, checked.
@@ -16,7 +16,7 @@ pub struct TensorInfo {
     /// Dimensions in row-major order, the slowest first: [rows, columns]. (GGUF itself lists the fastest first.)
     pub dims: Vec<usize>,
     pub ty: GgmlType,
-    /// Where its data lies in the file.
+    /// The range of its data in the file.
     pub range: Range<usize>,
 }
 

@@ -49,7 +49,7 @@ impl ValueType {
         self as u32
     }
 
-    /// The fewest bytes that a value takes: of a string its length, of an array also its element type.
+    /// Minimum bytes of a value: for a string its length, for an array also its element type.
     pub(super) fn least_bytes(self) -> usize {
         match self {
             ValueType::U8 | ValueType::I8 | ValueType::Bool => 1,

@@ -6,7 +6,7 @@ use super::types::ValueType;
 use std::fmt;
 use std::ops::Range;
 
-/// Arrays of arrays are legal; deeper than this, nothing but an attack nests them.
+/// Maximum nesting of arrays: arrays of arrays are legal, but only a hostile file nests them deeper.
 const MOST_NESTED: usize = 4;
 
 /// A metadata value.

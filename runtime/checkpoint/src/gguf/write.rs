@@ -5,7 +5,7 @@ use super::{DEFAULT_ALIGNMENT, MAGIC};
 
 /// Collects metadata and tensors, then lays out a version 3 file.
 ///
-/// Nothing is checked: a test may write a file that the reader must refuse. A large file need not be in memory: its
+/// Nothing is checked: a test may write a file that the reader must reject. A large file need not be in memory: its
 /// tensors are declared, and their data follows the [`header`](Writer::header), each padded by [`padding`].
 #[derive(Default)]
 pub struct Writer {

@@ -1,4 +1,4 @@
-//! GPT-2's spelling of bytes as characters: printable ones stand for themselves, the others follow from U+0100 on.
+//! GPT-2's mapping of bytes to characters: printable ones map to themselves, the others to U+0100 onward.
 //!
 //! Source: `bytes_to_unicode` in openai/gpt-2, `encoder.py`.
 

@@ -1,8 +1,8 @@
 //! Chat templates: Jinja programs that turn a conversation into text, rendered as transformers renders them.
 //!
-//! The engine is minijinja. Where its language or its built-ins differ from what `apply_chat_template` of transformers
-//! sets up (jinja2's `ImmutableSandboxedEnvironment` and a few functions of its own), [`source`](super::source) rewrites
-//! the template and [`python`](super::python) has the functions. `scripts/chat_templates.py` compares the two.
+//! The engine is minijinja. Where its language or built-ins differ from those of transformers' `apply_chat_template`
+//! (jinja2's `ImmutableSandboxedEnvironment` and some additional functions), [`source`](super::source) rewrites the template
+//! and [`python`](super::python) has the functions. `scripts/chat_templates.py` compares the two.
 
 use super::{python, source};
 use crate::Error;
@@ -13,7 +13,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Instructions that a template may run. A long conversation takes some hundred thousand; an endless loop takes more.
+/// Maximum instructions of a template, to stop endless loops. A long conversation takes some hundred thousand.
 const FUEL: u64 = 10_000_000;
 /// Names under which the reasoning of a message comes. Templates read the first, those of gpt-oss the second.
 const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
@@ -43,7 +43,7 @@ impl Conversation {
     }
 }
 
-/// A chat template, and the special tokens that it may spell out.
+/// A chat template, and the special tokens that it may use.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     source: String,

@@ -1,4 +1,4 @@
-//! What templates call, as Python and transformers have it: JSON, dates, formatting, methods of built-in types.
+//! Functions for templates, as in Python and transformers: JSON, dates, formatting, methods of built-in types.
 
 mod json;
 mod methods;

@@ -1,4 +1,4 @@
-//! Rewrites templates where minijinja lacks something of the language that transformers' templates are written in.
+//! Rewrites constructs of transformers' templates that minijinja lacks.
 //!
 //! | written | becomes | since |
 //! |---|---|---|
@@ -6,7 +6,7 @@
 //! | `{% for x in y %}` | `{% for x in __iterate__(y) %}` | going over none is an error, not nothing; and minijinja knows the length of a list only |
 //! | `a % b` | `__modulo__(a, b)` | of a string it is formatting; minijinja's operator takes numbers only |
 //!
-//! Everything else is kept byte for byte, lines included. A template with a syntax error is left as it is from there on.
+//! Everything else is kept byte for byte, including lines. After a syntax error the rest of a template is left unchanged.
 
 /// The function that stands for `%`.
 pub(super) const MODULO: &str = "__modulo__";

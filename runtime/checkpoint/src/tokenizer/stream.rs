@@ -1,12 +1,12 @@
 //! Decoding tokens one by one: the same text, byte for byte, as decoding them all at once.
 //!
-//! A token may hold a part of a character, and the text of a token may depend on its neighbours. Decoding a window of the
-//! last tokens again and again, as vLLM and text-generation-inference do, is right for most decoders and wrong for some:
-//! a byte of a character that began before the window, a space that is stripped at the start of a text only. So each
-//! decoder that `tokenizer.json` can name is a [`Stage`] here, which takes tokens and gives what is decided of its output.
-//! What a decoder does to one token on its own is left to the `tokenizers` crate.
+//! A token may contain a part of a character, and the text of a token may depend on its neighbours. Repeatedly decoding a
+//! window of the last tokens, as vLLM and text-generation-inference do, is correct for most decoders and wrong for some: a
+//! byte of a character that began before the window, or a space that is stripped only at the start of a text. So each
+//! decoder that `tokenizer.json` can name is a [`Stage`] here, which takes tokens and returns the output that later tokens
+//! cannot change. The `tokenizers` crate does what a decoder does to each token separately.
 //!
-//! | decoder | decided |
+//! | decoder | output is final |
 //! |---|---|
 //! | ByteLevel | a character, with its last byte |
 //! | ByteFallback | a run of `<0xE6>` tokens, when it ends: one byte that is not UTF-8 makes a U+FFFD of every byte of the run |

@@ -1,8 +1,8 @@
 //! Byte-level BPE tokenizers from one format to the other.
 //!
-//! To `tokenizer.json` there is always a way: the tokenizer that the GGUF reader builds is saved. The way back needs a
-//! definition of which GGUF has the parts: a vocabulary of bytes, merges, a pre-tokenizer that `tokenizer.ggml.pre` has a
-//! name for, and added tokens that are found by their text alone. What else a definition asks for is refused.
+//! Converting to `tokenizer.json` always works: the tokenizer that the GGUF reader builds is saved. The other direction
+//! requires a definition that GGUF can represent: a vocabulary of bytes, merges, a pre-tokenizer with a name in
+//! `tokenizer.ggml.pre`, and added tokens that are matched by their text alone. Any other definition is rejected.
 
 use crate::gguf::{Gguf, write::Writer};
 use crate::json::{Fields, read_optional, shorten};

@@ -1,4 +1,4 @@
-//! Weights on their way into the other format: in its order of rows, as its elements, one row at a time.
+//! Converts weights to the other format's row order and element types, one row at a time.
 
 use crate::{Checkpoint, Element, Error, Weight};
 use half::{bf16, f16};
@@ -14,7 +14,7 @@ pub(super) struct Planned {
     pub element: Element,
     /// Bytes of its data there.
     pub bytes: usize,
-    /// Rows of a head that change places.
+    /// A permutation of the rows of a head.
     reorder: Option<Reorder>,
 }
 
@@ -82,7 +82,7 @@ fn size(name: &str, dims: &[usize], element: Element) -> Result<usize, Error> {
     bytes.ok_or_else(|| Error::invalid(format!("tensor `{name}`"), "its size overflows"))
 }
 
-/// A bias is a column, so that its elements are rows as those of its matrix are.
+/// A bias is a column, so that its elements are permuted like the rows of its matrix.
 fn rows_and_columns(dims: &[usize]) -> (usize, usize) {
     match dims {
         [rows, columns] => (*rows, *columns),
@@ -91,7 +91,7 @@ fn rows_and_columns(dims: &[usize]) -> (usize, usize) {
 }
 
 impl Planned {
-    /// Writes its data, and gives the source's pages back.
+    /// Writes its data, and releases the source's pages.
     ///
     /// # Errors
     /// If a weight does not fit its element, or `to` fails.

@@ -1,5 +1,5 @@
-//! All tools in one program, so that MLIR is linked once: the name that it is called by says which. What has these names
-//! on disk are the launchers in tools/src/launch.rs.
+//! All tools in one program, so that MLIR is linked once; the name by which it is called selects the tool. The files with
+//! these names are the launchers in tools/src/launch.rs.
 
 // They panic where the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

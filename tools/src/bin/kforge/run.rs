@@ -1,4 +1,4 @@
-//! Runs what `kforge-opt` compiles: single functions, a decoder of real checkpoints, benchmarks.
+//! Runs compiled modules: single functions, a decoder of real checkpoints, benchmarks.
 
 // They panic where the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

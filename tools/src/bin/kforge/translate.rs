@@ -1,4 +1,4 @@
-//! Translates `gpu.func` kernels to WGSL, and shows what Metal, Vulkan and DirectX get of it.
+//! Translates `gpu.func` kernels to WGSL, and prints naga's translation for Metal, Vulkan and DirectX.
 
 // They panic where the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -1,4 +1,4 @@
-//! Methods of Python's strings, lists and dictionaries that minijinja's own collection lacks.
+//! Methods of Python's strings, lists and dictionaries that minijinja lacks.
 
 use super::failure;
 use minijinja::value::{Tuple, Value, ValueKind, from_args};

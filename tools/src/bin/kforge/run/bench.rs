@@ -1,8 +1,8 @@
 //! `kforge-run bench model`: prefill and decode speed, in llama-bench's columns.
 //!
-//! `pp` appends a prompt, batch by batch, and computes the logits of each batch's last position and the greatest of them; `tg`
-//! appends single tokens and does so for each, as greedy decoding does. `@ d4096` is after 4096 tokens that are in the cache
-//! already. One untimed round comes first.
+//! `pp` appends a prompt, batch by batch, and computes the logits of each batch's last position and the largest of them;
+//! `tg` appends single tokens and does so for each, like greedy decoding. `@ d4096` starts with 4096 tokens in the cache.
+//! One untimed round comes first.
 
 use crate::run::{Common, bench_compile, compile, matmul, model, profile, suite, trace};
 use anyhow::{Result, bail};

@@ -1,8 +1,8 @@
 //! `kforge-run bench compile`: how the time of `--kforge-cpu` grows with the ops of a function.
 //!
-//! Each module is made, parsed and verified; then the pipeline from tensors to launches is timed, kernels generated and
-//! memory planned. Equal kernels are generated once, so the time is what the ops themselves take: the rate of a pass that
-//! walks the function for each of its ops falls as the function grows.
+//! Each module is generated, parsed and verified; then the pipeline from tensors to launches is timed, including kernel
+//! generation and memory planning. Equal kernels are generated once, so the time is that of processing the ops. A pass that
+//! walks the function once per op shows as a rate that falls as the function grows.
 
 use crate::run::{Common, Target, compile};
 use anyhow::{Result, bail};

@@ -1,4 +1,4 @@
-//! `kforge-run generate --compare-with URL`: the answer of another server beside ours.
+//! `kforge-run generate --compare-with URL`: compares our answer with a server's.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! The engine, as the options of the command line ask for it.
+//! Calls the engine with the options of the command line.
 
 use crate::run::{Common, Target as Place};
 use anyhow::{Context as _, Result, bail};

@@ -1,7 +1,7 @@
 //! `kforge-run FILE.mlir`: runs one function of tensors.
 //!
 //! The CPU target runs the compiled module, the reference target interprets it; both take the same inputs and globals,
-//! so that `--compare reference` can set one against the other.
+//! so that `--compare reference` can compare them.
 
 use crate::run::{Common, Target, compile, npy, npy::Array, print};
 use anyhow::{Context as _, Result, anyhow, bail};

@@ -1,4 +1,4 @@
-//! `kforge-run inspect`: the launch program of a module, or what a checkpoint says of itself.
+//! `kforge-run inspect`: the launch program of a module, or the metadata and tensors of a checkpoint.
 
 use crate::run::{Common, Target, compile, model};
 use anyhow::{Result, bail};

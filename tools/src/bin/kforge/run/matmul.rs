@@ -1,9 +1,9 @@
 //! `kforge-run bench matmul`: the speed of C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight.
 //!
-//! The product is a module of one `transformer.linear`, compiled as every other, so that B is packed once and M decides
-//! between GEMV and GEMM. A call also copies A into the executor, as each call of a function does; of a GPU its launches
-//! alone are timed, many to a submission, as what lies in its memory stays there. Before any figure is printed, each answer
-//! is compared with sums in f64.
+//! The product is a module of one `transformer.linear`, compiled like any other, so that B is packed once and M decides
+//! between GEMV and GEMM. On a CPU a call includes copying A into the executor. On a GPU only the launches are timed, many
+//! per submission, because operands stay in its memory. Before any figure is printed, each result is compared with sums in
+//! f64.
 
 use crate::run::{Common, Target, compile};
 use anyhow::{Context as _, Result, bail};

@@ -1,8 +1,8 @@
-//! `kforge-run bench model --profile`: the time of each kernel, and how near it is to the machine's limit.
+//! `kforge-run bench model --profile`: the time of each kernel, and its share of the machine's limit.
 //!
-//! What a launch must do at least follows from the launch program: it reads the weights that it is bound to, and of a
-//! cache the positions that are filled; and it says how many operations its ops take. Activations are not counted: the
-//! launch before has just written them, and they are in the caches.
+//! The minimum work of a launch follows from the launch program: it reads the weights that it binds and the filled
+//! positions of a cache, and the program has its number of operations. Activations are not counted: the previous launch has
+//! just written them, so they are in the CPU's caches.
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};

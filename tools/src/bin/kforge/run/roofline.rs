@@ -1,4 +1,4 @@
-//! `kforge-run roofline`: what this machine can do at most.
+//! `kforge-run roofline`: this machine's limits.
 
 use crate::run::{Common, Target, compile};
 use anyhow::{Result, bail};

@@ -1,12 +1,12 @@
 //! `kforge-run bench suite`: single kernels against the machine's limits, against an earlier run, and against other
 //! libraries.
 //!
-//! A case is a function of one op, compiled as every other. It is called once, its answer is compared with the
-//! reference, and then its launches are run again and again on the operands that the call left in place: the time is
-//! what a decoder spends in them, without the copying of a caller's tensors. All cases have a turn, then all again.
-//! A GPU gets the launches of a sample in one submission, and its roofs are chains of multiply-adds and copies.
-//! Over each row is a roof, measured in the same run before and after each turn: its operations at the peak of
-//! multiply-adds, or its bytes at the rate at which threads read as many bytes over and over, whichever takes longer.
+//! A case is a function of one op, compiled like any other. It is called once and its result is compared with the
+//! reference. Then its launches run repeatedly on the operands left by the call: the time excludes copies of a caller's
+//! tensors, as in a decoder. All cases have a turn, then all again. A GPU gets the launches of a sample in one submission,
+//! and its roofs are chains of multiply-adds and copies.
+//! Each row has a roof (roofline limit), measured in the same run before and after each turn: its operations at the peak of
+//! multiply-adds, or its bytes at the rate at which threads repeatedly read that many bytes, whichever takes longer.
 
 mod cases;
 mod compare;

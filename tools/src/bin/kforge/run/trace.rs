@@ -1,6 +1,6 @@
-//! `--trace FILE`: what ran when, in the format that Chrome and Perfetto show.
+//! `--trace FILE`: a timeline in the format of Chrome and Perfetto.
 //!
-//! A launch is a span called by its kernel; compiling and loading have spans of their own.
+//! A launch is a span named after its kernel; compiling and loading have separate spans.
 
 use anyhow::{Context as _, Result};
 use kforge_tools::output;

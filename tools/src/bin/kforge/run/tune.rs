@@ -1,4 +1,4 @@
-//! `kforge-run tune`: measures kernels' tiles, and looks into what has been measured.
+//! `kforge-run tune`: measures kernel tiles, and shows existing measurements.
 
 use crate::run::{Common, Target, compile, model};
 use anyhow::{Context as _, Result, bail};

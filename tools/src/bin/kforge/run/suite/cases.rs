@@ -1,4 +1,4 @@
-//! What is measured, and how each case becomes a loaded function.
+//! The measured cases, and how each is compiled and loaded.
 
 use crate::run::{Common, compile};
 use anyhow::{Context as _, Result, bail};

@@ -2,9 +2,9 @@
 //!
 //! A row has regressed if all of these hold; it has improved if the same holds the other way round:
 //!
-//! * its median is over the baseline's by more than the tolerance,
-//! * and by more than three standard deviations of the one run and of the other together, a standard deviation being
-//!   1.4826 times the median absolute deviation (that of a normal distribution),
+//! * its median exceeds the baseline's by more than the tolerance,
+//! * and by more than the sum of three standard deviations of each run, a standard deviation being 1.4826 times the median
+//!   absolute deviation (as for a normal distribution),
 //! * and its fastest sample is slower than the baseline's median: a run that was disturbed half of the time has fast
 //!   samples too.
 

@@ -1,8 +1,8 @@
-//! Other libraries, in turns with our kernels.
+//! Times other libraries, alternating with our kernels.
 //!
-//! `scripts/gemm_peers.py` is part of this program, and each library that imports runs it in a process of its own. A
-//! process is stopped while it is not its turn, as the threads of most libraries poll for a while after each product and
-//! would take a core away from the next one.
+//! `scripts/gemm_peers.py` is embedded in this program; a separate process runs it for each library that can be imported. A
+//! process is stopped between its turns, because the threads of most libraries poll for a while after each product and would
+//! occupy a core during the next one.
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use kforge_tools::product::Shape;
