@@ -309,6 +309,6 @@ fn a_constant_cache_is_not_updated() {
     let updates = ops().into_iter().find(|op| is_updated(op, 0)).expect("one op updates its operand");
     let suite = Suite::new(case(&updates, |i| (i == 0).then_some(Form::Dense)));
     let target = Machine::host(None).expect("this machine");
-    let error = compile::compile(&suite.text(), &target, Options::default()).err().expect("an error");
+    let error = compile::compile(&suite.text(), &target, Options::default()).expect_err("an error");
     assert!(error.to_string().contains("updates a constant global; declare it mutable"), "{error}");
 }
