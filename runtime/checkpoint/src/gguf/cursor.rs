@@ -28,13 +28,14 @@ impl<'a> Cursor<'a> {
 
     /// The next `length` bytes.
     pub fn take(&mut self, length: u64) -> Result<&'a [u8], Cause> {
-        let truncated = Cause::Truncated { offset: self.offset, need: length, have: self.remaining() };
-        let Some(end) = usize::try_from(length).ok().and_then(|length| self.offset.checked_add(length)) else {
-            return Err(truncated);
-        };
-        let taken = self.bytes.get(self.offset..end).ok_or(truncated)?;
-        self.offset = end;
-        Ok(taken)
+        let end = usize::try_from(length).ok().and_then(|length| self.offset.checked_add(length));
+        match end.and_then(|end| Some((end, self.bytes.get(self.offset..end)?))) {
+            Some((end, taken)) => {
+                self.offset = end;
+                Ok(taken)
+            }
+            None => Err(Cause::Truncated { offset: self.offset, need: length, have: self.remaining() }),
+        }
     }
 
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Cause> {

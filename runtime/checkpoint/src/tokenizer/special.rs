@@ -91,7 +91,8 @@ const OTHERS: &[&str] = &[
 
 /// Whether a token of this text is special in every vocabulary that we know.
 pub(crate) fn is_special(text: &str) -> bool {
-    ENDS.contains(&text) || OTHERS.contains(&text)
+    // How each of them starts: a whole vocabulary is asked, and most of it is words.
+    text.starts_with(['<', '[', '_']) && (ENDS.contains(&text) || OTHERS.contains(&text))
 }
 
 /// The tokens that end a turn by their text, of those for which `has` holds.
@@ -119,6 +120,6 @@ mod tests {
         assert_eq!(among(&["<|end|>", "<|im_end|>", "x"]), ["<|im_end|>", "<|end|>"]);
         assert_eq!(among(&["<|end|>", "<|return|>", "<|call|>"]), ["<|return|>", "<|call|>"]);
         assert_eq!(among(&["</s>", "<|tool_response>"]), ["<|tool_response>"]);
-        assert!(is_special("[EOT]") && is_special("<|im_start|>") && !is_special("im_start"));
+        assert!(ENDS.iter().chain(OTHERS).all(|text| is_special(text)) && !is_special("im_start"));
     }
 }
