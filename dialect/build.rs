@@ -26,7 +26,14 @@ fn main() {
     let mut build = cc::Build::new();
     // As LLVM itself is built: with assertions on, those that its headers have inline would end a program at what its
     // libraries report.
-    build.compiler(prefix.join("bin/clang++")).cpp(true).std("c++17").opt_level(2).define("NDEBUG", None).debug(false).warnings(false);
+    build
+        .compiler(prefix.join("bin/clang++"))
+        .cpp(true)
+        .std("c++17")
+        .opt_level(2)
+        .define("NDEBUG", None)
+        .debug(false)
+        .warnings(false);
     build.flag("-fno-rtti").flag("-fno-exceptions").flag("-w");
     build.include(&out).include("cpp").include(prefix.join("include"));
     // One unit: MLIR's headers take most of the time, and are read once.

@@ -2,12 +2,13 @@
 
 use std::{env, fs, path::Path};
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "src",
     "program/src",
     "../lib/src",
     "../lib/models/src",
     "../lib/target/src",
+    "../lib/tuner/src",
     "../dialect/src",
     "../dialect/cpp",
     "../dialect/include",

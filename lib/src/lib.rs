@@ -4,6 +4,7 @@ pub mod fusion;
 mod fusions;
 pub mod options;
 pub mod passes;
+pub mod tiles;
 pub mod tuner;
 
 pub use fusions::Fusions;

@@ -7,7 +7,8 @@ mod gpu;
 mod place;
 
 use kforge_measure::Roofs;
-use kforge_passes::tuner::{Environment, Family, Line, Row, Search, Tried, environment, search, space};
+use kforge_passes::tiles::{Family, space};
+use kforge_tuner::{Environment, Line, Row, Search, Tried, environment, search};
 use place::{MODULE, Place, text, warnings};
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio, thread, time::Duration};
 

@@ -21,7 +21,8 @@
 use crate::{
     fusion::functions,
     options::{self, Tuning},
-    tuner::{self, Mode, Problem, product::GEMV_ROWS},
+    tiles::{Problem, product::GEMV_ROWS},
+    tuner,
 };
 use kforge_dialect::{
     KernelAttribute, QuantType, constant,
@@ -107,7 +108,7 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
         }
         pass.count("packed", 1);
     }
-    let mut session = session(target, tuning).map_err(fail)?;
+    let mut session = tuner::session(target, tuning).map_err(fail)?;
     let chosen: HashMap<_, &'static str> =
         layouts.iter().map(|(origin, layout)| (origin.identity(), *layout)).collect();
     let mut layouts_of_values: HashMap<usize, &'static str> = HashMap::new();
@@ -137,25 +138,17 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
             set_attribute(*op, "kernel", kernel.to_attribute(pass.context));
             pass.count("selected", 1);
             if let (Some(session), Some(problem)) = (&mut session, Problem::of(pass.context, *op, target)) {
-                tune(pass, session, &problem, *op, kernel);
+                tune(pass, session.as_mut(), &problem, *op, kernel);
             }
         }
     }
     Ok(())
 }
 
-/// The tuner of this run, unless it is off.
-fn session(target: Target, tuning: Tuning) -> Result<Option<tuner::Session>, String> {
-    match tuning.mode {
-        Mode::Off => Ok(None),
-        _ => tuner::Session::open(target, tuning).map(Some),
-    }
-}
-
 /// Writes the tuner's tile for a group, and its key for `kforge-run tune --explain`.
 fn tune<'c>(
     pass: &PassRun<'c, '_>,
-    session: &mut tuner::Session,
+    session: &mut dyn tuner::Session,
     problem: &Problem,
     op: OperationRef<'c, '_>,
     kernel: KernelAttribute,

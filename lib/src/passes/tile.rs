@@ -9,7 +9,7 @@
 //! ```
 //! A tile that is already present is kept, so a hand-written tile determines the loop nest.
 
-use crate::tuner::{
+use crate::tiles::{
     product::{LANES, Product},
     space,
 };

@@ -31,7 +31,7 @@ use crate::{
     },
     weights::{Block, Factors, Reader, Storage, Weight, unshifted},
 };
-use kforge_passes::tuner::{
+use kforge_passes::tiles::{
     cpu,
     product::{AHEAD, AHEAD_INT8, Family, PANEL_BYTES},
 };

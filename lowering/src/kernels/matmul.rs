@@ -12,7 +12,7 @@ use crate::{
         shared::{load_lanes, store_lanes},
     },
 };
-use kforge_passes::tuner::cpu::matmul_rows;
+use kforge_passes::tiles::cpu::matmul_rows;
 use kforge_program::Access;
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 

@@ -8,7 +8,7 @@ use kforge_lowering::{
     backend::{Backend, LLVM, Machine},
     compile::{self, Compiled, Source},
 };
-use kforge_passes::tuner::{self, Mode};
+use kforge_passes::tuner;
 use kforge_program::Shader;
 use kforge_runtime::{
     Execute, Executor,
@@ -136,10 +136,7 @@ pub fn on_place<T, E: std::fmt::Display + From<Error>>(
 
 /// What the tuner knows, as a part of a cache's key.
 fn tiles(target: Target, tuning: compile::Tuning) -> String {
-    match tuning.mode {
-        Mode::Off => String::new(),
-        _ => tuner::fingerprint(target, tuning.threads),
-    }
+    tuner::fingerprint(target, tuning)
 }
 
 /// The cache of what is compiled, unless the options say no.

@@ -4,9 +4,9 @@ pub mod check;
 pub mod roof;
 
 use anyhow::{Result, bail};
-use kforge_passes::tuner::environment;
 use kforge_runtime::gpu::Adapter;
 use kforge_target as target;
+use kforge_tuner::environment;
 use std::collections::BTreeMap;
 
 pub use kforge_engine::gpu::{adapter, features, open};

@@ -12,9 +12,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile;
 use kforge_measure::{Roofs, median};
-use kforge_passes::tuner::{Environment, Family, Problem, Product, Row, model::least_seconds, problem::ENTRY, space};
+use kforge_passes::tiles::{Family, Problem, Product, problem::ENTRY, space};
 use kforge_program::{Buffer, Program};
 use kforge_reference::{Element, Tensor, Tolerance, compare, random};
+use kforge_tuner::{Environment, Row, model::least_seconds};
 use std::thread;
 
 /// Copies of a problem's weights at most.

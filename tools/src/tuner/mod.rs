@@ -10,11 +10,10 @@ use kforge_lowering::{
     compile::{self, Options},
 };
 use kforge_measure::Roofs;
-use kforge_passes::tuner::{
-    self, Database, Environment, Line, Problem, Row, Search, Tried, admitted, environment, model::least_seconds,
-};
+use kforge_passes::tiles::{Problem, problem};
 use kforge_runtime::cache;
 use kforge_target::Target;
+use kforge_tuner::{Database, Environment, Line, Row, Search, Tried, admitted, environment, model::least_seconds};
 use measure::Bench;
 use std::{
     thread,
@@ -27,9 +26,9 @@ const TILE: &str = kforge_passes::passes::tile::INFO.name;
 /// Rounds over a CPU's roofs: candidates are ranked by them, no more.
 const HEATS: usize = 2;
 
-/// Makes this program the passes' host: `select-kernels{mode=tune}` measures here.
+/// Makes this program the tuner's host: `select-kernels{mode=tune}` measures here.
 pub fn install() {
-    tuner::install(tuner::Host {
+    kforge_tuner::install(kforge_tuner::Host {
         directory: cache::directory(),
         environment: |target, threads| machine(target, threads).map_err(|e| format!("{e:#}")),
         measure: |problem, machine, database, deadline| {
@@ -38,6 +37,7 @@ pub fn install() {
                 .map(drop)
                 .map_err(|e| format!("a kernel is not tuned: {e:#}"))
         },
+        warn: |message| crate::errln!("warning: {message}"),
     });
 }
 
@@ -194,7 +194,7 @@ pub fn problems(source: compile::Source, machine: &Environment, options: Options
     let (selected, _) = kforge_lowering::pipeline(target, options).split_at(TILE);
     compile::run_pipeline(&diagnostics, &mut module, &selected)?;
     let mut problems: Vec<Problem> = vec![];
-    for problem in tuner::problem::of_module(&context, &module, target) {
+    for problem in problem::of_module(&context, &module, target) {
         if !problems.contains(&problem) {
             problems.push(problem);
         }
@@ -213,7 +213,7 @@ pub fn parse(text: &str, machine: &Environment) -> Result<Problem> {
     let mut module = compile::parse_with(&diagnostics)?;
     let (selected, _) = Options::default().selection(target).split_at(TILE);
     compile::run_pipeline(&diagnostics, &mut module, &selected)?;
-    let problem = tuner::problem::of_module(&context, &module, target).pop();
+    let problem = problem::of_module(&context, &module, target).pop();
     problem.ok_or_else(|| anyhow!("the text of a problem has no group of linear layers"))
 }
 

@@ -8,10 +8,11 @@ use kforge_lowering::{
     launches,
 };
 use kforge_measure::Roofs;
-use kforge_passes::tuner::{Environment, Problem, problem::ENTRY, space};
+use kforge_passes::tiles::{Problem, problem::ENTRY, space};
 use kforge_program::{Program, Shader};
 use kforge_runtime::{Execute, Executor, KernelTime, Roofline, View, executor, gpu as device};
 use kforge_target::{Adapter, Target};
+use kforge_tuner::Environment;
 use std::time::{Duration, Instant};
 
 /// Bytes of weights that are gone through before the same ones come again, as in a decoder: more than caches hold.

@@ -1,7 +1,7 @@
 //! The tuner's database on a file system that cannot be written to, or is full.
 
 use crate::place::{Place, text, warnings};
-use kforge_passes::tuner::{Database, database};
+use kforge_tuner::{Database, database};
 use std::{fs, path::PathBuf, process::Command};
 
 /// A file system of its own.

@@ -2,9 +2,9 @@
 
 use super::{Line, Place, forged, text, warnings};
 use kforge_lowering::compile;
-use kforge_passes::tuner::{Environment, environment};
 use kforge_runtime::{Execute, View, gpu::Executor};
 use kforge_target::Adapter;
+use kforge_tuner::{Environment, environment};
 use std::{fs, sync::OnceLock};
 
 /// More rows than a GEMV takes, which has no tile on a GPU.

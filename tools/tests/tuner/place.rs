@@ -1,6 +1,6 @@
 //! Where the tuner is tried: a small module, and a cache directory of its own.
 
-use kforge_passes::tuner::{Database, Line, database};
+use kforge_tuner::{Database, Line, database};
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -24,7 +24,7 @@ use crate::{
     group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
-use kforge_passes::tuner::{Family, gpu::Tile};
+use kforge_passes::tiles::{Family, gpu::Tile};
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;

@@ -20,7 +20,7 @@ use crate::{
         norm::{self, Norm},
     },
 };
-use kforge_passes::tuner::product::GEMV_ROWS;
+use kforge_passes::tiles::product::GEMV_ROWS;
 use kforge_program::layout::LANES;
 use melior::ir::{
     Type, TypeLike, Value, ValueLike,

@@ -25,7 +25,7 @@ use crate::{
     group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
-use kforge_passes::tuner::{
+use kforge_passes::tiles::{
     Family,
     gpu::{SIDE, Tile},
 };

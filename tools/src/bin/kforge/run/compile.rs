@@ -12,11 +12,11 @@ use kforge_lowering::{
     compile::{Compiled, Pipeline, Source, trace},
 };
 use kforge_models::KvType;
-use kforge_passes::tuner::Environment;
 use kforge_program::Shader;
 use kforge_runtime::{Execute, gpu};
 use kforge_target::{Isa, Target};
 use kforge_tools::{gpu::features, output};
+use kforge_tuner::Environment;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},

@@ -9,13 +9,14 @@ use kforge_engine::module::module;
 use kforge_lowering::backend::Backend as _;
 use kforge_lowering::compile::Source;
 use kforge_models::{KvType, Phase, Returns};
-use kforge_passes::tuner::{Database, Environment, Line, Problem, Row, Search, admitted, problem, search};
+use kforge_passes::tiles::{Problem, problem};
 use kforge_runtime::cache;
 use kforge_tools::{
     bounds, output,
     source::ModuleFile,
     tuner::{self, measure::Bench},
 };
+use kforge_tuner::{Database, Environment, Line, Row, Search, admitted, search};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -388,7 +389,7 @@ fn explain(common: &Common, options: &Options, database: &Database, key: &str) -
     let (tried, refused) = admitted(&problem.product, &rows);
     let ranking = search::ranking(&problem.product, &tried);
     let best = ranking.first().and_then(|t| t.ratio).unwrap_or(1.0);
-    let default = kforge_passes::tuner::space::rule(&problem.product);
+    let default = kforge_passes::tiles::space::rule(&problem.product);
     let mut results: Vec<Explained> = rows
         .iter()
         .map(|row| {
@@ -446,7 +447,7 @@ fn explain(common: &Common, options: &Options, database: &Database, key: &str) -
         "{} of {} candidates were tried, each in turns with the default: \"x default\" decides, for microseconds of one \
          minute are not those of another",
         rows.len(),
-        kforge_passes::tuner::space::candidates(&problem.product).len()
+        kforge_passes::tiles::space::candidates(&problem.product).len()
     )?;
     Ok(ExitCode::SUCCESS)
 }

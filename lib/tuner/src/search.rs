@@ -3,13 +3,13 @@
 //! Both follow from what has been measured alone, so a search that was interrupted goes on where it was. The first half
 //! of the measurements goes to the most promising candidates of different kinds, the second to the neighbours of the best.
 
-use super::{
-    environment::Environment,
-    gpu, model,
+use crate::{environment::Environment, model};
+use kforge_measure::Roofs;
+use kforge_passes::tiles::{
+    gpu,
     product::{Family, Product},
     space,
 };
-use kforge_measure::Roofs;
 use kforge_target::Target;
 
 /// Part of the space that is measured.

@@ -4,7 +4,7 @@
 //! it was writing. A winner is not stored: it follows from the rows, so no row can claim to be it. A directory that
 //! cannot be written is read as it is.
 
-use super::environment::Environment;
+use crate::environment::Environment;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -38,7 +38,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// One candidate of one problem in one environment, measured or failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// [`super::problem::key`] of the problem.
+    /// [`kforge_passes::tiles::problem::key`] of the problem.
     pub key: String,
     /// [`Environment::id`].
     pub environment: String,
@@ -262,7 +262,7 @@ impl Database {
     fn left_out(&self, rows: usize) {
         if rows > 0 {
             let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
-            super::warn(&format!("{}: {rows} cannot be read and are left out", self.path.display()));
+            crate::warn(&format!("{}: {rows} cannot be read and are left out", self.path.display()));
         }
     }
 

@@ -9,84 +9,32 @@
 //! out of it is checked as one written by hand; all legal tiles of a kernel give the same bits. Whatever is wrong with
 //! the database, the next best tile or the default takes the place of the winner, with one warning.
 //!
-//! Measuring takes a compiler and an executor, which are further down the road than passes: a program that has both
-//! [installs](install) itself as the host.
+//! Problems and spaces of tiles are `kforge_passes::tiles`. Measuring takes a compiler and an executor: a program that has
+//! both [installs](install) itself as the host, and the passes find the tuner by `kforge_passes::tuner`.
 
-pub mod cpu;
 pub mod database;
 pub mod environment;
-pub mod gpu;
 pub mod model;
-pub mod problem;
-pub mod product;
 pub mod search;
-pub mod space;
 
 pub use database::{Database, Line, Row};
 pub use environment::Environment;
-pub use problem::Problem;
-pub use product::{Family, Product};
 pub use search::{Search, Tried};
 
-use crate::Tuning;
+use kforge_passes::{
+    Tuning,
+    tiles::{Problem, Product, space},
+    tuner::{self, Choice, Mode, Tuner},
+};
 use kforge_target::Target;
 use std::{
     collections::HashSet,
-    fmt,
-    io::Write as _,
     path::PathBuf,
-    str::FromStr,
     sync::{Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
-/// What is asked of the tuner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// Nothing: tiles follow from rules.
-    #[default]
-    Off,
-    /// What has been measured before.
-    CachedOnly,
-    /// The same, after measuring whatever is missing.
-    Tune,
-    /// The same, until a time budget is spent.
-    Incremental,
-}
-
-impl Mode {
-    pub const ALL: [Mode; 4] = [Mode::Off, Mode::CachedOnly, Mode::Tune, Mode::Incremental];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Off => "off",
-            Mode::CachedOnly => "cached-only",
-            Mode::Tune => "tune",
-            Mode::Incremental => "incremental",
-        }
-    }
-
-    pub fn measures(self) -> bool {
-        matches!(self, Mode::Tune | Mode::Incremental)
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Mode, String> {
-        let found = Mode::ALL.into_iter().find(|mode| mode.name() == name);
-        found.ok_or_else(|| format!("unknown tuning mode '{name}'; use off, cached-only, tune or incremental"))
-    }
-}
-
-/// The program around the passes.
+/// The program around the tuner.
 pub struct Host {
     /// Where the database is; `None` where the system has no place for it.
     pub directory: Option<PathBuf>,
@@ -94,43 +42,51 @@ pub struct Host {
     pub environment: fn(Target, usize) -> Result<Environment, String>,
     /// Measures candidates of a problem until its search is over or the time has come, and adds rows to the database.
     pub measure: fn(&Problem, &Environment, &mut Database, Option<Instant>) -> Result<(), String>,
+    /// Says a warning to the user.
+    pub warn: fn(&str),
 }
 
 static HOST: OnceLock<Host> = OnceLock::new();
 
-/// Names the program that measures, once in a process.
+/// Names the program that measures, and makes this the tuner of the passes, once in a process.
 pub fn install(host: Host) {
     // The first stays; a process has one.
-    let _ = HOST.set(host);
-}
-
-/// The installed host.
-///
-/// # Errors
-/// If there is none.
-pub fn host() -> Result<&'static Host, String> {
-    HOST.get().ok_or_else(|| "this program has no tuner; use mode=off".to_owned())
-}
-
-/// Says something once in a process.
-pub fn warn(message: &str) {
-    static SAID: Mutex<Option<HashSet<String>>> = Mutex::new(None);
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.get_or_insert_default().insert(message.to_owned()) {
-        // Nothing is left to say it with where this fails.
-        let _ = writeln!(std::io::stderr(), "warning: {message}");
+    if HOST.set(host).is_ok() {
+        tuner::install(Box::new(Measured));
     }
 }
 
-/// A chosen tile and where it comes from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
-    pub tile: Vec<usize>,
-    pub key: String,
+/// Says something once in a process, if there is a host to say it.
+fn warn(message: &str) {
+    static SAID: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+    let Some(host) = HOST.get() else { return };
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.get_or_insert_default().insert(message.to_owned()) {
+        (host.warn)(message);
+    }
+}
+
+/// The tuner of the installed host.
+struct Measured;
+
+impl Tuner for Measured {
+    fn session(&self, target: Target, tuning: Tuning) -> Result<Box<dyn tuner::Session>, String> {
+        let host = HOST.get().ok_or("the tuner has no host")?;
+        Session::open(host, target, tuning).map(|session| Box::new(session) as _)
+    }
+
+    fn fingerprint(&self, target: Target, threads: usize) -> String {
+        let Some(host) = HOST.get() else { return String::new() };
+        let Some(directory) = host.directory.as_ref().filter(|d| d.join(database::FILE).exists()) else {
+            return String::new();
+        };
+        let Ok(environment) = (host.environment)(target, threads) else { return String::new() };
+        Database::open(directory).and_then(|database| database.fingerprint(&environment.id())).unwrap_or_default()
+    }
 }
 
 /// The tuner while one module is compiled.
-pub struct Session {
+struct Session {
     mode: Mode,
     environment: Environment,
     database: Option<Database>,
@@ -142,9 +98,8 @@ impl Session {
     /// Opens the database; one that cannot be used is as good as none, with a warning.
     ///
     /// # Errors
-    /// If the program has no host, or this machine is no such target.
-    pub fn open(target: Target, tuning: Tuning) -> Result<Session, String> {
-        let host = host()?;
+    /// If this machine is no such target.
+    fn open(host: &'static Host, target: Target, tuning: Tuning) -> Result<Session, String> {
         let threads = match tuning.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -165,9 +120,10 @@ impl Session {
         let deadline = (mode == Mode::Incremental).then(|| Instant::now() + budget);
         Ok(Session { mode, environment, database, deadline, host })
     }
+}
 
-    /// The tile of a problem; `None` leaves it to the rules.
-    pub fn choose(&mut self, problem: &Problem) -> Option<Choice> {
+impl tuner::Session for Session {
+    fn choose(&mut self, problem: &Problem) -> Option<Choice> {
         let database = self.database.as_mut()?;
         let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
         if self.mode.measures() && in_time && database.is_writable() {
@@ -215,14 +171,4 @@ pub fn admitted(product: &Product, rows: &[Row]) -> (Vec<Tried>, Vec<(Vec<usize>
         }
     }
     (tried, refused)
-}
-
-/// A hash of all that decides choices, for caches of what was compiled with them; empty where nothing was measured.
-pub fn fingerprint(target: Target, threads: usize) -> String {
-    let Some(host) = HOST.get() else { return String::new() };
-    let Some(directory) = host.directory.as_ref().filter(|d| d.join(database::FILE).exists()) else {
-        return String::new();
-    };
-    let Ok(environment) = (host.environment)(target, threads) else { return String::new() };
-    Database::open(directory).and_then(|database| database.fingerprint(&environment.id())).unwrap_or_default()
 }

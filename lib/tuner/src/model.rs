@@ -4,12 +4,12 @@
 //! the chains and ports that they need, what an operand that outgrows its cache costs, dequantising, edges, and tasks that
 //! leave a thread without work; for a GEMV, bytes against the read roof. It ranks; it predicts no time well.
 
-use super::{
-    environment::{Cpu, Environment},
+use crate::environment::{Cpu, Environment};
+use kforge_measure::Roofs;
+use kforge_passes::tiles::{
     gpu,
     product::{BLOCK, Family, LANES, Product},
 };
-use kforge_measure::Roofs;
 
 /// The least seconds that a product can take: its operations at the peak, or its weights at the read roof. The peak of
 /// matrix units is not known.

@@ -272,7 +272,7 @@ pub fn neighbours(a: &[usize], b: &[usize]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuner::product::Section;
+    use crate::tiles::product::Section;
     use kforge_target::Target;
 
     const H100: Adapter = Adapter {
