@@ -38,7 +38,7 @@ fn main() {
     build.include(&out).include("cpp").include(prefix.join("include"));
     // One unit: MLIR's headers take most of the time, and are read once.
     let unit = out.join("unit.cpp");
-    let files = ["dialect", "linear", "norm", "attention", "block", "shim"];
+    let files = ["dialect", "shapes", "linear", "norm", "attention", "block", "shim"];
     fs::write(&unit, files.map(|file| format!("#include \"{file}.cpp\"\n")).concat()).expect("OUT_DIR can be written");
     build.file(unit).compile("kforge_dialect");
     link_llvm(&prefix);

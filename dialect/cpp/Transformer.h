@@ -3,6 +3,7 @@
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
@@ -25,6 +26,8 @@
 #include "TransformerOps.h.inc"
 
 namespace kforge::transformer {
+/// The sizes of an op's results: what their types say, and for the rest what the operands have at run time.
+llvm::LogicalResult reifyResults(mlir::OpBuilder &builder, mlir::Operation *op, mlir::ReifiedRankedShapedTypeDims &shapes);
 /// Rows and columns of a weight operand: a rank-2 tensor or a quantised type.
 std::pair<int64_t, int64_t> weightShape(mlir::Type type);
 /// A [batch] vector, or no value.

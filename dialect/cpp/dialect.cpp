@@ -1,6 +1,7 @@
 //===- dialect.cpp - registration, types and attributes -------------------===//
 #include "Transformer.h"
 #include "mlir/Bytecode/BytecodeImplementation.h"
+#include "mlir/Transforms/InliningUtils.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include "TransformerDialect.cpp.inc"
@@ -43,6 +44,14 @@ struct BytecodeInterface : BytecodeDialectInterface {
   }
 };
 
+/// Every op means the same in any function, so all may be inlined.
+struct InlinerInterface : DialectInlinerInterface {
+  using DialectInlinerInterface::DialectInlinerInterface;
+
+  bool isLegalToInline(Operation *, Region *, bool, IRMapping &) const override { return true; }
+  bool isLegalToInline(Region *, Region *, bool, IRMapping &) const override { return true; }
+};
+
 void TransformerDialect::initialize() {
   addTypes<
 #define GET_TYPEDEF_LIST
@@ -56,7 +65,7 @@ void TransformerDialect::initialize() {
 #define GET_OP_LIST
 #include "TransformerOps.cpp.inc"
       >();
-  addInterfaces<BytecodeInterface>();
+  addInterfaces<BytecodeInterface, InlinerInterface>();
 }
 
 Operation *TransformerDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type, Location loc) {

@@ -61,7 +61,7 @@ def Transformer_Dialect : Dialect {
     definition, so an op that gains an attribute needs code that reads its older
     form. Types and attributes of the dialect are encoded as their text.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
   let hasConstantMaterializer = 1;
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;
@@ -187,11 +187,22 @@ def Transformer_Weight : AnyTypeOf<[2DTensorOf<[Transformer_Float]>, Transformer
 
 class Transformer_Op<string mnemonic, list<Trait> traits = []> : Op<Transformer_Dialect, mnemonic, traits>;
 
+/// An op of tensors, whose result sizes follow from its operands.
+class Transformer_TensorOp<string mnemonic, list<Trait> traits = []>
+    : Transformer_Op<mnemonic, !listconcat([Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>], traits)> {
+  let extraClassDefinition = [{
+    ::llvm::LogicalResult $cppClass::reifyResultShapes(::mlir::OpBuilder &builder,
+                                                       ::mlir::ReifiedRankedShapedTypeDims &shapes) {
+      return ::kforge::transformer::reifyResults(builder, *this, shapes);
+    }
+  }];
+}
+
 //===----------------------------------------------------------------------===//
 // Linear algebra
 //===----------------------------------------------------------------------===//
 
-def Transformer_EmbeddingOp : Transformer_Op<"embedding", [Pure]> {
+def Transformer_EmbeddingOp : Transformer_TensorOp<"embedding"> {
   let summary = "rows of a table";
   let description = [{
     `result[..., :] = table[ids[...], :]`
@@ -212,7 +223,7 @@ def Transformer_EmbeddingOp : Transformer_Op<"embedding", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Transformer_LinearOp : Transformer_Op<"linear", [Pure]> {
+def Transformer_LinearOp : Transformer_TensorOp<"linear"> {
   let summary = "input times weight transposed, plus bias";
   let description = [{
     `result[..., n] = sum over k of input[..., k] * weight[n, k] + bias[n]`
@@ -236,7 +247,7 @@ def Transformer_LinearOp : Transformer_Op<"linear", [Pure]> {
   let hasCanonicalizeMethod = 1;
 }
 
-def Transformer_MatmulOp : Transformer_Op<"matmul", [Pure]> {
+def Transformer_MatmulOp : Transformer_TensorOp<"matmul"> {
   let summary = "batched matrix product of two activations";
   let description = [{
     `result[..., m, n] = sum over k of a[..., m, k] * b[..., k, n]`
@@ -264,7 +275,7 @@ def Transformer_MatmulOp : Transformer_Op<"matmul", [Pure]> {
 // Norms and activations
 //===----------------------------------------------------------------------===//
 
-def Transformer_RmsNormOp : Transformer_Op<"rms_norm", [Pure, AllTypesMatch<["input", "result"]>]> {
+def Transformer_RmsNormOp : Transformer_TensorOp<"rms_norm", [AllTypesMatch<["input", "result"]>]> {
   let summary = "root-mean-square norm over the last axis";
   let description = [{
     `result = x / sqrt(mean(x^2) + eps) * weight`
@@ -285,7 +296,7 @@ def Transformer_RmsNormOp : Transformer_Op<"rms_norm", [Pure, AllTypesMatch<["in
   let hasVerifier = 1;
 }
 
-def Transformer_LayerNormOp : Transformer_Op<"layer_norm", [Pure, AllTypesMatch<["input", "result"]>]> {
+def Transformer_LayerNormOp : Transformer_TensorOp<"layer_norm", [AllTypesMatch<["input", "result"]>]> {
   let summary = "layer norm over the last axis";
   let description = [{
     `result = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias`
@@ -307,7 +318,7 @@ def Transformer_LayerNormOp : Transformer_Op<"layer_norm", [Pure, AllTypesMatch<
   let hasVerifier = 1;
 }
 
-def Transformer_SoftmaxOp : Transformer_Op<"softmax", [Pure, SameOperandsAndResultType]> {
+def Transformer_SoftmaxOp : Transformer_TensorOp<"softmax", [SameOperandsAndResultType]> {
   let summary = "softmax over the last axis";
   let description = [{
     `result = exp(x - max(x)) / sum(exp(x - max(x)))`
@@ -329,7 +340,7 @@ def Transformer_SoftmaxOp : Transformer_Op<"softmax", [Pure, SameOperandsAndResu
   let hasFolder = 1;
 }
 
-def Transformer_QuantizeOp : Transformer_Op<"quantize", [Pure, SameOperandsAndResultType]> {
+def Transformer_QuantizeOp : Transformer_TensorOp<"quantize", [SameOperandsAndResultType]> {
   let summary = "activations rounded to 8 bits, block by block";
   let description = [{
     `result = d * round(x * (127 / max|x|))` with `d = max|x| / 127`, for each block of 32 neighbours of the last axis
@@ -355,7 +366,7 @@ def Transformer_QuantizeOp : Transformer_Op<"quantize", [Pure, SameOperandsAndRe
   let hasVerifier = 1;
 }
 
-def Transformer_TopKOp : Transformer_Op<"top_k", [Pure]> {
+def Transformer_TopKOp : Transformer_TensorOp<"top_k"> {
   let summary = "the greatest elements of the last axis, and where they are";
   let description = [{
     `values[..., j]` is the j-th greatest of `input[..., :]`, and `indices[..., j]` its index there
@@ -378,7 +389,7 @@ def Transformer_TopKOp : Transformer_Op<"top_k", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Transformer_GeluOp : Transformer_Op<"gelu", [Pure, SameOperandsAndResultType]> {
+def Transformer_GeluOp : Transformer_TensorOp<"gelu", [SameOperandsAndResultType]> {
   let summary = "Gaussian error linear unit";
   let description = [{
     `result = x/2 * (1 + erf(x / sqrt(2)))`, or with `approximate = "tanh"`
@@ -401,7 +412,7 @@ def Transformer_GeluOp : Transformer_Op<"gelu", [Pure, SameOperandsAndResultType
   let assemblyFormat = "$input attr-dict `:` type($input)";
 }
 
-def Transformer_SiluOp : Transformer_Op<"silu", [Pure, SameOperandsAndResultType]> {
+def Transformer_SiluOp : Transformer_TensorOp<"silu", [SameOperandsAndResultType]> {
   let summary = "sigmoid linear unit";
   let description = [{
     `result = x / (1 + exp(-x))`
@@ -421,7 +432,7 @@ def Transformer_SiluOp : Transformer_Op<"silu", [Pure, SameOperandsAndResultType
   let assemblyFormat = "$input attr-dict `:` type($input)";
 }
 
-def Transformer_SwigluOp : Transformer_Op<"swiglu", [Pure, SameOperandsAndResultType]> {
+def Transformer_SwigluOp : Transformer_TensorOp<"swiglu", [SameOperandsAndResultType]> {
   let summary = "gated activation of two linear layers";
   let description = [{
     `result = gate / (1 + exp(-gate)) * up`
@@ -445,7 +456,7 @@ def Transformer_SwigluOp : Transformer_Op<"swiglu", [Pure, SameOperandsAndResult
 // Attention and its cache
 //===----------------------------------------------------------------------===//
 
-def Transformer_RopeOp : Transformer_Op<"rope", [Pure, AllTypesMatch<["input", "result"]>]> {
+def Transformer_RopeOp : Transformer_TensorOp<"rope", [AllTypesMatch<["input", "result"]>]> {
   let summary = "rotary position embedding";
   let description = [{
     Pair (x, y) number i of each head, in row s of sequence b, becomes `(x cos a - y sin a, x sin a + y cos a)` with
@@ -472,7 +483,7 @@ def Transformer_RopeOp : Transformer_Op<"rope", [Pure, AllTypesMatch<["input", "
   let hasVerifier = 1;
 }
 
-def Transformer_AttentionOp : Transformer_Op<"attention", [Pure, AttrSizedOperandSegments, AllTypesMatch<["query", "result"]>]> {
+def Transformer_AttentionOp : Transformer_TensorOp<"attention", [AttrSizedOperandSegments, AllTypesMatch<["query", "result"]>]> {
   let summary = "scaled dot-product attention";
   let description = [{
     `result = softmax(scale * q k^T) v` for each query head
@@ -513,7 +524,7 @@ def Transformer_AttentionOp : Transformer_Op<"attention", [Pure, AttrSizedOperan
   let hasCanonicalizeMethod = 1;
 }
 
-def Transformer_KvUpdateOp : Transformer_Op<"kv_update", [Pure, AttrSizedOperandSegments, AllTypesMatch<["cache", "result"]>]> {
+def Transformer_KvUpdateOp : Transformer_TensorOp<"kv_update", [AttrSizedOperandSegments, AllTypesMatch<["cache", "result"]>]> {
   let summary = "a cache with new rows written";
   let description = [{
     `result[b, positions[b] + s] = update[b, s]` for `s < lengths[b]`, and elsewhere `result = cache`
@@ -550,7 +561,7 @@ def Transformer_KvUpdateOp : Transformer_Op<"kv_update", [Pure, AttrSizedOperand
 // Compositions
 //===----------------------------------------------------------------------===//
 
-def Transformer_MlpOp : Transformer_Op<"mlp", [Pure, AllTypesMatch<["input", "result"]>]> {
+def Transformer_MlpOp : Transformer_TensorOp<"mlp", [AllTypesMatch<["input", "result"]>]> {
   let summary = "gated feed-forward: down(activation(gate(x)) * up(x))";
   let description = [{
     `result = linear(activation(linear(input, gate)) * linear(input, up), down)`
@@ -573,8 +584,8 @@ def Transformer_MlpOp : Transformer_Op<"mlp", [Pure, AllTypesMatch<["input", "re
   let hasVerifier = 1;
 }
 
-def Transformer_DecoderBlockOp : Transformer_Op<"decoder_block",
-    [Pure, AllTypesMatch<["input", "result"]>,
+def Transformer_DecoderBlockOp : Transformer_TensorOp<"decoder_block",
+    [AllTypesMatch<["input", "result"]>,
      AllTypesMatch<["k_cache", "new_k_cache"]>, AllTypesMatch<["v_cache", "new_v_cache"]>]> {
   let summary = "one layer of a pre-norm decoder";
   let description = [{

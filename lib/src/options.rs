@@ -136,6 +136,9 @@ impl Options {
     /// From tensors to `transformer.fused` regions.
     pub fn fusion(&self, target: Target) -> Pipeline {
         let decompose = Pipeline::default()
+            // Functions may call functions. The inliner's own clean-up would come twice.
+            .on_module(&["inline"])
+            .with(vec![("default-pipeline", String::new())])
             .on_functions(&crate::DECOMPOSE)
             // Canonicalisation folds what is computed of constants alone, so constants are outlined after it.
             .on_module(&[passes::outline_constants::INFO.name]);

@@ -251,7 +251,7 @@ module attributes {transformer.target = "mmx"} {
 // Another function's result is computed by no launch.
 func.func private @g() -> tensor<4xf32>
 func.func @f() -> tensor<4xf32> {
-  // expected-error @below {{'func.call' op is not among the ops that compile: those of 'transformer', element-wise ops of 'arith' and 'math' on float tensors, views by 'tensor.expand_shape', 'collapse_shape' and 'cast', sizes by 'tensor.dim' and 'arith' on indices, and loads and stores of 'ml_program' globals; inline the call, as --inline does}}
+  // expected-error @below {{'func.call' op is not among the ops that compile: those of 'transformer', element-wise ops of 'arith' and 'math' on float tensors, views by 'tensor.expand_shape', 'collapse_shape' and 'cast', sizes by 'tensor.dim' and 'arith' on indices, and loads and stores of 'ml_program' globals; inline the call, as the pipelines do where the callee has a body and does not call itself}}
   %y = call @g() : () -> tensor<4xf32>
   return %y : tensor<4xf32>
 }

@@ -48,6 +48,7 @@
 // PIPELINE: A pipeline on builtin.module.
 // PIPELINE: target {{ *}}What kernels are for: host, 
 // PIPELINE: Passes by default:
+// PIPELINE-NEXT: inline{default-pipeline=}
 // PIPELINE-NEXT: func.func(decompose-decoder-block)
 // PIPELINE: select-kernels{target=host}
 

@@ -24,7 +24,7 @@
 // RUN: FileCheck %s --check-prefix=PIPELINE < %t/pipeline.txt
 // RUN: sed "s/.*/--pass-pipeline='&'/" %t/pipeline.txt > %t/arguments
 // RUN: kforge-opt @%t/arguments %t/00-input.mlir -o %t/all.mlir
-// RUN: cmp %t/all.mlir %t/17-plan-memory.mlir
+// RUN: cmp %t/all.mlir %t/18-plan-memory.mlir
 
 // PLACE: kforge-run: {{.*}}x.npy cannot be written: {{.*}}.none is no folder
 // JSON: the weights of random:tiny are random: the text means nothing
@@ -56,4 +56,4 @@
 // Q8: transformer.launch {{.*}}summary = "rope x2+quantize x2+kv_update x2"}
 // Q8: transformer.launch {{.*}}summary = "attention"}
 // Q8-HEADS: kforge-run: a KV cache of type q8 needs heads of a multiple of 32 elements, but this model's have 16; use f32 or f16
-// PIPELINE: builtin.module(func.func({{.*}}),select-kernels{target={{.*}}},func.func(tile),lower-to-launches,
+// PIPELINE: builtin.module(inline{default-pipeline=},func.func({{.*}}),select-kernels{target={{.*}}},func.func(tile),lower-to-launches,

@@ -24,18 +24,11 @@ use std::sync::Once;
 use tracing::info_span;
 
 /// From kernels to the LLVM dialect; launches are dropped, an entry for each kernel is added.
-pub const LLVM: &[&str] = &[
-    "kernel-entries",
-    "convert-scf-to-cf",
-    "convert-vector-to-llvm",
-    "finalize-memref-to-llvm",
-    "convert-math-to-llvm",
-    "convert-arith-to-llvm",
-    "convert-index-to-llvm",
-    "convert-cf-to-llvm",
-    "convert-func-to-llvm",
-    "reconcile-unrealized-casts",
-];
+///
+/// One conversion takes all dialects: between separate ones a branch could not carry a value of a type that only one of
+/// them converts, as a matrix tile. Vectors of more than one dimension are unrolled before it.
+pub const LLVM: &[&str] =
+    &["kernel-entries", "convert-scf-to-cf", "convert-vector-to-llvm", "convert-to-llvm", "reconcile-unrealized-casts"];
 
 /// A machine that LLVM generates code for.
 #[derive(Clone, Debug, PartialEq)]

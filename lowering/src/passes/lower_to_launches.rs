@@ -570,7 +570,7 @@ fn foreign<'c>(op: OperationRef<'c, '_>, name: &str) -> String {
         ("arith" | "math", rest) if is_tensor && rest != "constant" => {
             return "is in no 'transformer.fused'; run --outline-groups first".into();
         }
-        ("func", "call") => "inline the call, as --inline does",
+        ("func", "call") => "inline the call, as the pipelines do where the callee has a body and does not call itself",
         ("scf" | "cf" | "affine", _) => "a compiled function is one block, without control flow",
         ("arith" | "math", _) => "make it an op on tensors",
         _ => "write it with those",
