@@ -119,12 +119,12 @@ impl Product {
     /// of C adds half a unit in the last place.
     ///
     /// # Errors
-    /// If an element is off by more, or C is no float matrix of that shape.
+    /// If an element is off by more, or C is not a float matrix of that shape.
     pub fn check(&self, c: &Tensor) -> Result<f64> {
         self.check_of(c, 0.0)
     }
 
-    /// The same of products that may each be off by `rounding` of themselves.
+    /// The same for products with a relative error of up to `rounding` each.
     ///
     /// # Errors
     /// As [`check`](Self::check).

@@ -266,7 +266,7 @@ fn table(results: &[Tuned]) -> Table {
     table
 }
 
-/// Formats a number, or a dash if it is not finite.
+/// Formats a number, or a dash for NaN.
 fn number(value: f64, decimals: usize, unit: &str) -> String {
     if value.is_nan() { "-".into() } else { format!("{value:.decimals$}{unit}") }
 }
