@@ -1,10 +1,11 @@
-//! Codebooks: tables of sixteen signed bytes that codes of four bits choose from.
+//! Codebooks: tables of sixteen signed bytes, indexed by 4-bit codes.
 //!
 //! ```text
-//! bytes   each byte of a word is a code and becomes its entry: one byte shuffle on x86 with AVX2 or AVX-512
-//! entry   one code a lane becomes an i32, on any target: the table is four words; comparisons choose one, shifts a byte
+//! bytes   replaces each byte of a word, a code, by its entry: one byte shuffle on x86 with AVX2 or AVX-512
+//! entry   looks up one code per lane as an i32, on any target: the table is four words; comparisons select a word,
+//!         a shift the byte
 //! ```
-//! The second is what `bytes` is made of where there is no shuffle, and what kernels of a GPU and gathers of rows use.
+//! `bytes` is built from `entry` where there is no byte shuffle. GPU kernels and row gathers use `entry`.
 
 use crate::{
     emit::{Emitter, LANES, V, VectorType},
@@ -13,7 +14,7 @@ use crate::{
 use kforge_target::ByteProducts;
 use melior::ir::ValueLike;
 
-/// The entries that the four codes of each 32-bit lane choose, byte by byte. Codes are below 16.
+/// Looks up the four codes of each 32-bit lane, byte by byte. Codes must be below 16.
 pub fn bytes<'c, 'a>(e: &Emitter<'c, 'a>, table: &[i8; 16], codes: V<'c, 'a>) -> V<'c, 'a> {
     if e.target.byte_products() == ByteProducts::Widened {
         let byte = |i: usize| (entry(e, table, (codes >> (8 * i)) & 15) & 255) << (8 * i);
@@ -29,7 +30,7 @@ pub fn bytes<'c, 'a>(e: &Emitter<'c, 'a>, table: &[i8; 16], codes: V<'c, 'a>) ->
     }
 }
 
-/// The entry that a code below 16 chooses, of i32 or a vector of them.
+/// Looks up a code below 16, given as an i32 or a vector of i32.
 pub fn entry<'c, 'a>(e: &Emitter<'c, 'a>, table: &[i8; 16], code: V<'c, 'a>) -> V<'c, 'a> {
     let ty = code.r#type();
     let word = |i: usize| {
@@ -38,7 +39,7 @@ pub fn entry<'c, 'a>(e: &Emitter<'c, 'a>, table: &[i8; 16], code: V<'c, 'a>) -> 
     };
     let (low, high) = (e.select(code.lt(4), word(0), word(1)), e.select(code.lt(12), word(2), word(3)));
     let word = e.select(code.lt(8), low, high);
-    // The byte to the top, so that its sign fills the rest.
+    // Shifts the byte to the top, so that the arithmetic shift back extends its sign.
     let left = ((code & 3) ^ 3) << 3;
     e.same("arith.shrsi", &[word << left, e.ci_like(24, ty)])
 }

@@ -1,4 +1,4 @@
-//! Runs pipelines, and compiles a module: text or bytecode to a launch program and the code of its kernels.
+//! Runs pipelines, and compiles a module: from text or bytecode to a launch program and the code of its kernels.
 
 use crate::backend::{self, Backend};
 pub use crate::backend::{Machine, Output, llvm_version, lower, translation_error};
@@ -14,13 +14,13 @@ use std::{
 };
 use tracing::info_span;
 
-/// What went wrong.
+/// A failed compilation.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CompileError {
     /// Diagnostics as `kforge-opt` prints them: place, message, the source's line and a caret.
     #[error("{0}")]
     Diagnostics(String),
-    /// What has no place in a module.
+    /// An error without a location in a module.
     #[error("{0}")]
     Other(String),
 }
@@ -31,7 +31,7 @@ impl From<String> for CompileError {
     }
 }
 
-/// Of compiling.
+/// Result of a compilation step.
 pub type Result<T> = std::result::Result<T, CompileError>;
 
 /// A context with every dialect and pass that compiling needs.
@@ -41,16 +41,16 @@ pub fn context() -> Context {
     kforge_dialect::new_context()
 }
 
-/// Does `work`, and gives what was said in it: as the error where it failed, else on standard error.
+/// Runs `work`. If it fails, the collected diagnostics become the error; else they are printed to standard error.
 pub(crate) fn reported<T>(diagnostics: &Diagnostics, work: impl FnOnce() -> Option<T>) -> Result<T> {
-    /// Warnings of this process, which may compile a module more than once.
+    /// Diagnostics already printed by this process, which may compile a module more than once.
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let result = work();
     let text = diagnostics.take();
     match result {
         Some(result) => {
             if !text.is_empty() && SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
-                // Nothing is left to say it with where this fails.
+                // A failed write to standard error cannot be reported.
                 let _ = writeln!(std::io::stderr(), "{text}");
             }
             Ok(result)
@@ -68,7 +68,7 @@ pub fn parse<'c, 's>(context: &'c Context, source: impl Into<Source<'s>>) -> Res
     parse_with(&Diagnostics::new(context, source.into()))
 }
 
-/// Parses and verifies the source of `diagnostics`, to which the module's later ones then go.
+/// Parses and verifies the source of `diagnostics`, which also collects later diagnostics of the module.
 ///
 /// # Errors
 /// The parser's diagnostics.
@@ -87,7 +87,7 @@ pub fn run_pipeline(diagnostics: &Diagnostics, module: &mut Module, pipeline: &P
     reported(diagnostics, || manager.run(module).ok())
 }
 
-/// The text of a module as given, and after each pass of a pipeline, with the pass's name.
+/// The text of a module before a pipeline and after each of its passes, with the pass's name.
 ///
 /// # Errors
 /// The diagnostics of the parser or the passes.
@@ -104,7 +104,7 @@ pub fn trace<'s>(source: impl Into<Source<'s>>, pipeline: Pipeline) -> Result<Ve
     Ok(steps)
 }
 
-/// A compiled module: the launch program and the code of its kernels, an object where nothing else is said.
+/// A compiled module: the launch program and the code of its kernels, by default an object file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compiled<C = Vec<u8>> {
     pub program: Program,
@@ -139,7 +139,7 @@ pub fn compile_with<'s, B: Backend>(
     Ok(Compiled { program, code })
 }
 
-/// Compiles a module for a GPU, with all that the translation to WGSL says of each shader.
+/// Compiles a module for a GPU and returns everything that the translation to WGSL reports about each shader.
 ///
 /// # Errors
 /// As [`compile`].
@@ -155,7 +155,7 @@ pub fn translate_gpu<'s>(
     Ok((program, shaders))
 }
 
-/// Lowers a module to launches with memory planned, and reads the launch program off them.
+/// Lowers a module to launches with memory planned, and extracts the launch program.
 fn launches<'c>(diagnostics: &Diagnostics<'c>, pipeline: &Pipeline) -> Result<(Module<'c>, Program)> {
     let mut module = info_span!("parse").in_scope(|| parse_with(diagnostics))?;
     info_span!("passes").in_scope(|| run_pipeline(diagnostics, &mut module, pipeline))?;

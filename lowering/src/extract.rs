@@ -40,7 +40,7 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
     }
     let is_gpu = all.iter().any(|op| op_name(op) == "gpu.module");
     if is_gpu {
-        // Kernels of a module that names no target keep to what every adapter has.
+        // Without a target, kernels use only what every adapter has.
         let adapter = match module.has_attribute("transformer.target") {
             true => target(module)?.adapter(),
             false => None,
@@ -66,7 +66,7 @@ fn global<'c>(op: OperationRef<'c, '_>) -> Result<'c, Global> {
     let ty = ty.ok_or_else(|| PassError::at(&op, "has no type"))?;
     let layout = layout(&op, op.attribute("transformer.layout").ok())?;
     let name = string_attribute(&op, "sym_name").ok_or_else(|| PassError::at(&op, "has no name"))?;
-    // Dynamic extents are bound when the executor makes the state.
+    // Dynamic extents are bound when the executor creates the state.
     let dims = kforge_dialect::ir::dims(ty).iter().map(|d| Expr::Const(d.map_or(-1, |d| d as i64))).collect();
     let ty = match QuantType::from_type(ty) {
         Some(_) => tensor_type(ty, vec![]),
@@ -79,7 +79,7 @@ fn global<'c>(op: OperationRef<'c, '_>) -> Result<'c, Global> {
     Ok(Global { name, ty, layout, mutable: op.has_attribute("is_mutable"), value })
 }
 
-/// The layout that an attribute names, row-major where there is none.
+/// The layout that an attribute names; row-major without the attribute.
 fn layout<'c, 'a>(op: &OperationRef<'c, 'a>, attribute: Option<Attribute<'c>>) -> Result<'c, Layout> {
     let Some(attribute) = attribute else { return Ok(Layout::RowMajor) };
     let name = string_value(attribute).unwrap_or_else(|| attribute.to_string());
@@ -109,7 +109,7 @@ pub(crate) fn tensor_type(ty: Type<'_>, dims: Vec<Expr>) -> Option<TensorType> {
     Some(TensorType { dims, element })
 }
 
-/// The numbers of globals and kernels in the program, by name.
+/// Indices of globals and kernels in the program, by name.
 struct Numbers {
     globals: HashMap<String, usize>,
     kernels: HashMap<String, usize>,
@@ -188,7 +188,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let (mut locals, mut launches, mut checks): (Vec<Local>, Vec<Launch>, Vec<Check>) = (vec![], vec![], vec![]);
         let mut known = HashSet::new();
         let mut types: HashMap<usize, TensorType> = HashMap::new();
-        // Dynamic dimensions of each class of intermediates, and which class each intermediate is of.
+        // The dynamic dimensions of each class of intermediates, and the class of each intermediate.
         let classes = arena_classes(function)?;
         let mut units: Vec<Option<Expr>> = vec![None; classes.len()];
         let mut class_of: Vec<usize> = vec![];
@@ -258,7 +258,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                 }
                 ("transformer.check", _) => {
                     let check = self.check(*op)?;
-                    // Sizes that are one expression need no comparison at every call.
+                    // Sizes with equal expressions need no comparison at each call.
                     let holds = matches!(&check, Check::Same { left, right } if left == right);
                     if !holds && known.insert(check.clone()) {
                         checks.push(check);
@@ -269,7 +269,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                 (other, _) => return Err(PassError::at(op, format!("is no part of a lowered function ('{other}')"))),
             }
         }
-        // Positions without a capacity are checked with one as well.
+        // Positions checked with a capacity need no check without one.
         let mut bounded = HashSet::new();
         for check in &known {
             if let Check::Position { positions, lengths, rows, capacity: Some(_) } = check {
@@ -321,7 +321,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         }
     }
 
-    /// A store of a global's own buffer is nothing to do; of another it would be a copy, which no launch makes.
+    /// Storing a global's own buffer to it is a no-op; storing another buffer would need a copy, which no launch does.
     fn store(&self, op: OperationRef<'c, 'a>) -> Result<'c, ()> {
         let global = symbol_attribute(&op, "global").and_then(|name| self.numbers.globals.get(&name).copied());
         let stored = operand(&op, 0).and_then(|value| self.buffers.get(&key(value)).copied());
@@ -375,7 +375,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let [1, scalars, buffers, work @ (0 | 1)] = segments[..] else {
             return Err(PassError::at(&op, "has unreadable segments"));
         };
-        // An object has entries around its kernels, a shader is the kernel itself.
+        // An object has an entry function per kernel; in a shader the kernel is the entry.
         let symbol = if self.is_gpu { name } else { entry_name(&name) };
         let params = access(op)?;
         let kernel = match self.numbers.kernels.get(&symbol).copied() {
@@ -440,7 +440,7 @@ fn access<'c>(op: OperationRef<'c, '_>) -> Result<'c, Vec<Access>> {
     (0..all.len()).map(of).collect()
 }
 
-/// The rows of `transformer.arena`, as `plan-memory` explains them; none where there is nothing to plan.
+/// The rows of `transformer.arena`, which `plan-memory` documents; empty if there are no intermediates.
 fn arena_classes<'c>(function: OperationRef<'c, '_>) -> Result<'c, Vec<Vec<i64>>> {
     let Ok(attribute) = function.attribute("transformer.arena") else { return Ok(vec![]) };
     let malformed = || PassError::at(&function, "'transformer.arena' must be what --plan-memory makes");
@@ -455,7 +455,7 @@ fn arena_classes<'c>(function: OperationRef<'c, '_>) -> Result<'c, Vec<Vec<i64>>
         .collect()
 }
 
-/// Where each class of intermediates begins, and the bytes of all.
+/// Base offset of each class of intermediates, and the arena's size in bytes.
 fn arena(classes: &[Vec<i64>], units: &[Option<Expr>]) -> (Vec<Expr>, Expr) {
     let size = |bytes: i64, class: usize| Expr::Const(bytes).times(units[class].clone().unwrap_or(Expr::Const(0)));
     let (mut bases, mut arena): (Vec<Expr>, Expr) = (vec![], Expr::Const(0));
@@ -469,7 +469,8 @@ fn arena(classes: &[Vec<i64>], units: &[Option<Expr>]) -> (Vec<Expr>, Expr) {
     (bases, arena)
 }
 
-/// A planned buffer with its class, whose dynamic dimensions' product is `unit`; its offset is still in bytes of that.
+/// A planned buffer with its class. `unit` is the product of its dynamic dimensions, with which the offset has yet to
+/// be multiplied.
 fn local(op: OperationRef<'_, '_>, ty: Type<'_>, unit: &Expr) -> Option<(usize, Local)> {
     let planned = |name: &str| integer_attribute(&op, &format!("transformer.{name}"));
     let index = |name: &str| usize::try_from(planned(name)?).ok();
@@ -511,8 +512,8 @@ fn barriers(function: &mut Function, kernels: &[Kernel]) {
 struct Touched {
     /// Whether each was written.
     buffers: HashMap<Buffer, bool>,
-    /// Of the locals touched, and of those written: where the first ends and where the last begins. One that ended before
-    /// another begins may have the same bytes of the arena.
+    /// For the locals touched, and for those written: the earliest end and the latest beginning of a lifetime. A local
+    /// that ended before another begins may occupy the same bytes of the arena.
     locals: Option<(usize, usize)>,
     written: Option<(usize, usize)>,
 }

@@ -10,7 +10,7 @@ use melior::ir::{
 };
 use std::collections::HashMap;
 
-/// An op that no kernel can be generated for: the op to point at, the cause and the fix.
+/// An op that no kernel can be generated for: the op to report, the cause and the fix.
 #[derive(Debug)]
 pub struct Unsupported<'c, 'a> {
     pub op: OperationRef<'c, 'a>,
@@ -19,11 +19,11 @@ pub struct Unsupported<'c, 'a> {
 
 pub type Result<'c, 'a, T> = std::result::Result<T, Unsupported<'c, 'a>>;
 
-/// A size known when a launch binds its buffers: sums and products of constants and dimensions of the group's operands.
+/// A size that is known when a launch binds its buffers: sums and products of constants and dimensions of operands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Size {
     Const(usize),
-    /// Axis of operand.
+    /// (operand, axis).
     Dim(usize, usize),
     Mul(Box<Size>, Box<Size>),
     Add(Box<Size>, Box<Size>),
@@ -57,8 +57,8 @@ impl Size {
     }
 }
 
-/// What a generator made: how the kernel is called. The kernel's parameters are `task`, the scalars, then a memref for
-/// each operand and each result of the group; a memref views its buffer as contiguous, in whatever shape it likes.
+/// How a generated kernel is called. Its parameters are `task`, the scalars, then a memref for each operand and each
+/// result of the group. A memref views its buffer as contiguous, with any shape.
 #[derive(Clone, Debug)]
 pub struct Signature {
     pub access: Vec<Access>,
@@ -66,33 +66,33 @@ pub struct Signature {
     pub in_place: Vec<Option<usize>>,
     pub scalars: Vec<Size>,
     pub tasks: Size,
-    /// For people: `linear x3 q4_1`.
+    /// Human-readable: `linear x3 q4_1`.
     pub summary: String,
     pub partner: Option<Partner>,
 }
 
-/// A kernel that goes with another, before or after it, and an intermediate between the two: the last parameter of both.
-/// Operands are read, and results written, by the two alike; the scalars are those of the other.
+/// A companion kernel, launched before or after the main one. The last parameter of both is an intermediate between
+/// them. Both have the same operands, results and scalars.
 #[derive(Clone, Debug)]
 pub struct Partner {
     pub name: String,
     /// Launched first: it writes the intermediate.
     pub before: bool,
-    /// The intermediate: this many times `width` floats.
+    /// Size of the intermediate: this many times `width` floats.
     pub elements: Size,
     pub width: usize,
     pub tasks: Size,
     pub summary: String,
 }
 
-/// A fused op, taken apart.
+/// A fused op, analysed.
 pub struct Group<'c, 'a> {
     pub op: OperationRef<'c, 'a>,
     pub kernel: String,
     pub tile: Vec<usize>,
     /// One name a operand, from `transformer.layouts`.
     pub layouts: Vec<String>,
-    /// One name a result, from `transformer.result_layouts`.
+    /// One name per result, from `transformer.result_layouts`.
     pub result_layouts: Vec<String>,
     pub arguments: Vec<Value<'c, 'a>>,
     pub body: Vec<OperationRef<'c, 'a>>,
@@ -103,7 +103,7 @@ pub struct Group<'c, 'a> {
 /// Where a value inside the region comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Definition {
-    /// Block argument, so operand, number.
+    /// Block argument, that is, operand of the group, by number.
     Argument(usize),
     /// Op of `body`, by position.
     Op(usize),
@@ -114,18 +114,18 @@ pub fn quant(ty: Type<'_>) -> Option<(kforge_quant::BlockFormat, usize, usize)> 
     kforge_dialect::QuantType::from_type(ty).map(|q| (q.format, q.rows, q.columns))
 }
 
-/// The layouts that an attribute names, `count` of them; all row-major without the attribute.
+/// The `count` layouts that an attribute names; all row-major without the attribute.
 fn layout_names(op: OperationRef<'_, '_>, attribute: &str, count: usize) -> Option<Vec<String>> {
     let Ok(names) = op.attribute(attribute) else { return Some(vec!["row_major".to_owned(); count]) };
     let names = ArrayAttribute::try_from(names).ok().filter(|names| names.len() == count)?;
     (0..count).map(|i| string_value(names.element(i).ok()?)).collect()
 }
 
-/// Most ops of a group: generators follow values through it by recursion.
+/// Maximum ops per group: generators trace values by recursion.
 const MOST_OPS: usize = 4096;
 
 impl<'c, 'a> Group<'c, 'a> {
-    /// Takes a `transformer.fused` apart; `kernel` and `tile` are its selected kernel.
+    /// Analyses a `transformer.fused`; `kernel` and `tile` are its selected kernel.
     pub fn new(op: OperationRef<'c, 'a>, kernel: String, tile: Vec<usize>) -> Result<'c, 'a, Self> {
         let fail = |message: &str| Unsupported { op, message: message.into() };
         let block = body(&op).ok_or_else(|| fail("the fused region is empty"))?;
@@ -159,7 +159,7 @@ impl<'c, 'a> Group<'c, 'a> {
         Ok(group)
     }
 
-    /// Refuses an element type that no kernel reads, stores or rounds to.
+    /// Rejects an element type that no kernel reads, stores or rounds to.
     fn check_elements(&self) -> Result<'c, 'a, ()> {
         let check = |op: Option<OperationRef<'c, 'a>>, value: Value<'c, 'a>| {
             let ty = value.r#type();
@@ -174,7 +174,7 @@ impl<'c, 'a> Group<'c, 'a> {
         self.body.iter().try_for_each(|op| op.results().try_for_each(|result| check(Some(*op), result.into())))
     }
 
-    /// Refuses an operand in a layout that one of its users does not read: it would take other elements for its own.
+    /// Rejects an operand in a layout that one of its users does not support and would misread.
     fn check_layouts(&self) -> Result<'c, 'a, ()> {
         for (argument, layout) in self.arguments.iter().zip(&self.layouts).filter(|(_, layout)| *layout != "row_major")
         {
@@ -201,7 +201,7 @@ impl<'c, 'a> Group<'c, 'a> {
         Ok(())
     }
 
-    /// Refuses a result in a layout that its op does not store.
+    /// Rejects a result in a layout that its op does not store.
     fn check_result_layouts(&self) -> Result<'c, 'a, ()> {
         for (value, layout) in self.yields.iter().zip(&self.result_layouts) {
             let op = self.defining_op(*value);
@@ -233,7 +233,7 @@ impl<'c, 'a> Group<'c, 'a> {
         }
     }
 
-    /// What its kernel multiplies.
+    /// The arithmetic of its kernel's products.
     pub fn arithmetic(&self) -> Arithmetic {
         match self.kernel.as_str() {
             "mma" => Arithmetic::F16,
@@ -263,7 +263,7 @@ impl<'c, 'a> Group<'c, 'a> {
         }
     }
 
-    /// The operand number of an op's operand `index`.
+    /// The group's operand number of an op's operand `index`.
     ///
     /// # Errors
     /// If the op has no such operand, or its group computes it.
@@ -273,7 +273,7 @@ impl<'c, 'a> Group<'c, 'a> {
         self.outside(op, value)
     }
 
-    /// The same of an operand that the op may lack, by its place among all operands.
+    /// The same for an operand that the op may lack, by its position among all operands.
     ///
     /// # Errors
     /// If the group computes it.
@@ -281,7 +281,7 @@ impl<'c, 'a> Group<'c, 'a> {
         kforge_dialect::ir::operand(&op, index).map(|value| self.outside(op, value)).transpose()
     }
 
-    /// The same of the optional argument `argument` of an op with operand segments.
+    /// The same for the optional argument `argument` of an op with operand segments.
     ///
     /// # Errors
     /// If the group computes it.

@@ -24,7 +24,7 @@ use std::sync::Once;
 pub static PASSES: &[&PassInfo] =
     &[&passes::lower_to_launches::INFO, &passes::plan_memory::INFO, &passes::kernel_entries::INFO];
 
-/// Hash of the sources that decide what is generated: part of every cache key.
+/// Hash of the sources that affect generated code; part of every cache key.
 pub const BUILD_ID: &str = env!("KFORGE_BUILD_ID");
 
 /// The pipelines of this crate.
@@ -57,18 +57,18 @@ fn compiling(values: &PipelineOptions, is_gpu: bool) -> Result<Pipeline, String>
         return Err(format!("target={target} is for --{other}"));
     }
     let mut pipeline = pipeline(target, Options::of(values)?);
-    // `host` stays `host`, so that what is printed is the same on every machine.
+    // `host` is not resolved, so that the output is the same on every machine.
     let options = pipeline.steps.iter_mut().flat_map(|step| &mut step.options);
     options.filter(|(option, _)| *option == options::TARGET.name).for_each(|(_, value)| value.clone_from(&name));
     Ok(pipeline)
 }
 
-/// From tensors to kernels and launches with memory planned.
+/// Pipeline from tensors to kernels and launches, with memory planned.
 pub fn pipeline(target: Target, options: Options) -> Pipeline {
     options.fusion(target).then(launches(target, options))
 }
 
-/// The same from fused ops on.
+/// The part of [`pipeline`] that starts from fused ops.
 pub fn launches(target: Target, options: Options) -> Pipeline {
     options
         .selection(target)

@@ -1,7 +1,7 @@
-//! One kernel of a module by itself, to read: its MLIR, LLVM IR or assembly.
+//! A readable listing of one kernel of a module: its MLIR, LLVM IR or assembly.
 //!
-//! Everything else of the module is dropped before the kernel is lowered, so that nothing stands between the lines. A
-//! kernel calls no other and shares no constants, so its code is what the whole module's object has for it.
+//! Everything else of the module is dropped before the kernel is lowered, so that the listing has no other code. A
+//! kernel calls no other kernel and shares no constants, so the code is the same as in the whole module's object.
 
 use crate::{
     backend::{Backend, Machine, Output, emit},
@@ -14,10 +14,10 @@ use kforge_dialect::{
 };
 use melior::ir::Module;
 
-/// What to show of a kernel.
+/// The representation to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// As its generator wrote it, cleaned up: `scf`, `vector` and `memref`.
+    /// As generated, after canonicalisation: `scf`, `vector` and `memref`.
     Mlir,
     /// Optimised LLVM IR.
     LlvmIr,
@@ -35,7 +35,7 @@ pub fn kernels(source: Source, machine: &Machine, options: Options) -> Result<Ve
     names(&diagnostics, &module)
 }
 
-/// The text of the kernel with the symbol `kernel`, with or without its `kforge_`.
+/// The text of the kernel with the symbol `kernel`; the prefix `kforge_` may be left out.
 ///
 /// # Errors
 /// Diagnostics of the parser, the passes or LLVM; a message with the names if there is no such kernel.

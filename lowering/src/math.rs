@@ -12,7 +12,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         if like.is_vector() { self.vector(VectorType(like).lanes(), element) } else { element }
     }
 
-    /// Multiply-add on scalars or vectors, in two roundings on scalars.
+    /// Multiply-add on scalars or vectors; on scalars it rounds twice.
     fn mad(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
         if a.r#type().is_vector() || self.target.is_gpu() { self.fma(a, b, c) } else { a * b + c }
     }
@@ -27,7 +27,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     /// The nearest integer, as a float: adding 1.5 * 2^23 leaves no fraction bits. |x| < 2^22.
     fn round(&self, x: V<'c, 'a>) -> V<'c, 'a> {
         if self.target.is_gpu() {
-            // Drivers take the sum below for x.
+            // Drivers simplify the sum below to x.
             return self.same("math.roundeven", &[x]);
         }
         let magic = self.cf_like(12_582_912.0, x.r#type());
@@ -35,7 +35,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     }
 
     /// e^x: 2^n times a degree-6 polynomial on |r| <= ln(2)/2 (Cephes expf). Underflows to 0, overflows to about 3e38.
-    /// A GPU has its own, of about 2 ulp.
+    /// On a GPU it is the built-in, with an error of about 2 ulp.
     pub fn exp(&self, x: V<'c, 'a>) -> V<'c, 'a> {
         let ty = x.r#type();
         if self.target.is_gpu() {
@@ -153,7 +153,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
             return self.from_elements(&lanes);
         }
         if element == self.f16() {
-            // By way of a word: that needs no f16.
+            // Through a 32-bit word, which needs no f16 support.
             let halves = self.cast("arith.truncf", self.splat_to(x, 2), self.vector(2, self.f16()));
             let word = self.bitcast(halves, self.vector(1, self.int(32)));
             return self.extract(
@@ -166,7 +166,8 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.bitcast(bits << 16, ty)
     }
 
-    /// An f32 as `element`, rounded to nearest even; as bf16 it is the i16 of the bits. What has that element already stays.
+    /// An f32 converted to `element`, rounded to nearest even; bf16 is its bits as i16. A value that has the type
+    /// already is unchanged.
     pub fn narrow(&self, x: V<'c, 'a>, element: Type<'c>) -> V<'c, 'a> {
         let ty = x.r#type();
         let to = self.retyped(ty, element);

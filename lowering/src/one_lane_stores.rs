@@ -1,8 +1,8 @@
-//! Masked stores of one constant lane, as plain stores of an element.
+//! Rewrites masked stores of one constant lane as scalar stores.
 //!
-//! LLVM 22 does the same on x86-64, but a truncation folded into the masked store is forgotten on the way: with AVX-512,
-//! a bf16 at the end of a row was stored as the four bytes it was cut from, two of them into the next row
-//! (llvm/llvm-project#179489, mended in LLVM 23).
+//! LLVM 22 does the same on x86-64, but loses a truncation that is folded into the masked store: with AVX-512, a bf16
+//! at the end of a row was stored as the four bytes of the f32 it was truncated from, two of them into the next row
+//! (llvm/llvm-project#179489, fixed in LLVM 23).
 
 use inkwell::{
     builder::{Builder, BuilderError},
@@ -11,10 +11,10 @@ use inkwell::{
 };
 use llvm_sys::core::{LLVMConstIntGetZExtValue, LLVMGetAggregateElement, LLVMIsAConstantInt};
 
-/// Rewrites every such store of an optimised module.
+/// Rewrites every such store in an optimised module.
 ///
 /// # Errors
-/// If LLVM refuses an instruction, which would be a bug here.
+/// If LLVM rejects an instruction, which would be a bug here.
 pub fn rewrite(module: &Module) -> Result<(), BuilderError> {
     let builder = module.get_context().create_builder();
     let calls: Vec<_> = module
@@ -55,7 +55,7 @@ fn one_lane_store(call: InstructionValue<'_>) -> Option<(VectorValue<'_>, Pointe
 
 /// A lane of a mask, if it is known.
 fn constant_lane(mask: VectorValue, lane: u64) -> Option<bool> {
-    // SAFETY: the mask lives as long as its module; what is no constant gives null, and only integers are read.
+    // SAFETY: the mask lives as long as its module; a non-constant gives null, and only integers are read.
     unsafe {
         if !mask.is_const() {
             return None;

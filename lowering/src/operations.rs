@@ -1,6 +1,7 @@
-//! How many arithmetic operations the ops of a group take, for profiles: what a kernel has to compute, however it does.
+//! Counts the arithmetic operations of a group's ops, for profiles: what a kernel has to compute, however it is
+//! implemented.
 //!
-//! A multiply-add is two operations. Those of functions such as `exp` count as one: they are few beside the products.
+//! A multiply-add counts as two operations, a function such as `exp` as one: those are few beside the products.
 
 use crate::group::{Group, Size, dims, op_name};
 use melior::ir::{
@@ -8,8 +9,8 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
 };
 
-/// The operations of all ops of a group, by the sizes of its operands. An attention over a cache counts all positions of
-/// it, as if it were full. `None` where a size is not known.
+/// Operations of all ops of a group, given the sizes of operands. An attention over a cache is counted as if the cache
+/// were full. `None` if a size is not known.
 pub fn operations<'c, 'a>(group: &Group<'c, 'a>, sizes: &dyn Fn(Value<'c, 'a>) -> Option<Vec<Size>>) -> Option<Size> {
     group.body.iter().try_fold(Size::Const(0), |sum, op| Some(sum.plus(of_op(*op, sizes)?)))
 }
@@ -30,7 +31,7 @@ fn of_op<'c, 'a>(op: OperationRef<'c, 'a>, sizes: &dyn Fn(Value<'c, 'a>) -> Opti
             let axis = dims(a.r#type()).len().checked_sub(if op.has_attribute("transpose_a") { 2 } else { 1 })?;
             Some(each(2)?.times(sizes(a)?.into_iter().nth(axis)?))
         }
-        // Scores and weighted values, of each query and head over all keys.
+        // Scores and weighted values, for each query and head over all keys.
         "transformer.attention" => {
             let segments = kforge_dialect::ir::segments(&op);
             let mut keys = sizes(operand(1)?)?.into_iter();

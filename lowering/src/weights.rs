@@ -1,9 +1,9 @@
-//! Reading weights, whatever their type and layout, as columns of sixteen rows in f32 registers: values of floats, codes of
-//! blocks.
+//! Reads weights of any type and layout as columns of sixteen rows in f32 registers: values of floats, codes of
+//! quantised blocks.
 //!
-//! A GEMM or GEMV asks for column k of row group g and gets a `vector<16xf32>`, lane = row. For the packed layouts that
-//! is one aligned load, plus a shift, a mask and a conversion where the weight is quantised; no horizontal operation
-//! anywhere. A row-major weight (one that was computed, not loaded) is gathered, slow but legal.
+//! A GEMM or GEMV requests column k of row group g and gets a `vector<16xf32>`, lane = row. For the packed layouts this
+//! is one aligned load, plus a shift, a mask and a conversion where the weight is quantised; there are no horizontal
+//! operations. A row-major weight (computed, not loaded) is gathered: supported but slow.
 
 use crate::{
     codebook,
@@ -16,7 +16,7 @@ use kforge_program::{
 use kforge_quant::BlockFormat;
 use melior::ir::Type;
 
-/// How a weight [N, K] is stored, which decides the type of the kernel's parameter.
+/// How a weight [N, K] is stored; determines the type of the kernel's parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Storage {
     /// f32, f16 or bf16 in `layout`.
@@ -34,8 +34,8 @@ pub struct Weight<'c, 'a> {
     pub memref: V<'c, 'a>,
 }
 
-/// Reads columns one after another. Each is emitted where it is asked for, next to its use: columns that all come first
-/// would all be alive at once, and an AVX2 machine would spill most of a block.
+/// Reads columns one after another. Each column's load is emitted next to its use: if all came first, all columns would
+/// be live at once, and an AVX2 target would spill most of a block.
 pub enum Reader<'c, 'a> {
     Packed { memref: V<'c, 'a>, group: V<'c, 'a>, k: V<'c, 'a> },
     Gathered { memref: V<'c, 'a>, rows: Vec<V<'c, 'a>>, k: V<'c, 'a> },
@@ -55,36 +55,36 @@ impl<'c, 'a> Reader<'c, 'a> {
     }
 }
 
-/// What the codes of a block are multiplied by, and what is added for each: the minimum, or the offset of the codes.
+/// Factors of the codes of a block: the scale, and the offset added per code (the minimum, or the code's offset times
+/// the scale).
 pub struct Factors<'c, 'a> {
     pub scale: V<'c, 'a>,
     pub offset: Option<V<'c, 'a>>,
 }
 
-/// A packed unit of 16 rows by 32 columns: a block, or the eighth part of a K format's.
+/// A packed unit of 16 rows by 32 columns: a whole block, or an eighth of a K format's block.
 pub struct Block<'c, 'a> {
     memref: V<'c, 'a>,
     pub format: BlockFormat,
     group: V<'c, 'a>,
     block: V<'c, 'a>,
-    /// Number of the unit in its block, and its first byte there.
+    /// Number of the unit in its block, and its first byte in the block.
     number: V<'c, 'a>,
     unit: V<'c, 'a>,
-    /// What integers are multiplied with: d, times the sub-block's scale where that has six bits. Of integer scales there
-    /// are two in a unit ([`integer_scales`](Self::integer_scales)).
+    /// The scale of the codes: d, times the sub-block's scale for formats with 6-bit scales. A unit has two integer
+    /// scales instead in formats that have those ([`integer_scales`](Self::integer_scales)).
     pub scale: V<'c, 'a>,
-    /// What is added for each integer's code: the minimum, or -8 d for q4_0. None with integer scales, as `scale` is d
-    /// alone.
+    /// The offset added per code: the minimum, or -8 d for q4_0. None with integer scales, where `scale` is d alone.
     pub offset: Option<V<'c, 'a>>,
     /// Vectors of the unit that have been loaded.
     words: Vec<(usize, V<'c, 'a>)>,
-    /// The four columns in use, and their number.
+    /// The codes of the current four columns, and the index of these.
     four: Option<(usize, V<'c, 'a>)>,
 }
 
 impl<'c, 'a> Block<'c, 'a> {
-    /// Columns `32 index` to `32 index + 31` of row group `group`; asks for those `ahead` units further on, unless that
-    /// is 0.
+    /// Columns `32 index` to `32 index + 31` of row group `group`. Prefetches the unit `ahead` units further on, unless
+    /// `ahead` is 0.
     pub fn new(
         e: &Emitter<'c, 'a>,
         memref: V<'c, 'a>,
@@ -136,10 +136,10 @@ impl<'c, 'a> Block<'c, 'a> {
         e.vload(self.memref, &[self.group, self.block, offset], count)
     }
 
-    /// Asks for the bytes of a unit further on: rows end and pages change before a hardware prefetcher has caught on.
+    /// Prefetches the bytes of a later unit: rows end and pages change before a hardware prefetcher has locked on.
     fn prefetch(&self, e: &Emitter<'c, 'a>, ahead: usize) {
         let at = Packed::of(self.format);
-        // Of a block of several units each asks for an equal part, the head included.
+        // In a block of several units, each prefetches an equal part of it, including the header.
         let share = at.bytes / (self.format.block() / UNIT);
         for line in (0..share).step_by(64) {
             let offset = self.number * share + (ahead * share + line);
@@ -147,12 +147,12 @@ impl<'c, 'a> Block<'c, 'a> {
         }
     }
 
-    /// Sixteen f16 at a byte offset, widened.
+    /// Loads sixteen f16 at a byte offset, widened.
     fn halves(&self, e: &Emitter<'c, 'a>, offset: usize) -> V<'c, 'a> {
         e.widen(e.bitcast(self.bytes(e, e.ci(offset), 2 * LANES), e.vector(LANES, e.f16())))
     }
 
-    /// The unit's vector of a table of small unsigned integers, as f32.
+    /// Loads the unit's sixteen bytes of a table of u8, as f32.
     fn small(&self, e: &Emitter<'c, 'a>, table: usize) -> V<'c, 'a> {
         let bytes = self.bytes(e, self.number * LANES + table, LANES);
         e.cast("arith.sitofp", e.cast("arith.extui", bytes, e.vi32()), e.vf32())
@@ -175,8 +175,8 @@ impl<'c, 'a> Block<'c, 'a> {
         words
     }
 
-    /// The codes of columns 4 h to 4 h + 3, four bytes of each lane, or the entries of the codebook that they choose;
-    /// `part` takes what is wanted of sixteen lanes.
+    /// The codes of columns 4 h to 4 h + 3, or their codebook entries, as four bytes per lane; `part` selects from the
+    /// sixteen lanes those that are wanted.
     pub fn codes(&mut self, e: &Emitter<'c, 'a>, h: usize, part: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
         let bits = self.format.bits();
         if bits == 8 {
@@ -199,18 +199,18 @@ impl<'c, 'a> Block<'c, 'a> {
         low | (upper & mask)
     }
 
-    /// `q 2^s` of a column as f32, and s; columns are asked for in order.
+    /// `q 2^s` of a column as f32, and s; columns must be requested in order.
     pub fn code(&mut self, e: &Emitter<'c, 'a>, column: usize) -> (V<'c, 'a>, usize) {
         let (h, i) = (column / 4, column % 4);
         let signed_byte = |word: V<'c, 'a>| e.same("arith.shrsi", &[word << (24 - 8 * i), e.ci_like(24, e.vi32())]);
-        // q 2^s as an integer: where it is in its word it stays, for f32 holds that too.
+        // q 2^s as an integer: the code is left at its position in the word, as f32 represents that exactly too.
         let (q, shift) = match self.format.bits() {
             8 => (signed_byte(self.words(e, h)), 0),
             4 if self.format.codebook().is_some() => (signed_byte(self.four(e, h)), 0),
             4 => {
                 let (word, at) = (self.words(e, h / 2), 8 * i + 4 * (h % 2));
                 match at {
-                    // Bits 28 to 31 would be a sign.
+                    // In bits 28 to 31 the code would include the sign bit.
                     28 => (word >> 28, 0),
                     at => (word & (15 << at), at),
                 }
@@ -226,7 +226,7 @@ impl<'c, 'a> Block<'c, 'a> {
         (e.cast("arith.sitofp", q, e.vf32()), shift)
     }
 
-    /// The codes of columns 4 h to 4 h + 3, made once for the four.
+    /// The codes of columns 4 h to 4 h + 3, computed once for the four columns.
     fn four(&mut self, e: &Emitter<'c, 'a>, h: usize) -> V<'c, 'a> {
         let codes = match self.four {
             Some((current, codes)) if current == h => codes,
@@ -236,7 +236,7 @@ impl<'c, 'a> Block<'c, 'a> {
         codes
     }
 
-    /// The factors of sub-block `number` of the unit: there are two with integer scales, one elsewhere.
+    /// The factors of sub-block `number` of the unit: two with integer scales, else one.
     pub fn factors(&self, e: &Emitter<'c, 'a>, number: usize) -> Factors<'c, 'a> {
         if !self.format.has_int8_scales() {
             return Factors { scale: self.scale, offset: self.offset };
@@ -276,8 +276,8 @@ impl<'c, 'a> Weight<'c, 'a> {
         self.storage == Storage::Float(Layout::Rows16) && memref_element(self.memref) == e.f32()
     }
 
-    /// Columns `k..k + count` of row group `group` of floats in `layout`; asks for those that are `ahead` times 32 columns
-    /// further on, if it is not 0.
+    /// Columns `k..k + count` of row group `group` of floats in `layout`. Prefetches those `ahead` times 32 columns
+    /// further on, unless `ahead` is 0.
     pub fn reader(
         &self,
         e: &Emitter<'c, 'a>,
@@ -325,7 +325,7 @@ impl<'c, 'a> Weight<'c, 'a> {
             e.widen(e.bitcast(widened(byte(at)) | high, e.f16()))
         };
         let sub_block = column / format.sub_block();
-        // The entry of a table of sixteen bytes for each sub-block.
+        // Entry of a table with sixteen bytes per sub-block.
         let small = |table: usize, extend: &str| {
             let at = sub_block * LANES + lane + table;
             e.cast("arith.sitofp", e.cast(extend, byte(at), e.int(32)), e.f32())
@@ -333,7 +333,7 @@ impl<'c, 'a> Weight<'c, 'a> {
         let (unit, column) = column.div_rem(UNIT);
         let unit = unit * at.unit_bytes + at.units;
         let (h, i) = column.div_rem(4);
-        // Byte i of this row's word of a vector, right-shifted.
+        // Bits of this row's word of a vector, right-shifted.
         let bits = |vector: V<'c, 'a>, shift: V<'c, 'a>, mask: i64| {
             let word = vector * (4 * LANES) + lane * 4;
             let int = e.cast("arith.extui", byte(unit + word + i), e.int(32));
@@ -347,7 +347,7 @@ impl<'c, 'a> Weight<'c, 'a> {
             let low = bits(vector, high * 4, 15);
             match format.bits() as usize - 4 {
                 0 => low,
-                // As `upper_bits` has it.
+                // See `upper_bits`.
                 count => {
                     let vector = h * count / 8;
                     let bit = (h * count + 4) % 8;

@@ -1,12 +1,12 @@
-//! From the tensors of a call to sizes, the same for every executor.
+//! Computes sizes from the tensors of a call; shared by all executors.
 
 use crate::{Error, View};
 use kforge_program::{DimSource, Element, Expr, Function, Layout, Program, layout};
 
-/// Whether kernels of one program may take the place of another's.
+/// Checks that kernels of one program may replace another's.
 ///
 /// # Errors
-/// If their globals, or a function's inputs or results, are not the same.
+/// If their globals, or a function's inputs or results, differ.
 pub fn check_exchange(a: &Program, b: &Program) -> crate::Result<()> {
     let ports = |program: &Program| -> Vec<_> {
         program.functions.iter().map(|f| (f.name.clone(), f.inputs.clone(), f.outputs.clone())).collect()
@@ -17,19 +17,19 @@ pub fn check_exchange(a: &Program, b: &Program) -> crate::Result<()> {
     Err(Error::Program("other kernels must have the same globals, inputs and results".into()))
 }
 
-/// The number of a global.
+/// The index of a global.
 ///
 /// # Errors
-/// If there is none of this name.
+/// If there is none with this name.
 pub fn global(program: &Program, name: &str) -> crate::Result<usize> {
     let missing = || Error::Weight { name: name.into(), message: "the program has no such global".into() };
     program.globals.iter().position(|g| g.name == name).ok_or_else(missing)
 }
 
-/// The number of a function.
+/// The index of a function.
 ///
 /// # Errors
-/// If there is none of this name; it says which there are.
+/// If there is none with this name; the message lists those that exist.
 pub fn function(program: &Program, name: &str) -> crate::Result<usize> {
     program.functions.iter().position(|f| f.name == name).ok_or_else(|| {
         let known: Vec<&str> = program.functions.iter().map(|f| f.name.as_str()).collect();
@@ -37,11 +37,11 @@ pub fn function(program: &Program, name: &str) -> crate::Result<usize> {
     })
 }
 
-/// Values of the function's symbols, every input's shape checked against them; `global` gives the extents of a global
-/// that has a value.
+/// Values of the function's symbols, after checking every input's shape against them; `global` gives the extents of a
+/// global that has a value.
 ///
 /// # Errors
-/// Says which input does not fit, and what would.
+/// If an input's shape does not fit; the message says which, and what would fit.
 pub fn symbols<'g>(
     program: &Program,
     function: &Function,
@@ -90,7 +90,7 @@ pub fn result_shapes(function: &Function, symbols: &[i64]) -> Result<Vec<Vec<usi
     function.outputs.iter().map(shape).collect()
 }
 
-/// A size in bytes.
+/// Evaluates a size in bytes.
 ///
 /// # Errors
 /// If it has no value, or is negative.
@@ -102,7 +102,7 @@ pub fn layout_bytes(bytes: &Expr, symbols: &[i64]) -> Result<usize, String> {
 /// Copies a row-major tensor into `layout`.
 ///
 /// # Errors
-/// If the sizes do not fit, or no tensor of this kind is packed so.
+/// If the sizes do not match, or the layout is not for tensors of this kind.
 pub fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
     match (to, tensor.dims) {
         (Layout::RowMajor, _) if target.len() == tensor.bytes.len() => target.copy_from_slice(tensor.bytes),
@@ -115,17 +115,17 @@ pub fn pack(to: Layout, tensor: View, target: &mut [u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// A tensor of the module.
+/// A constant tensor of the module.
 pub struct Constant {
     pub dims: Vec<usize>,
     /// Row-major.
     pub bytes: Vec<u8>,
 }
 
-/// The value that the module gives a global; `None` of any other.
+/// The value that the module gives a global; `None` if it gives none.
 ///
 /// # Errors
-/// If the value is not of its type.
+/// If the value does not match the type.
 pub fn constant(global: &kforge_program::Global) -> Result<Option<Constant>, String> {
     let Some(value) = &global.value else { return Ok(None) };
     let dims = static_dims(&global.ty.dims).ok_or("has no static shape")?;
@@ -133,7 +133,7 @@ pub fn constant(global: &kforge_program::Global) -> Result<Option<Constant>, Str
     Ok(Some(Constant { bytes: value.expand(length)?, dims }))
 }
 
-/// Refuses to give a global another value than the module's.
+/// Checks that a global may be set by the caller.
 ///
 /// # Errors
 /// If it is a constant.
@@ -147,10 +147,10 @@ pub fn check_settable(global: &kforge_program::Global) -> crate::Result<()> {
     }
 }
 
-/// The type and bytes that a global of the program takes as a weight, which `weight` must be.
+/// Shape and bytes of a global of the program as a weight, which `weight` must match.
 ///
 /// # Errors
-/// Says what does not fit.
+/// If type or size do not match.
 pub fn weight_bytes(global: &kforge_program::Global, weight: &View) -> Result<(Vec<usize>, usize), String> {
     let dims = static_dims(&global.ty.dims).ok_or("has no static shape")?;
     if weight.dims != dims || weight.element != global.ty.element {
@@ -167,7 +167,7 @@ pub fn weight_bytes(global: &kforge_program::Global, weight: &View) -> Result<(V
 /// The bytes of a global as state of the given shape.
 ///
 /// # Errors
-/// If its type does not admit the shape.
+/// If its type does not match the shape.
 pub fn state_bytes(global: &kforge_program::Global, dims: &[usize]) -> Result<usize, String> {
     let fits = |(have, want): (&usize, &Expr)| want.as_const().is_some_and(|w| w < 0 || w == *have as i64);
     if dims.len() != global.ty.dims.len() || !dims.iter().zip(&global.ty.dims).all(fits) {
@@ -182,13 +182,13 @@ pub fn static_dims(dims: &[Expr]) -> Option<Vec<usize>> {
     dims.iter().map(|d| usize::try_from(d.as_const()?).ok()).collect()
 }
 
-/// A type as people read it: `tensor<1x5xi32>`.
+/// Formats a type: `tensor<1x5xi32>`.
 pub fn show(dims: &[usize], element: Element) -> String {
     let dims: String = dims.iter().map(|d| format!("{d}x")).collect();
     format!("tensor<{dims}{element}>")
 }
 
-/// An error of a call, or one of its causes.
+/// The cause of a failed call: a message, or another error.
 pub enum CallError {
     Message(String),
     Other(Error),
@@ -207,7 +207,7 @@ impl From<Error> for CallError {
 }
 
 impl CallError {
-    /// The error of a call of `function`.
+    /// Converts to the error of a call of `function`.
     pub fn of(self, function: &str) -> Error {
         match self {
             CallError::Message(message) => Error::Call { function: function.into(), message },

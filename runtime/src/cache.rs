@@ -1,8 +1,8 @@
 //! Compiled objects on disk.
 //!
-//! An entry is a file named by the hash of everything that decides its content, and holds the hash of its own bytes: a
-//! damaged entry is no entry. Entries are written to a temporary file and renamed, so that several processes may share a
-//! directory and a killed one leaves nothing behind that would be read.
+//! An entry is a file named by the hash of all inputs that determine it, and contains a hash of its own bytes: a
+//! damaged entry is ignored. Entries are written to a temporary file and renamed, so several processes may share a
+//! directory, and a killed process leaves nothing behind that would be read.
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Begins every entry; the digit is the version of this layout.
+/// Magic number of an entry; the digit is the version of this format.
 const MAGIC: &[u8; 8] = b"KFOBJ\0\x001";
 
 /// The user's cache directory of KernelForge: `$KFORGE_CACHE`, or `kernelforge` in the system's cache directory.
@@ -38,7 +38,7 @@ impl Cache {
         Cache { directory: directory.into() }
     }
 
-    /// The key of an entry made from `parts`, each told apart from its neighbours by its length.
+    /// The key of an entry derived from `parts`, each hashed with its length.
     pub fn key<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> String {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
@@ -52,7 +52,7 @@ impl Cache {
         self.directory.join(format!("{key}.kfobj"))
     }
 
-    /// The value and bytes stored under `key`; `None` where there is no entry or it is damaged.
+    /// The value and bytes stored under `key`; `None` if there is no entry or it is damaged.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<(T, Vec<u8>)> {
         let file = fs::read(self.path(key)).ok()?;
         let rest = file.strip_prefix(MAGIC)?;
@@ -69,7 +69,7 @@ impl Cache {
     /// Stores a value and bytes under `key`.
     ///
     /// # Errors
-    /// If the directory cannot be made or written; nothing that was there is lost.
+    /// If the directory cannot be created or written; existing entries are not lost.
     pub fn put<T: Serialize>(&self, key: &str, value: &T, bytes: &[u8]) -> io::Result<()> {
         let value = serde_json::to_vec(value)?;
         let mut payload = (value.len() as u64).to_le_bytes().to_vec();
@@ -80,11 +80,11 @@ impl Cache {
     }
 }
 
-/// Writes an entry beside its destination and renames it there. The name is the cache's own, so that a link that is there
-/// is replaced as a damaged entry would be.
+/// Writes an entry next to its destination and renames it. The path belongs to the cache, so a link that is there is
+/// replaced, as a damaged entry would be.
 fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A temporary file's error ends with its own path, where the reader of a message knows another.
+    // A temporary file's error ends with its own path, but the reader of the message expects another.
     let plain = |e: io::Error| match e.to_string().split_once(" at path ") {
         Some((cause, _)) => io::Error::new(e.kind(), cause),
         None => e,

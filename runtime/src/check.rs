@@ -1,15 +1,15 @@
-//! Refuses inputs whose sizes or values would lead a kernel outside its buffers.
+//! Rejects inputs whose sizes or values would let a kernel access memory outside its buffers.
 
 use crate::View;
 use kforge_program::{Buffer, Check, DimSource, Expr, Function, Program};
 
-/// An i32 tensor that a check reads: sizes, and bytes.
+/// An i32 tensor that a check reads: dimensions, and bytes.
 pub type Integers<'v> = (&'v [usize], &'v [u8]);
 
 /// Checks the conditions of a function; `global` gives the value of a global.
 ///
 /// # Errors
-/// Says which element of which operand does not fit, and what would.
+/// If a condition does not hold; the message says which element of which operand, and what is allowed.
 pub fn check_values<'v>(
     program: &Program,
     function: &Function,
@@ -77,7 +77,7 @@ pub fn check_values<'v>(
     Ok(())
 }
 
-/// An operand that a check reads, by the name that the caller knows.
+/// An operand that a check reads, with the name that the caller knows.
 struct Operand<'v> {
     name: String,
     dims: &'v [usize],
@@ -85,7 +85,7 @@ struct Operand<'v> {
 }
 
 impl Operand<'_> {
-    /// That element `at` is not what it must be.
+    /// The message that element `at` violates the condition `must`.
     fn wrong(&self, at: usize, must: &str) -> String {
         match self.values.get(at) {
             Some(value) => format!("{} has {value} at element {at}, but {must}", self.name),
@@ -94,7 +94,7 @@ impl Operand<'_> {
     }
 }
 
-/// The position after the last row of each sequence; `capacity` is how many positions what holds.
+/// The position after the last row of each sequence; `capacity` is the number of positions, and what has that capacity.
 ///
 /// # Errors
 /// For a length that is not in 0..=rows, and for a position that is negative or leaves no room for the rows.
@@ -127,7 +127,7 @@ fn spans(
     positions.values.iter().enumerate().map(end).collect()
 }
 
-/// A size as the caller knows it.
+/// A size in terms that the caller knows.
 fn describe(program: &Program, function: &Function, size: &Expr) -> String {
     let symbol = |i: &usize| Some(&function.symbols.get(*i)?.source);
     match size {

@@ -6,8 +6,8 @@
 //! prefill(ids: tensor<1xSxi32>, positions: tensor<1xi32>, rows: tensor<Rxi32>) -> logits tensor<RxVxf32>
 //! decode (ids: tensor<1x1xi32>, positions: tensor<1xi32>)                      -> logits tensor<1x1xVxf32>
 //! ```
-//! `rows` picks the positions whose logits are wanted; their caches are written for all. In place of logits both may give the
-//! k greatest of each row and their tokens: `tensor<1x1xkxf32>, tensor<1x1xkxi32>`.
+//! `rows` selects the positions whose logits are returned; caches are written for all. Instead of logits both functions
+//! may return the k largest of each row and their tokens: `tensor<1x1xkxf32>, tensor<1x1xkxi32>`.
 
 use crate::{Error, Execute, Logits, Outputs, Result, View};
 use kforge_program::Element;
@@ -16,24 +16,24 @@ use kforge_program::Element;
 pub const PREFILL: &str = "prefill";
 pub const DECODE: &str = "decode";
 
-/// Keys are interleaved by sixteen, so a capacity is a multiple of it.
+/// Keys are interleaved by sixteen, so a capacity must be a multiple of it.
 const CAPACITY_STEP: usize = 16;
 
-/// Makes another executor, its weights set, for one whose GPU has failed with an error.
+/// Creates a replacement executor, with its weights set, after a GPU failed with an error.
 pub type Fallback = Box<dyn FnOnce(&Error) -> Result<Box<dyn Execute>> + Send>;
 
 /// A model and what has been decoded so far.
 pub struct Decoder {
     executor: Box<dyn Execute>,
     context: usize,
-    /// What is in the caches.
+    /// The tokens in the caches.
     tokens: Vec<u32>,
     fallback: Option<Fallback>,
 }
 
 impl Decoder {
-    /// Takes an executor whose weights are set and makes caches for `context` positions. Memory is taken as positions
-    /// are written.
+    /// Takes an executor whose weights are set and creates caches for `context` positions. Physical memory is used as
+    /// positions are written.
     ///
     /// # Errors
     /// If there is no address space for the caches.
@@ -42,8 +42,8 @@ impl Decoder {
         Ok(Decoder { executor, context, tokens: vec![], fallback: None })
     }
 
-    /// Goes on with the executor that `fallback` makes where this one's GPU fails, once: the tokens so far are read again
-    /// there, and what failed is done again.
+    /// If this executor's GPU fails, continues once with the executor that `fallback` creates: the tokens so far are
+    /// prefilled there, and the failed call is repeated.
     pub fn with_fallback(self, fallback: Fallback) -> Decoder {
         Decoder { fallback: Some(fallback), ..self }
     }
@@ -87,7 +87,7 @@ impl Decoder {
     /// Appends tokens and returns the logits of all, [S, V].
     ///
     /// # Errors
-    /// As [`Decoder::prefill`], or if the model gives the greatest alone.
+    /// As [`Decoder::prefill`], or if the model returns only the largest logits.
     pub fn score(&mut self, ids: &[u32]) -> Result<&[f32]> {
         let rows: Vec<usize> = (0..ids.len()).collect();
         match self.prefill_rows(ids, &rows)? {
@@ -117,7 +117,7 @@ impl Decoder {
         logits(&Outputs::new(&*self.executor, function))
     }
 
-    /// Runs a function of the model after the tokens so far, of the executor or, where its GPU fails, of another.
+    /// Runs a function of the model at the current position, on the executor or, if its GPU fails, on the fallback.
     fn run(&mut self, run: impl Fn(&mut dyn Execute, usize) -> Result<usize>) -> Result<usize> {
         let position = self.tokens.len();
         let outcome = run(&mut *self.executor, position);
@@ -144,7 +144,7 @@ impl Decoder {
     }
 }
 
-/// Makes the caches of a model for `context` positions.
+/// Creates the caches of a model for `context` positions.
 fn make_caches(executor: &mut dyn Execute, context: usize) -> Result<()> {
     let capacity = context.max(1).next_multiple_of(CAPACITY_STEP);
     let extent = |d: &kforge_program::Expr| d.as_const().and_then(|d| usize::try_from(d).ok()).unwrap_or(capacity);
@@ -154,7 +154,7 @@ fn make_caches(executor: &mut dyn Execute, context: usize) -> Result<()> {
     states.into_iter().try_for_each(|(name, dims)| executor.make_state(&name, &dims))
 }
 
-/// Calls `prefill`; gives the function's number.
+/// Calls `prefill`; returns the function's index.
 fn prefill(executor: &mut dyn Execute, position: usize, ids: &[u32], rows: &[usize]) -> Result<usize> {
     let position = words(&[position as u32]);
     let rows_bytes = words(&rows.iter().map(|r| *r as u32).collect::<Vec<_>>());

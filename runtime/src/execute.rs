@@ -1,9 +1,9 @@
-//! What every executor does, whatever its kernels run on.
+//! The interface of all executors, independent of where kernels run.
 
 use crate::{Result, executor::KernelTime};
 use kforge_program::{Element, Program};
 
-/// A tensor borrowed from whoever has it: row-major, little-endian.
+/// A borrowed tensor: row-major, little-endian.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub dims: &'a [usize],
@@ -12,13 +12,13 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The elements of an aligned f32 tensor in place, which every output of f32 is; `None` of any other.
+    /// The elements of an aligned f32 tensor without a copy, as every f32 output is; `None` for any other tensor.
     pub fn as_f32(&self) -> Option<&'a [f32]> {
         // SAFETY: every bit pattern is an f32.
         (self.element == Element::F32).then(|| unsafe { self.aligned() }).flatten()
     }
 
-    /// The same of an i32 tensor.
+    /// The same for an i32 tensor.
     pub fn as_i32(&self) -> Option<&'a [i32]> {
         // SAFETY: every bit pattern is an i32.
         (self.element == Element::I32).then(|| unsafe { self.aligned() }).flatten()
@@ -30,7 +30,7 @@ impl<'a> View<'a> {
         if cfg!(target_endian = "big") {
             return None;
         }
-        // SAFETY: only whole, aligned elements are taken, and the caller says that any bits are one.
+        // SAFETY: only whole, aligned elements are used, and the caller guarantees that any bits are valid.
         let (head, elements, tail) = unsafe { self.bytes.align_to::<T>() };
         (head.is_empty() && tail.is_empty()).then_some(elements)
     }
@@ -40,60 +40,60 @@ impl<'a> View<'a> {
 pub trait Execute: Send {
     fn program(&self) -> &Program;
 
-    /// Packs a row-major weight into the layout that its global asks for.
+    /// Packs a row-major weight into its global's layout.
     ///
     /// # Errors
     /// If there is no such global, it is a constant, or the weight has another size or type.
     fn set_weight(&mut self, name: &str, weight: View) -> Result<()>;
 
-    /// Makes a mutable global of the given shape, all zeros, or with the module's value for it.
+    /// Creates a mutable global with the given shape, zeroed, or with the module's value for it.
     ///
     /// # Errors
-    /// If there is no such global, its type does not admit the shape, or there is no memory.
+    /// If there is no such global, its type does not match the shape, or there is not enough memory.
     fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()>;
 
-    /// The bytes of a mutable global in its layout, once it is made.
+    /// The bytes of a mutable global in its layout; `None` before it is created.
     ///
     /// # Errors
     /// If it cannot be read back.
     fn read_state(&self, name: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Calls a function and gives its number, by which its results are had until the next call.
+    /// Calls a function and returns its index, by which its results are available until the next call.
     ///
     /// # Errors
-    /// If an input's shape, type or value is not what the function takes, a global is not bound, or the machine fails.
+    /// If an input's shape, type or value is not what the function takes, a global is not bound, or the device fails.
     fn run(&mut self, name: &str, inputs: &[View]) -> Result<usize>;
 
-    /// Result `index` of the last call of function `function`; `None` past the last, or for one that lies in a layout of
-    /// its own (a cache).
+    /// Result `index` of the last call of function `function`; `None` past the last, or for one in a layout other than
+    /// row-major (a cache).
     fn result(&self, function: usize, index: usize) -> Option<View<'_>>;
 
-    /// Runs the launches of a function's last call again, `times` times, on the inputs that it left in place: what a
-    /// benchmark times, as nothing is copied, checked or bound. A GPU gets them in one submission.
+    /// Runs the launches of a function's last call again, `times` times, on the inputs left in place, for benchmarks:
+    /// nothing is copied, checked or bound. A GPU gets them in one submission.
     ///
     /// # Errors
-    /// If there is no such function, it has not been called, or what it uses has been made anew since.
+    /// If there is no such function, it has not been called, or memory that it uses has been reallocated since.
     fn rerun(&mut self, name: &str, times: u64) -> Result<()>;
 
-    /// Begins to measure each launch by itself, and forgets what was measured before.
+    /// Starts measuring each launch separately, and discards earlier measurements.
     ///
     /// # Errors
-    /// If this machine has no clock for it.
+    /// If the device has no timer for it.
     fn start_profile(&mut self) -> Result<()>;
 
-    /// Ends measuring; the times are in the order of the program's kernels. `None` if nothing was measured.
+    /// Stops measuring; the times are in the order of the program's kernels. `None` if nothing was measured.
     fn end_profile(&mut self) -> Option<Vec<KernelTime>>;
 
-    /// For people: `2 threads`, or the name of a GPU.
+    /// Human-readable: `2 threads`, or the name of a GPU.
     fn machine(&self) -> String;
 
     fn is_gpu(&self) -> bool;
 
-    /// Threads of a CPU; 1 of a GPU.
+    /// CPU threads; 1 on a GPU.
     fn threads(&self) -> usize;
 }
 
-/// The results of a call, until the next one.
+/// The results of a call, valid until the next one.
 pub struct Outputs<'e> {
     executor: &'e dyn Execute,
     function: usize,
@@ -112,7 +112,7 @@ impl<'e> Outputs<'e> {
         self.len() == 0
     }
 
-    /// Result `index`; `None` past the last, or for one that lies in a layout of its own (a cache).
+    /// Result `index`; `None` past the last, or for one in a layout other than row-major (a cache).
     pub fn get(&self, index: usize) -> Option<View<'e>> {
         self.executor.result(self.function, index)
     }

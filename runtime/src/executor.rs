@@ -1,8 +1,8 @@
 //! Binds a program's buffers and runs its functions.
 //!
-//! A call copies its inputs into memory of the executor (packing those that the program wants in another layout), gives
-//! every size its value, and hands the list of launches to the pool. Nothing else happens between two calls: with the
-//! same sizes the bound list of the last call is used again as it is.
+//! A call copies its inputs into memory of the executor (packing those for which the program has another layout),
+//! evaluates all sizes, and passes the list of launches to the pool. With the same sizes, buffers and state as in the
+//! last call, its bound list is reused.
 
 use crate::{
     Error, Execute, Result, View,
@@ -17,7 +17,7 @@ use crate::{
 use kforge_program::{Buffer, Function, Layout, Local, Program};
 use std::time::{Duration, Instant};
 
-/// Every weight begins on a cache line.
+/// Alignment of weights: a cache line.
 const ALIGNMENT: usize = 64;
 
 /// A program with its object, weights and state, ready to be called.
@@ -25,20 +25,20 @@ pub struct Executor {
     program: Program,
     kernels: Vec<KernelFn>,
     globals: Vec<Option<Global>>,
-    /// All packed weights, one after another: large enough for huge pages, which a layer's alone would not be.
+    /// All packed weights in one block: large enough for huge pages, which a single layer's weights are not.
     weights: Memory,
-    /// Where each weight goes.
+    /// Offset of each weight.
     offsets: Vec<usize>,
     functions: Vec<Bound>,
     arena: Memory,
     pool: Pool,
-    /// For each kernel, its time so far, while profiling.
+    /// Time per kernel so far, while profiling.
     profile: Option<Vec<KernelTime>>,
-    // Last, so that code outlives everything that may run it.
+    // Last field, so that code outlives everything that may run it.
     object: Object,
 }
 
-/// How long a kernel ran, over all its launches.
+/// Time of a kernel, summed over all its launches.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KernelTime {
     pub launches: usize,
@@ -52,7 +52,7 @@ impl KernelTime {
     }
 }
 
-/// Other kernels for an executor: a program with the same globals, inputs and results, and its loaded object.
+/// Replacement kernels for an executor: a program with the same globals, inputs and results, and its loaded object.
 pub struct Kernels {
     program: Program,
     kernels: Vec<KernelFn>,
@@ -85,12 +85,12 @@ struct Global {
 }
 
 enum Place {
-    /// At an offset of the weights.
+    /// A byte range of the weights.
     Weight(std::ops::Range<usize>),
     State(Memory),
 }
 
-/// What a function's last call bound.
+/// The buffers and launches bound by a function's last call.
 #[derive(Default)]
 struct Bound {
     symbols: Option<Vec<i64>>,
@@ -110,7 +110,7 @@ impl Executor {
     /// Loads `object` and looks up the program's kernels in it.
     ///
     /// # Errors
-    /// If the program does not verify, the object does not load or lacks a kernel, or no threads can be had.
+    /// If the program does not verify, the object does not load or lacks a kernel, or threads cannot be created.
     pub fn new(program: Program, object: &[u8], threads: usize) -> Result<Executor> {
         let Kernels { program, kernels, functions, object } = Kernels::load(program, object)?;
         let pool = Pool::new(threads).map_err(|error| Error::Threads { threads, error })?;
@@ -143,7 +143,7 @@ impl Executor {
         Ok(executor)
     }
 
-    /// Gives a global the value that the module has for it, if it has one.
+    /// Sets a global to its value in the module, if it has one.
     fn initialise(&mut self, index: usize) -> Result<()> {
         let global = &self.program.globals[index];
         let (name, mutable, element, layout) = (global.name.clone(), global.mutable, global.ty.element, global.layout);
@@ -162,14 +162,14 @@ impl Executor {
 
     fn put_state(&mut self, index: usize, dims: Vec<usize>, memory: Memory) {
         self.globals[index] = Some(Global { dims, place: Place::State(memory) });
-        // The new memory may be where the old was, but smaller: what was bound to it is bound anew.
+        // The new memory may have the old address but be smaller, so everything is bound again.
         self.functions.iter_mut().for_each(|bound| bound.symbols = None);
     }
 
-    /// Puts other kernels in the place of these, which come out in their stead. Weights and state stay.
+    /// Swaps in `other`'s kernels; the old ones are left in `other`. Weights and state stay.
     ///
     /// # Errors
-    /// If their globals, or a function's inputs or results, are not the same.
+    /// If their globals, or a function's inputs or results, differ.
     pub fn exchange(&mut self, other: &mut Kernels) -> Result<()> {
         bind::check_exchange(&self.program, &other.program)?;
         std::mem::swap(&mut self.program, &mut other.program);
@@ -180,17 +180,17 @@ impl Executor {
         Ok(())
     }
 
-    /// Begins to measure each launch by itself, which costs a barrier for each, and forgets what was measured before.
+    /// Starts measuring each launch separately, which needs a barrier per launch, and discards earlier measurements.
     pub fn start_profile(&mut self) {
         self.profile = Some(vec![KernelTime::default(); self.program.kernels.len()]);
     }
 
-    /// What has been measured since [`start_profile`](Self::start_profile), in the order of the program's kernels.
+    /// Times measured since [`start_profile`](Self::start_profile), in the order of the program's kernels.
     pub fn profile(&self) -> &[KernelTime] {
         self.profile.as_deref().unwrap_or_default()
     }
 
-    /// Ends measuring; the times are in the order of the program's kernels. `None` if nothing was measured.
+    /// Stops measuring; the times are in the order of the program's kernels. `None` if nothing was measured.
     pub fn end_profile(&mut self) -> Option<Vec<KernelTime>> {
         self.profile.take()
     }
@@ -203,7 +203,7 @@ impl Executor {
         self.pool.threads()
     }
 
-    /// Packs a row-major weight into the layout that its global asks for. The weight is copied once, here.
+    /// Packs a row-major weight into its global's layout. This is the only copy of the weight.
     ///
     /// # Errors
     /// If there is no such global, it is a constant, or the weight has another size or type.
@@ -223,10 +223,10 @@ impl Executor {
         Ok(())
     }
 
-    /// Makes a mutable global of the given shape, all zeros, or with the module's value for it.
+    /// Creates a mutable global with the given shape, zeroed, or with the module's value for it.
     ///
     /// # Errors
-    /// If there is no such global, or its type does not admit the shape.
+    /// If there is no such global, or its type does not match the shape.
     pub fn make_state(&mut self, name: &str, dims: &[usize]) -> Result<()> {
         let index = bind::global(&self.program, name)?;
         let global = &self.program.globals[index];
@@ -239,7 +239,7 @@ impl Executor {
         Ok(())
     }
 
-    /// The bytes of a mutable global in its layout, once it is made.
+    /// The bytes of a mutable global in its layout; `None` before it is created.
     pub fn state(&self, name: &str) -> Option<&[u8]> {
         let index = self.program.globals.iter().position(|g| g.name == name && g.mutable)?;
         self.globals[index].as_ref().map(|g| self.bytes(g))
@@ -275,17 +275,17 @@ impl Executor {
             }
             return Ok(index);
         }
-        // SAFETY: the program verified: every launch binds buffers of the sizes that the generator asked for, made by
-        // `prepare`, and barriers stand between launches that conflict.
+        // SAFETY: the program verified: every launch binds buffers of the sizes that the generator requires, allocated
+        // by `prepare`, and there are barriers between launches that conflict.
         unsafe { self.pool.run(&bound.launches) };
         Ok(index)
     }
 
-    /// Runs the launches of a function's last call again, on the inputs that it left in place: what a benchmark times,
-    /// as nothing is copied, checked or bound.
+    /// Runs the launches of a function's last call again, on the inputs left in place, for benchmarks: nothing is
+    /// copied, checked or bound.
     ///
     /// # Errors
-    /// If there is no such function, it has not been called, or what it uses has been made anew since.
+    /// If there is no such function, it has not been called, or memory that it uses has been reallocated since.
     pub fn rerun(&mut self, name: &str) -> Result<()> {
         let index = bind::function(&self.program, name)?;
         let bound = &self.functions[index];
@@ -298,7 +298,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Where arena and globals are; 0 for a global without a value.
+    /// Addresses of arena and globals; 0 for a global without a value.
     fn addresses(&self) -> Vec<u64> {
         let global = |g: &Option<Global>| g.as_ref().map_or(0, |g| self.bytes(g).as_ptr() as u64);
         std::iter::once(self.arena.address()).chain(self.globals.iter().map(global)).collect()
@@ -393,7 +393,7 @@ impl Execute for Executor {
     }
 }
 
-/// Gives every launch its addresses, scalars and number of tasks.
+/// Binds the addresses, scalars and number of tasks of every launch.
 fn bind(
     function: &Function,
     kernels: &[KernelFn],
@@ -443,7 +443,7 @@ fn bind(
             bound.args.push(scalar.eval(symbols)? as u64);
         }
     }
-    // Only now does `args` stay where it is.
+    // Only now are the addresses of `args` final.
     for (launch, start) in function.launches.iter().zip(starts) {
         bound.launches.push(BoundLaunch {
             kernel: kernels[launch.kernel],

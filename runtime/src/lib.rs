@@ -22,8 +22,8 @@ pub use pool::Pool;
 pub use roofline::Roofline;
 pub use sample::Logits;
 
-/// What can go wrong while a program is loaded or run. A message is whole: no error has another as its source, whose
-/// message a printed chain of errors would say twice.
+/// Errors of loading or running a program. Messages are complete: no error has another as its source, as printing the
+/// chain of errors would repeat that message.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the object does not load: {0}")]

@@ -3,15 +3,15 @@
 use crate::{Error, Result};
 use memmap2::{MmapMut, MmapOptions};
 
-/// Zeroed bytes on page boundaries. A page takes physical memory from its first write on: a KV cache sized for the
-/// whole context costs what has been decoded, until huge pages make it large.
+/// Zeroed, page-aligned bytes. A page takes physical memory at its first write: a KV cache sized for the whole context
+/// costs only what has been decoded, unless it is large enough for huge pages.
 #[derive(Debug)]
 pub struct Memory {
     map: MmapMut,
     bytes: usize,
 }
 
-/// From here on, huge pages are asked for: a translation miss every 4 KiB costs a streaming kernel 10 % and more.
+/// From this size on, huge pages are requested: with a TLB miss every 4 KiB a streaming kernel is 10 % slower or more.
 const HUGE: usize = 2 << 20;
 
 impl Memory {
@@ -23,7 +23,8 @@ impl Memory {
         Self::map(bytes, false)
     }
 
-    /// The same for bytes that are all written and then read over and over, such as packed weights and long KV caches.
+    /// The same, with huge pages for large sizes, for bytes that are all written and then read repeatedly, such as
+    /// packed weights and long KV caches.
     ///
     /// # Errors
     /// If the operating system has no such range.
@@ -39,7 +40,7 @@ impl Memory {
             .map_err(|error| Error::Memory { bytes, error })?;
         #[cfg(target_os = "linux")]
         if huge {
-            // Advice only: without it the same bytes are read, more slowly.
+            // Only a hint: if it fails, reading is slower.
             let _ = map.advise(memmap2::Advice::HugePage);
         }
         #[cfg(not(target_os = "linux"))]
@@ -55,15 +56,15 @@ impl Memory {
         &mut self.map[..self.bytes]
     }
 
-    /// The address that kernels are given. It stays the same until the memory is dropped.
+    /// The address passed to kernels. It stays the same until the memory is dropped.
     pub fn address(&self) -> u64 {
         self.map.as_ptr() as u64
     }
 }
 
-/// Bytes of physical memory; without bound where the system does not say.
+/// Bytes of physical memory; `usize::MAX` if the system does not report it.
 pub fn physical() -> usize {
-    // SAFETY: both are questions without side effects; -1 is no answer.
+    // SAFETY: both are queries without side effects; -1 means no answer.
     let (pages, bytes) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
     match (usize::try_from(pages), usize::try_from(bytes)) {
         (Ok(pages), Ok(bytes)) => pages.saturating_mul(bytes),

@@ -1,4 +1,4 @@
-//! Loads compiled kernels: an object file in memory, through LLVM's ORC, to callable addresses.
+//! Loads compiled kernels: links an object file in memory with LLVM's ORC and gives callable addresses.
 
 use crate::{Error, Result};
 use llvm_sys::{
@@ -16,21 +16,21 @@ use llvm_sys::{
 };
 use std::ffi::{CStr, CString};
 
-/// A kernel: `args` holds one word for each buffer and scalar, `task` is the index in the launch's grid.
+/// A kernel: `args` holds one word per buffer and scalar, `task` is the task's index in the launch.
 pub type KernelFn = unsafe extern "C" fn(args: *const u64, task: u64);
 
-/// A loaded object; its code lives as long as this value.
+/// A loaded object; its code is valid as long as this value.
 #[derive(Debug)]
 pub struct Object {
     jit: LLVMOrcLLJITRef,
 }
 
-// SAFETY: ORC's session locks itself, and code that is loaded is only read.
+// SAFETY: ORC's session has its own locks, and loaded code is only read.
 unsafe impl Send for Object {}
 // SAFETY: as above.
 unsafe impl Sync for Object {}
 
-/// All that a kernel may call.
+/// The host functions that a kernel may call.
 fn host_functions() -> [(&'static CStr, u64); 3] {
     [
         (c"memcpy", libc::memcpy as *const () as u64),
@@ -40,10 +40,10 @@ fn host_functions() -> [(&'static CStr, u64); 3] {
 }
 
 impl Object {
-    /// Links `bytes`, which must come from the code generator: what it says is run.
+    /// Links `bytes`, which must come from the code generator, as its code will be run.
     ///
     /// # Errors
-    /// ORC's message, if this is no object for this machine.
+    /// ORC's message, if this is not an object file for this machine.
     pub fn load(bytes: &[u8]) -> Result<Object> {
         // SAFETY: the calls follow ORC's C API: what is created here is owned by `jit`, which `Object` disposes of; the
         // buffer copies `bytes`; the names outlive the call that interns them.

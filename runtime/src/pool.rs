@@ -1,12 +1,13 @@
-//! One persistent pool of threads that walk a launch list together.
+//! A persistent thread pool whose threads all execute the same launch list.
 //!
-//! Every worker goes through the whole list: of each launch it does its own range of tasks and helps with the others',
-//! then goes on to the next without waiting, unless that one says `barrier`. There it waits until the *tasks* before it
-//! have ended, not until all threads have come: one that has lost its core holds nobody up unless it is within a task,
-//! and finds nothing left to do when it comes back. Nobody hands out work and nothing is allocated, so a launch costs a
-//! few atomic increments and a barrier a few hundred nanoseconds: over 150 launches fit a token of 3.5 ms.
+//! Every thread goes through the whole list. For each launch it runs its own range of tasks, helps with the others',
+//! and continues with the next launch without waiting, unless that has `barrier` set. A barrier waits until all *tasks*
+//! before it have ended, not until all threads have arrived: a thread that was preempted delays the others only if it
+//! is within a task, and finds no work left when it resumes. There is no scheduler and nothing is allocated, so a
+//! launch costs a few atomic increments and a barrier a few hundred nanoseconds: over 150 launches fit into a token of
+//! 3.5 ms.
 //!
-//! A task computes the same bytes on any thread, so results do not depend on how many there are.
+//! A task computes the same bytes on any thread, so results do not depend on the number of threads.
 
 use crate::object::KernelFn;
 use std::{
@@ -19,33 +20,33 @@ use std::{
     thread::JoinHandle,
 };
 
-/// A launch with everything bound.
+/// A launch with bound arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct BoundLaunch {
     pub kernel: KernelFn,
-    /// The kernel's arguments, alive through the run.
+    /// The kernel's arguments, which must outlive the run.
     pub args: *const u64,
     pub tasks: usize,
     /// Everything launched before must have ended.
     pub barrier: bool,
 }
 
-/// Kernels keep dequantised panels of up to 1 MiB on the stack. The thread that calls runs tasks too: Rust's default of
-/// 2 MiB is enough for it.
+/// Kernels keep dequantised panels of up to 1 MiB on the stack. The calling thread runs tasks too: Rust's default of 2
+/// MiB is enough for it.
 const STACK: usize = 4 << 20;
 
-/// Polls before a waiting thread goes to sleep: about 50 us, longer than any imbalance between two launches and than the
-/// sampling between two tokens, short enough that an idle decoder burns nothing.
+/// Polls before a waiting thread sleeps: about 50 us, longer than any imbalance between two launches and than sampling
+/// between two tokens, but short enough that an idle decoder uses no CPU.
 const SPINS: usize = 2_000;
 
-/// A list of launches and how far it is. There are two, used in turns: a thread may still be leaving the one of the last
-/// call when the next begins.
+/// A list of launches and its progress. There are two, used alternately, because a thread may still be leaving the run
+/// of the last call when the next begins.
 #[derive(Default)]
 struct Run {
     launches: Vec<BoundLaunch>,
-    /// For each launch and thread, the first task of the thread's range that nobody has taken.
+    /// For each launch and thread, the first unclaimed task of the thread's range.
     next: Vec<Counter>,
-    /// For each launch, the tasks that have ended.
+    /// For each launch, the number of tasks that have ended.
     done: Vec<Counter>,
 }
 
@@ -54,14 +55,14 @@ struct Run {
 #[derive(Default)]
 struct Counter(AtomicUsize);
 
-/// What the threads share.
+/// State shared by the threads.
 struct Shared {
     threads: usize,
-    /// The run of generation g is number g % 2. Written by `Pool::run` alone, when all threads have left it.
+    /// The run of generation g is at index g % 2. Written only by `Pool::run`, after all threads have left it.
     runs: [UnsafeCell<Run>; 2],
-    /// Runs begun so far.
+    /// Number of runs started.
     generation: Counter,
-    /// For each thread, the last run that it has left.
+    /// For each thread, the generation of the last run that it has left.
     left: Vec<Counter>,
     sleepers: Counter,
     stop: AtomicBool,
@@ -75,8 +76,8 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
 }
 
-// SAFETY: a run is written by `Pool::run` while no thread walks it, and read by threads that saw the generation that
-// `run` published afterwards. Its raw pointers are followed by tasks alone, all of which end within the call.
+// SAFETY: a run is written by `Pool::run` while no thread executes it, and read by threads that saw the generation that
+// `run` published afterwards. Its raw pointers are dereferenced only by tasks, all of which end within the call.
 unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
@@ -85,7 +86,7 @@ impl Pool {
     /// A pool of `threads`, at least one.
     ///
     /// # Errors
-    /// If the operating system gives no thread.
+    /// If the operating system cannot create a thread.
     pub fn new(threads: usize) -> std::io::Result<Pool> {
         let shared = Arc::new(Shared {
             threads: threads.max(1),
@@ -97,7 +98,7 @@ impl Pool {
             lock: Mutex::new(()),
             wake: Condvar::new(),
         });
-        // Made first, so that an error below joins the threads that were started.
+        // Created first, so that on an error below the started threads are joined.
         let mut pool = Pool { shared: shared.clone(), workers: vec![] };
         for i in 1..shared.threads {
             let shared = shared.clone();
@@ -114,13 +115,13 @@ impl Pool {
     /// Runs the launches in order and returns when all tasks have ended.
     ///
     /// # Safety
-    /// Every kernel must be callable with its `args` for every task below its `tasks`, alone among the launches since
-    /// the last barrier in writing what it writes.
+    /// Every kernel must be callable with its `args` for every task below its `tasks`, and no other launch since the
+    /// last barrier may write what it writes.
     pub unsafe fn run(&mut self, launches: &[BoundLaunch]) {
         let shared = &*self.shared;
         let generation = shared.generation.0.load(Ordering::SeqCst) + 1;
         shared.wait(|| shared.left.iter().all(|left| left.0.load(Ordering::SeqCst) + 2 >= generation));
-        // SAFETY: every thread has left the run that used this place, and none enters it before the generation rises.
+        // SAFETY: every thread has left the run at this index, and none enters it before the generation is incremented.
         let run = unsafe { &mut *shared.runs[generation % 2].get() };
         run.launches.clear();
         run.launches.extend_from_slice(launches);
@@ -138,7 +139,7 @@ impl Pool {
         shared.generation.0.store(generation, Ordering::SeqCst);
         shared.notify();
         shared.walk(generation, 0);
-        // SAFETY: this thread alone writes it, in the next call but one.
+        // SAFETY: only this thread writes it, in the next call but one.
         let run = unsafe { &*shared.runs[generation % 2].get() };
         shared.wait(|| run.ended(0..launches.len()));
     }
@@ -162,7 +163,7 @@ impl Drop for Pool {
     }
 }
 
-/// The tasks that belong to a thread.
+/// The range of tasks assigned to a thread.
 pub(crate) fn range(tasks: usize, threads: usize, thread: usize) -> std::ops::Range<usize> {
     let start = |thread: usize| tasks / threads * thread + (tasks % threads).min(thread);
     start(thread)..start(thread + 1)
@@ -181,9 +182,9 @@ impl Shared {
         }
     }
 
-    /// Takes part in a run; when it returns all tasks have been taken, and those that this thread took have ended.
+    /// Takes part in a run; when it returns, all tasks have been claimed, and those claimed by this thread have ended.
     fn walk(&self, generation: usize, thread: usize) {
-        // SAFETY: the generation has been published, and the run is not written before this thread says that it left.
+        // SAFETY: the generation has been published, and the run is not written until this thread reports that it left.
         let run = unsafe { &*self.runs[generation % 2].get() };
         // Launches before this one are known to have ended.
         let mut ended = 0;
@@ -193,8 +194,8 @@ impl Shared {
                 ended = i;
             }
             let mut count = 0;
-            // Own tasks first, in order: neighbours read neighbouring weights, which the prefetchers follow. Then what
-            // slower threads have left.
+            // Own tasks first, in order: adjacent tasks read adjacent weights, which helps the prefetchers. Then tasks
+            // that slower threads have not claimed.
             for owner in (thread..self.threads).chain(0..thread) {
                 let end = range(launch.tasks, self.threads, owner).end;
                 loop {
@@ -202,7 +203,7 @@ impl Shared {
                     if task >= end {
                         break;
                     }
-                    // SAFETY: the caller of `Pool::run` vouches for kernel, arguments and task.
+                    // SAFETY: the caller of `Pool::run` guarantees that kernel, arguments and task are valid.
                     unsafe { (launch.kernel)(launch.args, task as u64) };
                     count += 1;
                 }
@@ -232,10 +233,10 @@ impl Shared {
         self.sleepers.0.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Wakes sleepers, after the change that they wait for.
+    /// Wakes sleeping threads, after the change that they wait for.
     fn notify(&self) {
         if self.sleepers.0.load(Ordering::SeqCst) > 0 {
-            // A sleeper checks under the lock, so it has either seen the change or waits already.
+            // A sleeper checks the condition under the lock, so it has either seen the change or is already waiting.
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.wake.notify_all();
         }

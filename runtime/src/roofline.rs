@@ -1,9 +1,9 @@
-//! What this machine can do at most: the two roofs of the roofline model (Williams, Waterman and Patterson, 2009).
+//! Limits of this machine: the two roofs of the roofline model (Williams, Waterman and Patterson, 2009).
 //!
-//! The compute roof is the rate of multiply-adds that never leave registers, the memory roof the rate at which threads
-//! read a footprint again and again, as a decoder reads its weights for each token. Every instruction and every access
-//! pattern that the machine has is tried, and of each the best of many repetitions is kept: a roof is what nothing can
-//! be above, so a disturbed repetition says nothing about it.
+//! The compute roof is the rate of multiply-adds that stay in registers. The memory roof is the rate at which threads
+//! read a block of memory repeatedly, as a decoder reads its weights for each token. All instructions and access
+//! patterns that the machine has are tried, and the best of many repetitions is kept: a roof is an upper bound, so a
+//! disturbed repetition says nothing about it.
 
 mod peak;
 mod portable;
@@ -24,29 +24,30 @@ use read::Footprint;
 use std::{hint::black_box, time::Duration, time::Instant};
 use together::best;
 
-/// Rounds over everything that is measured. Each has fresh threads, which the scheduler places anew: two that a busy
-/// machine once put on one core stay there for as long as they live.
+/// Rounds over all measurements. Each has new threads, which the scheduler places again: two threads that a busy
+/// machine put on one core stay there as long as they live.
 const HEATS: usize = 6;
 
-/// Time of each instruction and each pattern in a heat. For 2 threads, all heats take about nine seconds.
+/// Time per instruction and pattern in a round. With 2 threads, all rounds take about nine seconds.
 const BUDGET: Duration = Duration::from_millis(45);
 
-/// A repetition of a compute peak: long against starting together, short enough that some pass undisturbed.
+/// Duration of a repetition of a compute peak: long compared with starting together, short enough that some are
+/// undisturbed.
 const REPETITION: Duration = Duration::from_micros(500);
 
-/// Bytes of a repetition of reading: a small footprint is gone through more than once, or starting together would be
-/// most of it.
+/// Minimum bytes per repetition of reading: a small footprint is read more than once, or synchronisation would
+/// dominate.
 const READ_LEAST: usize = 16 << 20;
 
-/// The roofs of a number of threads, each the best that was seen.
+/// The roofs for a number of threads, each the best measured.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Roof {
     pub threads: usize,
     #[serde(flatten)]
     pub peaks: Peaks,
-    /// 1e9 bytes a second.
+    /// 1e9 bytes per second.
     pub read_gb_s: f64,
-    /// How they were read: streams of each thread, software prefetch, pages.
+    /// The best access pattern: streams per thread, software prefetch, pages.
     pub read_pattern: String,
 }
 
@@ -56,7 +57,7 @@ impl From<&Roof> for Roofs {
     }
 }
 
-/// The compute roofs of `threads` that start together.
+/// Measures the compute roofs of `threads` that start together.
 ///
 /// # Errors
 /// If the operating system gives no more threads.
@@ -77,21 +78,21 @@ fn of_heats(f32: Best, int8: Best) -> Peaks {
     }
 }
 
-/// Measures roofs over one footprint.
+/// Measures roofs; reads use one footprint.
 pub struct Roofline {
     footprint: Footprint,
 }
 
 impl Roofline {
-    /// Fills a footprint of `bytes` twice, on ordinary and on huge pages.
+    /// Allocates and fills a footprint of `bytes` twice, on ordinary and on huge pages.
     ///
     /// # Errors
-    /// If the operating system has not that much memory.
+    /// If the operating system does not have that much memory.
     pub fn new(bytes: usize) -> Result<Roofline> {
         Ok(Roofline { footprint: Footprint::new(bytes)? })
     }
 
-    /// The roofs of `threads` that start together.
+    /// Measures the roofs of `threads` that start together.
     ///
     /// # Errors
     /// If the operating system gives no more threads.
@@ -99,7 +100,7 @@ impl Roofline {
         self.measure_in(HEATS, threads)
     }
 
-    /// The same in a number of rounds over everything: fewer are faster, and more easily too low.
+    /// The same in `heats` rounds: fewer are faster, but more likely too low.
     ///
     /// # Errors
     /// As [`measure`](Self::measure).
@@ -112,7 +113,7 @@ impl Roofline {
         Ok(Roof { threads, peaks: of_heats(f32, int8), read_gb_s: read.rate / 1e9, read_pattern: read.by })
     }
 
-    /// The read roof alone, in 1e9 bytes a second: one heat, with `budget` for each pattern.
+    /// The read roof alone, in 1e9 bytes per second: one round, with `budget` for each pattern.
     ///
     /// # Errors
     /// If the operating system gives no more threads.
@@ -137,16 +138,16 @@ impl Roofline {
     }
 }
 
-/// One heat of every instruction.
+/// One round over all instructions.
 fn compute_heat(threads: usize, f32: &mut Best, int8: &mut Best) -> Result<()> {
     compute(threads, &f32_peaks(), &[0.5; 16], &[1.0; 16], f32)?;
     compute(threads, &int8_peaks(), &[100; 64], &[-3; 64], int8)
 }
 
-/// The best rate so far, and what gave it.
+/// The best rate so far, and the instruction or pattern that reached it.
 #[derive(Default)]
 struct Best {
-    /// A second.
+    /// Per second.
     rate: f64,
     by: String,
 }
@@ -159,7 +160,7 @@ impl Best {
     }
 }
 
-/// Raises the best rate of operations, a multiply-add being two, by that of each instruction.
+/// Updates the best rate with each instruction's operations per second; a multiply-add counts as two.
 fn compute<A: Sync, B: Sync, S>(threads: usize, peaks: &[Peak<A, B, S>], a: &A, b: &B, most: &mut Best) -> Result<()> {
     for peak in peaks {
         let rounds = rounds(|rounds| {
@@ -173,7 +174,7 @@ fn compute<A: Sync, B: Sync, S>(threads: usize, peaks: &[Peak<A, B, S>], a: &A, 
     Ok(())
 }
 
-/// How many rounds fill a repetition.
+/// The number of rounds that take the time of one repetition.
 fn rounds(run: impl Fn(u64)) -> u64 {
     let mut rounds = 1 << 10;
     loop {

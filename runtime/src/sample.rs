@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// How to choose. The default is greedy: the token of the greatest logit, the lowest id among equals.
+/// Sampling options. The default is greedy: the token of the largest logit, the lowest id on ties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     /// Divides the logits; 0 is greedy.
@@ -11,7 +11,7 @@ pub struct Sampling {
     pub top_k: usize,
     /// Keep the most likely tokens until their probabilities sum to this; 1 keeps all.
     pub top_p: f32,
-    /// Keep tokens of at least this share of the greatest probability; 0 keeps all.
+    /// Keep tokens of at least this fraction of the largest probability; 0 keeps all.
     pub min_p: f32,
     /// Divides positive and multiplies negative logits of tokens seen so far (Keskar et al., 2019); 1 does nothing.
     pub repeat_penalty: f32,
@@ -24,17 +24,17 @@ impl Default for Sampling {
     }
 }
 
-/// The logits of a token to come.
+/// The logits of the next token.
 #[derive(Clone, Copy, Debug)]
 pub struct Logits<'a> {
-    /// Of the whole vocabulary, or the k greatest in falling order, the lowest id first among equals.
+    /// Of the whole vocabulary, or the k largest in descending order, the lowest id first on ties.
     pub values: &'a [f32],
-    /// Whose the k greatest are.
+    /// The tokens of the k largest.
     pub ids: Option<&'a [i32]>,
 }
 
 impl<'a> Logits<'a> {
-    /// Of the whole vocabulary.
+    /// Logits of the whole vocabulary.
     pub fn all(values: &'a [f32]) -> Self {
         Logits { values, ids: None }
     }
@@ -47,10 +47,10 @@ impl<'a> Logits<'a> {
     }
 }
 
-/// Most candidates that are chosen among where not all logits are there.
+/// Maximum candidates to sample from if not all logits are available.
 const CANDIDATES: usize = 128;
 
-/// A sampler with its random state and the tokens that a penalty applies to.
+/// A sampler with its random state and the tokens that the repeat penalty applies to.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     options: Sampling,
@@ -60,7 +60,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// # Errors
-    /// Names the option that is out of range.
+    /// If an option is out of range; the message names it.
     pub fn new(options: Sampling) -> Result<Sampler, String> {
         let check = |ok: bool, name: &str, want: &str, value: f32| {
             if ok { Ok(()) } else { Err(format!("{name} must be {want}, got {value}")) }
@@ -73,20 +73,20 @@ impl Sampler {
         Ok(Sampler { state: options.seed, options, seen: vec![] })
     }
 
-    /// Tells the sampler of a token in the context.
+    /// Records a token of the context.
     pub fn see(&mut self, id: u32) {
         if self.options.repeat_penalty != 1.0 && !self.seen.contains(&id) {
             self.seen.push(id);
         }
     }
 
-    /// How many of the greatest logits are enough to choose the token that all logits would; `None` if all are needed.
+    /// How many of the largest logits suffice to choose the same token as with all logits; `None` if all are needed.
     pub fn candidates(&self) -> Option<usize> {
         match self.options {
-            // A penalty may put any token in front.
+            // A penalty may move any token to the front.
             Sampling { repeat_penalty, .. } if repeat_penalty != 1.0 => None,
             Sampling { temperature: 0.0, .. } => Some(1),
-            // Everything else, the sum of probabilities too, is of the top k.
+            // All other options, including the sum of probabilities, are computed from the top k.
             Sampling { top_k: k @ 1..=CANDIDATES, .. } => Some(k),
             _ => None,
         }
@@ -164,7 +164,7 @@ impl Sampler {
     }
 }
 
-/// The index of the greatest value, the first among equals.
+/// The index of the largest value, the first on ties.
 fn greedy(logits: &[f32]) -> Option<u32> {
     let mut best: Option<(usize, f32)> = None;
     for (i, logit) in logits.iter().enumerate() {
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// The k greatest of a vocabulary, as a model gives them.
+    /// The k largest of a vocabulary, as a model returns them.
     fn best(logits: &[f32], k: usize) -> (Vec<f32>, Vec<i32>) {
         let mut order: Vec<i32> = (0..logits.len() as i32).collect();
         order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
@@ -250,7 +250,7 @@ mod tests {
             let (mut all, mut few) = (sampler(options.clone()), sampler(options.clone()));
             let k = all.candidates().unwrap();
             for step in 0..200 {
-                // Whole quarters: many are equal.
+                // Multiples of a quarter, so that many are equal.
                 let logits: Vec<f32> = (0..60).map(|i| ((i * 37 + step * 11) % 29) as f32 / 4.0).collect();
                 let (values, ids) = best(&logits, k);
                 let expected = all.sample(Logits::all(&logits));

@@ -1,8 +1,8 @@
-//! Shaders in a browser: headless Chromium compiles what its WebGPU admits.
+//! Compiles shaders in a browser: headless Chromium checks that its WebGPU accepts them.
 //!
-//! One Chromium runs as long as the process. Its page asks the server here for shaders, again and again, and posts what the
-//! browser says of each; a request is left waiting while there is nothing to compile. WebGPU runs on SwiftShader, the
-//! software that Chromium brings along, so that no GPU is needed; that has subgroups and no f16.
+//! One Chromium runs as long as the process. Its page repeatedly requests shaders from the server here, and posts the
+//! browser's messages for each; a request is left pending while there is nothing to compile. WebGPU runs on
+//! SwiftShader, the software that Chromium includes, so no GPU is needed; it has subgroups but no f16.
 
 use crate::need::Need;
 use kforge_lowering::to_wgsl::{Argument, Shader};
@@ -21,7 +21,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// How long the browser may take for the shaders of a test.
+/// Time limit for the shaders of a test.
 const PATIENCE: Duration = Duration::from_secs(300);
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const FLAGS: [&str; 4] =
@@ -30,37 +30,38 @@ const FLAGS: [&str; 4] =
 /// How far a browser compiles a shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// To a module: it parses, its types and its uniformity are right.
+    /// To a module: parsing, types and uniformity are checked.
     Module,
-    /// To a pipeline of SwiftShader, which takes ten times as long: it is within the adapter's limits, too.
+    /// To a pipeline of SwiftShader, which takes ten times as long: the adapter's limits are checked too.
     Pipeline,
 }
 
-/// What the page says.
+/// The page's answer.
 #[derive(Deserialize)]
 struct Answer {
     failure: Option<String>,
     adapter: Option<String>,
-    /// Numbers of shaders, and what is wrong with them.
+    /// Indices of rejected shaders, and their errors.
     #[serde(default)]
     errors: Vec<(usize, String)>,
 }
 
-/// Compiles shaders to modules, each text once in a process; nothing where there is no browser, of which the tests of
-/// browsers alone say that they were ignored.
+/// Compiles shaders to modules, each text once per process. Does nothing without a browser; only the tests of browsers
+/// report that they were ignored.
 ///
 /// # Panics
-/// If the browser refuses one that it admits, or does not answer; and where there is none, if one is required.
+/// If the browser rejects one whose features it supports, or does not answer; and if there is none, but one is
+/// required.
 pub fn check(shaders: &[Shader]) {
     if Need::Chromium.find().is_ok() {
         check_to(Depth::Module, shaders);
     }
 }
 
-/// The same to a depth of the caller's, with a browser that is there.
+/// The same to a given depth, with a browser that must exist.
 ///
 /// # Panics
-/// If the browser refuses a shader that it admits, or there is none, or it does not answer.
+/// If the browser rejects a shader whose features it supports, or there is none, or it does not answer.
 pub fn check_to(depth: Depth, shaders: &[Shader]) {
     static CHECKED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
     let is_new = |shader: &&Shader| {
@@ -74,7 +75,7 @@ pub fn check_to(depth: Depth, shaders: &[Shader]) {
     }
 }
 
-/// Compiles shaders and gives the numbers of those that the browser refuses, and why.
+/// Compiles shaders and returns the indices of those that the browser rejects, with the errors.
 ///
 /// # Panics
 /// If there is no browser, or it does not answer.
@@ -106,7 +107,7 @@ fn browser() -> Result<&'static Mutex<Browser>, String> {
         let program = files.find(|file| file.is_file());
         let program = program.ok_or_else(|| format!("there is none of {}; run `make setup`", NAMES.join(", ")))?;
         let mut browser = Browser::open(&program).unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-        // SAFETY: `close` takes nothing, gives nothing and does not unwind.
+        // SAFETY: `close` takes and returns nothing and does not unwind.
         unsafe { libc::atexit(close) };
         match browser.ask(Depth::Module, &[]).adapter {
             Some(_) => Ok(Mutex::new(browser)),
@@ -116,7 +117,7 @@ fn browser() -> Result<&'static Mutex<Browser>, String> {
     BROWSER.get_or_init(start).as_ref().map_err(String::clone)
 }
 
-/// Ends the browser with the process: a static is never dropped.
+/// Ends the browser when the process exits, as a static is never dropped.
 extern "C" fn close() {
     if let Some(Ok(browser)) = BROWSER.get()
         && let Ok(mut browser) = browser.try_lock()
@@ -142,7 +143,7 @@ impl Browser {
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(format!("http://{}/", listener.local_addr()?))
-            // What it leaves in the temporary folder goes with its profile.
+            // Its temporary files are deleted with its profile.
             .env("TMPDIR", profile.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -150,7 +151,7 @@ impl Browser {
         Ok(Browser { program: program.to_owned(), listener, child, profile: Some(profile) })
     }
 
-    /// What the page says of shaders.
+    /// Asks the page to compile shaders.
     ///
     /// # Panics
     /// If it does not answer.
@@ -162,12 +163,12 @@ impl Browser {
         answer
     }
 
-    /// Answers requests until one posts what is made of `work`.
+    /// Answers requests until one posts the result of `work`.
     fn serve(&mut self, work: &str) -> io::Result<Answer> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             match self.listener.accept() {
-                // A connection that asks for nothing is one that a browser keeps ready.
+                // Browsers keep idle connections open; one without a request is ignored.
                 Ok((stream, _)) => {
                     if let Ok(Some(answer)) = reply(stream, work) {
                         return Ok(serde_json::from_slice(&answer)?);
@@ -186,27 +187,27 @@ impl Browser {
     }
 
     fn end(&mut self) {
-        // Whatever fails here, the process is over.
+        // Errors do not matter, as the process ends.
         let _ = self.child.kill();
         let _ = self.child.wait();
         drop(self.profile.take());
     }
 }
 
-/// One that has no WebGPU is not kept.
+/// Ends a browser that has no WebGPU.
 impl Drop for Browser {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// As a browser takes it: naga knows subgroups without their name.
+/// The text for a browser: naga supports subgroups without the `enable` directive.
 fn text(shader: &Shader) -> String {
     let enable = if shader.features.subgroups { "enable subgroups;\n" } else { "" };
     format!("{enable}{}", shader.text)
 }
 
-/// What the page is to compile, as JSON.
+/// The work for the page, as JSON.
 fn work(depth: Depth, shaders: &[&Shader]) -> String {
     let describe = |(number, shader): (usize, &&Shader)| -> Value {
         let features = [(shader.features.f16, "shader-f16"), (shader.features.subgroups, "subgroups")];
@@ -226,7 +227,7 @@ fn work(depth: Depth, shaders: &[&Shader]) -> String {
     json!({"pipelines": depth == Depth::Pipeline, "shaders": shaders}).to_string()
 }
 
-/// Answers one request, with the page or with work for it; gives the body of a post.
+/// Answers one request, with the page or with work for it; returns the body of a post.
 fn reply(stream: TcpStream, work: &str) -> io::Result<Option<Vec<u8>>> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -1,4 +1,4 @@
-//! Random modules: a stream of activations through the ops and patterns of models, for differential tests.
+//! Random modules: activations passing through ops and patterns of models, for differential tests.
 //!
 //! ```text
 //! func.func @main(%arg0: tensor<?x17xf16>, %arg1: tensor<32x17xf32>, %arg2: tensor<32xf16>) -> tensor<?x32xf16> {
@@ -8,20 +8,20 @@
 //! }
 //! ```
 //!
-//! A module is a function of its seed alone. It verifies, and runs without error on any tensors of its input types: floats
-//! of [-1, 1) keep every value far from the largest f16, and integers are positions, of which any from 0 up will do.
+//! A module is determined by its seed. It verifies, and runs without error on any tensors of its input types: floats in
+//! [-1, 1) keep all values far below the largest f16, and integers are positions, any value from 0 up.
 
 use kforge_quant::BlockFormat;
 use kforge_reference::{Element, Tensor, random::SplitMix64};
 use std::{cmp::Reverse, fmt::Write};
 
-/// Ops of `transformer` and `arith` in a module at most, constants not counted.
+/// Maximum `transformer` and `arith` ops per module, excluding constants.
 pub const MAX_OPS: usize = 12;
 
-/// Elements of a constant at most: a module is to be read.
+/// Maximum elements of a constant, so that modules stay readable.
 const MAX_CONSTANT: usize = 1024;
 
-/// A module and what to call it with.
+/// A module and its input types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generated {
     pub text: String,
@@ -41,7 +41,7 @@ pub fn generate(seed: u64) -> Generated {
     generator.finish()
 }
 
-/// Row counts: single rows, below and above a register tile, and seldom none.
+/// Row counts: single rows, below and above a register tile, and rarely none.
 const ROWS: [usize; 12] = [1, 1, 1, 3, 3, 17, 17, 31, 31, 33, 33, 0];
 /// Sizes of the last axis: odd ones, and multiples of 32 and 256 that block formats can have.
 const WIDTHS: [usize; 18] = [1, 3, 3, 17, 17, 31, 31, 33, 33, 32, 32, 32, 64, 64, 96, 256, 256, 0];
@@ -68,7 +68,7 @@ fn sizes(dims: &[Dim]) -> Vec<usize> {
 struct Value {
     name: String,
     dims: Vec<Dim>,
-    /// About how large its elements are.
+    /// Approximate magnitude of its elements.
     magnitude: f32,
 }
 
@@ -77,14 +77,14 @@ impl Value {
         self.dims.last().map_or(1, |dim| dim.size)
     }
 
-    /// Its sizes with another last one.
+    /// Its sizes with another last dimension.
     fn with_width(&self, width: usize) -> Vec<Dim> {
         let leading = &self.dims[..self.dims.len() - 1];
         [leading, &[fixed(width)]].concat()
     }
 }
 
-/// What can come next.
+/// A step that can come next.
 #[derive(Clone, Copy)]
 enum Step {
     Linear,
@@ -111,7 +111,7 @@ impl Step {
         Step::Attention,
     ];
 
-    /// Most ops that it adds, with the norm that may have to come first.
+    /// Maximum ops that it adds, including a norm that may be needed first.
     fn cost(self) -> usize {
         match self {
             Step::Norm | Step::Activation => 1,
@@ -123,7 +123,7 @@ impl Step {
     }
 }
 
-/// Choices from a stream of random bits.
+/// Random choices.
 struct Random(SplitMix64);
 
 impl Random {
@@ -135,7 +135,7 @@ impl Random {
         choices[self.below(choices.len())]
     }
 
-    /// True once in `times`.
+    /// True with probability 1 / `times`.
     fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -143,11 +143,11 @@ impl Random {
 
 struct Generator {
     random: Random,
-    /// Of all activations.
+    /// Element type of all activations.
     element: &'static str,
     inputs: Vec<(String, Vec<usize>, String)>,
     body: String,
-    /// Values and whether an op uses them.
+    /// Values, and whether an op uses them.
     values: Vec<(Value, bool)>,
     names: usize,
     ops: usize,
@@ -162,7 +162,7 @@ impl Generator {
         let rank = generator.random.pick(&[2, 2, 3, 3, 3]);
         let mut dims: Vec<Dim> = (1..rank).map(|_| generator.rows()).collect();
         if rank == 3 {
-            // Batches stay small, so that the reference stays quick.
+            // Batches stay small, so that the reference is fast.
             dims[0].size = generator.random.pick(&[1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 0]);
         }
         dims.push(fixed(generator.random.pick(&WIDTHS)));
@@ -182,7 +182,7 @@ impl Generator {
             let left = budget - self.ops;
             let steps: Vec<Step> = Step::ALL.into_iter().filter(|step| step.cost() <= left).collect();
             let step = match steps.last() {
-                // The longest pattern seldom fits; where it does, it is due.
+                // The longest pattern rarely fits, so it is preferred if it does.
                 Some(Step::Attention) if self.random.once_in(2) => Step::Attention,
                 _ => self.random.pick(&steps),
             };
@@ -260,7 +260,7 @@ impl Generator {
         }
     }
 
-    /// The value, or its norm where it is too large for what comes next.
+    /// The value, or its norm if it is too large for the next op.
     fn settle(&mut self, x: &Value, limit: f32) -> Value {
         if x.magnitude <= limit { x.clone() } else { self.norm(x) }
     }
@@ -300,7 +300,7 @@ impl Generator {
         self.define(&text, &dims, grown(x.magnitude, x.width()))
     }
 
-    /// With itself or with an input, either operand as it is or transposed.
+    /// A product with itself or with an input, each operand transposed or not.
     fn matmul(&mut self, x: &Value) -> Value {
         let (leading, last) = x.dims.split_at(x.dims.len() - 2);
         let (rows, columns) = (last[0], last[1]);
@@ -308,7 +308,7 @@ impl Generator {
             true => (rows, columns, ""),
             false => (columns, rows, "transpose_a"),
         };
-        // Of a product with itself, m is the last size too, which is static in all values.
+        // In a product with itself, m is also the last dimension, which is static in all values.
         let own = !m.dynamic && self.random.once_in(3);
         let (b, n, flag_b) = if own {
             (x.clone(), m, if flag_a.is_empty() { "transpose_b" } else { "" })
@@ -327,12 +327,12 @@ impl Generator {
         let flags = if flags.is_empty() { flags } else { format!(" {{{flags}}}") };
         let (ty, b_ty, result) = (self.ty(&x.dims), self.ty(&b.dims), self.ty(&dims));
         let text = format!("transformer.matmul {}, {}{flags} : {ty}, {b_ty} -> {result}", self.take(x), self.take(&b));
-        // Products with itself do not average out.
+        // Terms of a product with itself do not average out.
         let magnitude = if own { x.magnitude.powi(2) * k.size.max(1) as f32 } else { grown(x.magnitude, k.size) };
         self.define(&text, &dims, magnitude)
     }
 
-    /// A sum or product with another value of the type, or with an input.
+    /// A sum or product with another value of the same type, or with an input.
     fn residual(&mut self, x: &Value) {
         let op = self.random.pick(&["addf", "addf", "mulf"]);
         let limit = if op == "mulf" { 30.0 } else { 1000.0 };
@@ -441,7 +441,8 @@ impl Generator {
         (self.operand(&[fixed(length)], element), tensor(&[fixed(length)], element))
     }
 
-    /// A tensor beside the activations: mostly an input, else a constant, which folding may have to make of two.
+    /// A tensor other than the activations: mostly an input, else a constant, perhaps one that folding combines from
+    /// two.
     fn operand(&mut self, dims: &[Dim], element: &str) -> String {
         let elements: usize = dims.iter().map(|dim| dim.size).product();
         if dims.iter().any(|dim| dim.dynamic) || elements > MAX_CONSTANT || !self.random.once_in(4) {
@@ -456,7 +457,7 @@ impl Generator {
         sum
     }
 
-    /// A constant of numbers that inputs have, too: all equal, or each its own.
+    /// A constant with values like those of inputs: a splat, or dense.
     fn constant(&mut self, dims: &[Dim], element: &str) -> String {
         let is_splat = self.random.once_in(3);
         let count = if is_splat { 1 } else { dims.iter().map(|dim| dim.size).product() };
@@ -489,7 +490,7 @@ impl Generator {
         tensor(dims, self.element)
     }
 
-    /// The name of a value that an op uses.
+    /// The name of a value, which is marked as used.
     fn take(&mut self, value: &Value) -> String {
         self.values.iter_mut().filter(|(other, _)| other.name == value.name).for_each(|(_, used)| *used = true);
         value.name.clone()
@@ -500,7 +501,7 @@ impl Generator {
         self.define_view(text, dims, magnitude)
     }
 
-    /// A value that costs no op.
+    /// Defines a value by an op that is not counted.
     fn define_view(&mut self, text: &str, dims: &[Dim], magnitude: f32) -> Value {
         let name = self.name();
         self.line(&format!("{name} = {text}"));
@@ -518,7 +519,7 @@ impl Generator {
         self.body += &format!("  {text}\n");
     }
 
-    /// The function that returns every value that nothing used.
+    /// Ends the function, which returns every unused value.
     fn finish(self) -> Generated {
         let results: Vec<&Value> = self.values.iter().filter(|(_, used)| !used).map(|(value, _)| value).collect();
         let names: Vec<&str> = results.iter().map(|value| value.name.as_str()).collect();
@@ -542,7 +543,7 @@ fn tensor(dims: &[Dim], element: &str) -> String {
     format!("tensor<{}x{element}>", dims.join("x"))
 }
 
-/// About how large sums of `terms` products with weights of [-1, 1) are, and a bias.
+/// Approximate magnitude of sums of `terms` products with weights in [-1, 1), and a bias.
 fn grown(magnitude: f32, terms: usize) -> f32 {
     magnitude * (terms as f32 / 3.0).sqrt() + 1.0
 }

@@ -1,14 +1,14 @@
-//! Random `gpu.func` kernels, and what they leave in memory: for differential tests of what kernels are translated to.
+//! Random `gpu.func` kernels with an interpreter, for differential tests of the translation of kernels.
 //!
 //! ```text
 //! gpu.func @main(%ints: memref<64xi32>, %floats: memref<64xf32>, %int_out: memref<?xi32>, %float_out: memref<?xf32>,
 //!                %n: i32, %s: f32) workgroup(...) private(...) kernel ...
 //! ```
-//! A kernel is a function of its seed alone: integer and float arithmetic, comparisons, packed bytes, loops, branches,
-//! loads, private memory, values that go from thread to thread through workgroup memory. [`Kernel::run`] says what every
-//! thread stores. Nothing in a kernel is open in MLIR: divisors are positive, shift amounts below 32, places inside their
-//! memory. Floats are integers below 2^16 before they are cut to a byte again, so that every order and every contraction
-//! of their arithmetic has one result.
+//! A kernel is determined by its seed: integer and float arithmetic, comparisons, packed bytes, loops, branches, loads,
+//! private memory, values exchanged between threads through workgroup memory. [`Kernel::run`] computes what every
+//! thread stores. Kernels have no undefined behaviour in MLIR: divisors are positive, shift amounts below 32, indices
+//! in bounds. Floats are integers below 2^16 before they are reduced to a byte again, so that any order and any
+//! contraction of their arithmetic gives the same result.
 
 mod ops;
 mod print;
@@ -16,17 +16,17 @@ mod run;
 
 use kforge_reference::random::SplitMix64;
 
-/// Threads of a workgroup.
+/// Threads per workgroup.
 pub const GROUP: usize = 32;
-/// Workgroups that a kernel is made for.
+/// Workgroups per kernel.
 pub const GROUPS: usize = 2;
 /// Elements of each input.
 pub const INPUTS: usize = 64;
-/// Elements that a thread stores into each output, at its number times this.
+/// Elements that a thread stores to each output, at its index times this.
 pub const OUTPUTS: usize = 2;
 const SLOTS: usize = 4;
 
-/// What a kernel is called with.
+/// The arguments of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inputs {
     /// [`INPUTS`] of any integers.
@@ -95,11 +95,11 @@ impl Value {
     }
 }
 
-/// What an op makes of its operands.
+/// The semantics of an op.
 type Eval = fn(&[Value]) -> Value;
 
-/// An op of one result: its text with `$0`, `$1`, ... for operands, and its meaning. Lines before the last are ops of its
-/// own, whose results have `$o` in their names.
+/// An op with one result: its text, with `$0`, `$1`, ... for operands, and its semantics. Lines before the last are
+/// separate ops, whose results have `$o` in their names.
 #[derive(Clone, Debug)]
 struct Op {
     text: String,
@@ -136,13 +136,13 @@ enum Stmt {
         at: usize,
         value: usize,
     },
-    /// One slot, or all of them as a vector of which one is taken.
+    /// Loads one slot, or all of them as a vector from which one is extracted.
     LoadSlot {
         out: usize,
         at: usize,
         row: bool,
     },
-    /// Each thread gives a value and takes that of another of its group.
+    /// Each thread stores a value and reads that of another thread of its workgroup.
     Exchange {
         out: usize,
         value: usize,
@@ -170,7 +170,7 @@ enum Stmt {
     },
 }
 
-/// A value that a loop hands on.
+/// A loop-carried value.
 #[derive(Clone, Debug)]
 struct Carried {
     ty: Ty,
@@ -180,13 +180,13 @@ struct Carried {
     out: usize,
 }
 
-/// The kernel of a seed.
+/// Generates the kernel for a seed.
 pub fn kernel(seed: u64) -> Kernel {
     let mut generator = Generator { rng: SplitMix64(seed), scopes: vec![], values: 0 };
     generator.kernel(seed)
 }
 
-/// Inputs for a seed.
+/// Generates inputs for a seed.
 pub fn inputs(seed: u64) -> Inputs {
     let mut rng = SplitMix64(seed ^ 0x5eed);
     Inputs {
@@ -197,7 +197,7 @@ pub fn inputs(seed: u64) -> Inputs {
     }
 }
 
-/// Any integer, the odd ones often.
+/// Any integer, with special values more often.
 fn integer(rng: &mut SplitMix64) -> i32 {
     let odd = [0, 1, -1, 2, 31, 32, 255, i32::MIN, i32::MAX, -128];
     match rng.next_u64() % 3 {
@@ -214,7 +214,7 @@ struct Generator {
     values: usize,
 }
 
-// Values that every kernel has from the start.
+// Values that every kernel has at its start.
 const N: usize = 0;
 const S: usize = 1;
 const THREAD: usize = 2;
@@ -236,7 +236,7 @@ impl Generator {
 
     fn pick(&mut self, ty: Ty) -> usize {
         let all: Vec<usize> = self.scopes.iter().flatten().filter(|v| v.1 == ty).map(|v| v.0).collect();
-        // The latest half more often, so that what is computed is used.
+        // Prefers the latest half, so that computed values are used.
         let from = if self.below(2) == 0 { all.len() / 2 } else { 0 };
         all[from + self.below(all.len() - from)]
     }
@@ -267,13 +267,13 @@ impl Generator {
         )
     }
 
-    /// A place below a power of two.
+    /// An index below `size`, a power of two.
     fn place(&mut self, size: usize, into: &mut Vec<Stmt>) -> usize {
         let at = self.pick(Ty::Index);
         self.masked(at, Ty::Index, size as i32 - 1, into)
     }
 
-    /// A float cut to the integers 0 to 255.
+    /// A float reduced to the integers 0 to 255.
     fn cut(&mut self, value: usize, into: &mut Vec<Stmt>) -> usize {
         let int = self.op("arith.fptosi $0 : f32 to i32", |v| Value::Int(v[0].float() as i32), &[value], Ty::Int, into);
         let byte = self.masked(int, Ty::Int, 255, into);
@@ -380,7 +380,7 @@ impl Generator {
         inner.push((index, Ty::Index));
         let (mut body, first) = self.block(depth - 1, &inner, carried[0].ty);
         carried[0].yielded = first;
-        // The others take what the loop has, each other's values too: they are assigned all at once.
+        // The others may yield any value of the loop, including each other: they are assigned simultaneously.
         for i in 1..carried.len() {
             let candidates: Vec<usize> = carried.iter().filter(|c| c.ty == carried[i].ty).map(|c| c.argument).collect();
             carried[i].yielded = candidates[self.below(candidates.len())];

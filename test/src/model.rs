@@ -1,4 +1,4 @@
-//! Models to decode with.
+//! Models for decoding tests.
 
 use kforge_checkpoint::Checkpoint;
 use kforge_engine::module::{module, set_weights};
@@ -7,10 +7,10 @@ use kforge_models::{KvType, Phase, Returns};
 use kforge_runtime::{Decoder, Execute, Executor};
 use kforge_target::Isa;
 
-/// Largest difference of a logit; in fact the two are the same bits, which [`same_logits`] asks for.
+/// Largest difference of a logit; in fact both have the same bits, which [`same_logits`] checks.
 pub const TOLERANCE: f32 = 1e-3;
 
-/// A model's module, and its weights to set.
+/// A model's module, and its weights.
 pub struct Model {
     pub checkpoint: Checkpoint,
     pub source: String,

@@ -1,5 +1,6 @@
-//! What some tests need that not every machine has. A test that lacks it is reported as ignored, with the reason. Where
-//! `KFORGE_REQUIRE` names it (`KFORGE_REQUIRE=chromium,model`) the test fails instead, so that CI cannot pass unrun.
+//! Requirements of tests that not every machine meets. A test that lacks one is reported as ignored, with the reason.
+//! If `KFORGE_REQUIRE` names it (`KFORGE_REQUIRE=chromium,model`) the test fails instead, so that CI cannot skip it
+//! unnoticed.
 
 use crate::browser;
 use kforge_runtime::cache;
@@ -25,7 +26,7 @@ pub enum Need {
     Mount,
 }
 
-/// As `KFORGE_REQUIRE` calls it.
+/// The name in `KFORGE_REQUIRE`.
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
@@ -44,10 +45,10 @@ impl Need {
     /// Whether this machine has it.
     ///
     /// # Errors
-    /// What is missing and how to get it, where it is not required.
+    /// What is missing and how to get it, if it is not required.
     ///
     /// # Panics
-    /// Says the same where it is required, and if `KFORGE_REQUIRE` names something else.
+    /// With the same message if it is required; also if `KFORGE_REQUIRE` has an unknown name.
     pub fn find(self) -> Result<(), String> {
         let text = env::var(VARIABLE).unwrap_or_default();
         let required = required(&text).unwrap_or_else(|e| panic!("{e}"));
@@ -80,7 +81,7 @@ fn required(text: &str) -> Result<Vec<Need>, String> {
     names.map(need).collect()
 }
 
-/// A test that is ignored where one of `needs` is missing.
+/// A test that is ignored if one of `needs` is missing.
 pub fn trial(name: &str, needs: &'static [Need], run: fn()) -> Trial {
     Trial::ignorable_test(name, move || match needs.iter().try_for_each(|need| need.find()) {
         Ok(()) => {
@@ -91,10 +92,10 @@ pub fn trial(name: &str, needs: &'static [Need], run: fn()) -> Trial {
     })
 }
 
-/// A program of LLVM, or of the system.
+/// Finds a program of LLVM or of the system.
 ///
 /// # Errors
-/// If there is none of this name.
+/// If there is none with this name.
 pub fn program(name: &str) -> Result<PathBuf, String> {
     let prefix = option_env!("LLVM_SYS_221_PREFIX").map(|prefix| Path::new(prefix).join("bin"));
     let path = env::var_os("PATH").unwrap_or_default();

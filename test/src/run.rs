@@ -1,9 +1,10 @@
-//! Runs functions on the reference and compiled, and sets one against the other.
+//! Runs functions interpreted by the reference and compiled, and compares the results.
 //!
 //! A [`Case`] is a function without its name and the calls to make, in order; a [`Suite`] puts many into one module, so
-//! that they are compiled together. Inputs are random, but for integers, which the case gives. On every instruction set
-//! of this machine the results must be the reference's within a tolerance, and the same bytes on 1, 2 and 4 threads; and on
-//! its GPU (a software one will do), with all that the adapter has and with no more than every adapter has.
+//! that they are compiled together. Inputs are random, except integers, which the case specifies. On every instruction
+//! set of this machine the results must equal the reference's within a tolerance, and be the same bytes on 1, 2 and 4
+//! threads; also on its GPU (possibly a software one), with all its features and with only those that every adapter
+//! has.
 
 use crate::browser;
 use kforge_dialect::Interpreter;
@@ -26,7 +27,7 @@ use std::{collections::HashSet, fmt::Write as _, sync::OnceLock};
 /// Thread counts that must agree on every byte.
 pub const THREADS: [usize; 3] = [1, 2, 4];
 
-/// Instruction sets of this machine, the widest first. The last is the plain path, without FMA and half precision.
+/// Instruction sets of this machine, the widest first. The last is the baseline, without FMA and f16.
 pub fn isas() -> Vec<Isa> {
     Isa::ALL.into_iter().filter(|isa| Machine::host(Some(*isa)).is_ok()).collect()
 }
@@ -41,7 +42,7 @@ pub fn gpu() -> gpu::Gpu {
     GPU.get_or_init(open).clone()
 }
 
-/// What this machine's GPU has, and what every GPU has.
+/// The features of this machine's GPU, and those that every GPU has.
 pub fn adapters() -> Vec<Adapter> {
     let all = features(&gpu().adapter);
     let least = Adapter::default();
@@ -57,19 +58,19 @@ pub struct Call {
     pub integers: Vec<Vec<i32>>,
 }
 
-/// A function and what to do with it.
+/// A function and its calls.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// For people.
+    /// For messages.
     pub name: String,
-    /// Globals of the function's own: each name contains `$`, which becomes the case's number.
+    /// The function's own globals: each name contains `$`, which becomes the case's number.
     pub globals: String,
     /// Signature and body: `(%x: tensor<?x3xf32>) -> tensor<?x3xf32> { ... }`.
     pub function: String,
     pub calls: Vec<Call>,
     /// Shapes of the mutable globals, in order.
     pub states: Vec<Vec<usize>>,
-    /// How many units of the tolerance it may be off: roundings of the result's type that fusion leaves out.
+    /// Allowed error in units of the tolerance: roundings of the result's type that fusion skips.
     pub slack: f64,
 }
 
@@ -96,7 +97,7 @@ impl Case {
         self
     }
 
-    /// One call for each size of the only dynamic dimension.
+    /// One call per size of the only dynamic dimension.
     pub fn rows(self, rows: &[usize]) -> Case {
         rows.iter().fold(self, |case, rows| case.sizes(&[*rows]))
     }
@@ -106,7 +107,7 @@ impl Case {
         self
     }
 
-    /// A mutable global `NAME$` of a type, with its shape where that is dynamic.
+    /// Adds a mutable global `NAME$` of a type, with its shape if that is dynamic.
     pub fn state(mut self, name: &str, ty: &str, dims: &[usize]) -> Case {
         let _ = writeln!(self.globals, "ml_program.global private mutable @{name}$ : {ty}");
         self.states.push(dims.to_vec());
@@ -114,7 +115,7 @@ impl Case {
     }
 }
 
-/// What a case's calls gave: the results of each, and the state after the last.
+/// Results of a case's calls, and the state after the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     pub results: Vec<Vec<Tensor>>,
@@ -141,7 +142,7 @@ impl Suite {
         self.text_of(|_| true)
     }
 
-    /// The module of the cases that `wanted` says, each by its number.
+    /// The module of the cases for which `wanted` is true.
     fn text_of(&self, wanted: impl Fn(usize) -> bool) -> String {
         let mut text = String::new();
         for (i, case) in self.cases.iter().enumerate().filter(|(i, _)| wanted(*i)) {
@@ -166,7 +167,7 @@ impl Suite {
         self.cases.iter().enumerate().map(inputs).collect()
     }
 
-    /// What the reference gives.
+    /// Runs the reference.
     pub fn reference(&self, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
         let context = compile::context();
         let module = compile::parse(&context, &self.text()).expect("the module parses");
@@ -194,14 +195,14 @@ impl Suite {
             .unwrap_or_else(|e| panic!("{isa}: {e}"))
     }
 
-    /// What compiled code gives.
+    /// Runs compiled code.
     pub fn run(&self, compiled: &Compiled, threads: usize, inputs: &[Vec<Vec<Tensor>>]) -> Vec<Outcome> {
         let executor = Executor::new(compiled.program.clone(), &compiled.code, threads);
         let mut executor = executor.expect("the object loads");
         (0..self.cases.len()).map(|i| self.run_case(i, &mut executor, inputs)).collect()
     }
 
-    /// What an executor gives for a case.
+    /// Runs a case on an executor.
     fn run_case(&self, i: usize, executor: &mut dyn Execute, inputs: &[Vec<Vec<Tensor>>]) -> Outcome {
         let case = &self.cases[i];
         let globals = executor.program().globals.iter();
@@ -221,7 +222,8 @@ impl Suite {
         Outcome { results, states }
     }
 
-    /// The failures of the cases on a GPU with what `adapter` says: wrong, or refused without a reason that can be.
+    /// Failures of the cases on a GPU with the features of `adapter`: wrong results, or rejected without a valid
+    /// reason.
     fn check_gpu(&self, adapter: Adapter, fuse: Fusions, inputs: &[Vec<Vec<Tensor>>], expected: &[Outcome]) -> String {
         let options = Options { fuse, ..Options::default() };
         let mut failures = String::new();
@@ -261,7 +263,7 @@ impl Suite {
         self.check_on(&self.inputs());
     }
 
-    /// The same, of inputs of the caller's.
+    /// The same, on given inputs.
     ///
     /// # Panics
     /// As [`Suite::check`].
@@ -269,7 +271,7 @@ impl Suite {
         self.check_each(inputs, |_, _, _| String::new());
     }
 
-    /// The same, and the ops as kernels of their own must give the same bits: fusing leaves the order of every sum.
+    /// The same; also, separate kernels per op must give the same bits, as fusion does not change the order of sums.
     ///
     /// # Panics
     /// As [`Suite::check`], or if fusing changes a bit.
@@ -285,10 +287,10 @@ impl Suite {
         });
     }
 
-    /// The same, and the ops as kernels of their own must be as close to the reference.
+    /// The same; also, separate kernels per op must be within the tolerance.
     ///
     /// # Panics
-    /// As [`Suite::check`], for either.
+    /// As [`Suite::check`], for both.
     pub fn check_fusion_within_tolerance(&self) {
         let inputs = self.inputs();
         self.check_each(&inputs, |isa, expected, _| {
@@ -298,7 +300,7 @@ impl Suite {
         });
     }
 
-    /// Compares fused kernels with the reference on this machine's GPU, with what each of `adapters` says.
+    /// Compares fused kernels with the reference on this machine's GPU, with the features of each of `adapters`.
     ///
     /// # Panics
     /// If a result is outside its tolerance.
@@ -310,7 +312,7 @@ impl Suite {
         assert!(failures.is_empty(), "compiled code is wrong\n{failures}");
     }
 
-    /// Checks fused kernels, and what else `more` says of an instruction set and what is expected and given.
+    /// Checks fused kernels; `more` adds checks, given the instruction set and the expected and actual results.
     fn check_each(&self, inputs: &[Vec<Vec<Tensor>>], more: impl Fn(Isa, &[Outcome], &[Outcome]) -> String) {
         let expected = self.reference(inputs);
         let mut failures = String::new();
@@ -325,7 +327,7 @@ impl Suite {
             failures += &more(isa, &expected, &one);
         }
         for (i, adapter) in adapters().into_iter().enumerate() {
-            // Ops as kernels of their own once, on what has most.
+            // Separate kernels per op only once, on the widest instruction set.
             let fusions = if i == 0 { [Fusions::ALL, Fusions::NONE].as_slice() } else { &[Fusions::ALL] };
             for fuse in fusions {
                 failures += &self.check_gpu(adapter, *fuse, inputs, &expected);
@@ -334,21 +336,21 @@ impl Suite {
         assert!(failures.is_empty(), "compiled code is wrong\n{failures}");
     }
 
-    /// The failures of a check of each case, one a line.
+    /// Failures of a check of each case, one per line.
     fn each_case(&self, isa: Isa, check: impl Fn(usize) -> Result<(), String>) -> String {
         let failure = |i: usize| check(i).err().map(|message| format!("{isa}, {}: {message}\n", self.cases[i].name));
         (0..self.cases.len()).filter_map(failure).collect()
     }
 }
 
-/// Whether naga takes a generated shader, and writes it for Vulkan, Metal and DirectX.
+/// Checks that naga accepts a generated shader, and writes it for Vulkan, Metal and DirectX.
 ///
 /// # Panics
 /// If not.
 pub fn check_writers(shader: &Shader) {
     let valid = check::validate(shader).unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
     let mut written = valid.spirv().map(drop);
-    // Matrices of 16 x 16 are Vulkan's alone.
+    // Only Vulkan has 16 x 16 matrices.
     if !shader.features.cooperative_matrices {
         written = written.and_then(|()| valid.msl().map(drop)).and_then(|()| valid.hlsl().map(drop));
     }
@@ -361,7 +363,7 @@ fn is_of(name: &str, index: usize) -> bool {
     number.parse() == Ok(index)
 }
 
-/// Random floats and the call's integers for a signature.
+/// Random floats, and the call's integers, for a signature.
 fn inputs(name: &str, signature: &kforge_dialect::interpret::Signature, call: &Call, seed: u64) -> Vec<Tensor> {
     let (mut sizes, mut integers) = (call.sizes.iter(), call.integers.iter());
     let input = |(i, (dims, element)): (usize, &(Vec<Option<usize>>, ReferenceElement))| {
@@ -397,10 +399,10 @@ pub fn set_weight(executor: &mut Executor, name: &str, weight: &Tensor) -> kforg
     executor.set_weight(name, Inputs::new([weight]).expect("a weight that is passed in").views()[0])
 }
 
-/// Whether results and states are the reference's.
+/// Checks that results and states equal the reference's.
 ///
 /// # Errors
-/// Says which is not, and by how much.
+/// Which differs, and by how much.
 pub fn agree(case: &Case, actual: &Outcome, expected: &Outcome) -> Result<(), String> {
     for (c, (actual, expected)) in actual.results.iter().zip(&expected.results).enumerate() {
         let place = |i| format!("call {c} {:?}, result {i}", case.calls.get(c).map(|call| &call.sizes));
@@ -416,11 +418,11 @@ fn all_near(actual: &[Tensor], expected: &[Tensor], slack: f64) -> Result<(), (u
     (actual.len() == expected.len()).then_some(()).ok_or((0, "another number of tensors".into()))
 }
 
-/// Whether a tensor is another within `slack` units: of f32 a hundred-thousandth, of f16 and bf16 one in the last place,
-/// of the largest element (at least of 1, as inputs are).
+/// Checks that a tensor equals another within `slack` units. A unit is relative to the largest element (at least 1, as
+/// for inputs): 1e-5 for f32, one in the last place for f16 and bf16.
 ///
 /// # Errors
-/// Says by how much it is not.
+/// By how much it differs.
 pub fn near(actual: &Tensor, expected: &Tensor, slack: f64) -> Result<Comparison, String> {
     let unit = match expected.element() {
         ReferenceElement::F16 => 2f64.powi(-10),
@@ -433,7 +435,7 @@ pub fn near(actual: &Tensor, expected: &Tensor, slack: f64) -> Result<Comparison
     if comparison.within_tolerance() { Ok(comparison) } else { Err(comparison.to_string()) }
 }
 
-/// Whether two outcomes are the same bits.
+/// Whether two outcomes have the same bits.
 pub fn same_bytes(a: &Outcome, b: &Outcome) -> bool {
     let bytes = |outcome: &Outcome| -> Vec<Vec<u8>> {
         outcome.results.iter().flatten().chain(&outcome.states).map(Tensor::to_bytes).collect()
@@ -447,7 +449,7 @@ fn unpacked(layout: Layout, element: Element, dims: &[usize], bytes: &[u8]) -> T
     let [batch, rows, heads, depth] = dims[..] else { panic!("a state of rank {}", dims.len()) };
     let padded = rows.next_multiple_of(16);
     let mut out = vec![];
-    // An integer and its scale, of a group of sixteen rows.
+    // An integer and its scale, in a group of sixteen rows.
     let scaled = |group: usize, code: usize, scale: usize| {
         let group = &bytes[group * depth / 32 * 576..];
         let at = 16 * depth + 4 * scale;

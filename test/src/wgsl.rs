@@ -1,4 +1,4 @@
-//! Modules to translate to WGSL.
+//! Translates test modules to WGSL.
 
 use kforge_lowering::{
     compile::{Source, context, parse},
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// All kernels of a module, which are the same when it is translated again.
+/// Translates all kernels of a module, twice, to check that the result is deterministic.
 ///
 /// # Panics
 /// If it cannot be translated.
@@ -22,7 +22,7 @@ pub fn translate(source: &str, name: &str) -> Vec<Shader> {
     shaders
 }
 
-/// The kernels of test/to_wgsl.
+/// Translates the kernels of test/to_wgsl.
 ///
 /// # Panics
 /// If one cannot be translated.

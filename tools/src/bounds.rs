@@ -1,5 +1,5 @@
-//! Bounds of numbers on the command line, as clap's parsers. What is outside is refused with the option's name, the value
-//! and the bounds.
+//! Clap parsers for bounded numbers on the command line. A value out of bounds is rejected with the option's name, the
+//! value and the bounds.
 
 use clap::builder::RangedU64ValueParser;
 use std::{
@@ -9,20 +9,20 @@ use std::{
     time::Duration,
 };
 
-/// Most tokens, rows or columns: positions are 32-bit integers.
+/// Maximum tokens, rows or columns: positions are 32-bit integers.
 const MOST: u64 = i32::MAX as u64;
 
-/// A number of things that may be none.
+/// A count, from 0.
 pub fn count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(..=MOST)
 }
 
-/// A number of things of which there is one at least.
+/// A count, from 1.
 pub fn size() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=MOST)
 }
 
-/// Rounds of a measurement: each is kept.
+/// Rounds of a measurement; limited, as each is stored.
 pub fn rounds() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1_000_000)
 }
@@ -52,7 +52,7 @@ where
 /// A time of at most a year, as 500ms or 2m.
 ///
 /// # Errors
-/// If it is none, or longer.
+/// If it is malformed or longer.
 pub fn time(text: &str) -> Result<Duration, String> {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     match humantime::parse_duration(text) {

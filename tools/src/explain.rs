@@ -1,7 +1,7 @@
-//! `kforge-opt --explain NAME`: what an op, a type, a pass or a pipeline is, as text for a terminal.
+//! `kforge-opt --explain NAME`: describes an op, a type, a pass or a pipeline, as text for a terminal.
 //!
-//! An op is its section of docs/dialect.md, which a test keeps as TableGen has it. A pass is the row of its registry and
-//! the header of its file.
+//! An op is described by its section of docs/dialect.md, which a test keeps equal to TableGen's output. A pass is
+//! described by its registry row and the header of its file.
 //!
 //! ```text
 //! ### `transformer.silu`                    transformer.silu: Sigmoid linear unit
@@ -19,13 +19,13 @@ use std::fmt::Write as _;
 const DIALECT: &str = include_str!("../../docs/dialect.md");
 /// Name, file and header of each pass.
 const PASS_HEADERS: &[(&str, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/pass_headers.rs"));
-/// Columns of a terminal that text is broken to.
+/// Line width of the text.
 const WIDTH: usize = 100;
 
-/// The text on the op, type, attribute, pass or pipeline of a name.
+/// The text on the op, type, attribute, pass or pipeline with a name.
 ///
 /// # Errors
-/// If nothing is called so: with the nearest names.
+/// If there is none with this name; the message has the closest names.
 pub fn explain(name: &str, passes: &[&PassInfo], pipelines: &[&PipelineInfo]) -> Result<String> {
     let bare = name.trim_start_matches(['!', '#', '-']);
     let in_dialect = bare.strip_prefix("transformer.").unwrap_or(bare);
@@ -48,16 +48,16 @@ pub fn explain(name: &str, passes: &[&PassInfo], pipelines: &[&PipelineInfo]) ->
     )
 }
 
-/// A chapter of the dialect's reference on an op, a type or an attribute.
+/// A section of the dialect's reference on an op, a type or an attribute.
 pub struct Section<'t> {
     /// Without the dialect: `rope`, `quant`.
     pub name: &'t str,
-    /// As IR has it: `transformer.rope`, `!transformer.quant`.
+    /// As in IR: `transformer.rope`, `!transformer.quant`.
     pub title: &'t str,
     body: Vec<&'t str>,
 }
 
-/// The chapters of the dialect's reference.
+/// The sections of the dialect's reference.
 pub fn sections(markdown: &str) -> Vec<Section<'_>> {
     let mut sections: Vec<Section> = vec![];
     let mut fenced = false;
@@ -88,7 +88,7 @@ impl Section<'_> {
         blocks.next().is_none().then(|| lines.map(|line| format!("{line}\n")).collect())
     }
 
-    /// Whether it names where the formula is from.
+    /// Whether it names the source of its formula.
     pub fn has_source(&self) -> bool {
         self.body.iter().any(|line| line.starts_with("Source: "))
     }
@@ -172,14 +172,14 @@ fn plain<'t>(lines: impl Iterator<Item = &'t str>) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// A blank line, unless the text begins or has one.
+/// Appends a blank line, unless the text is empty or ends with one.
 fn blank(text: &mut String) {
     if !text.is_empty() && !text.ends_with("\n\n") {
         text.push('\n');
     }
 }
 
-/// The first cell of a table's row and the others; nothing for the line below the head.
+/// The first cell of a table's row and the others; `None` for the line below the table's head.
 fn cells(line: &str) -> Option<(String, String)> {
     let line = line.replace("\\|", "\0");
     let cells: Vec<String> =
@@ -190,7 +190,7 @@ fn cells(line: &str) -> Option<(String, String)> {
     (!rule).then(|| (first.clone(), others.join("; ")))
 }
 
-/// A line without the marks of Markdown: `[text](target)` becomes `text (target)`.
+/// A line without Markdown markup: `[text](target)` becomes `text (target)`.
 fn prose(line: &str) -> String {
     let mut text = String::new();
     let mut rest = line;
@@ -213,7 +213,7 @@ fn list(text: &mut String, heading: &str, items: &[(String, String)]) {
     rows(text, items);
 }
 
-/// Rows of a name and a text, which is broken into lines beside it.
+/// Rows of a name and a text, wrapped beside the name.
 fn rows(text: &mut String, rows: &[(String, String)]) {
     let column = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, what) in rows {

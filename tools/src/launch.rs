@@ -1,4 +1,5 @@
-// A name of the program `kforge`: starts it, from the folder that this one is in, under the name that this one has.
+// Launcher of the program `kforge` under another name: starts it from the launcher's folder, passing the launcher's
+// name.
 
 use std::{
     env,
@@ -8,7 +9,7 @@ use std::{
     process::Command,
 };
 
-/// Rust's own start would open what is closed of the standard streams, and `kforge` could not tell.
+/// Rust's runtime would reopen closed standard streams, and `kforge` could not detect that they were closed.
 #[unsafe(no_mangle)]
 extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
     let name = env!("CARGO_BIN_NAME");
@@ -21,7 +22,7 @@ extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
         }
         Err(error) => format!("the folder of this program cannot be found: {error}"),
     };
-    // Nothing is left to say it with where this fails.
+    // A failed write cannot be reported.
     let _ = std::io::stderr().write_all(format!("{name}: {error}\n").as_bytes());
     1
 }

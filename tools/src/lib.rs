@@ -1,7 +1,6 @@
-//! What the programs share with each other and with the tests: how results are written, models from checkpoints, and how
-//! results are checked.
+//! Code shared by the programs and the tests: writing results, models from checkpoints, and checking results.
 
-// They panic where the output is full or closed; `outln!` and `errln!` do not.
+// `println!` and `eprintln!` panic if the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bounds;

@@ -128,7 +128,7 @@ impl To {
         }
         match temporary(&target, old.as_ref()) {
             Ok(temporary) => Ok(To::Renamed { temporary, exists: old.is_some(), target }),
-            // A folder or an owner of which a new file cannot be: the old one still may be written.
+            // A new file cannot be created in this folder or for this owner; the old one may still be writable.
             Err(error) if old.is_some() && is_denied(&error) => in_place(),
             Err(error) => Err(error),
         }
@@ -138,7 +138,7 @@ impl To {
         let To::Renamed { temporary, target, exists } = self else { return Ok(()) };
         match temporary.persist(&target) {
             Ok(_) => Ok(()),
-            // What is mounted by itself, as a container mounts single files, can be written but not replaced.
+            // A file that is a mount point, as containers mount single files, can be written but not replaced.
             Err(error) if exists && (is_denied(&error.error) || error.error.kind() == ErrorKind::ResourceBusy) => {
                 let mut whole = File::open(error.file.path())?;
                 io::copy(&mut whole, &mut OpenOptions::new().write(true).truncate(true).open(&target)?).map(drop)
@@ -243,13 +243,13 @@ fn may_write(path: &Path) -> io::Result<()> {
 /// Standard output, unbuffered. Its errors are the system's: Rust's own says nothing where it is closed.
 ///
 /// # Errors
-/// If it cannot be had.
+/// If it cannot be opened.
 pub fn standard() -> Result<File> {
     let descriptor = io::stdout().as_fd().try_clone_to_owned();
     descriptor.map(File::from).context(STANDARD)
 }
 
-/// What goes before the cause of an error of standard output.
+/// Prefix of errors of standard output.
 pub const STANDARD: &str = "standard output cannot be written";
 
 /// Writes to standard output. `println!` panics where that is full.
@@ -260,13 +260,13 @@ pub fn print(bytes: &[u8]) -> Result<()> {
     standard()?.write_all(bytes).context(STANDARD)
 }
 
-/// Prints a line to standard output, or gives the error.
+/// Prints a line to standard output, or returns the error.
 #[macro_export]
 macro_rules! outln {
     ($($text:tt)*) => { $crate::output::print((format!($($text)*) + "\n").as_bytes()) };
 }
 
-/// Prints a line to standard error. Where that fails, nothing is left to say it with.
+/// Prints a line to standard error; a failure cannot be reported.
 #[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => {{
@@ -304,7 +304,7 @@ mod tests {
         write(&new, b"22").unwrap();
         assert_eq!((fs::read(&new).unwrap(), mode(&new) & 0o7777), (b"22".to_vec(), 0o640));
         assert_ne!(fs::metadata(&new).unwrap().ino(), before, "renamed");
-        // What is not finished never was.
+        // Dropped without `finish`, it leaves nothing.
         let mut output = Output::create(&new).unwrap();
         output.write_all(b"333").unwrap();
         drop(output);
@@ -326,7 +326,7 @@ mod tests {
             assert_eq!(fs::read(at(name)).unwrap(), b"new", "{name}");
         }
         assert!(at("link").is_symlink() && at("absolute").is_symlink());
-        // A link to nothing makes what it names.
+        // Writing to a dangling link creates its target.
         symlink("inner/made", at("dangling")).unwrap();
         write(&at("dangling"), b"made").unwrap();
         assert_eq!(fs::read(at("inner/made")).unwrap(), b"made");
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(reader.join().unwrap(), b"through");
         assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
         assert!(is_stream(&pipe));
-        // A device of one's own, where that may be made.
+        // A device node, if the test may create one.
         let null = folder.path().join("null");
         if made("mknod", &null, &["c", "1", "3"]) && OpenOptions::new().write(true).open(&null).is_ok() {
             write(&null, b"gone").unwrap();

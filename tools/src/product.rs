@@ -1,4 +1,4 @@
-//! Whether a matrix is the product that it should be, without computing all of it.
+//! Checks a matrix product without computing all of it.
 
 use anyhow::{Result, bail};
 use kforge_engine::module::weight_type;
@@ -13,7 +13,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Of A, B and C together; `None` if that overflows.
+    /// Elements of A, B and C together; `None` on overflow.
     pub fn elements(self) -> Option<usize> {
         let Shape { m, n, k } = self;
         m.checked_mul(k)?.checked_add(n.checked_mul(k)?)?.checked_add(m.checked_mul(n)?)
@@ -36,25 +36,25 @@ func.func @main(%a: {a}) -> {c} {{
         )
     }
 
-    /// Floating-point operations of the product, a multiply-add being two.
+    /// Floating-point operations of the product; a multiply-add is two.
     pub fn operations(self) -> f64 {
         2.0 * self.m as f64 * self.n as f64 * self.k as f64
     }
 }
 
-/// What a product of two factors that are rounded to f16 is off by, of itself: half a unit in the last place of either.
+/// Relative error of a product of two factors rounded to f16: half a unit in the last place each.
 pub const HALF_FACTORS: f64 = 1.0 / 1024.0;
 
-/// Multiply-adds in f64 that a check may take: a tenth of a second.
+/// Maximum multiply-adds in f64 per check: a tenth of a second.
 const WORK: usize = 100_000_000;
 
-/// Checked elements at the very least, and twice as many again on the last row and column, where edge tiles are.
+/// Minimum number of checked elements; twice as many again are on the last row and column, where edge tiles are.
 const LEAST: usize = 64;
 
-/// Standard deviations that the error of a chain may be from zero.
+/// Standard deviations that the error of a chain may deviate from zero.
 const LAMBDA: f64 = 6.0;
 
-/// An element of C, what it should be, and the sum of its terms' magnitudes.
+/// An element of C, its expected value, and the sum of its terms' magnitudes.
 struct Checked {
     index: usize,
     actual: f64,
@@ -82,7 +82,7 @@ impl Errors {
         for (actual, expected) in pairs {
             let error = (actual - expected).abs();
             errors.elements += 1;
-            // A NaN is no small error.
+            // NaN counts as an infinite error.
             errors.max_abs = if error.is_nan() { f64::INFINITY } else { errors.max_abs.max(error) };
             errors.rms += error * error;
             errors.reference_rms += expected * expected;
@@ -119,12 +119,12 @@ impl Product {
     /// of C adds half a unit in the last place.
     ///
     /// # Errors
-    /// If an element is off by more, or C is no float matrix of that shape.
+    /// If an element is off by more, or C is not a float matrix of that shape.
     pub fn check(&self, c: &Tensor) -> Result<f64> {
         self.check_of(c, 0.0)
     }
 
-    /// The same of products that may each be off by `rounding` of themselves.
+    /// The same for products with a relative error of up to `rounding` each.
     ///
     /// # Errors
     /// As [`check`](Self::check).

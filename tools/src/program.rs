@@ -1,4 +1,4 @@
-//! What the programs have in common: how they begin, and how they say what went wrong.
+//! Code common to all programs: parsing options, and printing errors.
 
 use crate::{errln, output};
 use clap::Parser;
@@ -13,11 +13,11 @@ pub use kforge_dialect::start;
 /// The options of the command line.
 ///
 /// # Errors
-/// The exit code, after help, the version or an error was printed.
+/// The exit code, after printing help, the version or an error.
 pub fn options<T: Parser>(program: &str) -> Result<T, ExitCode> {
     T::try_parse().map_err(|message| {
         if message.use_stderr() {
-            // Nothing is left to say it with where this fails.
+            // A failed write cannot be reported.
             let _ = message.print();
             return ExitCode::FAILURE;
         }
@@ -30,7 +30,7 @@ pub fn options<T: Parser>(program: &str) -> Result<T, ExitCode> {
     })
 }
 
-/// Prints an error. Diagnostics begin with their place, as a compiler's; anything else with the program's name.
+/// Prints an error. Diagnostics begin with their location, as a compiler's; other errors with the program's name.
 pub fn failure(program: &str, error: &anyhow::Error) -> ExitCode {
     let compile = match error.downcast_ref::<kforge_engine::Error>() {
         Some(kforge_engine::Error::Compile(error)) => Some(error),

@@ -1,5 +1,5 @@
-//! Comparison with reference results: what another implementation, f32 activations on dequantised weights, says of a
-//! model.
+//! Comparison with reference results: those of another implementation, with f32 activations on dequantised weights, for
+//! a model.
 
 use crate::bounds;
 use anyhow::{Context as _, Result, bail};
@@ -30,7 +30,7 @@ impl Default for Limits {
     }
 }
 
-/// One prompt and what the reference says of it.
+/// One prompt and the reference's results for it.
 #[derive(Deserialize)]
 pub struct Row {
     pub prompt: String,
@@ -45,7 +45,7 @@ pub struct Row {
     pub nll: f64,
 }
 
-/// How far the model is from one row.
+/// Deviation of the model from one row.
 #[derive(Serialize)]
 pub struct Outcome {
     pub prompt: String,
@@ -59,10 +59,10 @@ pub struct Outcome {
     pub pass: bool,
 }
 
-/// Reads a list of rows.
+/// Parses a list of rows.
 ///
 /// # Errors
-/// If it is none, is empty, or a row cannot be compared with.
+/// If it is malformed or empty, or a row cannot be compared with.
 pub fn parse(text: &str) -> Result<Vec<Row>> {
     let rows: Vec<Row> = serde_json::from_str(text).context("it is not a list of reference rows")?;
     if rows.is_empty() || rows.iter().any(|r| r.ids.is_empty() || r.logit_stride == 0 || r.gap.len() != r.greedy.len())
@@ -77,7 +77,7 @@ pub fn context(rows: &[Row]) -> usize {
     rows.iter().map(|r| r.ids.len() + r.greedy.len()).max().unwrap_or(1)
 }
 
-/// Compares a model with a row; what is in the decoder is forgotten.
+/// Compares a model with a row; the decoder is reset.
 ///
 /// # Errors
 /// If the row does not fit the model's vocabulary or context.

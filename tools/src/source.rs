@@ -1,4 +1,4 @@
-//! Modules in files.
+//! Reads modules from files.
 
 use anyhow::{Context as _, Result};
 use kforge_dialect::Source;
@@ -8,10 +8,10 @@ use std::{
     path::Path,
 };
 
-/// Begins MLIR's bytecode.
+/// Magic number of MLIR bytecode.
 const BYTECODE: &[u8] = b"ML\xefR";
 
-/// A module as text or bytecode, and what diagnostics call its file.
+/// A module as text or bytecode, and the file name that diagnostics use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleFile {
     pub name: String,
@@ -27,7 +27,7 @@ impl ModuleFile {
         if path.as_os_str() == "-" {
             let mut bytes = vec![];
             io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
-            // As upstream's tools call it.
+            // The name that upstream's tools use.
             return Ok(ModuleFile { name: "<stdin>".into(), bytes });
         }
         let name = path.display().to_string();
@@ -38,7 +38,7 @@ impl ModuleFile {
     /// Whether a path names a module rather than a model: by the suffix of text, or the first bytes of bytecode.
     pub fn is_one(path: &Path) -> bool {
         let begins = || -> io::Result<bool> {
-            // What a pipe has given is gone.
+            // Reading from a pipe would consume its data.
             if !fs::metadata(path)?.is_file() {
                 return Ok(false);
             }

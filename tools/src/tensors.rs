@@ -1,14 +1,14 @@
-//! Tensors of the reference semantics, into an executor and out of it.
+//! Passes tensors of the reference semantics into an executor, and out of it.
 
 use anyhow::{Context as _, Result, bail};
 use kforge_program::Element;
 use kforge_reference::{Element as Reference, Tensor};
 use kforge_runtime::{Execute, Outputs, View};
 
-/// The program's element of the reference's.
+/// Converts the reference's element type to the program's.
 ///
 /// # Errors
-/// If no tensor of it is passed in or out.
+/// If such tensors cannot be passed in or out.
 pub fn program_element(element: Reference) -> Result<Element> {
     Ok(match element {
         Reference::F32 => Element::F32,
@@ -20,7 +20,7 @@ pub fn program_element(element: Reference) -> Result<Element> {
     })
 }
 
-/// The reference's element of the program's.
+/// Converts the program's element type to the reference's.
 pub fn reference_element(element: Element) -> Reference {
     match element {
         Element::F32 => Reference::F32,
@@ -31,12 +31,12 @@ pub fn reference_element(element: Element) -> Reference {
     }
 }
 
-/// The inputs of a call, as an executor takes them.
+/// The inputs of a call, in the executor's form.
 pub struct Inputs<'t>(Vec<(&'t [usize], Element, Vec<u8>)>);
 
 impl<'t> Inputs<'t> {
     /// # Errors
-    /// If a tensor's element is not passed in.
+    /// If a tensor's element type cannot be passed in.
     pub fn new(tensors: impl IntoIterator<Item = &'t Tensor>) -> Result<Inputs<'t>> {
         let input = |t: &'t Tensor| Ok((t.shape(), program_element(t.element())?, t.to_bytes()));
         Ok(Inputs(tensors.into_iter().map(input).collect::<Result<_>>()?))
@@ -50,7 +50,7 @@ impl<'t> Inputs<'t> {
 /// Packs a tensor into a global.
 ///
 /// # Errors
-/// If its element is not passed in, or the executor's.
+/// If its element type cannot be passed in, or the executor fails.
 pub fn set_weight(executor: &mut dyn Execute, name: &str, weight: &Tensor) -> Result<()> {
     Ok(executor.set_weight(name, Inputs::new([weight])?.views()[0])?)
 }
@@ -58,7 +58,8 @@ pub fn set_weight(executor: &mut dyn Execute, name: &str, weight: &Tensor) -> Re
 /// Calls a function once.
 ///
 /// # Errors
-/// If an input's element is not passed in, the executor's, or if a result is a cache in a layout of its own.
+/// If an input's element type cannot be passed in, the executor fails, or a result is a cache in a layout other than
+/// row-major.
 pub fn call<'t>(
     executor: &mut dyn Execute,
     function: &str,
@@ -70,7 +71,7 @@ pub fn call<'t>(
 /// The results of a call.
 ///
 /// # Errors
-/// If one is a cache in a layout of its own.
+/// If one is a cache in a layout other than row-major.
 pub fn results(outputs: &Outputs) -> Result<Vec<Tensor>> {
     let result = |i| {
         let view =

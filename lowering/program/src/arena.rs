@@ -11,15 +11,16 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
-    /// Whether the two are alive at the same time.
+    /// Whether the two lifetimes overlap.
     pub fn meets(&self, other: &Lifetime) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 }
 
-/// Offsets of the buffers and the bytes of the arena: largest first, of equal ones the longest-lived, each at the lowest
-/// place free for its whole life. A residual stream placed after the short-lived buffers around it would find only gaps.
-/// Those that should lie `low` go before all others: something else begins above them.
+/// Offsets of the buffers and the bytes of the arena. Buffers are placed largest first, and of equal size the
+/// longest-lived first, each at the lowest offset that is free for its whole lifetime. A residual stream placed after
+/// the short-lived buffers around it would find only gaps. Buffers for which `low` is true are placed before all
+/// others.
 pub fn place(buffers: &[Lifetime], low: impl Fn(&Lifetime) -> bool) -> (Vec<i64>, i64) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     let life = |b: &Lifetime| b.last.saturating_sub(b.first);
@@ -38,13 +39,13 @@ pub fn place(buffers: &[Lifetime], low: impl Fn(&Lifetime) -> bool) -> (Vec<i64>
     (offsets, end)
 }
 
-/// Which bytes are taken when: a segment tree over the launches. A node stands for a range of launches, its halves for the
-/// halves of that.
+/// Which bytes are taken when: a segment tree over the launches. A node covers a range of launches, its children the
+/// halves of the range.
 struct Occupied {
     launches: usize,
-    /// Of each node: bytes taken at some launch of its range.
+    /// Per node: bytes taken at some launch of its range.
     some: Vec<Ranges>,
-    /// Bytes that a buffer takes for all of the range.
+    /// Per node: bytes that a buffer takes for the whole range.
     all: Vec<Ranges>,
 }
 
@@ -54,18 +55,19 @@ impl Occupied {
         Occupied { launches, some: vec![Ranges::default(); 2 * launches], all: vec![Ranges::default(); 2 * launches] }
     }
 
-    /// The lowest offset from which on a buffer's bytes are free for its whole life.
+    /// The lowest offset at which a buffer's bytes are free for its whole lifetime.
     fn lowest(&self, buffer: &Lifetime) -> i64 {
         if buffer.bytes <= 0 {
             return 0;
         }
         let mut taken: Vec<&Ranges> = vec![];
-        // Nodes in the buffer's life, whatever lives in them; and nodes around it, for what lives through.
+        // Nodes inside the lifetime, for buffers alive at any launch of them; and nodes around it, for buffers alive
+        // throughout them.
         visit(buffer, 1, 0, self.launches, &mut |node, is_inside| {
             taken.push(if is_inside { &self.some[node] } else { &self.all[node] });
         });
         let mut at = 0;
-        // An offset stands when no range in any node moves it.
+        // Repeats until no node's ranges move the offset.
         loop {
             let moved = taken.iter().fold(at, |at, ranges| ranges.free_from(at, buffer.bytes));
             if moved == at {
@@ -87,8 +89,8 @@ impl Occupied {
     }
 }
 
-/// Calls `at` with the greatest nodes below `node`, which stands for `count` launches, that lie in a buffer's life; and with
-/// all nodes around those.
+/// Calls `at` with the largest nodes under `node` that lie inside a buffer's lifetime (`true`), and with all nodes that
+/// overlap its ends (`false`). `node` covers `count` launches.
 fn visit(life: &Lifetime, node: usize, from: usize, count: usize, at: &mut impl FnMut(usize, bool)) {
     let to = from + count;
     if life.last < from || to <= life.first {
@@ -102,7 +104,7 @@ fn visit(life: &Lifetime, node: usize, from: usize, count: usize, at: &mut impl 
     }
 }
 
-/// Disjoint ranges of bytes, from each start to its end; ranges that touch are one.
+/// Disjoint byte ranges, as a map from start to end; adjacent ranges are merged.
 #[derive(Clone, Default)]
 struct Ranges(BTreeMap<i64, i64>);
 
@@ -122,7 +124,7 @@ impl Ranges {
         self.0.insert(from, to);
     }
 
-    /// The lowest offset, `at` or above, of so many free bytes.
+    /// The lowest offset, `at` or above, with `bytes` free bytes.
     fn free_from(&self, at: i64, bytes: i64) -> i64 {
         let before = self.0.range(..=at).next_back().map_or(at, |(_, end)| at.max(*end));
         let mut at = before;
@@ -157,7 +159,7 @@ mod tests {
         assert_eq!(place(&buffers, |_| false).1, 64 * (8 + 8 + 21));
     }
 
-    /// Each buffer at the lowest free place, found by looking at all that were placed before.
+    /// The reference: each buffer at the lowest free offset, found by scanning all that were placed before.
     fn plain(buffers: &[Lifetime]) -> Vec<i64> {
         let mut order: Vec<usize> = (0..buffers.len()).collect();
         order.sort_by_key(|i| {

@@ -1,18 +1,18 @@
-//! Values of constants, which travel with the program.
+//! Values of constants, which are part of the program.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
-/// The elements of a tensor, row-major and little-endian: all of them, or the one that they all are. JSON has the bytes
-/// as base64.
+/// The elements of a tensor, row-major and little-endian: all of them, or a single one if all are equal. In JSON they
+/// are base64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Constant {
     bytes: Vec<u8>,
 }
 
 impl Constant {
-    /// Of all `bytes`, elements of `width` bytes; equal ones are kept once.
+    /// Takes all elements, of `width` bytes each; if all are equal, one is kept.
     pub fn new(mut bytes: Vec<u8>, width: usize) -> Self {
         if width > 0 && bytes.len() > width && bytes.chunks(width).all(|element| *element == bytes[..width]) {
             bytes.truncate(width);
@@ -20,10 +20,10 @@ impl Constant {
         Self { bytes }
     }
 
-    /// The bytes of all elements, `length` together.
+    /// The bytes of all elements, `length` in total.
     ///
     /// # Errors
-    /// If that is not a whole number of times what is kept.
+    /// If `length` is not a multiple of the stored bytes.
     pub fn expand(&self, length: usize) -> Result<Vec<u8>, String> {
         let kept = self.bytes.len();
         match length.checked_rem(kept) {
@@ -33,7 +33,7 @@ impl Constant {
         }
     }
 
-    /// Whether it can be that of a tensor of `length` bytes whose elements have `width`.
+    /// Whether it can be the value of a tensor of `length` bytes whose elements have `width` bytes.
     pub fn fits(&self, length: usize, width: usize) -> bool {
         self.bytes.len() == length || (self.bytes.len() == width && length.is_multiple_of(width.max(1)))
     }

@@ -1,9 +1,9 @@
-//! Sizes that are known only when a call binds its dimensions.
+//! Expressions for sizes that are known only when a call binds its dimensions.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An integer expression over dimension symbols. Evaluation is checked: an overflow is an error, never a wrap.
+/// An integer expression over dimension symbols. Evaluation is checked: overflow is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Expr {
     Const(i64),
@@ -28,7 +28,7 @@ impl Expr {
         }
     }
 
-    /// A product, constants to the front, so that equal sizes compare equal.
+    /// A product in canonical form, constants first, so that equal sizes compare equal.
     pub fn times(self, other: Expr) -> Expr {
         match (self, other) {
             (Expr::Const(a), Expr::Const(b)) => Expr::Const(a.saturating_mul(b)),
@@ -66,7 +66,7 @@ impl Expr {
         if let Expr::Const(c) = self { Some(*c) } else { None }
     }
 
-    /// The constant factor and what it multiplies: `4 * S` is (4, S).
+    /// The constant factor and the remaining factor: `4 * S` is (4, S).
     pub fn factored(&self) -> (i64, Expr) {
         match self {
             Expr::Const(c) => (*c, Expr::Const(1)),
@@ -75,10 +75,10 @@ impl Expr {
         }
     }
 
-    /// The value for given symbols.
+    /// Evaluates the expression for given symbols.
     ///
     /// # Errors
-    /// Names the expression where it overflows, divides by zero or asks for a symbol that is not there.
+    /// If it overflows, divides by zero or uses an unbound symbol; the error names the expression.
     pub fn eval(&self, symbols: &Symbols) -> Result<i64, String> {
         let value = match self {
             Expr::Const(c) => Some(*c),

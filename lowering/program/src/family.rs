@@ -1,4 +1,4 @@
-//! What kind of kernel a kernel is.
+//! Classification of kernels: family, role and arithmetic.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -34,7 +34,7 @@ impl Family {
         Family::Elementwise,
     ];
 
-    /// As `#transformer.kernel` names it.
+    /// The name in `#transformer.kernel`.
     pub fn name(self) -> &'static str {
         match self {
             Family::Gemv => "gemv",
@@ -69,25 +69,25 @@ impl FromStr for Family {
     }
 }
 
-/// What a kernel of a group does.
+/// The role of a kernel in its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// What the group computes.
+    /// Computes the group's results.
     #[default]
     Main,
-    /// A launch of its own before or after, which exchanges an intermediate with the main kernel: totals of blocks,
-    /// ranges of keys or candidates merged. It binds the operands of the main kernel, and need not read them.
+    /// A separate launch before or after the main kernel, connected by an intermediate: block sums, merging ranges of
+    /// keys, or merging candidates. It binds the operands of the main kernel, and need not read them.
     Companion,
 }
 
-/// What a kernel multiplies.
+/// The arithmetic of a kernel's products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arithmetic {
     #[default]
     F32,
-    /// f16 factors on matrix units, with f32 sums.
+    /// f16 operands on matrix units, with f32 sums.
     F16,
     /// 8-bit activations with quantised weights.
     Int8,

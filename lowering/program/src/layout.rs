@@ -1,4 +1,4 @@
-//! How a tensor's elements lie in memory, and packing into it.
+//! Memory layouts of tensors, and packing into them.
 //!
 //! `rows16`, the layout of every weight, interleaves sixteen rows, so that one vector load yields one column of sixteen
 //! rows and a matrix-vector product needs no horizontal sum:
@@ -22,12 +22,12 @@
 //! keys16_i8      [D][16 positions] x i8, then [D/32][16 positions] x f32 scale
 //! head_major_i8  [16 positions][D] x i8, then [16 positions][D/32] x f32 scale
 //! ```
-//! The last two hold the f32 rows that `transformer.quantize` makes, exactly: an element is its integer times the scale of
-//! its block of 32. A group of D = 32 takes 576 bytes, nine cache lines, so that groups begin at whole lines. Zeroed memory
-//! is zeros in each of them.
+//! The last two hold exactly the f32 rows that `transformer.quantize` returns: an element is its integer times the
+//! scale of its block of 32. A group of D = 32 takes 576 bytes, nine cache lines, so that groups begin at cache lines.
+//! Zeroed memory represents zeros in all of them.
 //!
-//! Rows past the last are zero. Six-bit scales and minima become bytes, which a register widens in one instruction: q4_k
-//! and q5_k take 3 % more than in the file, every other format as much.
+//! Rows past the last are zero. Six-bit scales and minima become bytes, which one instruction widens to a register:
+//! q4_k and q5_k take 3 % more than in the file, every other format the same.
 
 use crate::{
     expr::Expr,
@@ -38,13 +38,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Rows or keys interleaved.
+/// Number of rows or keys that are interleaved.
 pub const LANES: usize = 16;
 
-/// Physical order of a tensor.
+/// Memory layout of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Layout {
-    /// As the file and the caller have it; the last axis is contiguous.
+    /// Row-major, as in files and in the caller's tensors; the last axis is contiguous.
     RowMajor,
     /// A weight [N, K], sixteen rows interleaved, rows padded with zeros to a multiple of sixteen.
     Rows16,
@@ -52,10 +52,10 @@ pub enum Layout {
     Keys16,
     /// A value cache [B, T, H, D] stored [B, H, T, D], T rounded up to sixteen.
     HeadMajor,
-    /// As [`Layout::Keys16`], each element an integer of 8 bits, with an f32 scale for each 32 of a row. D is a multiple of
-    /// that, the elements of the type are f32.
+    /// As [`Layout::Keys16`], with 8-bit integers as elements and an f32 scale for each 32 of a row. D is a multiple of
+    /// 32; the elements of the type are f32.
     Keys16Int8,
-    /// As [`Layout::HeadMajor`], in 8 bits likewise.
+    /// As [`Layout::HeadMajor`], with 8-bit integers and scales likewise.
     HeadMajorInt8,
 }
 
@@ -81,7 +81,7 @@ impl Layout {
         }
     }
 
-    /// Whether a cache is kept in integers of 8 bits and their scales.
+    /// Whether a cache is stored as 8-bit integers with scales.
     pub fn is_int8(self) -> bool {
         matches!(self, Layout::Keys16Int8 | Layout::HeadMajorInt8)
     }
@@ -136,7 +136,7 @@ pub fn bytes(ty: &TensorType, layout: Layout) -> Expr {
 /// Packs a row-major weight [rows, columns] into `rows16`.
 ///
 /// # Errors
-/// If `source` or `target` has not the size that the shape asks for.
+/// If the size of `source` or `target` does not match the shape.
 pub fn pack_rows16(
     element: Element,
     rows: usize,
@@ -163,7 +163,7 @@ pub fn pack_rows16(
         if source.len() < row_bytes * LANES {
             target.fill(0);
         }
-        // A constant for each format: what it decides is decided when it is compiled.
+        // The format is a compile-time constant in each instance, so its branches fold.
         match element {
             Element::Quant(format) => {
                 kforge_quant::with_format!(format, FORMAT => pack_blocks(FORMAT, row_bytes, source, target));
@@ -175,11 +175,11 @@ pub fn pack_rows16(
     Ok(())
 }
 
-/// Bytes of a group that are packed row by row before the next: they stay in the first cache, and what is read of a row
-/// is long enough to be fetched ahead.
+/// Bytes of a group that are packed row by row before the next part: they stay in the L1 cache, and each row's part is
+/// long enough for prefetching.
 const TILE: usize = 16 << 10;
 
-/// One group of float rows: element by element, columns outside, rows inside.
+/// Packs one group of float rows: columns in the outer loop, rows in the inner.
 fn interleave<const WIDTH: usize>(row_bytes: usize, source: &[u8], target: &mut [u8]) {
     for (tile, target) in target.chunks_mut(TILE).enumerate() {
         let (columns, _) = target.as_chunks_mut::<WIDTH>();
@@ -192,25 +192,25 @@ fn interleave<const WIDTH: usize>(row_bytes: usize, source: &[u8], target: &mut 
     }
 }
 
-/// Columns of a packed unit: those that share a scale of the activations. Elements that share one in a cache of 8 bits.
+/// Columns per packed unit, equal to the block of activations that shares a scale, and to that of 8-bit caches.
 pub const UNIT: usize = kforge_quant::ACTIVATIONS;
 
-/// Of a scale in a cache of 8 bits, an f32.
+/// Bytes of a scale in an 8-bit cache, an f32.
 pub const SCALE_BYTES: usize = 4;
 
-/// Where the parts of a packed block are, in bytes: sixteen rows of [`BlockFormat::block`] columns. The scales d are first.
+/// Byte offsets of the parts of a packed block: sixteen rows of [`BlockFormat::block`] columns. The scales d are first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Minima, or what scales those of the sub-blocks.
+    /// Minima, or the scales of the sub-blocks' minima.
     pub min: usize,
-    /// Sixteen bytes for each sub-block.
+    /// Sixteen bytes per sub-block.
     pub scales: usize,
-    /// Sixteen bytes for each sub-block.
+    /// Sixteen bytes per sub-block.
     pub mins: usize,
     pub units: usize,
-    /// Of a unit.
+    /// Bytes per unit.
     pub unit_bytes: usize,
-    /// Of the block.
+    /// Bytes per block.
     pub bytes: usize,
 }
 
@@ -226,14 +226,14 @@ impl Packed {
     }
 }
 
-/// Where the bits above the nibble of columns 4 h to 4 h + 3 of a unit are: in which vector after the nibbles, and from
-/// which bit of each byte on. One shift brings them to bit 4 of four bytes at once, where they meet the nibbles.
+/// Location of the bits above the nibble of columns 4 h to 4 h + 3 of a unit: the index of the vector after the
+/// nibbles, and the first bit in each byte. One shift moves them to bit 4 of four bytes at once, next to the nibbles.
 pub const fn upper_bits(format: BlockFormat, h: usize) -> (usize, usize) {
     let bits = format.bits() as usize - 4;
     (bits * h / 8, (4 + bits * h) % 8)
 }
 
-/// One group of quantised rows.
+/// Packs one group of quantised rows.
 #[inline(always)]
 fn pack_blocks(format: BlockFormat, row_bytes: usize, source: &[u8], target: &mut [u8]) {
     let blocks = TILE / Packed::of(format).bytes;
@@ -247,7 +247,7 @@ fn pack_blocks(format: BlockFormat, row_bytes: usize, source: &[u8], target: &mu
     }
 }
 
-/// One block of one row.
+/// Packs one block of one row.
 #[inline(always)]
 fn pack_block(format: BlockFormat, bytes: &[u8], lane: usize, packed: &mut [u8]) {
     let at = Packed::of(format);
@@ -270,7 +270,7 @@ fn pack_block(format: BlockFormat, bytes: &[u8], lane: usize, packed: &mut [u8])
     }
 }
 
-/// 32 columns of one row.
+/// Packs 32 columns of one row.
 #[inline(always)]
 fn pack_unit(format: BlockFormat, fours: [u32; UNIT / 4], lane: usize, unit: &mut [u8]) {
     let (vectors, _) = unit.as_chunks_mut::<{ 4 * LANES }>();
@@ -389,7 +389,7 @@ mod tests {
         }
     }
 
-    /// 36 bytes for 32 elements, where f32 takes 128; positions in whole sixteens.
+    /// 36 bytes for 32 elements, where f32 takes 128; positions are padded to sixteen.
     #[test]
     fn a_cache_of_8_bits_takes_nine_bytes_for_eight_elements() {
         let cache = |positions, depth| TensorType {

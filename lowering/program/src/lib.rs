@@ -1,9 +1,9 @@
-//! The launch program: the value that lowering makes and runtime executes.
+//! The launch program: the result of lowering, which the runtime executes.
 //!
-//! A [`Program`] is plain and serialisable: globals (weights and state), kernels, and functions. A function is a list of
-//! launches over buffers that live in one arena; every size, offset and task count is an [`Expr`] over the dimension
-//! symbols that the caller's tensors bind, so that batch, sequence length and cache capacity are arguments, never a
-//! reason to compile again. This crate links no MLIR: an executor needs nothing else.
+//! A [`Program`] is plain serialisable data: globals (weights and state), kernels, and functions. A function is a list
+//! of launches over buffers in one arena. Every size, offset and task count is an [`Expr`] over the dimension symbols
+//! that the caller's tensors bind, so batch, sequence length and cache capacity are arguments and need no
+//! recompilation. This crate links no MLIR: an executor needs nothing else.
 
 pub mod arena;
 pub mod constant;
@@ -25,27 +25,27 @@ pub use types::{Dim, Element, TensorType};
 
 use serde::{Deserialize, Serialize};
 
-/// A whole compiled module: what the kernels are called, what they touch and in which order they run.
+/// A compiled module: its kernels, the buffers they access, and the order in which they run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// Format version, [`Program::VERSION`]; another version is refused.
+    /// Format version, [`Program::VERSION`]; other versions are rejected.
     pub version: u32,
     /// Weights and state, bound once for all functions.
     pub globals: Vec<Global>,
-    /// Entry points of the object that lowering made beside this program.
+    /// Entry points of the object file or shaders generated with this program.
     pub kernels: Vec<Kernel>,
     pub functions: Vec<Function>,
-    /// Of a GPU: bytes that a kernel binds as one buffer. It has a binding for each of the [`Pieces`] of a weight.
+    /// For a GPU: maximum bytes per binding. A kernel has one binding for each of the [`Pieces`] of a weight.
     pub binding_bytes: Option<usize>,
 }
 
 impl Program {
     pub const VERSION: u32 = 3;
 
-    /// The pieces of a global or input; `None` of a tensor that lies in one buffer.
+    /// The pieces of a global or input; `None` if it is a single buffer.
     ///
     /// # Errors
-    /// If it cannot be split so that each fits.
+    /// If it cannot be split into pieces that fit.
     pub fn pieces(&self, ty: &TensorType, layout: Layout) -> Result<Option<Pieces>, String> {
         self.binding_bytes.map_or(Ok(None), |limit| Pieces::of(ty, layout, limit))
     }
@@ -64,7 +64,7 @@ pub struct Global {
     pub ty: TensorType,
     pub layout: Layout,
     pub mutable: bool,
-    /// A constant of the module: the value of a weight, or the first value of state. An executor sets it itself.
+    /// A constant of the module: the value of a weight, or the initial value of state. The executor sets it.
     pub value: Option<Constant>,
 }
 
@@ -75,9 +75,9 @@ pub struct Global {
 pub struct Kernel {
     /// Symbol in the object, or the shader's.
     pub name: String,
-    /// What it computes, for people: `norm+linear x3 q4_1 [gemv tile 1x64]`.
+    /// Human-readable description: `norm+linear x3 q4_1 [gemv tile 1x64]`.
     pub summary: String,
-    /// None of a kernel written by hand.
+    /// None for a handwritten kernel.
     pub family: Option<Family>,
     pub role: Role,
     pub arithmetic: Arithmetic,
@@ -109,7 +109,7 @@ pub struct Function {
     pub symbols: Vec<Symbol>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Output>,
-    /// What the caller's sizes and integers must satisfy, or a kernel would leave its buffers.
+    /// Conditions on the caller's sizes and integers, without which a kernel would access memory outside its buffers.
     pub checks: Vec<Check>,
     /// Intermediate buffers in the arena.
     pub locals: Vec<Local>,
@@ -140,11 +140,11 @@ pub enum Check {
     Same { left: Expr, right: Expr },
     /// Every element is in 0..limit: ids of an embedding.
     Index { ids: Buffer, limit: Expr },
-    /// Sequence b has `lengths[b]` (at most, and by default, `rows`) rows from position `positions[b]` on, which is not
-    /// negative, in a cache of `capacity` positions where there is one.
+    /// Sequence b has `lengths[b]` rows (at most `rows`, which is also the default) starting at position
+    /// `positions[b]`, which is not negative, in a cache of `capacity` positions, if given.
     Position { positions: Buffer, lengths: Option<Buffer>, rows: Expr, capacity: Option<Expr> },
-    /// The block table [B, P] names one of `blocks` for each page of `size` positions that a sequence uses: those
-    /// of its rows, and of the positions before, of which a window hides all but the last `window - 1`.
+    /// The block table [B, P] has a valid block, below `blocks`, for each page of `size` positions that a sequence
+    /// uses: those of its rows, and of the positions before, of which a window hides all but the last `window - 1`.
     Blocks {
         table: Buffer,
         positions: Buffer,
@@ -156,7 +156,7 @@ pub enum Check {
     },
 }
 
-/// An input: the caller hands a row-major tensor; the executor packs it into `layout` when that differs.
+/// An input: the caller passes a row-major tensor; the executor packs it if `layout` differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Port {
     pub name: String,
@@ -164,8 +164,8 @@ pub struct Port {
     pub layout: Layout,
 }
 
-/// A result: where it lies when the call returns. Results that launches compute are `Buffer::Output(i)` with `i` their
-/// own index; an in-place update or a returned argument names the input it aliases.
+/// A result: its buffer when the call returns. Results that launches compute are `Buffer::Output(i)` with `i` their own
+/// index; an in-place update or a returned argument names the input it aliases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     /// Dimensions may be expressions over the symbols.
@@ -173,7 +173,7 @@ pub struct Output {
     pub buffer: Buffer,
 }
 
-/// Which storage a launch binds.
+/// The storage that a launch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Buffer {
     Input(usize),
@@ -196,13 +196,14 @@ pub struct Local {
 pub struct Launch {
     /// Index into [`Program::kernels`].
     pub kernel: usize,
-    /// Number of tasks: `task` runs from 0 to this, in any order, on any thread.
+    /// Number of tasks: `task` runs from 0 to this, exclusive, in any order, on any thread.
     pub tasks: Expr,
     pub buffers: Vec<Buffer>,
     pub scalars: Vec<Expr>,
-    /// Arithmetic operations, a multiply-add being two, for profiles; of an attention over caches as if they were full.
+    /// Arithmetic operations, for profiles; a multiply-add counts as two, and attention counts caches as if they were
+    /// full.
     pub operations: Option<Expr>,
-    /// Whether everything launched before must have ended: false only where no buffer is shared with a launch since the
-    /// last barrier in a conflicting way.
+    /// Whether all earlier launches must have ended; false only if the launch conflicts with none since the last
+    /// barrier.
     pub barrier: bool,
 }

@@ -1,4 +1,4 @@
-//! Weights in several buffers, where a GPU does not bind as many bytes at once.
+//! Weights split over several buffers, because a GPU limits the bytes of a binding.
 
 use crate::{
     Expr,
@@ -6,18 +6,20 @@ use crate::{
     types::TensorType,
 };
 
-/// How a weight [N, K] lies in several buffers: each has as many rows as the first, the last what is left.
+/// How a weight [N, K] is split over several buffers: all have as many rows as the first, except the last, which has
+/// the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pieces {
-    /// Rows of a piece, a multiple of sixteen.
+    /// Rows per piece, a multiple of sixteen.
     pub rows: usize,
-    /// Bytes of a piece.
+    /// Bytes per piece.
     pub bytes: usize,
     pub count: usize,
 }
 
 impl Pieces {
-    /// The pieces of a packed weight in buffers of `limit` bytes; `None` where it fits into one, and of any other tensor.
+    /// Splits a packed weight into buffers of at most `limit` bytes; `None` if it fits into one, and for any other
+    /// tensor.
     ///
     /// # Errors
     /// If sixteen rows do not fit.
@@ -25,7 +27,7 @@ impl Pieces {
         let size = |size: &Expr| size.as_const().and_then(|size| usize::try_from(size).ok());
         let ([rows, _], Layout::Rows16) = (&ty.dims[..], layout) else { return Ok(None) };
         let Some((rows, whole)) = size(rows).zip(size(&bytes(ty, layout))) else { return Ok(None) };
-        // Buffers are whole fours of words.
+        // Buffers are multiples of 16 bytes.
         let limit = limit / 16 * 16;
         if whole <= limit {
             return Ok(None);

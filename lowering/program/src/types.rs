@@ -17,7 +17,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// Bytes of one element; `None` for a quantised weight, whose blocks have a size.
+    /// Bytes of one element; `None` for a quantised weight, whose bytes are per block.
     pub fn bytes(self) -> Option<usize> {
         match self {
             Element::F32 | Element::I32 => Some(4),
@@ -48,7 +48,7 @@ impl fmt::Display for Element {
     }
 }
 
-/// A dimension: known, or an expression over the function's symbols.
+/// A dimension: a constant, or an expression over the function's symbols.
 pub type Dim = Expr;
 
 /// Shape and element of a tensor.
@@ -59,7 +59,7 @@ pub struct TensorType {
 }
 
 impl TensorType {
-    /// The dimensions for given symbols.
+    /// Evaluates the dimensions for given symbols.
     ///
     /// # Errors
     /// If one has no value or is negative.

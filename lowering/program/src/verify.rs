@@ -1,10 +1,10 @@
-//! Checks a program before anything of it is trusted.
+//! Verifies a program before it is used.
 
 use crate::{Access, Buffer, Check, Constant, DimSource, Element, Function, Program};
 
 impl Program {
-    /// Checks that every index is in range, that nothing writes to what is read-only, and that a barrier stands between
-    /// launches that conflict.
+    /// Checks that every index is in range, that nothing writes to read-only buffers, and that there is a barrier
+    /// between launches that conflict.
     ///
     /// # Errors
     /// Names the function, the launch and the cause.
@@ -36,7 +36,7 @@ impl Program {
                 return Err(format!("symbol '{}' has no source", symbol.name));
             }
         }
-        // What a call can read before its launches.
+        // Buffers that a call's checks can read before its launches.
         let ty = |buffer: &Buffer| match buffer {
             Buffer::Input(i) => f.inputs.get(*i).map(|input| &input.ty),
             Buffer::Global(i) => self.globals.get(*i).map(|global| &global.ty),
@@ -99,7 +99,7 @@ impl Program {
         Ok(())
     }
 
-    /// Whether two buffers may share memory: the same one, or two locals of which one is over when the other begins.
+    /// Whether two buffers may share memory: they are the same, or locals whose bytes overlap.
     fn overlap(&self, f: &Function, a: Buffer, b: Buffer) -> bool {
         let (Buffer::Local(a), Buffer::Local(b)) = (a, b) else { return a == b };
         if a == b {
@@ -108,14 +108,14 @@ impl Program {
         let (Some(a), Some(b)) = (f.locals.get(a), f.locals.get(b)) else { return true };
         match (a.offset.as_const(), a.bytes.as_const(), b.offset.as_const(), b.bytes.as_const()) {
             (Some(ao), Some(ab), Some(bo), Some(bb)) => ao < bo + bb && bo < ao + ab,
-            // Sizes known only at run time: lifetimes decide.
+            // Sizes known only at run time: disjoint lifetimes may share bytes.
             _ => a.last < b.first || b.last < a.first,
         }
     }
 }
 
 impl Function {
-    /// Bytes of locals alive at once, at most: no arena can be smaller.
+    /// Maximum bytes of locals alive at once, a lower bound for the arena.
     ///
     /// # Errors
     /// If a size has no value for these symbols.

@@ -1,4 +1,4 @@
-//! Constants: scalars, all lanes of one value, and lanes that differ.
+//! Constants: scalars, splats, and vectors of different lanes.
 
 use super::{Emitter, V};
 use melior::ir::{Attribute, Type};
@@ -24,7 +24,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn ci_like(&self, value: i64, like: Type<'c>) -> V<'c, 'a> {
         self.builder.int_like(value, like)
     }
-    /// All lanes of one constant.
+    /// A splat constant.
     pub fn vf(&self, value: f32) -> V<'c, 'a> {
         self.cf_like(value, self.vf32())
     }

@@ -37,7 +37,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.inside(block, |e| body(e, &arguments))
     }
 
-    /// The same, with the values that `body` returns yielded.
+    /// Like [`fill`](Self::fill), and yields the values that `body` returns.
     fn yielding(
         &self,
         op: OperationRef<'c, 'a>,
@@ -121,7 +121,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.results(op)
     }
 
-    /// What `body` gives of one number out of `count`, which `number` is.
+    /// `scf.index_switch` over `number`, one of 0 to `count - 1`; `body` emits each case and returns its values.
     pub fn switch(
         &self,
         number: V<'c, 'a>,
@@ -129,7 +129,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         results: &[Type<'c>],
         body: impl Fn(&Emitter<'c, 'a>, usize) -> Vec<V<'c, 'a>>,
     ) -> Vec<V<'c, 'a>> {
-        // The default comes first, and is the last.
+        // The default region comes first; it is the last case.
         let cases: Vec<i64> = (0..count as i64 - 1).collect();
         let cases = DenseI64ArrayAttribute::new(self.context, &cases).into();
         let regions = (0..count).map(|_| region(&[])).collect();

@@ -1,4 +1,4 @@
-//! Memory: loads and stores of elements and vectors, masks, the stack, tables of constants.
+//! Memory: loads and stores of elements and vectors, masks, stack memory, tables of constants.
 
 use super::{Emitter, LANES, V, memref_element};
 use melior::ir::{
@@ -52,7 +52,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         operands.extend([mask, value]);
         self.op("vector.maskedstore", &operands, &[], &[]);
     }
-    /// Asks for the cache line of an element, which need not exist.
+    /// Prefetches the cache line of an element; the address need not be valid.
     pub fn prefetch(&self, memref: V<'c, 'a>, at: &[V<'c, 'a>]) {
         let bool = |value: i64| IntegerAttribute::new(self.int(1), value).into();
         let attributes = [
@@ -93,7 +93,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         );
     }
 
-    /// A table that was declared.
+    /// References a table declared by [`constant_table`](Self::constant_table).
     pub fn get_table(&self, name: &str, length: usize) -> V<'c, 'a> {
         let memref = MemRefType::new(self.int(32), &[length as i64], None, None).into();
         self.value(

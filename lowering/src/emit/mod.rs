@@ -1,10 +1,10 @@
-//! A small, typed voice for writing kernels in upstream dialects.
+//! A small, typed builder for kernels in upstream dialects.
 //!
-//! Kernels are built as `func`, `scf`, `arith`, `memref` and `vector` ops. Each method of [`Emitter`] appends one op and
-//! returns its value, and so does each operator between values ([`V`]): `row * depth + k` is an `arith.muli` and an
-//! `arith.addi`. On a CPU lanes are always [`LANES`] wide; LLVM splits the vectors to the registers of the target, so that a
-//! kernel and its packed weights read the same on AVX-512, AVX2, SSE and NEON. On a GPU they are one or four, by kernel, and
-//! a workgroup's threads are what is wide.
+//! Kernels are built as `func`, `scf`, `arith`, `memref` and `vector` ops. Each method of [`Emitter`] appends one op
+//! and returns its value, and so does each operator between values ([`V`]): `row * depth + k` is an `arith.muli` and an
+//! `arith.addi`. On a CPU vectors always have [`LANES`] lanes; LLVM splits them into registers of the target, so that a
+//! kernel and its packed weights are the same for AVX-512, AVX2, SSE and NEON. On a GPU a kernel uses scalars or vec4;
+//! parallelism comes from the threads of a workgroup.
 
 mod constants;
 mod control;
@@ -28,7 +28,7 @@ use std::cell::Cell;
 /// Lanes of every vector a kernel computes with; the interleave of the `rows16` and `keys16` layouts.
 pub const LANES: usize = 16;
 
-/// Where ops are appended: the end of a block. All emitters and values of a kernel share one builder, so that an operator
+/// The insertion point: the end of a block. All emitters and values of a kernel share one builder, so that an operator
 /// appends to the block under construction, not to the one that defines its operands.
 pub struct Builder<'c, 'a> {
     context: &'c Context,
@@ -48,9 +48,9 @@ pub struct V<'c, 'a> {
 pub struct Emitter<'c, 'a> {
     builder: &'a Builder<'c, 'a>,
     pub context: &'c Context,
-    /// What the kernel is for.
+    /// The target of the kernel.
     pub target: Target,
-    /// Lanes of a value: [`LANES`], or what a thread of a GPU computes at once, where one lane is a scalar.
+    /// Lanes per value: [`LANES`], or on a GPU the vector width of a thread, where one lane is a scalar.
     pub lanes: usize,
 }
 
@@ -110,7 +110,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         Self { builder, context: builder.context, target, lanes: LANES }
     }
 
-    /// The same with other lanes.
+    /// The same with another number of lanes.
     pub fn with_lanes(&self, lanes: usize) -> Self {
         Self { lanes, ..*self }
     }
@@ -137,7 +137,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         result
     }
 
-    /// A value that was made without an emitter.
+    /// Wraps a value that was created without an emitter.
     pub fn wrap(&self, value: impl Into<Value<'c, 'a>>) -> V<'c, 'a> {
         V { value: value.into(), builder: self.builder }
     }
@@ -162,19 +162,20 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn vector(&self, lanes: usize, element: Type<'c>) -> Type<'c> {
         Type::vector(&[lanes as u64], element)
     }
-    /// All lanes as f32, the type of an accumulator: `vector<16xf32>`.
+    /// f32 in all lanes, the type of an accumulator: `vector<16xf32>`.
     pub fn vf32(&self) -> Type<'c> {
         self.all_lanes(self.f32())
     }
-    /// All lanes as i32.
+    /// i32 in all lanes.
     pub fn vi32(&self) -> Type<'c> {
         self.all_lanes(self.int(32))
     }
     fn all_lanes(&self, element: Type<'c>) -> Type<'c> {
         if self.lanes == 1 { element } else { self.vector(self.lanes, element) }
     }
-    /// A contiguous memref; `None` is a dynamic leading dimension, which addressing never needs. A bf16 is kept as the
-    /// i16 of its bits: where LLVM has no bf16 registers it would move one through f32 and call a library to get back.
+    /// A contiguous memref type; `None` is a dynamic leading dimension, which addressing never needs. bf16 is
+    /// represented by i16: on targets without bf16 registers LLVM would pass a bf16 through f32 and call a library
+    /// function to convert back.
     pub fn memref(&self, dims: &[Option<usize>], element: Type<'c>) -> Type<'c> {
         let element = if element == Type::bfloat16(self.context) { self.int(16) } else { element };
         let dims: Vec<i64> = dims.iter().map(|d| d.map_or(i64::MIN, |d| d as i64)).collect();

@@ -5,9 +5,9 @@
 //! (row + 1).min(last)       arith.constant, arith.addi, arith.minsi
 //! sum * scale               arith.mulf where the operands are floats, scalars or vectors
 //! ```
-//! The operands of an operator have one type; a Rust number becomes a constant of the other operand's type. Integers are
-//! unsigned in `/`, `%` and `>>`, signed in comparisons, `min` and `max`: indices are never negative, differences may be.
-//! Constants fold away in canonicalisation; only `+ 0` and `* 1` append nothing.
+//! The operands of an operator have one type; a Rust number becomes a constant of the other operand's type. Integers
+//! are unsigned in `/`, `%` and `>>`, signed in comparisons, `min` and `max`: indices are never negative, differences
+//! may be. Constants are folded by canonicalisation; only `+ 0` and `* 1` append no op.
 
 use super::{Builder, V, VectorType};
 use melior::ir::{
@@ -22,7 +22,7 @@ pub trait Operand<'c, 'a>: Copy {
     /// The operand as a value of the type of `like`.
     fn value(self, like: V<'c, 'a>) -> V<'c, 'a>;
 
-    /// Whether it is the integer `number`, known now.
+    /// Whether it is the constant `number`.
     fn is(self, _number: usize) -> bool {
         false
     }
@@ -77,7 +77,7 @@ impl<'c, 'a> V<'c, 'a> {
         !(element.is_integer() || element.is_index())
     }
 
-    /// Appends the op of integers, or the one of floats.
+    /// Appends the integer or the float op, depending on the type.
     fn binary(self, ints: &str, floats: &str, other: V<'c, 'a>) -> V<'c, 'a> {
         let name = if self.is_float() { floats } else { ints };
         self.builder.value(name, &[self, other], self.r#type(), &[])
@@ -94,18 +94,18 @@ impl<'c, 'a> V<'c, 'a> {
         if by == 1 { self } else { (self + (by - 1)) / by }
     }
 
-    /// The smaller value; of a NaN and a number the number.
+    /// The smaller value; if one is NaN, the other.
     pub fn min(self, other: impl Operand<'c, 'a>) -> V<'c, 'a> {
         self.binary("arith.minsi", "arith.minnumf", other.value(self))
     }
 
-    /// The greater value; of a NaN and a number the number.
+    /// The larger value; if one is NaN, the other.
     pub fn max(self, other: impl Operand<'c, 'a>) -> V<'c, 'a> {
         self.binary("arith.maxsi", "arith.maxnumf", other.value(self))
     }
 
-    /// Compares integers by a predicate of `arith.cmpi`, or floats by one of `arith.cmpf` that a NaN fails, each as the
-    /// dialect numbers them.
+    /// Compares integers by a predicate of `arith.cmpi`, or floats by an ordered predicate of `arith.cmpf`, both given
+    /// by the dialect's numbering.
     fn compare(self, (ints, floats): (i64, i64), other: V<'c, 'a>) -> V<'c, 'a> {
         let bit = |bits| IntegerType::new(self.builder.context, bits).into();
         let ty = self.r#type();
@@ -135,7 +135,7 @@ impl<'c, 'a> V<'c, 'a> {
     }
 }
 
-/// Implements an operator: what of the other operand leaves a value as it is, and the ops of integers and floats.
+/// Implements an operator: the neutral right operand, for which no op is appended, and the ops for integers and floats.
 macro_rules! operators {
     ($($trait:ident, $method:ident, $ints:literal, $floats:literal, $neutral:expr;)*) => {$(
         impl<'c, 'a, T: Operand<'c, 'a>> $trait<T> for V<'c, 'a> {
@@ -187,7 +187,7 @@ assign_operators! {
     MulAssign, mul_assign, *;
 }
 
-/// Implements an operator of integers alone.
+/// Implements an integer-only operator.
 macro_rules! bit_operators {
     ($($trait:ident, $method:ident, $name:literal;)*) => {$(
         impl<'c, 'a, T: Operand<'c, 'a>> $trait<T> for V<'c, 'a> {
@@ -209,7 +209,7 @@ bit_operators! {
 
 impl<'c, 'a> Neg for V<'c, 'a> {
     type Output = V<'c, 'a>;
-    /// The sign of a float turned.
+    /// Negates a float.
     fn neg(self) -> V<'c, 'a> {
         self.builder.value("arith.negf", &[self], self.r#type(), &[])
     }

@@ -1,4 +1,4 @@
-//! Vectors: multiply-add, lanes, reductions, and what only an intrinsic says.
+//! Vectors: multiply-add, lanes, reductions, intrinsics.
 
 use super::{Emitter, V, VectorType};
 use melior::ir::{
@@ -7,12 +7,12 @@ use melior::ir::{
 };
 
 impl<'c, 'a> Emitter<'c, 'a> {
-    /// a * b + c on vectors, in one rounding where the target has FMA: `math.fma` promises that, `vector.fma` only permits
-    /// it. Elsewhere two: the intrinsic would call `fmaf`.
+    /// a * b + c on vectors, rounded once if the target has FMA: `math.fma` guarantees that, `vector.fma` only permits
+    /// it. Without FMA it rounds twice, as the intrinsic would call `fmaf`.
     pub fn fma(&self, a: V<'c, 'a>, b: V<'c, 'a>, c: V<'c, 'a>) -> V<'c, 'a> {
         if self.target.has_fma() { self.same("math.fma", &[a, b, c]) } else { a * b + c }
     }
-    /// A call of an intrinsic of LLVM that no op stands for.
+    /// Calls an LLVM intrinsic that has no MLIR op.
     pub fn intrinsic(&self, name: &str, operands: &[V<'c, 'a>], result: Type<'c>) -> V<'c, 'a> {
         let segments = Attribute::parse(self.context, &format!("array<i32: {}, 0>", operands.len()));
         let none = Attribute::parse(self.context, "array<i32>");
@@ -29,7 +29,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
     pub fn splat_to(&self, scalar: V<'c, 'a>, lanes: usize) -> V<'c, 'a> {
         self.value("vector.broadcast", &[scalar], self.vector(lanes, scalar.r#type()), &[])
     }
-    /// Folds a vector into a scalar: kind is `add`, `maxnumf`, ...
+    /// Reduces a vector to a scalar; `kind` is `add`, `maxnumf`, ...
     pub fn reduce(&self, kind: &str, vector: V<'c, 'a>) -> V<'c, 'a> {
         let kind = Attribute::parse(self.context, &format!("#vector.kind<{kind}>")).expect("a reduction kind");
         let element = VectorType(vector.r#type()).element();
@@ -39,7 +39,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         let position = DenseI64ArrayAttribute::new(self.context, &[lane as i64]).into();
         self.value("vector.extract", &[vector], VectorType(vector.r#type()).element(), &[("static_position", position)])
     }
-    /// A lane that is known when the kernel runs.
+    /// Extracts a lane whose index is a run-time value.
     pub fn extract_at(&self, vector: V<'c, 'a>, lane: V<'c, 'a>) -> V<'c, 'a> {
         let position = DenseI64ArrayAttribute::new(self.context, &[i64::MIN]).into();
         let element = VectorType(vector.r#type()).element();

@@ -1,31 +1,33 @@
-//! Attention with a streaming softmax: scores never leave the core.
+//! Attention with a streaming softmax: scores are never written to memory outside the task.
 //!
-//! `#transformer.kernel<"attention", tile = [TQ, TH, P]>`: a task computes TQ query rows of TH heads that share a key and
-//! value head, so that each load of a key or a value serves TQ TH rows. Of each row it keeps the greatest score so far,
-//! the sum of exponentials and the weighted sum of values (Milakov and Gimelshein, 2018), and walks the visible keys in
-//! blocks of 64:
+//! `#transformer.kernel<"attention", tile = [TQ, TH, P]>`: a task computes TQ query rows of TH heads that share a key
+//! and value head, so each load of a key or value serves TQ TH rows. For each row it keeps the maximum score so far,
+//! the sum of exponentials and the weighted sum of values (Milakov and Gimelshein, 2018). It iterates over the visible
+//! keys in blocks of 64:
 //!
 //! ```text
 //! s = mask(softcap(scale * q k^T))    lanes = keys; one FMA chain a lane, d ascending
 //! m' = max(m, s)   p = exp(s - m')    c = exp(m - m')
 //! l = c l + p      acc = c acc + p v  lanes = elements of the head; keys ascending
 //! ```
-//! Each range of 256 keys begins anew, and its (m, l, acc) is then folded into that of the ranges before it:
+//! Each range of 256 keys starts from an empty state, and its (m, l, acc) is then merged into that of the ranges before
+//! it:
 //!
 //! ```text
 //! m' = max(m, mr)  c = exp(m - m')    cr = exp(mr - m')
 //! l = c l + cr lr  acc = c acc + cr accr
 //! ```
-//! Blocks and ranges start at multiples of 64 and 256 positions, and a hidden key adds an exact zero, so that the order
-//! of every sum depends on positions alone: not on the tile, the batch, its length or the threads.
+//! Blocks and ranges start at multiples of 64 and 256 positions, and a masked key adds an exact zero. So the order of
+//! every sum depends on positions alone: not on the tile, the batch, the sequence length or the number of threads.
 //!
-//! With P > 1 (and TQ = 1) P tasks share the ranges of a row, neighbours each. They leave what they found in an
-//! intermediate [B, S, Hq, ranges, (m, l, acc)], and a second launch folds. A row that sees a single range is finished
-//! by its own task.
+//! With P > 1 (and TQ = 1) P tasks share a row, each taking adjacent ranges. They store their (m, l, acc) in an
+//! intermediate [B, S, Hq, ranges, (m, l, acc)], and a second launch merges them. A row that sees a single range is
+//! finished by its own task.
 //!
-//! Keys in `keys16` are vectors already. Other keys are transposed into stack memory block by block, and so are keys in
-//! pages that split a group of sixteen. Values are read along the head, so their layout is not one of keys. Caches of 8
-//! bits are read as integers times their scales, which are the f32 that were stored: no bit depends on the layout.
+//! Keys in `keys16` load as vectors. Other keys are transposed into stack memory block by block, and so are keys in
+//! pages whose size is not a multiple of sixteen. Values are read along the head, so they need no such layout. 8-bit
+//! caches are read as integers times their scales, which gives exactly the f32 that were rounded on storing: the layout
+//! changes no bit of the result.
 
 use crate::{
     emit::{Emitter, LANES, V, memref_element},
@@ -42,17 +44,18 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
 };
 
-/// Keys of a block.
+/// Keys per block.
 const BLOCK: usize = 64;
-/// Vectors of scores of a row and a block.
+/// Vectors of scores per row and block.
 const GROUPS: usize = BLOCK / LANES;
-/// Keys of a range, whole blocks: small enough for a few tasks at a short context, large enough that folding is nothing.
+/// Keys per range, a multiple of [`BLOCK`]: small enough for several tasks at a short context, large enough that
+/// merging is cheap.
 const RANGE: usize = 256;
-/// Bytes of a cache line.
+/// Bytes per cache line.
 const LINE: usize = 64;
-/// Most query rows of a task, over all its heads.
+/// Maximum query rows per task, over all its heads.
 const MAX_ROWS: usize = 16;
-/// Most tasks that share a row.
+/// Maximum tasks that share a row.
 const MAX_PARTS: usize = 1024;
 
 /// The op and how it is tiled.
@@ -65,7 +68,7 @@ pub struct Attention<'g, 'c, 'a> {
     pub value: CacheOperand,
     pub sequences: Option<Sequences>,
     pub heads: usize,
-    /// Query heads of a key head.
+    /// Query heads per key head.
     pub shared: usize,
     /// S.
     pub rows: Slot,
@@ -81,7 +84,7 @@ pub struct Attention<'g, 'c, 'a> {
     parts: usize,
 }
 
-/// Generates the kernel of one attention, or the two where tasks share its ranges.
+/// Generates the kernel of one attention, or two kernels where tasks share its ranges.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     let mut scalars = Scalars::default();
     if group.body.len() != 1 {
@@ -129,7 +132,8 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
 }
 
 impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
-    /// The one attention of a group, over the rows and caches that rotations and updates of the group take.
+    /// Finds the group's one attention; its operands are traced through `rope` and `kv_update` ops of the group to the
+    /// rows and caches that those read.
     pub fn new(group: &'g Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Self> {
         let mut ops = group.body.iter().copied().filter(|op| op_name(op) == "transformer.attention");
         let (Some(op), None) = (ops.next(), ops.next()) else {
@@ -210,7 +214,7 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         self.shared.div_ceil(self.width)
     }
 
-    /// Floats that a row keeps of a range: m in all lanes, sixteen partial sums l, then acc.
+    /// Floats that a row stores per range: m in all lanes, sixteen partial sums l, then acc.
     fn record(&self) -> usize {
         (2 + self.vectors()) * LANES
     }
@@ -219,7 +223,7 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         self.key.depth
     }
 
-    /// Vectors of an output row.
+    /// Vectors per output row.
     fn vectors(&self) -> usize {
         self.depth().div_ceil(LANES)
     }
@@ -230,7 +234,8 @@ fn range_count(group: &Group, key: &CacheOperand) -> Size {
     key.capacity_size(group).ceil_div(RANGE)
 }
 
-/// The kernel under construction: what is the same for all blocks of a task. Its rows are TQ query rows times TH heads.
+/// The kernel under construction: values that are the same for all blocks of a task. Its rows are TQ query rows times
+/// TH heads.
 struct Task<'g, 'c, 'a> {
     attention: &'g Attention<'g, 'c, 'a>,
     buffers: &'g [V<'c, 'a>],
@@ -238,26 +243,26 @@ struct Task<'g, 'c, 'a> {
     /// S, and the first query row.
     rows: V<'c, 'a>,
     first: V<'c, 'a>,
-    /// Which of the tasks that share the ranges.
+    /// Index among the P tasks that share the ranges.
     part: V<'c, 'a>,
     /// Ranges of a full cache.
     ranges: V<'c, 'a>,
     key: Cache<'c, 'a>,
     value: Cache<'c, 'a>,
-    /// Head of key and value, and the first of the query heads that share it.
+    /// Key and value head, and the first of the task's query heads among those that share it.
     head: V<'c, 'a>,
     shared: V<'c, 'a>,
-    /// For each query row the positions it sees; end is not after start where it sees none.
+    /// Visible positions of each query row; end <= start if it sees none.
     visible: Vec<Span<'c, 'a>>,
-    /// The positions that any row sees.
+    /// Positions visible to at least one row.
     keys: Span<'c, 'a>,
-    /// [rows, D] queries, [rows, 64] scores and their exponentials, [rows, D / 16, 16] sums of a range and of all so far,
-    /// all f32 on the stack.
+    /// Stack memory in f32: [rows, D] queries, [rows, 64] scores and later their exponentials, [rows, D / 16, 16]
+    /// weighted sums of values of the current range and of all ranges so far.
     queries: V<'c, 'a>,
     scores: V<'c, 'a>,
     sums: V<'c, 'a>,
     totals: V<'c, 'a>,
-    /// [D, 64] keys, where the operand does not hold them that way.
+    /// [D, 64] transposed keys, where the operand is not interleaved that way.
     transposed: Option<V<'c, 'a>>,
 }
 
@@ -275,7 +280,7 @@ impl<'c, 'a> Span<'c, 'a> {
     }
 }
 
-/// Running softmax of a row: the greatest score, and sixteen partial sums of exponentials.
+/// Running softmax of a row: the maximum score, and sixteen partial sums of exponentials.
 #[derive(Clone, Copy)]
 struct State<'c, 'a> {
     max: V<'c, 'a>,
@@ -283,12 +288,12 @@ struct State<'c, 'a> {
 }
 
 impl<'c, 'a> State<'c, 'a> {
-    /// Of no key.
+    /// The state before any key.
     fn empty(e: &Emitter<'c, 'a>) -> Self {
         Self { max: e.cf(f32::NEG_INFINITY), sum: e.vf(0.0) }
     }
 
-    /// With the keys of one more range; and by what its sums of values and those so far are multiplied.
+    /// Merges one range into the state; returns the rescaling factors of both weighted sums of values.
     fn fold(self, e: &Emitter<'c, 'a>, range: Self) -> (Self, Weights<'c, 'a>) {
         let max = larger(e, self.max, range.max);
         let reference = finite(e, max);
@@ -307,7 +312,7 @@ impl<'c, 'a> State<'c, 'a> {
     }
 }
 
-/// Factors of a fold, in all lanes.
+/// Rescaling factors of a merge, in all lanes: of the state before, and of the range.
 struct Weights<'c, 'a> {
     before: V<'c, 'a>,
     range: V<'c, 'a>,
@@ -363,7 +368,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         }
     }
 
-    /// All ranges of the rows, one after another.
+    /// Computes all ranges of the rows in order.
     fn emit(&self, e: &Emitter<'c, 'a>) {
         self.begin(e);
         let count = self.attention.count();
@@ -399,7 +404,8 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         }
     }
 
-    /// A P-th of the ranges of one row, each left to the second launch unless it is the only one.
+    /// Computes one P-th of the ranges of one row. Each is stored for the second launch, unless the row has a single
+    /// range.
     fn emit_part(&self, e: &Emitter<'c, 'a>) {
         let (first, end) = self.keys.ranges();
         let share = (end - first).max(0).ceil_div(self.attention.parts);
@@ -434,7 +440,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         });
     }
 
-    /// The keys of one range, which may begin before those that the rows see and end after them.
+    /// Computes the states of one range, which may start before and end after the visible keys.
     fn range(&self, e: &Emitter<'c, 'a>, range: V<'c, 'a>) -> Vec<State<'c, 'a>> {
         let count = self.attention.count();
         for row in 0..count {
@@ -459,20 +465,20 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         State::each(&states)
     }
 
-    /// Query row and head of a row; where there are fewer, the last.
+    /// Query row and head of a row of the tile; may be past the last of either.
     fn place(&self, row: usize) -> (V<'c, 'a>, V<'c, 'a>) {
         let (index, head) = (row / self.attention.width, row % self.attention.width);
         (self.first + index, self.shared + head)
     }
 
-    /// Offset in the query of the row [D] of a query row and a head.
+    /// Offset in the query of the row [D] of a given query row and head.
     fn offset(&self, row: V<'c, 'a>, head: V<'c, 'a>) -> V<'c, 'a> {
         let head = self.head * self.attention.shared + head;
         let row = self.sequence * self.rows + row;
         (row * self.attention.heads + head) * self.attention.depth()
     }
 
-    /// Emits `body` with the offset of a row, under the test that there is one.
+    /// Emits `body` with the offset of a row, guarded by whether the row exists.
     fn if_real(&self, e: &Emitter<'c, 'a>, row: usize, body: impl FnOnce(&Emitter<'c, 'a>, V<'c, 'a>)) {
         let (index, head) = self.place(row);
         let rows = index.lt(self.rows);
@@ -486,7 +492,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         }
     }
 
-    /// Widens the query rows.
+    /// Copies the query rows to the stack, widened to f32.
     fn begin(&self, e: &Emitter<'c, 'a>) {
         let query = self.buffers[self.attention.query];
         for row in 0..self.attention.count() {
@@ -499,12 +505,12 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         }
     }
 
-    /// The positions of a block that any row sees.
+    /// Positions of a block that are visible to at least one row.
     fn keys_of(&self, block: V<'c, 'a>) -> Span<'c, 'a> {
         Span { start: block.max(self.keys.start), end: (block + BLOCK).min(self.keys.end) }
     }
 
-    /// Copies the keys of a block so that a vector holds one element of sixteen keys.
+    /// Transposes the keys of a block, so that a vector holds one element of sixteen keys.
     fn transpose(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, panel: V<'c, 'a>) {
         let keys = self.keys_of(block);
         e.loop_(keys.start, keys.end, 1, |e, position| {
@@ -530,7 +536,8 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         }
     }
 
-    /// The scores of registers of keys, by the first key of each; `beside` is emitted into the loop over d.
+    /// Computes the scores of registers of keys, given by the first key of each; `beside` is emitted into the loop over
+    /// d.
     fn scores_of(
         &self,
         e: &Emitter<'c, 'a>,
@@ -562,7 +569,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         }
     }
 
-    /// A block of a cache to be asked for in so many steps.
+    /// Prefetches a block of a cache, spread over `steps` steps of another loop.
     fn ahead(&self, e: &Emitter<'c, 'a>, cache: &Cache<'c, 'a>, block: V<'c, 'a>, steps: usize) -> Ahead<'c, 'a> {
         let wanted = self.attention.parts > 1 && cache.is_contiguous();
         let step = cache.extent(BLOCK).div_ceil(steps.max(1));
@@ -571,8 +578,8 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         Ahead { memref: cache.memref, base, step, line }
     }
 
-    /// Where sixteen interleaved keys are, unless keys are transposed. A group that no row sees may lie in a page that does
-    /// not exist: the nearest seen group stands in for it, and its scores are masked.
+    /// The place of sixteen interleaved keys, or `None` if keys are transposed. A group that no row sees may lie in a
+    /// page that does not exist: the nearest visible group is read in its place, and its scores are masked.
     fn key_group(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, group: usize) -> Option<Row<'c, 'a>> {
         if self.transposed.is_some() {
             return None;
@@ -583,7 +590,8 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         Some(self.key.row(e, self.sequence, position, self.head))
     }
 
-    /// Turns the scores of a row and a block into exponentials; the new state, and what earlier sums are multiplied by.
+    /// Replaces the scores of a row and a block by their exponentials; returns the new state and the rescaling factor
+    /// of earlier sums.
     fn softmax(
         &self,
         e: &Emitter<'c, 'a>,
@@ -608,7 +616,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         let reference = finite(e, max);
         let correction = e.splat(e.exp(state.max - reference));
         let reference = e.splat(reference);
-        // A loop: the exponentials of a block at once would have their constants and halves pushed out of registers.
+        // Not unrolled: computing all exponentials of a block at once would spill constants and intermediate values.
         let sum = e.for_(e.ci(0), e.ci(BLOCK), LANES, &[e.vf(0.0)], |e, key, sum| {
             let at = [e.ci(row), key];
             let weight = e.exp(e.vload(self.scores, &at, LANES) - reference);
@@ -618,7 +626,7 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
         (State { max, sum: e.fma(state.sum, correction, sum) }, correction)
     }
 
-    /// `sums = correction * sums + weights v`, as many elements of the head at a time as registers hold.
+    /// `sums = correction * sums + weights v`, for as many elements of the head at a time as registers hold.
     fn accumulate(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, corrections: &[V<'c, 'a>]) {
         let (height, depth) = (self.attention.count(), self.attention.depth());
         let (lanes, most) = registers(e, height);
@@ -652,13 +660,13 @@ impl<'g, 'c, 'a> Task<'g, 'c, 'a> {
     }
 }
 
-/// A block of a cache that is asked for while another is worked on, a few lines a step: one that streams alone has memory
-/// wait where it computes.
+/// Prefetch of one block of a cache while another is computed with, a few cache lines per step. Otherwise a task that
+/// streams alone leaves memory idle while it computes.
 struct Ahead<'c, 'a> {
     memref: V<'c, 'a>,
-    /// Offset of the block, if it is asked for.
+    /// Offset of the block, if it is prefetched.
     base: Option<V<'c, 'a>>,
-    /// Elements a step, and of a cache line.
+    /// Elements per step, and per cache line.
     step: usize,
     line: usize,
 }
@@ -671,14 +679,14 @@ impl<'c, 'a> Ahead<'c, 'a> {
     }
 }
 
-/// The second launch: a task folds the ranges of one row.
+/// The second launch: a task merges the ranges of one row.
 struct Fold<'g, 'c, 'a> {
     attention: &'g Attention<'g, 'c, 'a>,
     buffers: &'g [V<'c, 'a>],
     /// Ranges of a full cache.
     ranges: V<'c, 'a>,
     visible: Span<'c, 'a>,
-    /// Of the row [D].
+    /// Offset of the row [D] in query and output.
     offset: V<'c, 'a>,
 }
 
@@ -726,7 +734,7 @@ impl<'g, 'c, 'a> Fold<'g, 'c, 'a> {
 }
 
 impl<'c, 'a> Attention<'_, 'c, 'a> {
-    /// Rows of a task, over all its heads.
+    /// Rows per task, over all its heads.
     fn count(&self) -> usize {
         self.height * self.width
     }
@@ -741,7 +749,7 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
         (bind(&self.key), bind(&self.value))
     }
 
-    /// The intermediate, and where in it a range of the row at `offset` of the query is kept.
+    /// The intermediate buffer, and the offset in it of one range of the row at `offset` of the query.
     fn record_of(
         &self,
         buffers: &[V<'c, 'a>],
@@ -754,7 +762,7 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
         (scratch, (row * ranges + range) * self.record())
     }
 
-    /// Divides sums by the sum of exponentials and stores them; a row that sees no key is zero.
+    /// Divides the weighted sums by the sum of exponentials and stores them; a row that sees no key is zero.
     fn finish(
         &self,
         e: &Emitter<'c, 'a>,
@@ -773,7 +781,7 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
         });
     }
 
-    /// What each row of a tile sees.
+    /// Visible positions of each row of a tile.
     pub fn visible(
         &self,
         e: &Emitter<'c, 'a>,
@@ -798,7 +806,7 @@ impl<'c, 'a> Attention<'_, 'c, 'a> {
             let after = before + row + 1;
             let end = if self.causal { keys.min(after) } else { keys };
             let start = self.window.map_or(zero, |window| (after - window).max(zero));
-            // Before the first key there is nothing to see, not a negative number of keys.
+            // Clamped: a row before the first key sees no keys, not a negative number of them.
             Span { start, end: e.select(row.lt(count), end.max(zero), zero) }
         };
         (0..height).map(span).collect()
@@ -813,7 +821,7 @@ fn element_bytes<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>) -> usize {
     }
 }
 
-/// Which of a block's keys a row sees, sixteen at a time.
+/// Masks of the keys of a block that a row sees, sixteen at a time.
 fn seen<'c, 'a>(e: &Emitter<'c, 'a>, block: V<'c, 'a>, span: Span<'c, 'a>) -> Vec<V<'c, 'a>> {
     let bound = |position: V<'c, 'a>| e.splat(e.cast("arith.index_cast", position, e.int(32)));
     let (start, end) = (bound(span.start - block), bound(span.end - block));
@@ -825,18 +833,19 @@ fn seen<'c, 'a>(e: &Emitter<'c, 'a>, block: V<'c, 'a>, span: Span<'c, 'a>) -> Ve
     (0..GROUPS).map(group).collect()
 }
 
-/// Lanes of a register, and how many registers of keys or values are multiplied by `rows` rows at a time: their sums,
-/// themselves and one factor stay in registers, and one more is left over. Sixteen lanes would be too coarse a unit.
+/// Lanes per register, and how many registers of keys or values are multiplied by `rows` rows at a time: the sums,
+/// these registers and one factor must fit in the register file, with one to spare. Units of sixteen lanes would be too
+/// coarse.
 fn registers(e: &Emitter, rows: usize) -> (usize, usize) {
     (e.target.lanes(), ((e.target.registers() - 2) / (rows + 1)).max(1))
 }
 
-/// A maximum to subtract: until a key is seen it is -inf, whose difference to itself is no number.
+/// The maximum to subtract. Before any visible key it is -inf, and -inf - -inf would be NaN; 0 takes its place.
 fn finite<'c, 'a>(e: &Emitter<'c, 'a>, max: V<'c, 'a>) -> V<'c, 'a> {
     e.select(max.gt(f32::NEG_INFINITY), max, e.cf(0.0))
 }
 
-/// The greater of two numbers, in one instruction; scores are compared after masking.
+/// The larger of two numbers, in one instruction; NaN semantics do not matter, as scores are compared after masking.
 fn larger<'c, 'a>(e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
     e.select(a.gt(b), a, b)
 }

@@ -1,7 +1,7 @@
-//! Where the rows of a key or value cache lie, in any layout, with or without a block table.
+//! Addressing of the rows of a key or value cache, in any layout, with or without a block table.
 //!
-//! A cache is addressed as one flat buffer: its capacity is a size known at run time, which no memref shape can hold in
-//! an inner dimension.
+//! A cache is addressed as one flat buffer: its capacity is a run-time size, which a memref shape cannot hold in an
+//! inner dimension.
 
 use crate::{
     emit::{Emitter, LANES, V},
@@ -17,13 +17,14 @@ use kforge_program::{
 };
 use melior::ir::{Type, Value, ValueLike, operation::OperationRef};
 
-/// Operand `i` of a group of caches as a kernel's parameter: elements in a row, or bytes in a layout of 8 bits.
+/// Parameter type of operand `i` of a group that uses caches: a flat memref of elements, or of bytes in an 8-bit
+/// layout.
 pub fn parameter<'c>(e: &Emitter<'c, '_>, group: &Group<'c, '_>, i: usize) -> Type<'c> {
     let is_int8 = Layout::from_name(&group.layouts[i]).is_some_and(Layout::is_int8);
     e.memref(&[None], if is_int8 { e.int(8) } else { element(group.arguments[i].r#type()) })
 }
 
-/// A cache [B, C, H, D], or [Blocks, BlockSize, H, D] with a block table, as the operands of a group describe it.
+/// A cache [B, C, H, D], or [Blocks, BlockSize, H, D] with a block table, as described by the operands of a group.
 #[derive(Clone)]
 pub struct CacheOperand {
     /// Number of the operand.
@@ -44,10 +45,11 @@ struct TableOperand {
 }
 
 impl CacheOperand {
-    /// Reads the type and layout of operand `operand`, with the block table of operand `table`.
+    /// Reads the type and layout of operand `operand`, and its block table from operand `table`.
     ///
     /// # Errors
-    /// If the heads or their size are dynamic, the layout is a weight's, or one of 8 bits that the type does not fit.
+    /// If the heads or their size are dynamic, the layout is one for weights, or it is an 8-bit layout that the type
+    /// does not fit.
     pub fn new<'c, 'a>(
         group: &Group<'c, 'a>,
         op: OperationRef<'c, 'a>,
@@ -90,7 +92,7 @@ impl CacheOperand {
         }
     }
 
-    /// Whether sixteen positions from a multiple of sixteen are one vector at each element of the head.
+    /// Whether sixteen positions, starting at a multiple of sixteen, form one vector at each element of the head.
     pub fn interleaves(&self) -> bool {
         let whole = match (&self.table, self.rows) {
             (None, _) => true,
@@ -100,7 +102,7 @@ impl CacheOperand {
         self.layout.interleaves_keys() && whole
     }
 
-    /// The cache in a kernel: `memref` holds it, `operands` are the buffers of the group's operands.
+    /// The cache as a kernel sees it: `memref` holds it, `operands` are the buffers of the group's operands.
     pub fn bind<'c, 'a>(
         &self,
         e: &Emitter<'c, 'a>,
@@ -126,7 +128,7 @@ impl CacheOperand {
 
 /// A cache seen by a kernel under construction.
 pub struct Cache<'c, 'a> {
-    /// `memref<?xT>`; of bytes in a layout of 8 bits.
+    /// `memref<?xT>`; of bytes in an 8-bit layout.
     pub memref: V<'c, 'a>,
     layout: Layout,
     heads: usize,
@@ -141,7 +143,7 @@ struct Table<'c, 'a> {
     blocks: V<'c, 'a>,
 }
 
-/// Where a row of a cache is: offsets of its first element, and in a layout of 8 bits of its first scale.
+/// The place of a row of a cache: offsets of its first element and, in an 8-bit layout, of its first scale.
 #[derive(Clone, Copy)]
 pub struct Row<'c, 'a> {
     pub first: V<'c, 'a>,
@@ -154,22 +156,22 @@ impl<'c, 'a> Cache<'c, 'a> {
         self.table.as_ref().map_or(self.rows, |table| table.pages * self.rows)
     }
 
-    /// Whether the rows of a head from a multiple of sixteen on lie one after another.
+    /// Whether the rows of a head are contiguous, starting at a multiple of sixteen.
     pub fn is_contiguous(&self) -> bool {
         self.table.is_none() && self.layout != Layout::RowMajor
     }
 
-    /// Whether it is kept in 8 bits.
+    /// Whether elements are stored as 8-bit integers with scales.
     pub fn is_int8(&self) -> bool {
         self.layout.is_int8()
     }
 
-    /// Elements between neighbours of a row.
+    /// Distance between adjacent elements of a row, in elements.
     pub fn stride(&self) -> usize {
         if self.layout.interleaves_keys() { LANES } else { 1 }
     }
 
-    /// Elements that so many positions of a head take, whole groups of sixteen.
+    /// Elements (bytes in an 8-bit layout) that `positions` positions of a head take, a multiple of sixteen.
     pub fn extent(&self, positions: usize) -> usize {
         match self.layout.is_int8() {
             true => positions * self.depth / UNIT * (UNIT + SCALE_BYTES),
@@ -177,7 +179,7 @@ impl<'c, 'a> Cache<'c, 'a> {
         }
     }
 
-    /// The place of a row, for a position below the capacity whose block exists.
+    /// The place of a row; the position must be below the capacity and its block must exist.
     pub fn row(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>, head: V<'c, 'a>) -> Row<'c, 'a> {
         let (unit, row) = self.place(e, sequence, position);
         self.offset(unit, row, head)
@@ -195,7 +197,7 @@ impl<'c, 'a> Cache<'c, 'a> {
         }
     }
 
-    /// Elements of a row of values from `start` on as f32, at most sixteen `lanes`; those past the head are zero.
+    /// `lanes` elements of a row of values from `start` on as f32, at most sixteen; those past the head are zero.
     pub fn values(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, start: usize, lanes: usize) -> V<'c, 'a> {
         let at = row.first + start;
         match row.scales {
@@ -211,7 +213,7 @@ impl<'c, 'a> Cache<'c, 'a> {
         }
     }
 
-    /// Element `d` of `lanes` interleaved keys as f32, from `key` of the sixteen on that begin at `row`.
+    /// Element `d` of `lanes` interleaved keys as f32, starting at key `key` of the sixteen that begin at `row`.
     pub fn keys(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, d: V<'c, 'a>, key: usize, lanes: usize) -> V<'c, 'a> {
         let at = row.first + d * LANES + key;
         match row.scales {
@@ -224,13 +226,13 @@ impl<'c, 'a> Cache<'c, 'a> {
         }
     }
 
-    /// Integers times their scales.
+    /// Loads integers and multiplies them by their scales.
     fn scaled(&self, e: &Emitter<'c, 'a>, at: V<'c, 'a>, scale: V<'c, 'a>, lanes: usize) -> V<'c, 'a> {
         let codes = e.vload(self.memref, &[at], lanes);
         e.cast("arith.sitofp", codes, e.vector(lanes, e.f32())) * scale
     }
 
-    /// Stores block `index` of a row of 8 bits.
+    /// Stores block `index` of a row in an 8-bit layout.
     pub fn store_block(&self, e: &Emitter<'c, 'a>, row: Row<'c, 'a>, index: usize, block: &Rounded<'c, 'a>) {
         for (half, bytes) in block.bytes(e).into_iter().enumerate() {
             let at = row.first + (index * UNIT + half * LANES) * self.stride();
@@ -244,12 +246,12 @@ impl<'c, 'a> Cache<'c, 'a> {
         }
     }
 
-    /// Bytes between the scales of neighbouring blocks of a row.
+    /// Bytes between the scales of adjacent blocks of a row.
     fn scale_stride(&self) -> usize {
         SCALE_BYTES * self.stride()
     }
 
-    /// Emits `body` with the place of a row, under the test that the cache has it.
+    /// Emits `body` with the place of a row, guarded by whether the cache has such a row.
     pub fn if_row(
         &self,
         e: &Emitter<'c, 'a>,
@@ -267,7 +269,7 @@ impl<'c, 'a> Cache<'c, 'a> {
         });
     }
 
-    /// The sequence or block that holds a position, and the row inside.
+    /// The sequence or block that holds a position, and the row inside it.
     fn place(&self, e: &Emitter<'c, 'a>, sequence: V<'c, 'a>, position: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
         let Some(table) = &self.table else { return (sequence, position) };
         let (page, row) = position.div_rem(self.rows);
@@ -288,7 +290,7 @@ impl<'c, 'a> Cache<'c, 'a> {
         }
         let (group, lane) = place.div_rem(LANES);
         let group = group * self.extent(LANES);
-        // Within a group keys are neighbours, values a row apart.
+        // Within a group, keys are interleaved; values are a row apart.
         let apart = if self.layout.interleaves_keys() { 1 } else { self.depth };
         let first = group + lane * apart;
         let scales = self.layout.is_int8().then(|| {
@@ -304,16 +306,16 @@ fn within<'c, 'a>(value: V<'c, 'a>, end: V<'c, 'a>) -> V<'c, 'a> {
     value.ge(0) & value.lt(end)
 }
 
-/// Operand numbers of the tensors that say where the new rows of each sequence go.
+/// Operand numbers of the tensors that give the position and length of each sequence's new rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sequences {
     pub positions: usize,
-    /// Absent where every row is real.
+    /// Absent if no row is padding.
     pub lengths: Option<usize>,
 }
 
 impl Sequences {
-    /// Finds the operands of the group that an op's values are.
+    /// Finds the operands of the group that are an op's positions and lengths.
     pub fn new<'c, 'a>(
         group: &Group<'c, 'a>,
         op: OperationRef<'c, 'a>,
@@ -324,12 +326,12 @@ impl Sequences {
         Ok(Self { positions: group.outside(op, positions)?, lengths })
     }
 
-    /// The tokens of a sequence that came before, as an index.
+    /// Position of the first new row of a sequence, as an index.
     pub fn position<'c, 'a>(&self, e: &Emitter<'c, 'a>, operands: &[V<'c, 'a>], sequence: V<'c, 'a>) -> V<'c, 'a> {
         e.cast("arith.index_cast", e.load(operands[self.positions], &[sequence]), e.index())
     }
 
-    /// How many of the `rows` new rows of a sequence are real.
+    /// How many of the `rows` new rows of a sequence are not padding.
     pub fn length<'c, 'a>(
         &self,
         e: &Emitter<'c, 'a>,

@@ -1,7 +1,7 @@
 //! Element-wise ops: as an epilogue in another kernel's registers, and as a kernel of their own.
 //!
-//! The kernel views every tensor as one flat row; a task is a run of [`CHUNK`] elements, sixteen lanes at a time, the
-//! last lanes masked.
+//! The standalone kernel views every tensor as one flat row; a task is a run of [`CHUNK`] elements, sixteen lanes at a
+//! time, the last vector masked.
 
 use crate::{
     emit::{Emitter, LANES, V},
@@ -16,10 +16,10 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
 };
 
-/// Elements of one task: large enough to pay for claiming it, small enough to share a decode row of 1536 in two.
+/// Elements per task: large enough to amortise claiming it, small enough to split a decode row of 1536 in two.
 pub const CHUNK: usize = 1024;
 
-/// Ops that [`apply`] knows.
+/// Ops that [`apply`] supports.
 const ELEMENTWISE: &[&str] = &[
     "arith.addf",
     "arith.subf",
@@ -62,7 +62,7 @@ pub fn apply<'c, 'a>(
             e.value(&name, x, ty, &[])
         }
         "arith.extf" => x[0],
-        // The tensor between would have been rounded.
+        // Rounds as the unfused tensor would.
         "arith.truncf" => {
             if !rounds_to_nearest_even(&op) {
                 let message =
@@ -101,7 +101,8 @@ fn gelu<'c, 'a>(e: &Emitter<'c, 'a>, x: V<'c, 'a>, tanh: bool) -> V<'c, 'a> {
     x * 0.5 * (inner + 1.0)
 }
 
-/// Evaluates the element-wise expression that ends in `value`; `leaf` gives the lanes of operands and roots.
+/// Evaluates the element-wise expression rooted at `value`; `leaf` gives the lanes of its leaves (operands, fused
+/// results).
 pub fn evaluate<'c, 'a>(
     group: &Group<'c, 'a>,
     e: &Emitter<'c, 'a>,
@@ -125,7 +126,8 @@ pub fn evaluate<'c, 'a>(
     apply(group, e, op, &operands)
 }
 
-/// The arguments, by their numbers, of the element-wise expression that ends in `value`, down to what is a `root`.
+/// Numbers of the group's arguments that the expression of `value` reads, not searching beyond values that are a
+/// `root`.
 pub fn arguments<'c, 'a>(
     group: &Group<'c, 'a>,
     value: Value<'c, 'a>,
@@ -142,15 +144,15 @@ pub fn arguments<'c, 'a>(
     all
 }
 
-/// Whether the element-wise expression that ends in `value` reads what is a `root`.
+/// Whether the element-wise expression of `value` reads a `root`.
 pub fn reads<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>, root: &dyn Fn(Value<'c, 'a>) -> bool) -> bool {
     root(value) || group.defining_op(value).is_some_and(|op| op.operands().any(|operand| reads(group, operand, root)))
 }
 
-/// Elements of each operand and result of a group of element-wise ops: its kernel goes over all of them at once.
+/// Number of elements of each operand and result of a group of element-wise ops, which its kernel iterates over.
 ///
 /// # Errors
-/// If a result has another shape than the first operand, or there is none.
+/// If a result's shape differs from the first operand's, or there are no operands.
 pub fn elements<'c, 'a>(group: &Group<'c, 'a>) -> Result<'c, 'a, Size> {
     let Some(first) = group.arguments.first() else {
         return Err(group.unsupported(None, "has no operands; fold its constants (--canonicalize)"));

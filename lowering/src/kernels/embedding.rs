@@ -1,7 +1,7 @@
-//! Rows of a table by id: a task is one row.
+//! Embedding lookup: a task copies one row of the table, selected by its id.
 //!
-//! Reads single elements, so the table may have any layout; the output head and the embedding of a tied model share one.
-//! An id outside the table reads the nearest row; the executor has refused such ids before.
+//! Reads single elements, so the table may have any layout; in a tied model the output head and the embedding share
+//! one. An id outside the table reads the nearest row; the executor has rejected such ids before.
 
 use crate::{
     emit::Emitter,
@@ -26,7 +26,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         return Err(group.unsupported(Some(op), "the row length must be static"));
     };
     let table_type = group.arguments[table].r#type();
-    // Rows of activations, picked from a computed matrix, are plain rows of any number.
+    // The table may also be computed activations, whose number of rows is dynamic.
     let weight = if dims(table_type).first() == Some(&None) { None } else { group.weight(table)? };
     let rows = weight.map_or_else(|| group.size(table, 0..1), |(_, rows, _)| crate::group::Size::Const(rows));
 

@@ -1,17 +1,17 @@
 //! Products of float activations with quantised weights, block by block.
 //!
-//! What the weights of a block share is taken out of its sum:
+//! The scale and offset that the weights of a block share are factored out of its sum:
 //! ```text
 //! s = 0;  s = fma(q, x, s)                                k ascending through the block
 //! sum = fma(s, d, sum);  sum = fma(m, total of x, sum)     blocks ascending
 //! ```
-//! so that in a GEMV a weight costs a mask, a conversion and one multiply-add; dequantised first it would cost another.
-//! Codes are integers, which f32 holds: a product is rounded less often, not more. A block is a format's sub-block, 32
-//! columns or the 16 of q6_k; d is its scale, and m its minimum or the offset of its codes times -d. The order is the same
-//! in a GEMV and a GEMM, whatever the tile.
+//! In a GEMV a weight then costs a mask, a conversion and one multiply-add; dequantising it first would cost one more.
+//! Codes are integers, which f32 represents exactly, so a product is rounded less often, not more. A block here is a
+//! format's sub-block, 32 columns or the 16 of q6_k; d is its scale, and m its minimum, or the offset of its codes
+//! times -d. The order is the same in GEMV and GEMM, whatever the tile.
 //!
-//! A GEMV leaves a code where it lies in its word, as `q 2^s`, and multiplies it by `x 2^-s`: both are exact, so that the
-//! sum is rounded as that of `q x` (of activations below 2^-102 last bits are lost).
+//! A GEMV does not shift a code down within its word: it uses it as `q 2^s` and multiplies by `x 2^-s`. Both are exact,
+//! so the sum is rounded as that of `q x` (except that activations below 2^-102 lose their last bits).
 
 use crate::{
     emit::{Emitter, LANES, V},
@@ -28,8 +28,8 @@ pub struct Column<'c, 'a> {
     pub index: V<'c, 'a>,
 }
 
-/// Adds a block's sum `part` to that of the blocks before; `offset` is what is added for each activation of the block, and
-/// their [`total`].
+/// Adds a block's sum `part`, times its scale, to the sum of the blocks before. `offset` is the block's offset, and the
+/// [`total`] of its activations that it is multiplied with.
 pub fn fold<'c, 'a>(
     e: &Emitter<'c, 'a>,
     sum: V<'c, 'a>,
@@ -41,18 +41,18 @@ pub fn fold<'c, 'a>(
     offset.map_or(sum, |(offset, total)| e.fma(offset, e.splat(total), sum))
 }
 
-/// Columns that share a scale, of a unit of 32.
+/// Columns that share a scale, at most a unit of 32.
 pub fn width(format: BlockFormat) -> usize {
     format.sub_block().min(UNIT)
 }
 
-/// Whether the sums of a format's blocks need the total of their activations.
+/// Whether a format's blocks need the sum of their activations.
 pub fn needs_total(format: BlockFormat) -> bool {
     format.has_min() || format.offset() > 0
 }
 
-/// The total of a block's `width` activations, of which `load` reads sixteen: sixteens lane by lane, then halves on top of
-/// each other.
+/// The sum of a block's `width` activations; `load` reads sixteen of them. Vectors are added lane by lane, then halves
+/// are added pairwise.
 pub fn total<'c, 'a>(e: &Emitter<'c, 'a>, width: usize, load: impl Fn(usize) -> V<'c, 'a>) -> V<'c, 'a> {
     let half = |v, width: i64| {
         let part = |from: i64| e.shuffle(v, v, &(from..from + width).collect::<Vec<_>>());
@@ -62,15 +62,15 @@ pub fn total<'c, 'a>(e: &Emitter<'c, 'a>, width: usize, load: impl Fn(usize) -> 
     e.extract([8, 4, 2, 1].into_iter().fold(lanes, half), 0)
 }
 
-/// A column's unit under way.
+/// A unit of 32 columns of one row group, while its products are summed.
 struct Product<'c, 'a> {
     block: Block<'c, 'a>,
-    /// The block's sums so far, for each row.
+    /// The current block's partial sum for each row.
     parts: Vec<V<'c, 'a>>,
 }
 
-/// A GEMV: the products of the first `rows` rows of `x` with row groups of weights of equally many columns,
-/// `sums[column * rows + r]`. The weights are asked for `ahead` units of 32 before their use.
+/// A GEMV: products of the first `rows` rows of `x` with row groups of weights of equal column counts, as `sums[column
+/// * rows + r]`. Weights are prefetched `ahead` units of 32 before their use.
 pub fn accumulate<'c, 'a>(
     e: &Emitter<'c, 'a>,
     columns: &[Column<'c, 'a>],
@@ -91,11 +91,11 @@ pub fn accumulate<'c, 'a>(
                 parts: vec![e.vf(0.0); rows],
             })
             .collect();
-        // By width and row: those of the blocks in use.
+        // Sums of the activations of the current blocks, by width and row.
         let mut totals: Vec<(usize, Vec<V>)> = vec![];
         for i in 0..UNIT {
             let xs: Vec<V> = (0..rows).map(|r| e.widen(e.load(x, &[e.ci(r), k + i]))).collect();
-            // In all lanes, times 2^-shift.
+            // Activations broadcast to all lanes, times 2^-shift.
             let mut shifted: Vec<(usize, Vec<V>)> = vec![];
             for (product, sums) in products.iter_mut().zip(sums.chunks_exact_mut(rows)) {
                 let (q, shift) = product.block.code(e, i);
@@ -125,7 +125,7 @@ pub fn accumulate<'c, 'a>(
     })
 }
 
-/// The values of a key, made where it is asked for first.
+/// The values of a key, computed at its first use.
 fn known<T>(made: &mut Vec<(usize, Vec<T>)>, key: usize, make: impl FnOnce() -> Vec<T>) -> &[T] {
     let at = made.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
         made.push((key, make()));

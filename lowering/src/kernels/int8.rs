@@ -4,19 +4,19 @@
 //! ```text
 //! 32 x i8 q | f32 d | f32 d times the sum of all q | i16 sum of the first 16 q | i16 sum of the last 16
 //! ```
-//! The products of a block are summed as integers, exactly; scales are applied once a block:
-//! `sum += d_w d_x sum(q_w q_x) + m_w d_x sum(q_x)`, blocks ascending, in one chain whatever the tile. So rows do not
-//! depend on their neighbours here either, nor on the instruction set's way of multiplying. A block of a K format's
-//! weights is eight of activations; d_w is then d times the sub-block's scale. The two scales that q6_k has in 32 columns
-//! are integers that the integer sums are multiplied with before they are added, which fits 25 bits.
+//! The products of a block are summed exactly, as integers; scales are applied once per block: `sum += d_w d_x sum(q_w
+//! q_x) + m_w d_x sum(q_x)`, blocks ascending, in one chain whatever the tile. So the result of a row depends neither
+//! on its neighbours nor on how the instruction set multiplies. A block of a K format's weights corresponds to eight
+//! blocks of activations; d_w is then d times the sub-block's scale. The two scales that q6_k has per 32 columns are
+//! integers: the integer sums are multiplied with them before they are added, which fits in 25 bits.
 //!
-//! With AVX2 and AVX-512 four products of unsigned codes and signed activations become two 16-bit sums (`vpmaddubsw`),
-//! which are added up for as long as they cannot overflow and then paired into 32 bits (`vpmaddwd`, which also multiplies
-//! with a scale). With VNNI the four go into 32 bits at once (`vpdpbusd`). Elsewhere they are 32-bit multiplications.
-//!
-//! Weights that are not positive: q4_0 and q5_0 subtract 8 or 16 by their `m_w`; q6_k subtracts 32 times the sums of
-//! sixteen q, as integers. Signed bytes, those of q8_0 and the entries of a codebook, give their sign to the activation, or
-//! with VNNI get 128 added, which the sums of q take off again.
+//! With AVX2 and AVX-512 four products of unsigned codes and signed activations become two 16-bit sums (`vpmaddubsw`).
+//! These are accumulated for as long as they cannot overflow and then added pairwise into 32 bits (`vpmaddwd`, which
+//! also multiplies with a scale). With VNNI the four go into 32 bits at once (`vpdpbusd`). Other targets use 32-bit
+//! multiplications.
+//! Signed weights: q4_0 and q5_0 subtract 8 or 16 through their `m_w`; q6_k subtracts 32 times the sums of sixteen q,
+//! as integers. Signed bytes (q8_0, codebook entries) transfer their sign to the activation; with VNNI they are biased
+//! by 128, and the sums of q correct for it.
 
 use crate::{
     emit::{Emitter, LANES, V},
@@ -27,7 +27,7 @@ use kforge_quant::{ACTIVATIONS, BlockFormat};
 use kforge_target::ByteProducts;
 use melior::ir::{Type, ValueLike};
 
-/// Where the parts of a block of activations are after its integers, and its bytes in all.
+/// Byte offsets of the parts of a block of activations after its integers, and the block's size.
 const SCALE: usize = ACTIVATIONS;
 const SUM: usize = SCALE + 4;
 const HALF_SUMS: usize = SUM + 4;
@@ -38,7 +38,7 @@ pub fn row_bytes(depth: usize) -> usize {
     depth / ACTIVATIONS * BLOCK_BYTES
 }
 
-/// Where quantised elements go.
+/// Where quantised elements are stored.
 #[derive(Clone, Copy)]
 pub enum Target<'c, 'a> {
     /// A row of `blocks8`.
@@ -47,22 +47,22 @@ pub enum Target<'c, 'a> {
     Floats { memref: V<'c, 'a>, row: V<'c, 'a> },
 }
 
-/// A block of 32 elements as multiples of `d`: an i32 for each, half by half.
+/// A block of 32 elements as multiples of `d`: one i32 per element, in two halves of sixteen lanes.
 pub struct Rounded<'c, 'a> {
     q: [V<'c, 'a>; 2],
     pub d: V<'c, 'a>,
 }
 
 impl<'c, 'a> Rounded<'c, 'a> {
-    /// Rounds 32 f32 as `transformer.quantize` says, sixteen lanes each.
+    /// Rounds 32 f32, sixteen lanes each, with the semantics of `transformer.quantize`.
     pub fn new(e: &Emitter<'c, 'a>, x: [V<'c, 'a>; 2]) -> Self {
-        // The maximum that a NaN survives.
+        // `maximumf` propagates NaN.
         let largest = e.same("arith.maximumf", &[e.same("math.absf", &[x[0]]), e.same("math.absf", &[x[1]])]);
         let largest = e.reduce("maximumf", largest);
         let d = largest / 127.0;
         let some = largest.gt(0.0);
         let scale = e.splat(e.select(some, 127.0 / largest, e.cf(0.0)));
-        // Adding 1.5 * 2^23 rounds to the nearest even integer, which then stands in the low bits.
+        // Adding 1.5 * 2^23 rounds to the nearest even integer, which is then in the low bits.
         let magic = 12_582_912.0f32;
         let q = x.map(|x| {
             let bits = e.bitcast(x * scale + magic, e.vi32());
@@ -92,7 +92,7 @@ pub fn load_word<'c, 'a>(e: &Emitter<'c, 'a>, memref: V<'c, 'a>, at: &[V<'c, 'a>
     e.extract(e.bitcast(e.vload(memref, at, 4), e.vector(1, element)), 0)
 }
 
-/// Quantises block `block` of a row: `load` reads sixteen elements from a column on.
+/// Quantises block `block` of a row; `load` reads sixteen elements starting at a column.
 pub fn quantize<'c, 'a>(
     e: &Emitter<'c, 'a>,
     block: V<'c, 'a>,
@@ -155,12 +155,12 @@ impl<'c, 'a> Rows<'_, 'c, 'a> {
     }
 }
 
-/// How [`accumulate`] goes through a row group.
+/// How [`accumulate`] iterates over a row group.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Order {
-    /// Once, from its first block to its last, asked for so many blocks ahead: memory sees one stream.
+    /// One pass over all blocks, prefetched this many blocks ahead: a single memory stream.
     Stream(usize),
-    /// Once for each register of columns, so that the sums of more rows stay in registers: for weights in the cache.
+    /// One pass per register of lanes, so that the sums of more rows stay in registers: for weights in the cache.
     Registers,
 }
 
@@ -204,22 +204,22 @@ pub fn accumulate<'c, 'a>(
     indices.iter().flat_map(group).collect()
 }
 
-/// The product of a register of a unit's columns with the rows of a block of activations.
+/// The product of one register of a unit's lanes with the rows of a block of activations.
 struct Product<'r, 'c, 'a> {
     e: &'r Emitter<'c, 'a>,
     lanes: Lanes,
     block: &'r mut Block<'c, 'a>,
     rows: Rows<'r, 'c, 'a>,
-    /// Which register.
+    /// Index of the register.
     part: usize,
 }
 
 impl<'c, 'a> Product<'_, 'c, 'a> {
-    /// `sums`, one for each row, with the product added.
+    /// Adds the product to `sums`, one per row.
     fn add(mut self, sums: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
         let products = match (self.e.target.byte_products(), self.block.format) {
             (ByteProducts::Widened, _) => self.plain(),
-            (ByteProducts::Quads, _) => self.fours(),
+            (ByteProducts::Quads, _) => self.quads(),
             (ByteProducts::Pairs, format) if format.has_signed_bytes() => self.signed(),
             (ByteProducts::Pairs, _) => self.pairs(),
         };
@@ -249,7 +249,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         self.e.ci_like(value, self.lanes.ty(self.e, 32))
     }
 
-    /// A zero for each row.
+    /// One zero per row.
     fn zeros(&self) -> Vec<V<'c, 'a>> {
         vec![self.c(0); self.rows.at.len()]
     }
@@ -259,7 +259,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         self.lanes.splat(self.e, self.rows.quants(self.e, r, h))
     }
 
-    /// Fours of columns that share an integer scale, half by half, and whether there is one.
+    /// Ranges of column quads that share an integer scale, one range per half; and whether there is such a scale.
     fn halves(&self) -> (Vec<std::ops::Range<usize>>, bool) {
         match self.block.format.has_int8_scales() {
             true => (vec![0..4, 4..8], true),
@@ -273,7 +273,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         self.part(scales)
     }
 
-    /// Bytes of two vectors of sixteen, for this register's lanes, in turns and widened to 16 bits.
+    /// Interleaves the bytes of two vectors of sixteen, takes this register's lanes, and widens them to 16 bits.
     fn interleaved(&self, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         let (e, lanes) = (self.e, LANES / self.lanes.parts());
         let first = self.part * lanes;
@@ -281,7 +281,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         e.cast("arith.extsi", e.shuffle(a, b, &mask), self.lanes.ty(e, 16))
     }
 
-    /// Where scales are integers, takes the offset off every code, times its scale.
+    /// For formats with integer scales, subtracts the code's offset times the scale.
     fn centred(&self, sums: Vec<V<'c, 'a>>) -> Vec<V<'c, 'a>> {
         if !self.block.format.has_int8_scales() {
             return sums;
@@ -299,8 +299,8 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
     /// Products of unsigned codes by `vpmaddubsw`.
     fn pairs(&mut self) -> Vec<V<'c, 'a>> {
         let (e, lanes) = (self.e, self.lanes);
-        // Two products of at most 127 * 15 are in each 16-bit sum; eight such pairs stay below 2^15, of 127 * 31 four, of
-        // 127 * 63 two.
+        // Each 16-bit sum holds two products. Codes of 4 bits give at most 127 * 15 each, so eight such pairs stay
+        // below 2^15; of 5 bits (127 * 31) four pairs do, of 6 bits (127 * 63) two.
         let most = 128 >> self.block.format.bits();
         let mut sums = self.zeros();
         let (halves, has_scales) = self.halves();
@@ -329,12 +329,12 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
     }
 
     /// Products by `vpdpbusd`.
-    fn fours(&mut self) -> Vec<V<'c, 'a>> {
+    fn quads(&mut self) -> Vec<V<'c, 'a>> {
         let (e, lanes) = (self.e, self.lanes);
         let mut sums = self.zeros();
         let signed = self.block.format.has_signed_bytes();
         if signed {
-            // Each weight is 128 too great.
+            // Corrects for the bias: each weight is 128 too large.
             let excess = e.ci_like(-128, lanes.ty(e, 16));
             for (r, sum) in sums.iter_mut().enumerate() {
                 let halves = lanes.halves(e, lanes.splat(e, self.rows.half_sums(e, r)));
@@ -361,8 +361,8 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         self.centred(sums)
     }
 
-    /// Products of signed bytes by `vpmaddubsw`: |w| times the activation with the sign of w. Two products of at most
-    /// 128 * 127 are all that a 16-bit sum holds.
+    /// Products of signed bytes by `vpmaddubsw`: |w| times the activation with the sign of w. A 16-bit sum has room for
+    /// just two products of at most 128 * 127.
     fn signed(&mut self) -> Vec<V<'c, 'a>> {
         let (e, lanes) = (self.e, self.lanes);
         let one = e.ci_like(1, lanes.ty(e, 16));
@@ -398,7 +398,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
                 let codes = self.codes(h);
                 let x: Vec<V> = (0..sums.len()).map(|r| self.rows.quants(e, r, h)).collect();
                 for byte in 0..4 {
-                    // The byte at the top, then at the bottom.
+                    // Shifts the byte to the top, then down with extension.
                     let shift = |name, v, by| e.same(name, &[v, e.ci_like(by, v.r#type())]);
                     let byte_of = |v: V<'c, 'a>, right| shift(right, shift("arith.shli", v, 24 - 8 * byte), 24);
                     let weights = byte_of(codes, if signed { "arith.shrsi" } else { "arith.shrui" });

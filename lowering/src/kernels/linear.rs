@@ -1,24 +1,23 @@
-//! Linear layers: GEMV for a few rows, GEMM for many, with norm, bias, activation and residual fused.
+//! Linear layers: GEMV for few rows, GEMM for many, with norm, bias, activation and residual fused.
 //!
-//! `#transformer.kernel<"gemv", tile = [NT, NR, AHEAD]>`: a task computes NT columns for all M rows, NR at a time; weights
-//! go from memory through registers into the accumulators once, asked for AHEAD blocks of 32 before their use. NR is NT
-//! where it is left out. `#transformer.kernel<"gemm", tile = [MB, MR, NR, KC]>`: a task computes NR columns for a block of
-//! MB rows, KC columns of K after another; weights that are not plain f32 are converted once into a panel [KC, NR] on
-//! the stack, and MR rows at a time accumulate against it. KC is K where it is left out; else the sums of the task wait
-//! in memory between its blocks.
+//! `#transformer.kernel<"gemv", tile = [NT, NR, AHEAD]>`: a task computes NT columns for all M rows, NR columns at a
+//! time. Each weight is loaded once, and used from registers; it is prefetched AHEAD blocks of 32 before its use. NR
+//! defaults to NT. `#transformer.kernel<"gemm", tile = [MB, MR, NR, KC]>`: a task computes NR columns for a block of MB
+//! rows, KC columns of K at a time. Weights that are not plain f32 are converted once into a panel [KC, NR] on the
+//! stack, which MR rows at a time are multiplied with. KC defaults to K; if it is smaller, the task's partial sums are
+//! kept in memory between blocks of K.
+//! Every output element is one chain `acc = fma(w, x, acc)` with k ascending, or for quantised weights one chain over
+//! blocks (`factored.rs`). This holds in both kernels and for every tile, so that a batched result equals the unbatched
+//! one bit for bit.
 //!
-//! Every output element is one chain `acc = fma(w, x, acc)` with k ascending, or where the weight is quantised a chain of
-//! its blocks (`factored.rs`), in both kernels, whatever the tile: a batched answer equals the one computed alone, bit for
-//! bit.
+//! Activations in the layout `blocks8` are multiplied with quantised weights as integers, block by block (`int8.rs`);
+//! the rest of the kernel is the same.
 //!
-//! Activations in the layout `blocks8` are multiplied as integers, block by block, where the quantised weights lie
-//! (`int8.rs`); everything around the products is the same.
+//! Edges have no separate loops. Rows past the last are computed from the last row's data and not stored, and so are
+//! column groups past the last; lanes past N are masked in the store (the packed weight has zeros there).
 //!
-//! Edges have no loops of their own. Rows past the last are computed on the last row's data and not stored; a column
-//! group past the last likewise; lanes past N are masked in the store (the packed weight has zeros there).
-//!
-//! A group has one *section* for each output: the linear ops whose results meet in that output's epilogue are computed
-//! together (gate and up under `swiglu`), those that do not (Q, K and V) are different tasks of the same launch.
+//! A group has one *section* per output. Linear ops whose results meet in one output's epilogue are computed together
+//! (gate and up under `swiglu`); those that do not (Q, K and V) are different tasks of the same launch.
 
 use crate::{
     emit::{Emitter, LANES, V, memref_element},
@@ -43,10 +42,10 @@ use melior::ir::{
 };
 use std::collections::BTreeSet;
 
-/// Rows of a task that takes totals of activations.
+/// Rows of activations whose block sums one task computes.
 const TOTALS_ROWS: usize = 8;
 
-/// The totals of a row's blocks of one width: columns `first..first + count` of [M, _].
+/// The sums of a row's blocks of one width: columns `first..first + count` of the intermediate [M, _].
 #[derive(Clone, Copy)]
 struct Totals {
     width: usize,
@@ -54,18 +53,18 @@ struct Totals {
     count: usize,
 }
 
-/// The linear ops behind one output, and where their tasks begin.
+/// The linear ops that one output is computed from.
 pub struct Section<'c, 'a> {
     pub output: usize,
     pub roots: Vec<OperationRef<'c, 'a>>,
-    /// For each root its bias's operand number, if it has one.
+    /// For each root the operand number of its bias, if it has one.
     pub biases: Vec<Option<usize>>,
     /// Columns of the output, N.
     pub columns: usize,
 }
 
 impl<'c, 'a> Section<'c, 'a> {
-    /// The number of the root whose result a value is.
+    /// The index of the root whose result is `value`.
     pub fn root(&self, value: Value<'c, 'a>) -> Option<usize> {
         self.roots.iter().position(|root| root.result(0).is_ok_and(|result| Value::from(result) == value))
     }
@@ -78,14 +77,14 @@ pub struct Linear<'g, 'c, 'a> {
     /// Operand number of the activations [M, K].
     pub input: usize,
     pub norm: Option<OperationRef<'c, 'a>>,
-    /// The activations are in `blocks8`: products are of integers.
+    /// The activations are in `blocks8`, so products are computed on integers.
     int8: bool,
     /// K.
     pub depth: usize,
     pub rows: Size,
 }
 
-/// Where activations are read: the operand, or rows that the prologue normalised.
+/// Where activations are read from: the operand, or rows that the prologue has normalised.
 #[derive(Clone, Copy)]
 struct Rows<'c, 'a> {
     memref: V<'c, 'a>,
@@ -103,7 +102,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
 }
 
 impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
-    /// Takes a group apart, whatever it is compiled for.
+    /// Analyses a group; shared by all targets.
     pub fn new(group: &'g Group<'c, 'a>) -> Result<'c, 'a, Self> {
         let mut sections = vec![];
         for (output, value) in group.yields.iter().enumerate() {
@@ -195,7 +194,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         })
     }
 
-    /// The memref of operand `i`, by how the group uses it.
+    /// The memref type of operand `i`, which depends on how the group uses it.
     fn parameter(&self, e: &Emitter<'c, 'a>, i: usize) -> Result<'c, 'a, melior::ir::Type<'c>> {
         let ty = self.group.arguments[i].r#type();
         if let Some((storage, rows, columns)) = self.group.weight(i)? {
@@ -271,7 +270,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(())
     }
 
-    /// Emits each section under the test that the task is one of its own. Returns the number of tasks.
+    /// Emits each section, guarded by whether the task belongs to it. Returns the number of tasks.
     fn each_section(
         &self,
         e: &Emitter<'c, 'a>,
@@ -321,7 +320,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(Size::Const(tiles))
     }
 
-    /// The columns of a GEMV that are in registers at once, from row group `first` of the weights on.
+    /// Computes the columns of a GEMV that are in registers at once, starting at row group `first` of the weights.
     fn strip(
         &self,
         e: &Emitter<'c, 'a>,
@@ -355,7 +354,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(())
     }
 
-    /// The totals of blocks of activations that a GEMM needs.
+    /// The block sums of activations that a GEMM needs.
     fn totals(&self) -> Result<'c, 'a, Vec<Totals>> {
         let mut widths = BTreeSet::new();
         for root in self.sections.iter().flat_map(|section| &section.roots).filter(|_| !self.int8) {
@@ -372,7 +371,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(widths.into_iter().map(of).collect())
     }
 
-    /// Takes the totals of some rows.
+    /// Computes the block sums of [`TOTALS_ROWS`] rows.
     fn emit_totals(
         &self,
         e: &Emitter<'c, 'a>,
@@ -440,7 +439,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
                     self.finish_tile(e, &tile, buffers, row, end, &sums)
                 });
             }
-            // The sums of a task outlive the blocks of K: each chain goes on where the block before left it.
+            // Sums are kept in memory between blocks of K: each chain continues where the previous block left it.
             let memory = e.alloca(&[block / height, panels.len() * groups * height, LANES], e.f32());
             let place = |row: V<'c, 'a>| (row - start) / height;
             let load = |e: &Emitter<'c, 'a>, row: V<'c, 'a>, p: usize| -> Vec<V<'c, 'a>> {
@@ -479,7 +478,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(Size::Const(column_tiles).times(self.rows.clone().ceil_div(block)))
     }
 
-    /// Columns `depths` of rows `at`, where the inner loop reads them: in place, or widened on the stack.
+    /// Columns `depths` of rows `at` as the inner loop reads them: in place, or widened on the stack.
     fn window(
         &self,
         e: &Emitter<'c, 'a>,
@@ -500,7 +499,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Window { x: Rows { memref: scratch }, at, depths: Depths { from: e.ci(0), ..depths }, ..whole }
     }
 
-    /// A window of rows times a panel, columns `depths` of K, on top of `sums[g * rows + r]`.
+    /// Adds to `sums[g * rows + r]` the product of a window of rows with a panel, over columns `depths` of K.
     fn products(
         &self,
         e: &Emitter<'c, 'a>,
@@ -526,7 +525,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(accumulate_blocks(e, panel, codes, (tile, totals), rows, depths, sums))
     }
 
-    /// The epilogue of a tile from `row` on: `sums[root][g * height + r]`. With `end`, rows from there on are not stored.
+    /// Emits the epilogue of a tile that starts at `row`; sums are `sums[root][g * height + r]`. With `end`, rows from
+    /// `end` on are not stored.
     fn finish_tile(
         &self,
         e: &Emitter<'c, 'a>,
@@ -555,14 +555,14 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         Ok(())
     }
 
-    /// Stack memory for the rows of a tile as f32, where they are something else: the inner loop broadcasts each element
-    /// for itself, and would widen it there.
+    /// Stack memory for the rows of a tile widened to f32, if they have another type: the inner loop broadcasts each
+    /// element separately and would otherwise widen it each time.
     fn scratch(&self, e: &Emitter<'c, 'a>, x: &Rows<'c, 'a>, height: usize, depth: usize) -> Option<V<'c, 'a>> {
         let is_half = !self.int8 && memref_element(x.memref) != e.f32();
         (is_half && 4 * depth * height <= PANEL_BYTES / 2).then(|| e.alloca(&[height, depth], e.f32()))
     }
 
-    /// The format of a weight that integers are multiplied with.
+    /// The format of a weight that is multiplied as integers.
     fn format(&self, weight: &Weight<'c, 'a>) -> Result<'c, 'a, BlockFormat> {
         match weight.storage {
             Storage::Quant(format) => Ok(format),
@@ -570,7 +570,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         }
     }
 
-    /// The tile that the op has, if the product may have it.
+    /// The op's tile, checked against the shape of the product.
     fn tile(&self, family: Family) -> Result<'c, 'a, cpu::Tile> {
         let streams = |root: &OperationRef<'c, 'a>| {
             let (operand, (storage, ..)) = self.stored(*root)?;
@@ -588,8 +588,8 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
         cpu::Tile::new(family, &self.group.tile, shape).map_err(|message| self.group.unsupported(None, message))
     }
 
-    /// Where a task reads `depth` columns of K of `groups` row groups: the weight itself, or room for a copy. The factors of
-    /// codes take a sixteenth more, an eighth in q6_k.
+    /// The source of `depth` columns of K of `groups` row groups: the weight itself, or stack memory for a copy. Scales
+    /// and offsets of codes take a sixteenth more, an eighth in q6_k.
     fn panel(&self, e: &Emitter<'c, 'a>, weight: &Weight<'c, 'a>, groups: usize, depth: usize) -> Panel<'c, 'a> {
         if self.int8 || weight.streams_f32(e) {
             return Panel { weight: *weight, copy: PanelCopy::None };
@@ -622,7 +622,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
     }
 }
 
-/// How a GEMV's task goes through its columns.
+/// How a GEMV's task iterates over its columns.
 #[derive(Clone, Copy)]
 struct Strip<'t, 'c, 'a> {
     section: &'t Section<'c, 'a>,
@@ -641,15 +641,15 @@ struct Tile<'t, 'c, 'a> {
     section: &'t Section<'c, 'a>,
     /// Rows of activations widened to f32.
     scratch: Option<V<'c, 'a>>,
-    /// The totals that blocks need, and where they are.
+    /// The block sums of activations that formats need, and the buffers that hold them.
     totals: &'t [(Totals, V<'c, 'a>)],
-    /// Row groups of the weights, the first of them, and the last that exists.
+    /// Row groups of the weights; the first of them; and the last that exists.
     indices: &'t [V<'c, 'a>],
     first: V<'c, 'a>,
     last: usize,
     /// Rows in registers.
     height: usize,
-    /// Rows of the task, the last excluded.
+    /// Rows of the task: `start..end`.
     start: V<'c, 'a>,
     end: V<'c, 'a>,
 }
@@ -661,16 +661,16 @@ struct Depths<'c, 'a> {
     count: usize,
 }
 
-/// Rows of activations that a tile multiplies, and where the columns of K that are meant begin.
+/// Rows of activations that a tile multiplies, and the columns of K it covers.
 struct Window<'c, 'a> {
     x: Rows<'c, 'a>,
     at: Vec<V<'c, 'a>>,
     depths: Depths<'c, 'a>,
-    /// Of the rows in the operand.
+    /// Row numbers in the operand.
     numbers: Vec<V<'c, 'a>>,
 }
 
-/// Where a GEMM reads a weight.
+/// A weight as a GEMM reads it.
 #[derive(Clone, Copy)]
 struct Panel<'c, 'a> {
     /// [groups, K, 16], or blocks.
@@ -678,10 +678,10 @@ struct Panel<'c, 'a> {
     copy: PanelCopy<'c, 'a>,
 }
 
-/// What of a weight is on the stack, [columns of K, groups of the tile, 16] of f32.
+/// The part of a weight that is copied to the stack: [columns of K, groups of the tile, 16] of f32.
 #[derive(Clone, Copy)]
 enum PanelCopy<'c, 'a> {
-    /// Nothing: it is read where it lies.
+    /// No copy: the weight is read in place.
     None,
     /// Floats of a layout, widened.
     Values {
@@ -691,7 +691,7 @@ enum PanelCopy<'c, 'a> {
     Codes(Codes<'c, 'a>),
 }
 
-/// The codes of blocks, and their factors.
+/// The integer codes of blocks, with their scales and offsets.
 #[derive(Clone, Copy)]
 struct Codes<'c, 'a> {
     format: BlockFormat,
@@ -703,7 +703,7 @@ struct Codes<'c, 'a> {
 }
 
 impl<'c, 'a> Panel<'c, 'a> {
-    /// Copies columns of K, where there is a copy.
+    /// Copies columns `depths` of K to the stack, unless the weight is read in place.
     fn fill(&self, e: &Emitter<'c, 'a>, indices: &[V<'c, 'a>], depths: Depths<'c, 'a>) {
         match self.copy {
             PanelCopy::None => {}
@@ -754,7 +754,7 @@ impl<'c, 'a> Panel<'c, 'a> {
         });
     }
 
-    /// Column `k` of those that `depths` begins with.
+    /// Column `k` relative to the start of `depths`.
     fn load(&self, e: &Emitter<'c, 'a>, g: usize, index: V<'c, 'a>, depths: Depths<'c, 'a>, k: V<'c, 'a>) -> V<'c, 'a> {
         match self.copy {
             PanelCopy::None => e.vload(self.weight.memref, &[index, depths.from + k, e.ci(0)], LANES),
@@ -766,7 +766,7 @@ impl<'c, 'a> Panel<'c, 'a> {
 }
 
 /// Emits `body(row, rows in registers, end)` for each tile of a GEMM's task. A full tile addresses its rows by constant
-/// distances; one at the edge computes its last row again, and hears where the rows end.
+/// offsets. A tile at the edge repeats its last row, and gets `end`, the first row not to store.
 fn each_tile<'c, 'a>(
     e: &Emitter<'c, 'a>,
     tile: &Tile<'_, 'c, 'a>,
@@ -791,8 +791,8 @@ fn each_tile<'c, 'a>(
     outcome
 }
 
-/// A window of rows times columns `depths` of a panel of codes, added to `sums[g * rows + r]`, block by block. `totals` are
-/// those of the blocks, where their format needs them.
+/// Adds to `sums[g * rows + r]` the product of a window of rows with columns `depths` of a panel of codes, block by
+/// block. `totals` are the sums of the activations of each block, where the format needs them.
 fn accumulate_blocks<'c, 'a>(
     e: &Emitter<'c, 'a>,
     panel: &Panel<'c, 'a>,
@@ -826,8 +826,8 @@ fn accumulate_blocks<'c, 'a>(
     })
 }
 
-/// A window of rows times columns `depths` of a panel, from a column of theirs on and so many, added to
-/// `sums[g * rows + r]`, k ascending.
+/// Adds to `sums[g * rows + r]` the product of a window of rows with columns `from..from + count` of the part `depths`
+/// of a panel, k ascending.
 fn accumulate<'c, 'a>(
     e: &Emitter<'c, 'a>,
     panel: &Panel<'c, 'a>,
@@ -856,8 +856,8 @@ fn accumulate<'c, 'a>(
     })
 }
 
-/// Rows of float activations times row groups `indices` of each weight, `sums[weight][g * rows + r]`: of those that are
-/// quantised together, and of the others. `None` if a weight has no sums.
+/// Products of rows of float activations with row groups `indices` of each weight, as `sums[weight][g * rows + r]`.
+/// Quantised weights share one loop, float weights another. `None` if a weight has no sums (compiler bug).
 fn streams<'c, 'a>(
     e: &Emitter<'c, 'a>,
     weights: &[Weight<'c, 'a>],
@@ -877,7 +877,7 @@ fn streams<'c, 'a>(
         }
     }
     let quantised = factored::accumulate(e, &columns, x.memref, rows, ahead.unwrap_or(AHEAD));
-    // Long rows of floats are what hardware prefetchers are made for.
+    // Hardware prefetchers handle long rows of floats well, so these are not prefetched by default.
     let floats = chains(e, &floats, indices, x, rows, ahead.unwrap_or(0));
     let mut quantised = quantised.chunks_exact(indices.len() * rows);
     let mut floats = floats.chunks_exact(indices.len() * rows);
@@ -888,7 +888,7 @@ fn streams<'c, 'a>(
     weights.iter().map(of).map(|sums| sums.map(<[V]>::to_vec)).collect()
 }
 
-/// The same for weights of floats, `sums[(weight * groups + g) * rows + r]`, k ascending.
+/// The products with float weights, as `sums[(weight * groups + g) * rows + r]`, k ascending.
 fn chains<'c, 'a>(
     e: &Emitter<'c, 'a>,
     weights: &[(Weight<'c, 'a>, Layout)],
@@ -920,7 +920,7 @@ fn chains<'c, 'a>(
     sums
 }
 
-/// Loops over K: eight columns at a time, then single ones.
+/// Loops over K as (from, to, step): eight columns at a time, then single ones.
 fn strides(depth: usize) -> Vec<(usize, usize, usize)> {
     let whole = depth / 8 * 8;
     let loops = [(0, whole, 8), (whole, depth, 1)];

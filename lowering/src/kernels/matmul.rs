@@ -1,8 +1,8 @@
-//! Batched product of two activations, any dimension dynamic: a task is a tile of MR rows and sixteen columns.
+//! Batched product of two activations with any dimension dynamic: a task is a tile of MR rows and sixteen columns.
 //!
-//! `#transformer.kernel<"matmul", tile = [MR, 16]>`. Each output is one FMA chain with k ascending. Rows of a plain `b`
-//! load as vectors; a transposed `b` is gathered lane by lane, legal rather than fast. Rows past the last are computed
-//! on the last row and not stored; lanes past N are masked.
+//! `#transformer.kernel<"matmul", tile = [MR, 16]>`. Each output is one FMA chain with k ascending. Rows of a
+//! non-transposed `b` load as vectors; a transposed `b` is gathered lane by lane, supported but slow. Rows past the
+//! last are computed from the last row's data and not stored; lanes past N are masked.
 
 use crate::{
     emit::{Emitter, LANES, V},

@@ -1,4 +1,4 @@
-//! Kernel families, one a file. A generator turns a fused group into a `func.func` and says how it is launched.
+//! Kernel families, one per file. A generator turns a fused group into a `func.func` and describes how it is launched.
 
 pub mod attention;
 pub mod cache;
@@ -22,7 +22,7 @@ use crate::{
 /// Appends the kernel of `group` to the module as `name`.
 ///
 /// # Errors
-/// If the selected family cannot compute the group's ops, pointing at the op in the way.
+/// If the selected family cannot compute the group's ops; the error points at the op it does not support.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     match group.kernel.as_str() {
         "gemv" | "gemm" => linear::generate(group, module, name),

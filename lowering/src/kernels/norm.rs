@@ -1,7 +1,7 @@
-//! Norms, softmax and quantising over the last axis: a task is a row, or a part of one that is only quantised.
+//! Norms, softmax and quantisation over the last axis. A task is a row; if the row is only quantised, a part of it.
 //!
-//! The same emission serves the kernel of its own and the prologue of a GEMV, so that fusing a norm changes no bit: the
-//! order of the sums is fixed by the row's length alone (four interleaved accumulators of sixteen lanes).
+//! The same emitter serves the standalone kernel and the prologue of a GEMV, so fusing a norm changes no bit: the order
+//! of the sums is fixed by the row's length alone (four interleaved accumulators of sixteen lanes).
 
 use crate::{
     emit::{Emitter, V},
@@ -19,7 +19,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
 };
 
-/// Blocks of 32 that a task quantises.
+/// Blocks of 32 that one task quantises.
 const QUANTIZE_BLOCKS: usize = 16;
 
 /// A normalisation of rows of `length` elements.
@@ -27,7 +27,7 @@ pub struct Norm<'c, 'a> {
     pub kind: Kind,
     pub length: usize,
     pub eps: f32,
-    /// Position of weight and bias among the kernel's buffers.
+    /// Buffers of weight and bias.
     weight: Option<V<'c, 'a>>,
     bias: Option<V<'c, 'a>>,
 }
@@ -39,7 +39,7 @@ pub enum Kind {
     Softmax,
 }
 
-/// What a row is shifted and scaled by.
+/// Statistics of a row: its elements are shifted by `mean` and multiplied by `scale`.
 #[derive(Clone, Copy)]
 pub struct Moments<'c, 'a> {
     pub mean: Option<V<'c, 'a>>,
@@ -51,9 +51,9 @@ pub fn is_norm(name: &str) -> bool {
     matches!(name, "transformer.rms_norm" | "transformer.layer_norm" | "transformer.softmax")
 }
 
-/// Loads sixteen lanes of a row from an element on, under a mask.
+/// Loads sixteen lanes of a row from a given element on, under a mask.
 pub type Load<'f, 'c, 'a> = &'f dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>) -> V<'c, 'a>;
-/// Stores sixteen lanes of a row from an element on, under a mask.
+/// Stores sixteen lanes of a row from a given element on, under a mask.
 pub type Store<'f, 'c, 'a> = &'f dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c, 'a>>, V<'c, 'a>);
 
 impl<'c, 'a> Norm<'c, 'a> {
@@ -84,7 +84,7 @@ impl<'c, 'a> Norm<'c, 'a> {
             .ok_or_else(|| group.unsupported(Some(op), "the normalised dimension must be static to be compiled"))
     }
 
-    /// Normalises one row: `load` reads lanes of it as f32, `store` takes the result's.
+    /// Normalises one row: `load` reads its lanes as f32, `store` stores the result's.
     pub fn emit(&self, e: &Emitter<'c, 'a>, load: Load<'_, 'c, 'a>, store: Store<'_, 'c, 'a>) {
         if self.kind == Kind::Softmax {
             return self.softmax(e, load, store);
@@ -95,7 +95,7 @@ impl<'c, 'a> Norm<'c, 'a> {
             e.splat(sum / n)
         });
         let centred = |e: &Emitter<'c, 'a>, at, mask| match mean {
-            // Lanes past the end are zero, and must stay so to not enter the sum.
+            // Lanes past the end are zero, and must stay zero to not change the sum.
             Some(mean) => {
                 let shifted = load(e, at, mask) - mean;
                 mask.map_or(shifted, |m| e.select(m, shifted, e.vf(0.0)))
@@ -190,7 +190,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
         true => module.memref(&[None, Some(int8::row_bytes(length))], module.int(8)),
         false => rows(group.yields[0]),
     });
-    // A row of a decoder's MLP is long, and there may be one alone.
+    // A row of a decoder's MLP is long and may be the only one, so quantisation alone is split within a row.
     let parts = if norm.is_none() { blocks.div_ceil(QUANTIZE_BLOCKS).max(1) } else { 1 };
     module.func(name, &parameters, |e, values| -> Result<'c, 'a, ()> {
         let (task, buffers) = (values[0], &values[1..]);

@@ -6,14 +6,15 @@
 //! %kc = transformer.kv_update %k_cache, %kr at %pos
 //! %vc = transformer.kv_update %v_cache, %v at %pos
 //! ```
-//! A group has one *section* for each input (q, k and v here); a task is one row [H, D] of one section. The sines and
-//! cosines of a row are computed once for all heads, and a rotated key goes from registers into its cache, rounded there if
-//! a `transformer.quantize` stands between: as integers and scales where the cache's layout is of 8 bits. An update writes
-//! its cache in place. Rows past a sequence's length become zeros in tensors and are not written to caches; nor is
-//! a row past the capacity or of a block that does not exist, which the executor has refused before.
+//! A group has one *section* per input (q, k and v here); a task is one row [H, D] of one section. The sines and
+//! cosines of a row are computed once for all heads. A rotated key goes from registers into its cache; a
+//! `transformer.quantize` in between rounds it, and if the cache has an 8-bit layout it is stored as integers and
+//! scales. An update writes its cache in place. Padding rows, past a sequence's length, become zeros in tensors and are
+//! not written to caches; neither are rows past the capacity or in a block that does not exist, which the executor has
+//! rejected before.
 //!
-//! A position times a frequency is taken in f64, in turns: what is left of the last turn is the same to seven digits at
-//! any position, where an f32 product would lose one digit for each factor of ten.
+//! A position times a frequency is computed in f64, in turns: the fraction of the last turn is then accurate to seven
+//! digits at any position, where an f32 product would lose one digit for each factor of ten.
 
 use crate::{
     emit::{Emitter, LANES, V, memref_element},
@@ -33,7 +34,7 @@ use melior::ir::{
 };
 use std::f64::consts::TAU;
 
-/// One input and what becomes of its rows.
+/// One input, and where its rows are stored.
 pub struct Section {
     /// Operand [B, S, H, D].
     pub input: usize,
@@ -47,22 +48,22 @@ pub struct Section {
     pub targets: Vec<Target>,
 }
 
-/// Where rows go: a result of the group that is a tensor of its own, or lies in a cache.
+/// Where rows are stored: a result of the group that is a tensor of its own, or a cache.
 pub struct Target {
     pub result: usize,
     pub cache: Option<(CacheOperand, Sequences)>,
-    /// Rows are quantised before.
+    /// Rows are quantised before they are stored.
     pub rounded: bool,
 }
 
 pub struct Rotation {
     pub interleaved: bool,
-    /// Turns a position, for each of the D/2 pairs.
+    /// Turns per position, for each of the D/2 pairs.
     pub frequencies: Vec<f64>,
     pub sequences: Sequences,
 }
 
-/// Up to sixteen neighbouring elements of a row.
+/// Up to sixteen adjacent elements of a row.
 struct Piece<'c, 'a> {
     start: usize,
     lanes: usize,
@@ -97,7 +98,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), partner: None })
 }
 
-/// The cache operand that lies in the buffer of a result.
+/// The cache operand whose buffer a result overwrites.
 pub fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
     let target = sections.iter().flat_map(|section| &section.targets).find(|target| target.result == result)?;
     target.cache.as_ref().map(|(cache, _)| cache.operand)
@@ -112,7 +113,7 @@ pub fn summary(group: &Group) -> String {
     parts.join("+")
 }
 
-/// One section for each rope, and for each update of rows that no rope turns.
+/// One section per rope, and one per update whose rows no rope of the group rotates.
 pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Vec<Section>> {
     let mut sections = vec![];
     for op in group.body.iter().copied() {
@@ -159,7 +160,7 @@ pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<
     Ok(sections)
 }
 
-/// The rows of an update before they are quantised, and whether they are.
+/// The rows of an update before they are quantised, and whether they are quantised.
 fn source<'c, 'a>(group: &Group<'c, 'a>, update: OperationRef<'c, 'a>) -> Result<'c, 'a, (Value<'c, 'a>, bool)> {
     let missing = |op| group.unsupported(Some(op), "misses an operand");
     let rows = update.operand(1).map_err(|_| missing(update))?;
@@ -169,7 +170,7 @@ fn source<'c, 'a>(group: &Group<'c, 'a>, update: OperationRef<'c, 'a>) -> Result
     }
 }
 
-/// The results of the group that are `value`.
+/// Numbers of the group's results that are `value`.
 pub fn results<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> impl Iterator<Item = usize> {
     group.yields.iter().enumerate().filter(move |(_, v)| **v == value).map(|(result, _)| result)
 }
@@ -210,7 +211,7 @@ impl Section {
         Ok(Self { input, heads, depth, rows, tasks, rotation: None, targets: vec![] })
     }
 
-    /// Row `index` of the B * S.
+    /// Emits row `index` of the B * S rows.
     fn emit<'c, 'a>(
         &self,
         group: &Group<'c, 'a>,
@@ -246,7 +247,7 @@ impl Section {
                     .turn(e, &load, angles)
                     .into_iter()
                     .map(|piece| {
-                        // The tensor between rope and update would have been rounded.
+                        // Rounded as the unfused tensor between rope and update would be.
                         let rounded = e.widen(e.narrow(piece.value, memref_element(source)));
                         Piece { value: e.select(*real, rounded, e.vf(0.0)), ..piece }
                     })
@@ -290,7 +291,7 @@ fn pieces<'c, 'a>(depth: usize, load: &dyn Fn(usize, usize) -> V<'c, 'a>) -> Vec
     (0..depth).step_by(LANES).map(piece).collect()
 }
 
-/// A row of whole blocks quantised; its pieces, in order, have sixteen elements each.
+/// Quantises a row of whole blocks; its pieces, in order, must have sixteen elements each.
 fn blocks<'c, 'a>(e: &Emitter<'c, 'a>, pieces: &[Piece<'c, 'a>]) -> Vec<Rounded<'c, 'a>> {
     pieces.chunks_exact(ACTIVATIONS / LANES).map(|two| Rounded::new(e, [two[0].value, two[1].value])).collect()
 }
@@ -300,7 +301,7 @@ fn mask<'c, 'a>(e: &Emitter<'c, 'a>, lanes: usize) -> Option<V<'c, 'a>> {
 }
 
 impl<'c, 'a> Piece<'c, 'a> {
-    /// Stores into the row that begins at `row`, `stride` elements between neighbours.
+    /// Stores into the row that begins at `row`; adjacent elements are `stride` apart.
     fn store(&self, e: &Emitter<'c, 'a>, memref: V<'c, 'a>, row: V<'c, 'a>, stride: usize) {
         if stride == 1 {
             return store_lanes(e, self.value, memref, &[row + self.start], mask(e, self.lanes));
@@ -333,7 +334,7 @@ impl Rotation {
         Ok(Self { interleaved, frequencies: divisors.iter().enumerate().map(frequency).collect(), sequences })
     }
 
-    /// Sine and cosine of sixteen pairs at a time; lanes past the last pair turn by zero.
+    /// Sine and cosine of sixteen pairs at a time; lanes past the last pair have the angle zero.
     fn angles<'c, 'a>(&self, e: &Emitter<'c, 'a>, position: V<'c, 'a>) -> Vec<(V<'c, 'a>, V<'c, 'a>)> {
         let position = e.cast("arith.index_cast", position, e.int(32));
         let position = e.splat(e.cast("arith.sitofp", position, e.f64()));
@@ -341,7 +342,7 @@ impl Rotation {
             let mut lanes = chunk.to_vec();
             lanes.resize(LANES, 0.0);
             let turns = position * e.vd_lanes(&lanes);
-            // Adding and taking away 1.5 * 2^52 leaves the nearest integer.
+            // Adding and subtracting 1.5 * 2^52 rounds to the nearest integer.
             let big = e.vd_lanes(&[1.5 * 2f64.powi(52); LANES]);
             let rest = turns - (turns + big - big);
             let angle = rest * e.vd_lanes(&[TAU; LANES]);
@@ -350,7 +351,7 @@ impl Rotation {
         self.frequencies.chunks(LANES).map(angles).collect()
     }
 
-    /// The turned row.
+    /// The rotated row.
     fn turn<'c, 'a>(
         &self,
         e: &Emitter<'c, 'a>,

@@ -1,4 +1,4 @@
-//! Loads and stores of sixteen lanes that every kernel family uses.
+//! Helpers that every kernel family uses: sizes as scalars, loads and stores of sixteen lanes, x86 registers.
 
 use crate::{
     emit::{Emitter, LANES, V, memref_element},
@@ -7,7 +7,8 @@ use crate::{
 use kforge_target::Target;
 use melior::ir::Type;
 
-/// The sizes that a kernel takes as scalars. One that is known now costs no parameter and folds into the arithmetic.
+/// The sizes that a kernel takes as scalars. A size known at compile time takes no parameter and folds into the
+/// arithmetic.
 #[derive(Default)]
 pub struct Scalars {
     sizes: Vec<Size>,
@@ -17,7 +18,7 @@ pub struct Scalars {
 #[derive(Clone, Copy)]
 pub enum Slot {
     Known(usize),
-    /// The scalar of this number.
+    /// The index of the scalar.
     Parameter(usize),
 }
 
@@ -49,7 +50,7 @@ impl Slot {
     }
 }
 
-/// Sixteen lanes as f32; lanes outside `mask` are zero and not touched.
+/// Loads sixteen lanes as f32; lanes outside `mask` are zero and their memory is not accessed.
 pub fn load_lanes<'c, 'a>(
     e: &Emitter<'c, 'a>,
     memref: V<'c, 'a>,
@@ -77,7 +78,7 @@ pub fn store_lanes<'c, 'a>(
     }
 }
 
-/// Stores the first `lanes` lanes, `stride` elements between neighbours.
+/// Stores the first `lanes` lanes, each `stride` elements after the one before.
 pub fn scatter<'c, 'a>(
     e: &Emitter<'c, 'a>,
     vector: V<'c, 'a>,
@@ -91,7 +92,7 @@ pub fn scatter<'c, 'a>(
     }
 }
 
-/// Runs `body(e, start, mask)` over a row of `length` elements known now: a loop of whole vectors, then the masked rest.
+/// Emits `body(e, start, mask)` over a row of static `length`: a loop of whole vectors, then the masked rest.
 pub fn each_lanes<'c, 'a>(
     e: &Emitter<'c, 'a>,
     length: usize,
@@ -106,7 +107,7 @@ pub fn each_lanes<'c, 'a>(
     }
 }
 
-/// Folds a row of `length` elements into `inits.len()` interleaved accumulators, so that their chains overlap.
+/// Folds a row of `length` elements into `inits.len()` interleaved accumulators, which hides the latency of each.
 pub fn fold_lanes<'c, 'a>(
     e: &Emitter<'c, 'a>,
     length: usize,
@@ -128,7 +129,7 @@ pub fn fold_lanes<'c, 'a>(
     carried
 }
 
-/// Sixteen lanes of 32 bits as the registers of x86 that hold them, for instructions that no vector op says.
+/// Sixteen lanes of 32 bits as the x86 registers that hold them, for instructions that no vector op expresses.
 #[derive(Clone, Copy)]
 pub struct Lanes {
     /// 32-bit lanes of a register.
@@ -163,43 +164,43 @@ impl Lanes {
         if let [low, high] = parts { e.shuffle(*low, *high, &all) } else { parts[0] }
     }
 
-    /// A register of one 32-bit value.
+    /// Broadcasts a 32-bit value to a register.
     pub fn splat<'c, 'a>(self, e: &Emitter<'c, 'a>, value: V<'c, 'a>) -> V<'c, 'a> {
         e.splat_to(value, self.lanes)
     }
 
-    /// A register seen as 16-bit lanes.
+    /// Bitcasts a register to 16-bit lanes.
     pub fn halves<'c, 'a>(self, e: &Emitter<'c, 'a>, v: V<'c, 'a>) -> V<'c, 'a> {
         e.bitcast(v, self.ty(e, 16))
     }
 
-    /// A register seen as bytes.
+    /// Bitcasts a register to bytes.
     pub fn bytes<'c, 'a>(self, e: &Emitter<'c, 'a>, v: V<'c, 'a>) -> V<'c, 'a> {
         e.bitcast(v, self.ty(e, 8))
     }
 
-    /// Unsigned bytes of `a` times signed bytes of `b`, neighbours added into 16 bits with saturation.
+    /// Unsigned bytes of `a` times signed bytes of `b`, adjacent products added into 16 bits with saturation.
     pub fn maddubs<'c, 'a>(self, e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         let name = if self.lanes == 16 { "llvm.x86.avx512.pmaddubs.w.512" } else { "llvm.x86.avx2.pmadd.ub.sw" };
         e.intrinsic(name, &[self.bytes(e, a), self.bytes(e, b)], self.ty(e, 16))
     }
 
-    /// The entries of a table of sixteen bytes that the bytes of `indices`, each below 16, choose.
+    /// Looks up each byte of `indices`, all below 16, in a table of sixteen bytes.
     pub fn lookup<'c, 'a>(self, e: &Emitter<'c, 'a>, table: &[i8; 16], indices: V<'c, 'a>) -> V<'c, 'a> {
         let words = table.as_chunks().0.iter().map(|word: &[i8; 4]| i32::from_le_bytes(word.map(|byte| byte as u8)));
-        // The instruction looks up in each 16 bytes by themselves.
+        // The instruction works on each 16-byte lane separately, so the table is repeated.
         let table: Vec<i32> = words.cycle().take(self.lanes).collect();
         let name = if self.lanes == 16 { "llvm.x86.avx512.pshuf.b.512" } else { "llvm.x86.avx2.pshuf.b" };
         let operands = [self.bytes(e, e.vi_lanes(&table)), self.bytes(e, indices)];
         e.bitcast(e.intrinsic(name, &operands, self.ty(e, 8)), self.ty(e, 32))
     }
 
-    /// `sum` plus four neighbouring products of unsigned bytes of `a` and signed bytes of `b`.
+    /// `sum` plus four adjacent products of unsigned bytes of `a` and signed bytes of `b`.
     pub fn dpbusd<'c, 'a>(self, e: &Emitter<'c, 'a>, sum: V<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         e.intrinsic("llvm.x86.avx512.vpdpbusd.512", &[sum, self.bytes(e, a), self.bytes(e, b)], self.ty(e, 32))
     }
 
-    /// Signed 16-bit lanes of `a` times those of `b`, neighbours added into 32 bits.
+    /// Signed 16-bit lanes of `a` times those of `b`, adjacent products added into 32 bits.
     pub fn madd<'c, 'a>(self, e: &Emitter<'c, 'a>, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         let name = if self.lanes == 16 { "llvm.x86.avx512.pmaddw.d.512" } else { "llvm.x86.avx2.pmadd.wd" };
         e.intrinsic(name, &[a, b], self.ty(e, 32))

@@ -1,8 +1,9 @@
-//! The k greatest elements of each row: a task is a row.
+//! The k largest elements of each row: a task is a row.
 //!
-//! An element is compared by a key, an integer that has its order: the bits of the f32, those of a negative turned over,
-//! zeros of both signs being equal and a NaN below all. Sixteen at a time are set against the least of the k best so far,
-//! which few pass; those bubble up a list of keys over the complements of indices, no two of which are equal.
+//! Elements are compared by an integer key with the same order: the bits of the f32, with all but the sign inverted for
+//! negative numbers; both zeros are equal, and a NaN is below all numbers. Sixteen elements at a time are compared with
+//! the smallest of the k largest so far. Few exceed it; those are inserted into a sorted list of i64: the key, then the
+//! complement of the index, so that no two entries are equal.
 
 use crate::{
     emit::{Emitter, LANES, V},
@@ -12,11 +13,11 @@ use crate::{
 use kforge_program::Access;
 use melior::ir::{Value, ValueLike};
 
-/// Most elements that a kernel chooses.
+/// Maximum k.
 const MOST: usize = 256;
-/// The key of a NaN; that of the lowest number is far above.
+/// The key of a NaN; the key of the lowest number is far above it.
 const NAN: i64 = i32::MIN as i64 + 2;
-/// A key below those of all elements, by more than one.
+/// The key of lanes past the end: below all elements' keys, and not above them even when 1 is subtracted from those.
 pub const NONE: i64 = NAN - 1;
 
 /// The op of a group.
@@ -28,7 +29,7 @@ pub struct TopK {
     pub k: usize,
     /// Rows of the input.
     pub rows: Size,
-    /// Which of the group's results they are, where something uses them.
+    /// Number of the group's result that holds the values, and the indices, if used.
     pub values: Option<usize>,
     pub indices: Option<usize>,
 }
@@ -60,7 +61,7 @@ impl TopK {
         Ok(TopK { input, length, k, rows, values, indices })
     }
 
-    /// How a kernel of this op is launched, but for its tasks.
+    /// The signature of a kernel of this op, with one task per row.
     pub fn signature(&self, group: &Group<'_, '_>) -> Signature {
         let reads = group.arguments.iter().map(|_| Access::Read);
         Signature {
@@ -74,7 +75,7 @@ impl TopK {
     }
 }
 
-/// The key of an f32, or of lanes of such.
+/// The key of an f32, or of each lane of a vector of f32.
 pub fn key<'c, 'a>(e: &Emitter<'c, 'a>, value: V<'c, 'a>) -> V<'c, 'a> {
     let ty = e.retyped(value.r#type(), e.int(32));
     let c = |value: i64| e.ci_like(value, ty);
@@ -95,7 +96,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     module.func(name, &parameters, |e, parameters| {
         let (task, buffers) = (parameters[0], &parameters[1..]);
         let (x, results) = (buffers[input], &buffers[group.arguments.len()..]);
-        // Falling.
+        // In descending order.
         let best = e.alloca(&[k], e.int(64));
         let lanes = e.alloca(&[LANES], e.int(32));
         e.loop_(e.ci(0), e.ci(k), 1, |e, at| e.store(e.cint(64, i64::MIN), best, &[at]));

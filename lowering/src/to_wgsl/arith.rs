@@ -1,4 +1,4 @@
-//! `arith`: the op says whether integers have a sign, and WGSL's type does; see [`super::types`].
+//! `arith`: in MLIR the op has the signedness of integers, in WGSL the type does; see [`super::types`].
 
 use super::{
     error::{Result, TranslateError},
@@ -78,7 +78,7 @@ impl Function {
     fn divide(&mut self, op: OperationRef<'_, '_>, operator: &str, is_signed: bool) -> Result<()> {
         let ty = self.numbers_only(op)?;
         let [dividend, mut divisor] = self.operands_of(op)?;
-        // WGSL refuses a divisor that it knows to be zero, of the op that may never run.
+        // WGSL rejects a constant divisor of zero, even in code that never runs.
         if divisor.is_constant() && divisor.as_int().is_none_or(|value| value == 0) {
             divisor = self.at_run_time(&divisor);
         }
@@ -91,7 +91,8 @@ impl Function {
     fn shift(&mut self, op: OperationRef<'_, '_>, operator: &str, is_signed: bool) -> Result<()> {
         let ty = self.numbers_only(op)?;
         let [value, mut amount] = self.operands_of(op)?;
-        // WGSL takes the amount modulo 32, and refuses one that it knows to be more; MLIR leaves the result open.
+        // WGSL takes the shift amount modulo 32 and rejects a constant amount out of range; in MLIR the result is
+        // poison.
         if amount.is_constant() && amount.as_int().is_none_or(|value| !(0..32).contains(&value)) {
             amount = self.at_run_time(&amount);
         }
@@ -125,7 +126,7 @@ impl Function {
         self.define(op, format!("{} {operator} {}", read(&a), read(&b)))
     }
 
-    /// The unordered predicates are the opposite ordered ones, turned around.
+    /// An unordered predicate is the negation of the opposite ordered one.
     fn compare_floats(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let [a, b] = self.operands_of(op)?;
         let (a, b) = (a.text, b.text);
@@ -160,7 +161,7 @@ impl Function {
         self.define(op, format!("select({}, {}, {})", b.text, a.text, condition.text))
     }
 
-    /// Between i32 and index, which are one type.
+    /// Between i32 and index, which are the same WGSL type.
     fn index_cast(&mut self, op: OperationRef<'_, '_>, name: &str) -> Result<()> {
         let operand = self.operand(op, 0)?;
         if operand.ty.scalar() == Scalar::Bool {
@@ -209,7 +210,7 @@ impl Function {
         let text = match (name, from, to) {
             ("extsi", Type::Bytes, _) => format!("unpack4xI8({})", operand.unsigned()),
             ("extui", Type::Bytes, _) => format!("vec4<i32>(unpack4xU8({}))", operand.unsigned()),
-            // The low bytes are kept, whatever their sign.
+            // The low bytes are kept, whatever the sign.
             ("trunci", _, Type::Bytes) => format!("i32(pack4xI8({value}))"),
             (_, Type::Bytes, _) | (_, _, Type::Bytes) => return self.unsupported(op, "convert bytes by way of i32"),
             ("trunci", _, _) if to.scalar() == Scalar::Bool => {
@@ -232,7 +233,7 @@ impl Function {
         self.define(op, text)
     }
 
-    /// Integers, not booleans or packed bytes; returns their type.
+    /// Checks that operands are integers, not booleans or packed bytes; returns their type.
     fn numbers_only(&mut self, op: OperationRef<'_, '_>) -> Result<Type> {
         let ty = self.result_type(op, 0)?;
         if ty == Type::Bytes || ty.scalar() == Scalar::Bool {
@@ -241,7 +242,7 @@ impl Function {
         Ok(ty)
     }
 
-    /// Whether a product of bytes is only summed by `vector.reduction <add>`, which then is a dot product of words.
+    /// Whether a product of bytes is only used by `vector.reduction <add>`, which then becomes a dot product of words.
     fn is_dot_product(&self, multiply: OperationRef<'_, '_>) -> bool {
         let Some(result) = kforge_dialect::ir::first_result(&multiply) else { return false };
         let users = users(result);
@@ -251,7 +252,7 @@ impl Function {
             && self.dot_operands(multiply).is_some()
     }
 
-    /// The packed bytes that a product multiplies, and whether they have a sign.
+    /// The packed bytes that a product multiplies, and whether they are signed.
     pub(super) fn dot_operands<'c, 'a>(
         &self,
         multiply: OperationRef<'c, 'a>,
@@ -269,14 +270,14 @@ impl Function {
         }
     }
 
-    /// Whether extended bytes are only multiplied for dot products.
+    /// Whether extended bytes are only used in dot products.
     fn is_dot_operand(&self, extension: OperationRef<'_, '_>) -> bool {
         let Some(result) = kforge_dialect::ir::first_result(&extension) else { return false };
         let users = users(result);
         !users.is_empty() && users.iter().all(|user| op_name(user) == "arith.muli" && self.is_dot_product(*user))
     }
 
-    /// Whether two halves are only wanted as a word.
+    /// Whether two f16 are only used as a 32-bit word.
     fn is_packed(&mut self, op: OperationRef<'_, '_>) -> bool {
         let Some(result) = kforge_dialect::ir::first_result(&op) else { return false };
         let users = users(result);

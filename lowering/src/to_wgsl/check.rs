@@ -1,6 +1,6 @@
-//! naga, over a shader: the validator, and the writers that show what a driver gets.
+//! Runs naga on a shader: its validator, and the writers that show what a driver gets.
 //!
-//! Every shader that this crate hands out should pass; one that does not is a mistake of the translation, and the message
+//! Every shader that this crate returns should be valid; one that is not is a bug of the translation, and the message
 //! shows the line. Limits of an API are checked before its writer runs.
 
 use super::{Argument, Features, Shader};
@@ -20,7 +20,7 @@ pub const METAL_WORKGROUP_THREADS: u64 = 1024;
 pub const DIRECTX_WORKGROUP_BYTES: u64 = 32 << 10;
 pub const DIRECTX_WORKGROUP_THREADS: u64 = 1024;
 
-/// Why a shader is not what was asked for.
+/// Why a shader is invalid or cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CheckError(pub String);
@@ -36,7 +36,7 @@ pub struct Valid<'s> {
 }
 
 impl Features {
-    /// What naga must allow, and no more.
+    /// The naga capabilities that the shader needs, and no others.
     pub fn capabilities(self) -> Capabilities {
         let mut capabilities = Capabilities::empty();
         capabilities.set(Capabilities::SHADER_FLOAT16, self.f16);
@@ -71,7 +71,7 @@ impl Valid<'_> {
         CheckError(format!("@{} has no {language}: {error}", self.shader.kernel))
     }
 
-    /// As Metal gets it, with buffer i at `[[buffer(i)]]`.
+    /// The shader in MSL, with buffer i at `[[buffer(i)]]`.
     ///
     /// # Errors
     /// A limit of Metal, or the writer's message.
@@ -103,13 +103,13 @@ impl Valid<'_> {
         Ok(text)
     }
 
-    /// As Vulkan gets it: the words of a SPIR-V module.
+    /// The shader for Vulkan: the words of a SPIR-V module.
     ///
     /// # Errors
     /// The writer's message.
     pub fn spirv(&self) -> Result<Vec<u32>> {
         let flags = spv::WriterFlags::DEBUG | spv::WriterFlags::LABEL_VARYINGS;
-        // Subgroups came with 1.3, and matrices need the memory model of 1.5.
+        // Subgroups need 1.3; matrices need the memory model of 1.5.
         let lang_version = if self.shader.features.cooperative_matrices { (1, 6) } else { (1, 3) };
         let options = spv::Options { lang_version, flags, ..Default::default() };
         let pipeline =
@@ -117,7 +117,7 @@ impl Valid<'_> {
         spv::write_vec(&self.module, &self.info, &options, Some(&pipeline)).map_err(|e| self.fails("SPIR-V", e))
     }
 
-    /// As DirectX gets it.
+    /// The shader in HLSL.
     ///
     /// # Errors
     /// A limit of DirectX, or the writer's message.
@@ -135,7 +135,7 @@ impl Valid<'_> {
         Ok(text)
     }
 
-    /// Checks a workgroup's threads and bytes against what `who` takes.
+    /// Checks a workgroup's threads and bytes against the limits of `who`.
     fn fits(&self, language: &str, (who, most_threads, most_bytes): (&str, u64, u64)) -> Result<()> {
         let Shader { workgroup_size, workgroup_bytes, .. } = self.shader;
         let threads: u64 = workgroup_size.iter().map(|size| u64::from(*size)).product();
@@ -155,7 +155,7 @@ impl Valid<'_> {
         Some((ShaderStage::Compute, self.shader.entry.clone()))
     }
 
-    /// Binding, and whether it is written.
+    /// Buffer bindings, and whether each is written.
     fn bindings(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
         let buffers = self.shader.arguments.iter().filter_map(|argument| match argument {
             Argument::Buffer { binding, access, .. } => Some((*binding, *access == super::Access::ReadWrite)),

@@ -7,8 +7,8 @@
 //!   scf.yield %b : f32                           v0 = v2;
 //! }                                            }
 //! ```
-//! Results and iteration arguments are `var`s. A yield assigns them all at once: what it takes from another of them is
-//! read first.
+//! Results and iteration arguments are `var`s. A yield assigns them simultaneously: values that depend on another of
+//! them are read first.
 
 use super::{
     error::{Result, TranslateError},
@@ -32,7 +32,7 @@ impl Function {
         }
     }
 
-    /// `var v = init;`, known by each of the values.
+    /// Declares `var v = init;` and binds each of the values to it.
     fn variable<'c, 'a>(
         &mut self,
         op: OperationRef<'c, 'a>,
@@ -53,7 +53,7 @@ impl Function {
         Ok(expr)
     }
 
-    /// Variables for all results of an op, without a value yet.
+    /// Declares uninitialised variables for all results of an op.
     fn result_variables(&mut self, op: OperationRef<'_, '_>) -> Result<Vec<Expr>> {
         (0..op.result_count())
             .map(|i| {
@@ -63,7 +63,7 @@ impl Function {
             .collect()
     }
 
-    /// Gives variables the operands of a terminator from operand `first` on.
+    /// Assigns the operands of a terminator, from operand `first` on, to variables.
     fn assign(&mut self, terminator: OperationRef<'_, '_>, first: usize, variables: &[Expr]) -> Result<()> {
         let mut values = vec![];
         for i in 0..variables.len() {
@@ -71,7 +71,7 @@ impl Function {
         }
         let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         for (i, value) in values.iter_mut().enumerate() {
-            // Lines before this one's have changed the variables up to here, which an expression may be made of.
+            // Earlier assignments have changed the preceding variables, which this expression may use.
             let is_changed = variables.iter().take(i).any(|variable| variable.text == value.text);
             if is_changed || (i > 0 && !value.is_constant() && !is_name(&value.text)) {
                 let name = self.names.value();
@@ -168,7 +168,7 @@ impl Function {
         self.line(format!("if {} {{", condition.text));
         self.arm(op, 0, &results)?;
         let otherwise = op.region(1).map_err(|_| TranslateError::op(op, "lacks its second region"))?;
-        // Without a block there is no else.
+        // Without a block there is no `else`.
         if otherwise.first_block().is_some() {
             self.line("} else {");
             self.arm(op, 1, &results)?;

@@ -1,4 +1,4 @@
-//! Why a kernel has no WGSL, and where.
+//! Translation errors: why a kernel has no WGSL, and where.
 
 use kforge_dialect::{diagnostics::Place, ir::op_name};
 use melior::ir::{
@@ -12,7 +12,7 @@ use std::fmt;
 /// It prints as `file:line:column: error: message`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct TranslateError {
-    /// Where the op was read; none if it was built by a program and given no place.
+    /// Where the op was parsed; none if it was built by a program without a location.
     pub place: Option<Place>,
     pub message: String,
 }

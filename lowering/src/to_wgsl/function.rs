@@ -1,11 +1,12 @@
-//! What the translations of all ops share: the values known so far, and the text that grows.
+//! State shared by the translations of all ops: the values known so far, and the text so far.
 //!
-//! An SSA value is an [`Expr`]: a name or a literal. Most ops append `let v3 = ...;` and give the name to their result, so
-//! the shader computes in the order of the ops. Constants have no line of their own and stand where they are used.
+//! An SSA value is an [`Expr`]: a name or a literal. Most ops append `let v3 = ...;` and bind their result to the name,
+//! so the shader computes in the order of the ops. Constants have no line of their own and are written where they are
+//! used.
 //!
-//! WGSL evaluates expressions of literals when a shader is made, and refuses one that overflows, divides by zero or is no
-//! number, where MLIR only says that its value does not matter. So an op whose operands are all literals gets the first of
-//! them through a `var`, which makes the expression one of run time ([`Function::operands`]).
+//! WGSL evaluates constant expressions when a shader is created, and rejects one that overflows, divides by zero or is
+//! NaN or infinite, where MLIR only leaves the value undefined. So if all operands of an op are literals, the first
+//! goes through a `var`, which makes the expression a run-time one ([`Function::operands`]).
 
 use super::{
     Features,
@@ -31,14 +32,14 @@ pub struct Expr {
     pub form: Form,
 }
 
-/// How an [`Expr`] is to be read.
+/// What kind of value an [`Expr`] is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Form {
-    /// Known when the shader is made; one literal for all lanes, or one each.
+    /// A constant: one literal for all lanes, or one per lane.
     Constant(Vec<Literal>),
-    /// Known at run time.
+    /// A run-time value.
     Value,
-    /// `vector<2xf16>`, in the two halves of an i32 that the text names.
+    /// `vector<2xf16>`, packed in an i32 that the text names.
     Word,
 }
 
@@ -47,7 +48,7 @@ impl Expr {
         Self { text, ty, form: Form::Value }
     }
 
-    /// A constant of a type, of one literal for all lanes or one each, all finite.
+    /// A constant: one literal for all lanes or one per lane, all finite.
     pub fn constant(literals: Vec<Literal>, ty: Type) -> Self {
         let text = match (ty, &literals[..]) {
             (Type::Vector { lanes: 1, .. }, [literal, ..]) => literal.to_string(),
@@ -74,7 +75,7 @@ impl Expr {
         }
     }
 
-    /// Lanes of the text's own type: packed halves and bytes are one word.
+    /// Lanes of the text's WGSL type: packed f16 and bytes are one word.
     pub fn lanes(&self) -> usize {
         match self.ty {
             Type::Vector { lanes, .. } if self.form != Form::Word => lanes,
@@ -82,7 +83,7 @@ impl Expr {
         }
     }
 
-    /// One lane of a scalar or vector, if it has that many.
+    /// One lane of a scalar or vector, if it exists.
     pub fn lane(&self, lane: usize) -> Option<String> {
         match (&self.form, self.lanes()) {
             (_, lanes) if lane >= lanes => None,
@@ -93,7 +94,7 @@ impl Expr {
         }
     }
 
-    /// The same integers without a sign.
+    /// The same integers as `u32`.
     pub fn unsigned(&self) -> String {
         match (self.as_int(), self.lanes()) {
             (Some(value), 1) => format!("{}u", value.cast_unsigned()),
@@ -104,7 +105,7 @@ impl Expr {
     }
 }
 
-/// Values that a kernel is given by WGSL's built-ins.
+/// Values that WGSL provides as built-ins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Builtin {
     ThreadId,
@@ -129,7 +130,7 @@ impl Builtin {
         Builtin::NumSubgroups,
     ];
 
-    /// Its name in a shader, which is that of the op.
+    /// Its name in a shader, the same as the op's.
     pub fn name(self) -> &'static str {
         match self {
             Builtin::ThreadId => "thread_id",
@@ -143,7 +144,7 @@ impl Builtin {
         }
     }
 
-    /// The parameter of the entry point.
+    /// Its declaration as a parameter of the entry point.
     pub fn parameter(self) -> String {
         let (builtin, ty) = match self {
             Builtin::ThreadId => ("local_invocation_id", "vec3<u32>"),
@@ -159,15 +160,15 @@ impl Builtin {
     }
 }
 
-/// The body of a kernel in the making.
+/// The body of a kernel under construction.
 pub struct Function {
     pub names: Names,
     pub features: Features,
     pub builtins: BTreeSet<Builtin>,
     pub workgroup_size: [u32; 3],
-    /// What `gpu.barrier` is.
+    /// The statements for `gpu.barrier`.
     pub barrier: &'static [&'static str],
-    /// Memrefs of which `vector.load` or `vector.store` moves rows, by the keys of their values.
+    /// Memrefs whose rows `vector.load` or `vector.store` moves, by the keys of their values.
     pub rows: HashSet<usize>,
     values: HashMap<usize, Expr>,
     memories: HashMap<usize, Memory>,
@@ -216,7 +217,7 @@ impl Function {
         result
     }
 
-    /// The ops of a region's one block, but for its terminator, which is returned.
+    /// Translates the ops of a region's one block except its terminator, which is returned.
     pub fn region<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, region: usize) -> Result<OperationRef<'c, 'a>> {
         let block = self.block_of(op, region)?;
         let mut all = ops(block);
@@ -273,7 +274,7 @@ impl Function {
         value.map(Value::from).ok_or_else(|| TranslateError::op(op, format!("lacks result {result}")))
     }
 
-    /// Makes `expr` what a value is from here on.
+    /// Binds a value to `expr`.
     pub fn bind<'c>(&mut self, value: impl ValueLike<'c>, expr: Expr) {
         self.uses(expr.ty, expr.form == Form::Word);
         self.values.insert(key(value), expr);
@@ -285,7 +286,7 @@ impl Function {
         self.features.cooperative_matrices |= matches!(ty, Type::Matrix { .. });
     }
 
-    /// `let v = text;`, for the first result of an op.
+    /// Appends `let v = text;` for the first result of an op.
     pub fn define(&mut self, op: OperationRef<'_, '_>, text: impl AsRef<str>) -> Result<()> {
         self.define_result(op, 0, text)
     }
@@ -307,19 +308,19 @@ impl Function {
         }
     }
 
-    /// What a value is in WGSL, as an operand that may be a literal.
+    /// The expression of a value, which may be a literal.
     pub fn read<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Expr> {
         let expr = self.read_any(op, value)?;
         if expr.form != Form::Word {
             return Ok(expr);
         }
-        // Two f32 hold any two halves, so nothing is lost on the way.
+        // f32 represents every f16, so the conversion is exact.
         let ty = Type::Vector { scalar: Scalar::F16, lanes: 2 };
         self.uses(ty, false);
         Ok(Expr::value(format!("vec2<f16>(unpack2x16float({}))", expr.unsigned()), ty))
     }
 
-    /// The same, where a word of two halves may stay one.
+    /// The same, but a packed word of two f16 is not unpacked.
     pub fn read_any<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Expr> {
         match self.values.get(&key(value)) {
             Some(expr) => Ok(expr.clone()),
@@ -340,7 +341,7 @@ impl Function {
         operand(&op, index).ok_or_else(|| TranslateError::op(op, format!("lacks operand {index}")))
     }
 
-    /// All operands, at least one of them known at run time only: see the head of this file.
+    /// All operands, at least one of them a run-time value: see the head of this file.
     pub fn operands(&mut self, op: OperationRef<'_, '_>) -> Result<Vec<Expr>> {
         let mut operands = (0..op.operand_count()).map(|i| self.operand(op, i)).collect::<Result<Vec<_>>>()?;
         if operands.iter().all(Expr::is_constant)
@@ -351,7 +352,7 @@ impl Function {
         Ok(operands)
     }
 
-    /// The same of an op that has `N` operands.
+    /// The same for an op that has `N` operands.
     pub fn operands_of<const N: usize>(&mut self, op: OperationRef<'_, '_>) -> Result<[Expr; N]> {
         self.operands(op)?.try_into().map_err(|_| TranslateError::op(op, format!("does not have {N} operands")))
     }
@@ -361,7 +362,7 @@ impl Function {
         vector.lane(lane).ok_or_else(|| TranslateError::op(op, format!("takes lane {lane}, which its vector lacks")))
     }
 
-    /// A value that WGSL does not know when it makes the shader.
+    /// Makes a constant a run-time value, through a `var`.
     pub fn at_run_time(&mut self, expr: &Expr) -> Expr {
         if !expr.is_constant() {
             return expr.clone();
@@ -372,7 +373,7 @@ impl Function {
         Expr::value(name, expr.ty)
     }
 
-    /// `arith.constant`. Literals that WGSL cannot write are made of their bits, by a `let` since it may not know them.
+    /// `arith.constant`. Infinities and NaN, which WGSL cannot write, are bitcast from their bits at run time.
     pub fn constant(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let ty = self.result_type(op, 0)?;
         let result = self.result(op, 0)?;
@@ -435,7 +436,7 @@ impl Function {
             .collect()
     }
 
-    /// An error that this op is outside of the subset.
+    /// An error: the op is outside of the supported subset.
     pub fn unsupported<T>(&self, op: OperationRef<'_, '_>, instead: &str) -> Result<T> {
         let separator = if instead.is_empty() { "" } else { "; " };
         Err(TranslateError::op(op, format!("has no WGSL{separator}{instead}")))

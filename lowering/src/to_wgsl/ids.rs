@@ -1,4 +1,4 @@
-//! `gpu`: where a thread is, and barriers.
+//! `gpu`: thread and workgroup ids, and barriers.
 
 use super::{
     error::{Result, TranslateError},

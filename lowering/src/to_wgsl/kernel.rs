@@ -1,8 +1,8 @@
 //! A `gpu.func` with its declarations: buffers, scalars, workgroup memory, the entry point.
 //!
 //! Memrefs are storage buffers, `@group(0) @binding(i)` for the i-th of them, `read` unless the kernel stores to them.
-//! Scalars are members of one uniform struct, bound after the last buffer, in their order and without padding. Workgroup
-//! attributions are `var<workgroup>`, private ones arrays of the function.
+//! Scalars are members of one uniform struct, bound after the last buffer, in order and without padding. Workgroup
+//! attributions are `var<workgroup>`; private ones are arrays local to the function.
 
 use super::{
     Access, Argument, Shader, Uniform,
@@ -25,7 +25,7 @@ use std::collections::HashSet;
 struct Accesses {
     read: HashSet<usize>,
     written: HashSet<usize>,
-    /// Those of which rows are moved as vectors.
+    /// Those whose rows are moved as vectors.
     rows: HashSet<usize>,
 }
 
@@ -41,7 +41,7 @@ pub fn translate(op: OperationRef<'_, '_>) -> Result<Shader> {
     let argument = |i| block.argument(i).map_err(|_| TranslateError::op(op, format!("lacks block argument {i}")));
     let values = (0..block.argument_count()).map(|i| argument(i).map(Value::from)).collect::<Result<Vec<_>>>()?;
     let buffers: Vec<Value> = values.iter().take(inputs).copied().filter(|v| is_memref(v.r#type())).collect();
-    // Memory of the workgroup and of buffers is ordered by barriers of their own.
+    // Workgroup memory and storage buffers have separate barriers.
     let mut barriers = (false, false);
     for value in &values {
         let is_shared = accesses.read.contains(&key(*value)) && accesses.written.contains(&key(*value));
@@ -139,7 +139,7 @@ pub fn translate(op: OperationRef<'_, '_>) -> Result<Shader> {
     Ok(Shader { kernel, entry, text, features, workgroup_size, workgroup_bytes, arguments, uniform })
 }
 
-/// The name of a member of the uniform struct: the given one, or the argument's number.
+/// The name of a member of the uniform struct: the given name, or the argument's number.
 fn member_name(value: Value<'_, '_>, index: usize, members: &[(String, Scalar)]) -> String {
     let mut names = super::names::Names::default();
     for (name, _) in members {
@@ -164,7 +164,7 @@ fn argument_memory<'c, 'a>(
     Ok(Memory { name, shape })
 }
 
-/// `known_block_size`, which WGSL must know.
+/// `known_block_size`, which WGSL requires.
 fn workgroup_size(op: OperationRef<'_, '_>) -> Result<[u32; 3]> {
     let sizes = op.attribute("known_block_size").ok().and_then(|a| DenseI32ArrayAttribute::try_from(a).ok());
     let missing = "needs its workgroup's size; add 'known_block_size = array<i32: x, y, z>'";
@@ -177,7 +177,7 @@ fn workgroup_size(op: OperationRef<'_, '_>) -> Result<[u32; 3]> {
     Ok(result)
 }
 
-/// The number of workgroup attributions, 0 where nothing says it.
+/// The number of workgroup attributions, 0 without the attribute.
 fn workgroup_attributions(op: OperationRef<'_, '_>) -> Result<usize> {
     if !op.has_attribute("workgroup_attributions") {
         return Ok(0);
@@ -186,7 +186,7 @@ fn workgroup_attributions(op: OperationRef<'_, '_>) -> Result<usize> {
     count.ok_or_else(|| TranslateError::op(op, "has a 'workgroup_attributions' that is no number of arguments"))
 }
 
-/// The number of arguments that are no attributions.
+/// The number of arguments that are not attributions.
 fn inputs(op: OperationRef<'_, '_>) -> Result<usize> {
     let ty = op.attribute("function_type").ok().and_then(|a| TypeAttribute::try_from(a).ok());
     let ty = ty.and_then(|t| FunctionType::try_from(t.value()).ok());

@@ -1,4 +1,4 @@
-//! `math`: functions that WGSL has too.
+//! `math`: functions that WGSL has as built-ins.
 
 use super::{
     error::Result,
@@ -32,7 +32,7 @@ impl Function {
         self.define(op, format!("{function}({})", operands.join(", ")))
     }
 
-    /// Metal's tanh is made of exponentials and overflows to NaN. Beyond 10 the result is 1, in f32 and in f16.
+    /// Metal's tanh is computed from exponentials and overflows to NaN. Beyond 10 the result is 1, in f32 and in f16.
     fn tanh(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let [x] = self.operands_of(op)?;
         let ty = self.result_type(op, 0)?;

@@ -1,7 +1,8 @@
-//! `gpu.subgroup_mma_*`: matrices that a subgroup holds together.
+//! `gpu.subgroup_mma_*`: cooperative matrices of a subgroup.
 //!
-//! A `!gpu.mma_matrix<16x16xf16, "AOp">` is a `coop_mat16x16<f16, A>`. Matrices lie in memory row by row: `coopLoadT` and
-//! `coopStoreT` read that, and the plain ones its transpose. Which shapes and types a device multiplies is the device's.
+//! A `!gpu.mma_matrix<16x16xf16, "AOp">` is a `coop_mat16x16<f16, A>`. Matrices are row-major in memory: `coopLoadT`
+//! and `coopStoreT` access that, the plain functions its transpose. Which shapes and types are supported depends on the
+//! device.
 
 use super::{
     error::{Result, TranslateError},
@@ -52,7 +53,7 @@ impl Function {
         }
     }
 
-    /// `&a[index]`, of elements that the matrix has.
+    /// `&a[index]`, if the memref has the matrix's element type.
     fn pointer(&mut self, op: OperationRef<'_, '_>, memref: usize, matrix: Type) -> Result<String> {
         let value = self.operand_value(op, memref)?;
         let memory = self.memory(op, value)?;
@@ -62,7 +63,7 @@ impl Function {
                 "has no WGSL on a memref of which vector.load or vector.store moves rows; use one of vectors",
             ));
         }
-        // Vectors of them will do: a leading dimension counts the memref's elements.
+        // Vectors of that type are allowed too: a leading dimension counts the memref's elements.
         let is_right = matches!(memory.shape.element, Type::Vector { scalar, .. } if scalar == matrix.scalar());
         if !is_right {
             let scalar = matrix.scalar();

@@ -1,11 +1,11 @@
 //! `memref`: buffers, workgroup memory and private arrays, all of them flat arrays in WGSL.
 //!
-//! `%a[%i, %j]` of a `memref<?x64xf32>` is `a[v0 * 64 + v1]`. Elements are scalars, or vectors of two or four lanes, which
-//! is how 8 and 16 bytes are loaded at once. Strides are static, so at most the outermost dimension is dynamic, and
-//! `memref.dim` of it is the length of the bound array over the stride.
+//! `%a[%i, %j]` of a `memref<?x64xf32>` is `a[v0 * 64 + v1]`. Elements are scalars, or vectors of two or four lanes,
+//! which load 8 or 16 bytes at once. Strides are static, so at most the outermost dimension is dynamic, and its
+//! `memref.dim` is the length of the bound array divided by the stride.
 //!
 //! A memref whose innermost rows are two or four scalars is an array of vectors if the kernel moves such rows by
-//! `vector.load` or `vector.store`. Its scalars are lanes then: `%a[%i, %j]` is `a[v0][v1]`.
+//! `vector.load` or `vector.store`. Its scalars are then lanes: `%a[%i, %j]` is `a[v0][v1]`.
 
 use super::{
     error::{Result, TranslateError},
@@ -19,20 +19,20 @@ use melior::ir::{
 };
 use mlir_sys as sys;
 
-/// A memref that a kernel can name.
+/// A memref of a kernel: its name and shape.
 #[derive(Clone, Debug)]
 pub struct Memory {
     pub name: String,
     pub shape: Shape,
 }
 
-/// What a memref type says.
+/// The layout of a memref type.
 #[derive(Clone, Debug)]
 pub struct Shape {
     /// Type of an element of the array.
     pub element: Type,
     pub dims: Vec<Option<usize>>,
-    /// Elements from one index to the next, of each dimension.
+    /// Stride of each dimension, in elements.
     strides: Vec<i64>,
     /// Whether the innermost index is a lane of an element.
     pub in_rows: bool,
@@ -126,7 +126,7 @@ impl Shape {
         }
     }
 
-    /// How many elements there are, at least one, if they lie one after another in the order of their indices.
+    /// The number of elements, at least one, if they are contiguous in the order of their indices.
     fn row_major(&self) -> Option<usize> {
         let mut count = 1usize;
         for (dim, stride) in self.dims.iter().zip(&self.strides).rev() {
@@ -144,8 +144,8 @@ impl Shape {
     }
 }
 
-/// The `#gpu.address_space` of a memref by its name: empty where it has no memory space, and the attribute's text where
-/// that is another.
+/// The name of a memref's `#gpu.address_space`: empty in the default space; the attribute's text if it is another
+/// attribute.
 pub fn space(ty: MlirType<'_>) -> String {
     // SAFETY: callers pass memrefs; the attribute is null in the default space.
     let space = unsafe { Attribute::from_option_raw(sys::mlirMemRefTypeGetMemorySpace(ty.to_raw())) };
@@ -196,14 +196,14 @@ impl Function {
         let lanes = memory.shape.lanes() as i32;
         let lane = match lane.as_int() {
             Some(known @ 0..) if known < lanes => known.to_string(),
-            // What is not there is an error of the shader if WGSL knows it; the op may never run.
+            // A constant index out of range would make the shader invalid, even if the op never runs.
             Some(_) => self.at_run_time(&lane).text,
             None => lane.text,
         };
         Ok(format!("{}[{index}][{lane}]", memory.name))
     }
 
-    /// `a[index]`, of all lanes: the row that `vector.load` or `vector.store` moves, whose vector is of type `vector`.
+    /// `a[index]` with all lanes: the row that `vector.load` or `vector.store` moves, whose type is `vector`.
     pub(super) fn row(
         &mut self,
         op: OperationRef<'_, '_>,
@@ -227,7 +227,7 @@ impl Function {
         )
     }
 
-    /// The place in the flat array, from the operands from `first` on.
+    /// The index in the flat array, computed from the operands from `first` on.
     fn index(&mut self, op: OperationRef<'_, '_>, shape: &Shape, first: usize) -> Result<String> {
         let (mut terms, mut known) = (vec![], shape.offset);
         for (i, stride) in shape.strides.iter().enumerate() {
@@ -239,7 +239,7 @@ impl Function {
             }
         }
         if terms.is_empty() {
-            // An element that is not there is an error of the shader if WGSL knows the index; the op may never run.
+            // A constant index out of range would make the shader invalid, even if the op never runs.
             let is_inside = known >= 0 && shape.elements.is_none_or(|elements| known.cast_unsigned() < elements);
             if is_inside && known <= i64::from(i32::MAX) {
                 return Ok(known.to_string());
@@ -351,7 +351,7 @@ impl Function {
     pub(super) fn shape<'c, 'a>(&mut self, op: OperationRef<'c, 'a>, value: Value<'c, 'a>) -> Result<Shape> {
         let mut shape = Shape::of(value.r#type()).map_err(|message| TranslateError::op(op, format!("on {message}")))?;
         if self.rows.contains(&key(value)) {
-            // What moves rows of another memref is an error at its op.
+            // Moving rows of any other memref is an error reported at its op.
             shape = shape.in_rows().unwrap_or(shape);
         }
         self.features.f16 |= shape.element.uses_f16();

@@ -13,8 +13,8 @@
 //!                                                 }
 //! ```
 //!
-//! Each op is translated on its own, to one `let` in most cases; there are no templates of shaders. docs/gpu.md has the
-//! table of ops and the conventions. What is not in it is a [`TranslateError`] at the op: nothing is left out silently.
+//! Each op is translated separately, mostly to one `let`; there are no shader templates. docs/gpu.md has the table of
+//! ops and the conventions. Anything else is a [`TranslateError`] at the op: nothing is dropped silently.
 //!
 //! The files here are groups of ops. [`function`] is what they share: names, values, the text so far. [`kernel`] makes
 //! the declarations around a body. [`check`] is naga: it validates a shader, and writes it as MSL, SPIR-V and HLSL.
@@ -45,16 +45,16 @@ use melior::ir::operation::{OperationLike, OperationRef};
 pub struct Features {
     /// f16 values or memory: `enable f16;`.
     pub f16: bool,
-    /// Halves read from or written into 32-bit words, by `unpack2x16float` and `pack2x16float`. All but old OpenGL has it.
+    /// f16 read from or written to 32-bit words, by `unpack2x16float` and `pack2x16float`. Only old OpenGL lacks it.
     pub packed_halves: bool,
-    /// Operations across a subgroup. naga takes them without, and a browser with, `enable subgroups;`.
+    /// Subgroup operations. naga accepts them without `enable subgroups;`, a browser requires it.
     pub subgroups: bool,
     /// `enable wgpu_cooperative_matrix;`: matrix units, in native wgpu only.
     pub cooperative_matrices: bool,
 }
 
 impl Features {
-    /// Names, as the comment on top of a shader has them.
+    /// Names for the comment at the top of a shader.
     pub fn names(self) -> Vec<&'static str> {
         let all = [
             (self.f16, "f16"),
@@ -73,7 +73,7 @@ pub enum Access {
     ReadWrite,
 }
 
-/// Where an argument of the `gpu.func` is found, in their order.
+/// How an argument of the `gpu.func` is bound, in argument order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
     /// A storage buffer of group 0.
@@ -96,12 +96,12 @@ pub struct Uniform {
     pub bytes: u64,
 }
 
-/// A kernel as WGSL, and what a host must know to run it.
+/// A kernel as WGSL, and what the host needs to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shader {
     /// The symbol of the `gpu.func`.
     pub kernel: String,
-    /// The function in the text: the symbol, where that is a name in WGSL.
+    /// The function in the text: the symbol, if that is a valid WGSL name.
     pub entry: String,
     pub text: String,
     pub features: Features,
@@ -114,7 +114,7 @@ pub struct Shader {
 }
 
 impl Shader {
-    /// As a launch program has it, where buffers come first and scalars are whole numbers.
+    /// Converts to the launch program's form, where buffers come first and scalars are integers.
     pub fn to_program(&self) -> kforge_program::Shader {
         let writable = self.arguments.iter().filter_map(|argument| match argument {
             Argument::Buffer { access, .. } => Some(*access == Access::ReadWrite),

@@ -1,9 +1,9 @@
-//! Identifiers of a shader: stable, legal, and no two the same.
+//! Identifiers of a shader: deterministic, legal and unique.
 
 use melior::ir::Location;
 use std::collections::HashSet;
 
-/// The names of one shader that are taken.
+/// The names used so far in one shader.
 #[derive(Default)]
 pub struct Names {
     taken: HashSet<String>,
@@ -11,10 +11,10 @@ pub struct Names {
 }
 
 impl Names {
-    /// A name as close to `wanted` as WGSL and the other names allow.
+    /// An unused name, as close to `wanted` as WGSL allows.
     pub fn fresh(&mut self, wanted: &str) -> String {
         let mut name: String = wanted.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        // Two underscores at the start are reserved, and one alone is no name.
+        // Two leading underscores are reserved, and a single underscore is not a name.
         let stripped = name.trim_start_matches('_');
         if stripped.is_empty() || stripped.starts_with(|c: char| c.is_ascii_digit()) {
             name = format!("k{name}");
@@ -47,7 +47,7 @@ impl Names {
     }
 }
 
-/// The name in a location like `loc("weights")`: how whoever builds a kernel names an argument or a value.
+/// The name in a location like `loc("weights")`, by which the builder of a kernel names an argument or a value.
 pub fn given(location: Location<'_>) -> Option<String> {
     location.is_name().then(|| kforge_dialect::ir::text(location.name_value().as_string_ref()))
 }

@@ -1,4 +1,4 @@
-//! `gpu`: values across the lanes of a subgroup.
+//! `gpu`: shuffles and reductions across the lanes of a subgroup.
 
 use super::{
     error::{Result, TranslateError},
@@ -18,7 +18,7 @@ impl Function {
         }
     }
 
-    /// A value that lanes can exchange.
+    /// An operand of a type that lanes can exchange.
     fn exchanged(&mut self, op: OperationRef<'_, '_>) -> Result<Expr> {
         self.features.subgroups = true;
         let value = self.operand(op, 0)?;
@@ -28,7 +28,7 @@ impl Function {
         Ok(self.at_run_time(&value))
     }
 
-    /// The second result is computed only where it is used: this lane and the one it reads are below the width.
+    /// The second result is computed only if it is used: whether this lane and the one it reads are below the width.
     fn shuffle(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let value = self.exchanged(op)?;
         let (offset, width) = (self.operand(op, 1)?, self.operand(op, 2)?);
@@ -83,7 +83,7 @@ impl Function {
         if op.operand_count() < 2 {
             return self.define(op, format!("subgroupBroadcastFirst({})", value.text));
         }
-        // subgroupBroadcast takes a literal only; a shuffle takes any lane.
+        // `subgroupBroadcast` takes only a literal lane; a shuffle takes any lane.
         let lane = self.operand(op, 1)?;
         self.define(op, format!("subgroupShuffle({}, {})", value.text, lane.unsigned()))
     }

@@ -1,7 +1,8 @@
-//! Which WGSL type an MLIR type is, and constants as WGSL literals.
+//! MLIR types as WGSL types, and constants as WGSL literals.
 //!
-//! MLIR's integers have no sign, the ops have it. So `i32` and `index` are both `i32` here: most ops on them are signed or
-//! indifferent, and the unsigned ones convert (`u32(v)` and `i32(v)` keep the bits). A vector of one lane is a scalar.
+//! MLIR's integers are signless; ops carry the signedness. So `i32` and `index` are both `i32` here: most ops on them
+//! are signed or do not care, and the unsigned ones convert (`u32(v)` and `i32(v)` keep the bits). A vector of one lane
+//! is a scalar.
 
 use kforge_dialect::ir::dims;
 use melior::ir::{
@@ -21,7 +22,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// Bytes in memory; booleans have none.
+    /// Bytes in memory; 0 for booleans, which cannot be stored.
     pub fn bytes(self) -> u64 {
         match self {
             Scalar::Bool => 0,
@@ -46,7 +47,7 @@ impl fmt::Display for Scalar {
     }
 }
 
-/// What an operand of `gpu.subgroup_mma_compute` is for.
+/// The role of an operand of `gpu.subgroup_mma_compute`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     A,
@@ -61,7 +62,7 @@ pub enum Type {
     Vector { scalar: Scalar, lanes: usize },
     /// `vector<4xi8>`, four bytes in an i32, the first in its lowest bits.
     Bytes,
-    /// A matrix that the lanes of a subgroup hold together.
+    /// A cooperative matrix of a subgroup.
     Matrix { scalar: Scalar, size: usize, role: Role },
 }
 
@@ -154,12 +155,12 @@ pub enum Literal {
     Bool(bool),
     Int(i32),
     F32(f32),
-    /// The value, which f16 holds exactly.
+    /// The value, representable in f16.
     F16(f64),
 }
 
 impl Literal {
-    /// Of an integer or float attribute.
+    /// The literal of an integer or float attribute.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -175,13 +176,13 @@ impl Literal {
         }
     }
 
-    /// 32 bits of an index or i32, whether they were meant signed or not.
+    /// The 32 bits of an index or i32, given as a signed or unsigned value.
     pub fn int(value: i64) -> Result<Literal, String> {
         let bits = i32::try_from(value).or_else(|_| u32::try_from(value).map(u32::cast_signed));
         bits.map(Literal::Int).map_err(|_| format!("{value} does not fit 32 bits, which an index has in WGSL"))
     }
 
-    /// Infinities and NaN cannot be written in WGSL.
+    /// Whether WGSL can write it: infinities and NaN have no literals.
     pub fn is_finite(self) -> bool {
         match self {
             Literal::F32(value) => value.is_finite(),
@@ -190,7 +191,7 @@ impl Literal {
         }
     }
 
-    /// The bits of an infinity or NaN, as an f32: of an f16 too, which then is converted.
+    /// The bits of an infinity or NaN as f32, also for an f16, which is converted from f32.
     pub fn bits(self) -> u32 {
         match self {
             Literal::F32(value) => value.to_bits(),
@@ -202,14 +203,14 @@ impl Literal {
 }
 
 impl fmt::Display for Literal {
-    /// As WGSL, where it is finite.
+    /// Formats a finite literal as WGSL.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Literal::Bool(value) => write!(f, "{value}"),
-            // Its digits alone are out of range: WGSL reads the sign as an operator.
+            // The digits alone are out of range: WGSL parses the sign as an operator.
             Literal::Int(i32::MIN) => write!(f, "i32(-2147483648)"),
             Literal::Int(value) => write!(f, "{value}i"),
-            // The shortest decimal of the greatest f32 is a little more than it, which a browser refuses.
+            // The shortest decimal of the largest f32 is slightly larger, which a browser rejects.
             Literal::F32(value) if value.abs() == f32::MAX => write!(f, "{:?}f", f64::from(*value)),
             Literal::F32(value) => write!(f, "{value:?}f"),
             Literal::F16(value) => write!(f, "{value:?}h"),
@@ -217,7 +218,7 @@ impl fmt::Display for Literal {
     }
 }
 
-/// The elements of an `arith.constant` of a type, one for all lanes if they are equal.
+/// The elements of an `arith.constant`; a single one if all are equal.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -1,4 +1,4 @@
-//! `vector`: one to four lanes, and what lies packed in 32-bit words.
+//! `vector`: one to four lanes, and f16 and bytes packed in 32-bit words.
 //!
 //! ```text
 //! %w = vector.broadcast %i : i32 to vector<1xi32>
@@ -7,9 +7,8 @@
 //! %b = vector.bitcast %w : vector<1xi32> to vector<4xi8>
 //! %s = arith.extsi %b : vector<4xi8> to vector<4xi32>        unpack4xI8(u32(v0))
 //! ```
-//! The same backwards packs. Halves that are used otherwise become `vec2<f16>`; bytes must be extended. The sum of a
-//! product of extended bytes, `arith.muli` under `vector.reduction <add>` and nothing else, is `dot4I8Packed` or
-//! `dot4U8Packed`.
+//! The reverse packs. f16 used in any other way become `vec2<f16>`; bytes must be extended. The sum of a product of
+//! extended bytes, `arith.muli` used only by `vector.reduction <add>`, is `dot4I8Packed` or `dot4U8Packed`.
 
 use super::{
     error::{Result, TranslateError},
@@ -23,7 +22,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
 };
 
-/// What MLIR writes for a position that is an operand.
+/// MLIR's marker for a dynamic position, which is an operand.
 const DYNAMIC: i64 = i64::MIN;
 
 impl Function {
@@ -63,7 +62,7 @@ impl Function {
         }
     }
 
-    /// The result is the operand, under another type of MLIR.
+    /// Binds the result to the operand: the types differ only in MLIR.
     fn same(&mut self, op: OperationRef<'_, '_>, operand: Expr) -> Result<()> {
         if self.result_type(op, 0)? != operand.ty {
             return self.unsupported(op, "between these types");
@@ -73,7 +72,7 @@ impl Function {
         Ok(())
     }
 
-    /// A vector of lanes, which may all be literals.
+    /// Builds a vector of lanes, which may all be literals.
     fn compose(&mut self, op: OperationRef<'_, '_>, lanes: &[String]) -> Result<()> {
         let ty = self.lanes_only(op)?;
         match lanes {
@@ -82,7 +81,7 @@ impl Function {
         }
     }
 
-    /// The result's type, which must not be bytes.
+    /// The result's type, which must not be packed bytes.
     fn lanes_only(&mut self, op: OperationRef<'_, '_>) -> Result<Type> {
         match self.result_type(op, 0)? {
             Type::Bytes => Err(TranslateError::op(op, "has no WGSL on bytes; extend them to i32")),
@@ -119,7 +118,7 @@ impl Function {
         Ok(())
     }
 
-    /// The one position of an extract or insert: a number, or the operand `dynamic`.
+    /// The position of an extract or insert: a constant, or the operand `dynamic`.
     fn position(&mut self, op: OperationRef<'_, '_>, lanes: usize, dynamic: usize) -> Result<Position> {
         match self.integers(op, "static_position")?[..] {
             [] => Ok(Position::All),
@@ -128,7 +127,7 @@ impl Function {
                 let known = index.as_int().and_then(|i| usize::try_from(i).ok()).filter(|i| *i < lanes);
                 Ok(match known {
                     Some(lane) => Position::Lane(lane),
-                    // A lane that is not there is an error of the shader if WGSL knows it.
+                    // A constant lane out of range would make the shader invalid.
                     None => Position::Dynamic(self.at_run_time(&index).text),
                 })
             }
@@ -148,7 +147,7 @@ impl Function {
         }
         match self.position(op, vector.lanes(), 1)? {
             Position::All => self.same(op, vector),
-            // A vector of one lane is that lane.
+            // A vector of one lane is a scalar.
             _ if vector.lanes() == 1 => self.same(op, vector),
             Position::Lane(lane) => {
                 let text = self.lane(op, &vector, lane)?;
@@ -212,7 +211,7 @@ impl Function {
         self.compose(op, &lanes)
     }
 
-    /// In the order of the lanes, from the accumulator on if there is one.
+    /// Reduces in the order of the lanes, starting with the accumulator if there is one.
     fn reduction(&mut self, op: OperationRef<'_, '_>) -> Result<()> {
         let ty = self.result_type(op, 0)?;
         let kind = self.keyword(op, "kind")?;

@@ -17,15 +17,15 @@ use kforge_runtime::{
 };
 use kforge_target::Target;
 
-/// The CPU that the options name.
+/// The CPU target given by the options.
 ///
 /// # Errors
-/// If this machine has not that instruction set.
+/// If this machine does not have that instruction set.
 pub fn machine(options: &Options) -> Result<Machine> {
     Ok(Machine::host(options.isa)?)
 }
 
-/// Compiles a module for the CPU, or takes what was kept.
+/// Compiles a module for the CPU, or loads it from the cache.
 ///
 /// # Errors
 /// The diagnostics of the compiler.
@@ -33,10 +33,10 @@ pub fn cpu(options: &Options, source: Source) -> Result<Compiled> {
     compiled(options, source, &machine(options)?)
 }
 
-/// Compiles a module for an adapter, or takes what was kept.
+/// Compiles a module for an adapter, or loads it from the cache.
 ///
 /// # Errors
-/// The diagnostics of the compiler; or that a CPU's instruction set was given.
+/// The compiler's diagnostics; or if a CPU instruction set is given.
 pub fn gpu(options: &Options, source: Source, adapter: &device::Adapter) -> Result<Compiled<Vec<Shader>>> {
     if options.isa.is_some() {
         return Err(Error::request("--cpu-features narrows a CPU; leave it out, or take --target cpu"));
@@ -44,7 +44,7 @@ pub fn gpu(options: &Options, source: Source, adapter: &device::Adapter) -> Resu
     compiled(options, source, &features(adapter))
 }
 
-/// Compiles a module for a backend, or takes what was kept.
+/// Compiles a module for a backend, or loads it from the cache.
 fn compiled<B: Backend>(options: &Options, source: Source, backend: &B) -> Result<Compiled<B::Code>> {
     let (target, tuning) = (backend.target(), options.compile.tuning);
     let pipeline = kforge_lowering::pipeline(target, options.compile);
@@ -52,7 +52,7 @@ fn compiled<B: Backend>(options: &Options, source: Source, backend: &B) -> Resul
     let cache = objects(options);
     let untuned = compile::Options { tuning: compile::Tuning::default(), ..options.compile };
     let untuned = kforge_lowering::pipeline(target, untuned).to_string();
-    // Tiles that the tuner chose are part of what is compiled; and where it is to measure, it must get to.
+    // Tiles chosen by the tuner affect the result; and if the tuner is to measure, the cache must not prevent it.
     let key = || {
         let tiles = tiles(target, tuning);
         let of_compiler = [untuned.as_str(), &tiles, &LLVM.join(","), kforge_lowering::BUILD_ID].map(str::to_owned);
@@ -77,10 +77,10 @@ fn compiled<B: Backend>(options: &Options, source: Source, backend: &B) -> Resul
     Ok(compiled)
 }
 
-/// Compiles a module for the place that the options name, and loads it.
+/// Compiles a module for the device given by the options, and loads it.
 ///
 /// # Errors
-/// The diagnostics of the compiler, or what the place says.
+/// The compiler's diagnostics, or an error of the device.
 pub fn executor(options: &Options, source: Source) -> Result<Box<dyn Execute>> {
     match options.place {
         Place::Cpu => {
@@ -103,8 +103,8 @@ pub fn executor(options: &Options, source: Source) -> Result<Box<dyn Execute>> {
     }
 }
 
-/// Does `work` at the place that the options name; for [`Place::Auto`], on a GPU that is one, and where that fails on the
-/// CPU.
+/// Runs `work` on the device given by the options. For [`Place::Auto`] that is a GPU if there is one that is not
+/// software, and the CPU otherwise or if that fails.
 ///
 /// # Errors
 /// Those of `work`.
@@ -134,12 +134,12 @@ pub fn on_place<T, E: std::fmt::Display + From<Error>>(
     })
 }
 
-/// What the tuner knows, as a part of a cache's key.
+/// The tuner's results, as part of a cache key.
 fn tiles(target: Target, tuning: compile::Tuning) -> String {
     tuner::fingerprint(target, tuning)
 }
 
-/// The cache of what is compiled, unless the options say no.
+/// The cache of compiled objects, unless the options disable it.
 fn objects(options: &Options) -> Option<Cache> {
     if options.keep { cache::directory().map(|d| Cache::new(d.join("objects"))) } else { None }
 }

@@ -1,11 +1,11 @@
-//! The GPU of this process, and what an adapter offers, as the compiler takes it.
+//! The GPU of this process, and an adapter's features in the compiler's form.
 
 use crate::Result;
 use kforge_runtime::gpu::{Adapter, Gpu};
 use kforge_target as target;
 use std::sync::OnceLock;
 
-/// The GPU of this process: the first that was asked for, by its number or a part of its name.
+/// The GPU of this process, selected at the first request by its number or a part of its name.
 ///
 /// # Errors
 /// If there is none.
@@ -18,7 +18,7 @@ pub fn adapter(wanted: Option<&str>) -> Result<&'static Adapter> {
     Ok(CHOSEN.get_or_init(|| adapter))
 }
 
-/// The same, opened once: a driver gives a process only so many devices.
+/// The same, opened once, as drivers limit the devices per process.
 ///
 /// # Errors
 /// If there is none, or it cannot be opened.
@@ -31,7 +31,7 @@ pub fn open(wanted: Option<&str>) -> Result<Gpu> {
     Ok(OPEN.get_or_init(|| gpu).clone())
 }
 
-/// What kernels for `adapter` may use.
+/// The features and limits that kernels for `adapter` may use.
 pub fn features(adapter: &Adapter) -> target::Adapter {
     target::Adapter {
         f16: adapter.has_f16(),

@@ -1,4 +1,4 @@
-//! Models as a library: open, compile, keep what was compiled, load, decode.
+//! Models as a library: open, compile, cache compiled code, load, decode.
 //!
 //! ```no_run
 //! use kforge_engine::{Model, Options, Sampling};
@@ -16,12 +16,12 @@
 //!
 //! | module | part |
 //! |---|---|
-//! | `options` | where and how, and who hears of it |
+//! | `options` | device, compilation options, and the receiver of progress |
 //! | `gpu` | the GPU of this process |
 //! | `compile` | from a module's text to a loaded program, through the cache of objects |
 //! | `module` | a checkpoint as a module, and its weights in an executor |
-//! | `model` | names of models; a decoder of one |
-//! | `session` | text in, text out |
+//! | `model` | model names; creating a decoder |
+//! | `session` | generating text from text |
 
 pub mod compile;
 pub mod gpu;
@@ -35,7 +35,7 @@ pub use model::{Model, Timings};
 pub use options::{Options, Place, Silent, Watch, Work};
 pub use session::{Generation, Session};
 
-/// Why a model does not open, compile or decode. A message is whole.
+/// Why a model does not open, compile or decode. Messages are complete.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -44,7 +44,7 @@ pub enum Error {
     Compile(#[from] kforge_lowering::compile::CompileError),
     #[error(transparent)]
     Runtime(#[from] kforge_runtime::Error),
-    /// What was asked for cannot be had.
+    /// The request cannot be satisfied.
     #[error("{0}")]
     Request(String),
 }

@@ -1,4 +1,4 @@
-//! Names of models, and a decoder of one.
+//! Model names, and creating a decoder for a model.
 
 use crate::{
     Error, Options, Place, Result, Session, Work, compile,
@@ -16,23 +16,23 @@ use tracing::info_span;
 
 /// The name of the file that `make model` fetches.
 pub const DEFAULT: &str = "default";
-/// The name of a model of random weights.
+/// The name of a model with random weights.
 pub const RANDOM: &str = "random:tiny";
 
 /// Seed of random weights.
 const SEED: u64 = 0;
 
-/// A checkpoint, and how it is to run.
+/// A checkpoint, and options for running it.
 pub struct Model {
     name: OsString,
     checkpoint: Checkpoint,
     options: Options,
 }
 
-/// How long it took to get ready.
+/// Durations of loading and compiling.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
-    /// Mapping, checking and packing.
+    /// Mapping, validating and packing.
     pub load: Duration,
     /// Compiling, or reading the cache.
     pub compile: Duration,
@@ -42,7 +42,7 @@ impl Model {
     /// Opens `default`, `random:NAME`, a path, or a Hugging Face repository.
     ///
     /// # Errors
-    /// If there is no such model, or it is not one that this engine knows.
+    /// If there is no such model, or it is not supported.
     pub fn open(name: impl AsRef<OsStr>, options: Options) -> Result<Model> {
         let name = name.as_ref().to_owned();
         Ok(Model { checkpoint: find(&name, &options.ignore_config)?, name, options })
@@ -64,11 +64,11 @@ impl Model {
         &mut self.options
     }
 
-    /// A decoder for `context` tokens, its weights packed. Where [`Place::Auto`] has taken a GPU that fails later, the CPU
-    /// goes on.
+    /// A decoder for `context` tokens, with its weights packed. If [`Place::Auto`] chose a GPU that fails later, the
+    /// CPU takes over.
     ///
     /// # Errors
-    /// If the model does not compile, the place does not run it, or the context is longer than what it was made for.
+    /// If the model does not compile, the device does not run it, or the context is longer than the model supports.
     pub fn decoder(&self, returns: Returns, context: usize) -> Result<(Decoder, Timings)> {
         let longest = self.checkpoint.config().context;
         if context > longest {
@@ -83,10 +83,10 @@ impl Model {
         Ok((self.with_fallback(returns, decoder), timings))
     }
 
-    /// Text in, text out, in a context of so many tokens.
+    /// A text session, with a context of `context` tokens.
     ///
     /// # Errors
-    /// As [`decoder`](Self::decoder); or if the sampling cannot be, or the model has no tokenizer.
+    /// As [`decoder`](Self::decoder); or if a sampling option is out of range, or the model has no tokenizer.
     pub fn session(&self, sampling: Sampling, context: usize) -> Result<Session> {
         Session::new(self, sampling, context)
     }
@@ -107,7 +107,7 @@ impl Model {
     }
 }
 
-/// A checkpoint's module compiled, its weights packed.
+/// Compiles a checkpoint's module and packs its weights.
 fn executor(options: &Options, checkpoint: &Checkpoint, returns: Returns) -> Result<(Box<dyn Execute>, Timings)> {
     let begin = Instant::now();
     let source = module(checkpoint, options.kv_type, returns, &[Phase::Prefill, Phase::Decode])?;
@@ -122,7 +122,7 @@ fn executor(options: &Options, checkpoint: &Checkpoint, returns: Returns) -> Res
 }
 
 fn find(name: &OsStr, ignore: &[String]) -> Result<Checkpoint> {
-    // Names of ours, and of repositories, are text; those of files need not be.
+    // Our model names and repositories are UTF-8; file names need not be.
     let text = name.to_str();
     if let Some(kind) = text.and_then(|text| text.strip_prefix("random:")) {
         return Ok(Checkpoint::random(kind, SEED)?);
@@ -141,7 +141,7 @@ fn find(name: &OsStr, ignore: &[String]) -> Result<Checkpoint> {
     }
     let path = Path::new(name);
     match text.filter(|text| is_repository(text)) {
-        // What is there but cannot be looked at is an error of opening it.
+        // A path that exists but cannot be accessed gives the error of opening it.
         _ if !matches!(path.try_exists(), Ok(false)) => Ok(Checkpoint::open_ignoring(path, ignore)?),
         Some(repository) => Ok(Checkpoint::open_ignoring(&kforge_checkpoint::hub::fetch(repository)?, ignore)?),
         None => Err(Error::request(format!(
@@ -152,7 +152,7 @@ fn find(name: &OsStr, ignore: &[String]) -> Result<Checkpoint> {
     }
 }
 
-/// Whether a name that is no file can be meant for a repository, `ORG/NAME` or `ORG/NAME:FILE`.
+/// Whether a name that is not a file may be a repository, `ORG/NAME` or `ORG/NAME:FILE`.
 fn is_repository(name: &str) -> bool {
     let file = Path::new(name).extension().is_some_and(|extension| {
         ["gguf", "safetensors"].iter().any(|known| extension.eq_ignore_ascii_case(known)) && !name.contains(':')

@@ -1,4 +1,4 @@
-//! A checkpoint as a module, and its weights in an executor.
+//! Generates a checkpoint's module, and sets its weights in an executor.
 
 use crate::{Error, Result};
 use kforge_checkpoint::Checkpoint;
@@ -6,7 +6,7 @@ use kforge_models::{Emission, KvType, Phase, Returns};
 use kforge_program::Element;
 use kforge_runtime::{Execute, View};
 
-/// The program's element of a checkpoint's.
+/// Converts a checkpoint's element type to the program's.
 pub fn element(element: kforge_checkpoint::Element) -> Element {
     match element {
         kforge_checkpoint::Element::F32 => Element::F32,
@@ -33,7 +33,7 @@ pub fn module(checkpoint: &Checkpoint, kv_type: KvType, returns: Returns, phases
 /// The module of a checkpoint.
 ///
 /// # Errors
-/// If a weight is of a type that we do not compute with, or the options do not fit the model.
+/// If a weight has a type that we do not compute with, or the options do not fit the model.
 pub fn emit(checkpoint: &Checkpoint, emission: Emission, phases: &[Phase]) -> Result<String> {
     let types = checkpoint
         .names()
@@ -47,7 +47,7 @@ pub fn emit(checkpoint: &Checkpoint, emission: Emission, phases: &[Phase]) -> Re
     kforge_models::module(checkpoint.config(), &types, emission, phases).map_err(Error::Request)
 }
 
-/// Packs every weight into the layout that the program asks for and lets go of the file's pages; `done` hears each name.
+/// Packs every weight into its global's layout and releases the file's pages; `done` is called with each name.
 pub fn set_weights(executor: &mut dyn Execute, checkpoint: &Checkpoint, mut done: impl FnMut(&str)) -> Result<()> {
     for name in checkpoint.names() {
         let weight = checkpoint.weight(&name)?;

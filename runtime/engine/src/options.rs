@@ -1,4 +1,4 @@
-//! Where and how models run, and who hears of it.
+//! Options: where and how models run, and who receives progress and warnings.
 
 use kforge_lowering::compile::{self, Pipeline, Source};
 use kforge_models::KvType;
@@ -13,7 +13,7 @@ pub enum Place {
     Cpu,
     /// On a GPU, as WGSL.
     Gpu,
-    /// On a GPU that is no software if there is one, else, and where it fails, on the CPU.
+    /// On a GPU that is not software if there is one; on the CPU otherwise, or if the GPU fails.
     Auto,
 }
 
@@ -22,23 +22,23 @@ pub struct Options {
     pub place: Place,
     /// The GPU: its number, or a part of its name.
     pub adapter: Option<String>,
-    /// A narrower instruction set than the CPU's own.
+    /// An instruction set narrower than the CPU's own.
     pub isa: Option<Isa>,
-    /// Threads of a CPU.
+    /// CPU threads.
     pub threads: usize,
     /// Fusions, numerics and tuning.
     pub compile: compile::Options,
-    /// Elements of the KV cache.
+    /// Element type of the KV cache.
     pub kv_type: KvType,
-    /// Whether what is compiled is kept for the next time, and taken from there.
+    /// Whether compiled code is cached, and loaded from the cache.
     pub keep: bool,
-    /// Keys of a model's configuration that are not supported and passed over.
+    /// Unsupported keys of a model's configuration to ignore.
     pub ignore_config: Vec<String>,
     pub watch: Arc<dyn Watch>,
 }
 
 impl Default for Options {
-    /// All cores of the CPU, everything fused, exact, tiles by rule, objects kept.
+    /// All cores of the CPU, all fusions, exact numerics, tiles by rule, compiled code cached.
     fn default() -> Options {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Options {
@@ -59,29 +59,29 @@ impl Default for Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     Compile,
-    /// Of so many weights.
+    /// Packing this many weights.
     Pack(usize),
 }
 
-/// Hears what goes on; what it does not override it does not hear.
+/// Receives progress and warnings; every method has a default that ignores them.
 pub trait Watch: Send + Sync {
-    /// A module that is to be compiled by a pipeline, or taken from what was kept.
+    /// Called with a module before it is compiled by a pipeline, or loaded from the cache.
     ///
     /// # Errors
-    /// Why it is not to be.
+    /// A reason not to compile it, which aborts.
     fn module(&self, _source: Source, _pipeline: &Pipeline) -> std::result::Result<(), String> {
         Ok(())
     }
-    /// Something that a person should know, without a newline.
+    /// A warning for the user, without a newline.
     fn warn(&self, _message: &str) {}
     fn begin(&self, _work: Work) {}
-    /// One more weight is packed.
+    /// Another weight has been packed.
     fn step(&self) {}
-    /// The work that began last is over.
+    /// The work that began last has ended.
     fn end(&self) {}
 }
 
-/// Hears nothing.
+/// Ignores everything.
 pub struct Silent;
 
 impl Watch for Silent {}

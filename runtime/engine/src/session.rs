@@ -1,4 +1,4 @@
-//! Text in, text out.
+//! Text generation: text in, text out.
 
 use crate::{Error, Model, Result};
 use kforge_checkpoint::{Stream, Tokenizer};
@@ -8,12 +8,12 @@ use kforge_runtime::{
     sample::{Sampler, Sampling},
 };
 
-/// A text that grows: what was given, and what the model went on with.
+/// A growing text: the input, and the model's continuation.
 pub struct Session {
     tokenizer: Tokenizer,
     decoder: Decoder,
     sampler: Sampler,
-    /// The last token that was made, which is not in the caches yet.
+    /// The last generated token, which is not in the caches yet.
     pending: Option<u32>,
 }
 
@@ -30,8 +30,8 @@ impl Session {
         Ok(Session { tokenizer, decoder, sampler, pending: None })
     }
 
-    /// Appends a text and goes on with it, for at most so many tokens: an iterator of pieces of text, which ends where the
-    /// model does. The text is read now, tokens are made as pieces are taken.
+    /// Appends a text and generates a continuation of at most `max_tokens`: an iterator over pieces of text, which ends
+    /// when the model ends its turn. The text is prefilled now; tokens are generated as pieces are taken.
     ///
     /// # Errors
     /// If there is no text, or no room for it.
@@ -53,7 +53,7 @@ impl Session {
         })
     }
 
-    /// Forgets everything.
+    /// Clears the text.
     pub fn reset(&mut self) {
         self.decoder.rewind(0);
         self.pending = None;
@@ -70,15 +70,15 @@ fn choose(sampler: &mut Sampler, logits: Logits) -> Result<u32> {
     Ok(id)
 }
 
-/// Pieces of the text that a model makes, each of whole characters.
+/// Pieces of generated text, each of whole characters.
 pub struct Generation<'s> {
     tokenizer: &'s Tokenizer,
     decoder: &'s mut Decoder,
     sampler: &'s mut Sampler,
-    /// None once its end was given.
+    /// None once the end was returned.
     stream: Option<Stream<'s>>,
     pending: &'s mut Option<u32>,
-    /// Chosen, and not given yet.
+    /// Sampled, but not returned yet.
     next: Option<u32>,
     left: usize,
 }

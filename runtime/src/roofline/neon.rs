@@ -23,7 +23,7 @@ pub(super) fn f32_peaks(peaks: &mut Vec<F32Peak>) {
 }
 
 pub(super) fn int8_peaks(peaks: &mut Vec<Int8Peak>) {
-    // SAFETY: each is made only where its features were detected.
+    // SAFETY: each is constructed only if its features were detected.
     unsafe {
         if has!("dotprod") {
             peaks.push(Int8Peak::new("sdot (NEON)", CHAINS_NEON, 16, int8_dotprod));
@@ -35,7 +35,7 @@ pub(super) fn int8_peaks(peaks: &mut Vec<Int8Peak>) {
 fn f32_neon(a: &[f32; 16], b: &[f32; 16], rounds: u64) -> f32 {
     // SAFETY: both have at least four elements.
     let (a, b) = unsafe { (vld1q_f32(a.as_ptr()), vld1q_f32(b.as_ptr())) };
-    // Opaque, so that the chains are not seen to be equal.
+    // Opaque, so that the compiler does not see that the chains are equal.
     let mut chains = black_box([vdupq_n_f32(0.0); CHAINS_NEON]);
     for _ in 0..rounds {
         for x in &mut chains {
@@ -46,7 +46,7 @@ fn f32_neon(a: &[f32; 16], b: &[f32; 16], rounds: u64) -> f32 {
     unsafe { transmute::<[float32x4_t; CHAINS_NEON], [f32; 4 * CHAINS_NEON]>(chains) }.iter().sum()
 }
 
-/// a is below 128, so that it may be taken as signed.
+/// a is below 128, so it may be treated as signed.
 #[target_feature(enable = "neon,dotprod")]
 fn int8_dotprod(a: &[u8; 64], b: &[i8; 64], rounds: u64) -> i32 {
     // SAFETY: both have at least sixteen elements.

@@ -1,4 +1,4 @@
-//! The instructions whose peak can be measured here.
+//! The instructions whose peak can be measured.
 
 #[cfg(target_arch = "aarch64")]
 use super::neon as native;
@@ -10,7 +10,7 @@ use super::x86 as native;
 /// registers, two of which hold the operands.
 pub(super) const CHAINS: usize = 12;
 
-/// One way to do multiply-adds.
+/// One implementation of multiply-adds.
 ///
 /// Of f32, a round takes each lane of each chain from x to `x * a + b`, beginning with zero: no compiler may reorder or
 /// hoist that, and it stays finite for a < 1. Of int8, a round adds `a * b` over all lanes of each chain, a unsigned
@@ -19,7 +19,7 @@ pub(super) const CHAINS: usize = 12;
 pub(super) struct Peak<A, B, S> {
     pub instruction: &'static str,
     pub chains: usize,
-    /// Elements of a and b that are used, one multiply-add of each chain.
+    /// Elements of a and b that are used; one multiply-add per element in each chain.
     pub lanes: usize,
     run: unsafe fn(&A, &B, u64) -> S,
 }
@@ -40,12 +40,12 @@ impl<A, B, S> Peak<A, B, S> {
     }
 
     pub fn run(&self, a: &A, b: &B, rounds: u64) -> S {
-        // SAFETY: whoever made the peak vouches for the machine's features, and nothing else is asked.
+        // SAFETY: the constructor's caller guarantees the machine's features; there are no other requirements.
         unsafe { (self.run)(a, b, rounds) }
     }
 }
 
-/// f32 multiply-adds that this machine has; plain Rust is the last resort.
+/// f32 multiply-add instructions of this machine; portable Rust is the fallback.
 pub(super) fn f32_peaks() -> Vec<F32Peak> {
     let mut peaks = vec![];
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -67,7 +67,7 @@ pub(super) fn int8_peaks() -> Vec<Int8Peak> {
     peaks
 }
 
-/// Names of the features that decide which instructions are measured, as far as this machine has them.
+/// Names of the CPU features that determine which instructions are measured, as far as this machine has them.
 pub fn features() -> Vec<&'static str> {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     return native::features();

@@ -1,4 +1,4 @@
-//! Peaks in plain Rust, for machines without intrinsics here: what the compiler makes of a loop.
+//! Peaks in portable Rust, for machines without intrinsics here: whatever the compiler generates for a loop.
 
 use super::peak::{CHAINS, F32Peak, Int8Peak};
 use std::hint::black_box;
@@ -7,17 +7,17 @@ use std::hint::black_box;
 const LANES: usize = 4;
 
 pub(super) fn f32_peak() -> F32Peak {
-    // SAFETY: it is compiled for no special feature.
+    // SAFETY: it needs no CPU features.
     unsafe { F32Peak::new("multiply and add (plain Rust)", CHAINS, LANES, f32_rounds) }
 }
 
 pub(super) fn int8_peak() -> Int8Peak {
-    // SAFETY: it is compiled for no special feature.
+    // SAFETY: it needs no CPU features.
     unsafe { Int8Peak::new("widening multiply and add (plain Rust)", 1, 64, int8_rounds) }
 }
 
 fn f32_rounds(a: &[f32; 16], b: &[f32; 16], rounds: u64) -> f32 {
-    // Opaque, so that the chains are not seen to be equal.
+    // Opaque, so that the compiler does not see that the chains are equal.
     let mut chains = black_box([[0.0; LANES]; CHAINS]);
     for _ in 0..rounds {
         for chain in &mut chains {

@@ -1,21 +1,21 @@
-//! A footprint that threads read, each its own range, in several patterns.
+//! A block of memory that threads read, each its own range, in several access patterns.
 
 use crate::{Result, memory::Memory, pool::range};
 use std::{array, fmt};
 
-/// A cache line of words.
+/// A cache line as words.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Line([u64; 8]);
 
-/// A way through a range, and its name.
+/// An access pattern: its name, and the function that reads a range.
 pub(super) type Walk = (&'static str, fn(&[Line]) -> u64);
 
 /// Lines that are prefetched ahead of a stream: 2 KiB, half a small page.
 const AHEAD: usize = 32;
 
-/// Plain Rust first: with 128-bit loads a line takes four cycles at most, and no core reads memory faster. A footprint
-/// that fits the caches may be read with wider ones.
+/// Portable Rust first: with 128-bit loads a line takes at most four cycles, and no core reads memory faster. A
+/// footprint that fits in the caches may be read faster with wider loads.
 const WALKS: &[Walk] = &[
     ("1 stream", sum::<1, 0>),
     ("2 streams", sum::<2, 0>),
@@ -31,7 +31,7 @@ const WALKS: &[Walk] = &[
 #[derive(Clone, Copy)]
 pub(super) struct Pattern {
     walk: Walk,
-    /// Whether huge pages were asked for.
+    /// Whether huge pages were requested.
     huge: bool,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The same bytes on ordinary and on huge pages.
+/// The same data on ordinary and on huge pages.
 pub(super) struct Footprint {
     ordinary: Memory,
     huge: Memory,
@@ -51,7 +51,7 @@ impl Footprint {
     pub fn new(bytes: usize) -> Result<Footprint> {
         let (mut ordinary, mut huge) = (Memory::zeroed(bytes)?, Memory::streamed(bytes)?);
         for memory in [&mut ordinary, &mut huge] {
-            // Written, as pages that never were are all the same one.
+            // Written once, because pages never written to all map to the same zero page.
             for (i, byte) in memory.as_mut_slice().iter_mut().enumerate() {
                 *byte = (i.wrapping_mul(167) >> 3) as u8;
             }
@@ -71,11 +71,11 @@ impl Footprint {
         WALKS.iter().copied().chain(wide).flat_map(|walk| [false, true].map(|huge| Pattern { walk, huge }))
     }
 
-    /// Reads the range of `thread` out of `threads`: the wrapping sum of its words, the last one filled up with zeros.
-    /// The ranges of all threads are the footprint.
+    /// Reads the range of `thread` out of `threads` and returns the wrapping sum of its words, the last one padded with
+    /// zeros. The ranges of all threads cover the footprint.
     pub fn read(&self, pattern: Pattern, threads: usize, thread: usize) -> u64 {
         let memory = if pattern.huge { &self.huge } else { &self.ordinary };
-        // SAFETY: any bytes are words, and only whole, aligned lines are taken. Memory begins with one.
+        // SAFETY: any bytes are valid words, and only whole, aligned lines are used. The memory starts at a line.
         let (_, lines, tail) = unsafe { memory.as_slice().align_to::<Line>() };
         let sum = pattern.walk.1(&lines[range(lines.len(), threads, thread)]);
         let tail = if thread + 1 == threads { tail } else { &[] };

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Repetitions even where one takes longer than the whole budget.
+/// Minimum number of repetitions, even if one exceeds the budget.
 const LEAST: usize = 2;
 
 /// Seconds from the first start to the last end of `work(thread)` on all `threads`, the best of the repetitions that
@@ -42,10 +42,10 @@ pub(super) fn best(threads: usize, budget: Duration, work: impl Fn(usize) + Sync
     })
 }
 
-/// What the threads share.
+/// State shared by the threads.
 struct Race {
     threads: usize,
-    /// Arrivals so far, at starts and at ends; it only grows.
+    /// Arrivals at the barrier so far, for starts and ends; only grows.
     arrivals: AtomicUsize,
     stop: AtomicBool,
     epoch: Instant,
@@ -60,13 +60,13 @@ impl Race {
         Race { threads, arrivals, stop, epoch, begin: AtomicU64::new(u64::MAX), end: AtomicU64::new(0) }
     }
 
-    /// Takes part in a repetition; false when there was none any more.
+    /// Takes part in one repetition; false if there are no more.
     fn run(&self, work: impl FnOnce()) -> bool {
         self.meet();
         if self.stop.load(Ordering::SeqCst) {
             return false;
         }
-        // Of all threads: one that is held up here would otherwise see less time than the others took.
+        // The minimum over all threads: a thread delayed here would otherwise measure less time than the others took.
         self.begin.fetch_min(self.now(), Ordering::SeqCst);
         work();
         self.end.fetch_max(self.now(), Ordering::SeqCst);
@@ -78,10 +78,10 @@ impl Race {
         self.epoch.elapsed().as_nanos() as u64
     }
 
-    /// Waits for all threads. Polls, as a thread that has slept comes up to a tenth of a millisecond late; yields now
-    /// and then for the case that there are more threads than cores.
+    /// Barrier of all threads. Polls, because a sleeping thread wakes up to a tenth of a millisecond late; yields now
+    /// and then in case there are more threads than cores.
     fn meet(&self) {
-        // An arrival belongs to the meeting that it fills.
+        // An arrival belongs to the barrier that it completes.
         let all = (self.arrivals.fetch_add(1, Ordering::SeqCst) / self.threads + 1) * self.threads;
         let mut polls = 0u32;
         while self.arrivals.load(Ordering::SeqCst) < all && !self.stop.load(Ordering::SeqCst) {

@@ -1,4 +1,4 @@
-//! Peaks of x86-64 with AVX2 and more.
+//! Peaks of x86-64 with AVX2 and later extensions.
 
 use super::{
     peak::{CHAINS, F32Peak, Int8Peak},
@@ -10,8 +10,8 @@ use std::{
     mem::transmute,
 };
 
-/// `maddubs` and `madd` leave the sum to a third instruction, with a latency of one: six chains are enough, and their
-/// products, three left operands by two right ones, fit sixteen registers.
+/// `maddubs` and `madd` need a third instruction to add, with a latency of one: six chains are enough, and their
+/// products, three left operands by two right ones, fit in sixteen registers.
 const LEFT: usize = 3;
 const RIGHT: usize = 2;
 
@@ -27,7 +27,7 @@ pub(super) fn features() -> Vec<&'static str> {
 }
 
 pub(super) fn f32_peaks(peaks: &mut Vec<F32Peak>) {
-    // SAFETY: each is made only where its features were detected.
+    // SAFETY: each is constructed only if its features were detected.
     unsafe {
         if has!("avx512f") {
             peaks.push(F32Peak::new("vfmadd (AVX-512)", CHAINS, 16, f32_avx512));
@@ -39,7 +39,7 @@ pub(super) fn f32_peaks(peaks: &mut Vec<F32Peak>) {
 }
 
 pub(super) fn int8_peaks(peaks: &mut Vec<Int8Peak>) {
-    // SAFETY: each is made only where its features were detected.
+    // SAFETY: each is constructed only if its features were detected.
     unsafe {
         if has!("avx512f") && has!("avx512vnni") {
             peaks.push(Int8Peak::new("vpdpbusd (AVX-512)", CHAINS, 64, int8_avx512vnni));
@@ -53,7 +53,7 @@ pub(super) fn int8_peaks(peaks: &mut Vec<Int8Peak>) {
     }
 }
 
-/// Reads with wider loads than plain Rust's, for footprints in the caches.
+/// Reads with wider loads than portable Rust's, for footprints that fit in the caches.
 pub(super) fn walks() -> Vec<Walk> {
     let mut walks: Vec<Walk> = vec![];
     if has!("avx2") {
@@ -93,7 +93,7 @@ fn sum_avx512<const STREAMS: usize>(lines: &[Line]) -> u64 {
 fn f32_avx512(a: &[f32; 16], b: &[f32; 16], rounds: u64) -> f32 {
     // SAFETY: both have sixteen elements.
     let (a, b) = unsafe { (_mm512_loadu_ps(a.as_ptr()), _mm512_loadu_ps(b.as_ptr())) };
-    // Opaque, here and below, so that the chains are not seen to be equal.
+    // Opaque, here and below, so that the compiler does not see that the chains are equal.
     let mut chains = black_box([_mm512_setzero_ps(); CHAINS]);
     for _ in 0..rounds {
         for x in &mut chains {
@@ -156,7 +156,8 @@ fn int8_avx2(a: &[u8; 64], b: &[i8; 64], rounds: u64) -> i32 {
     let mut chains = [[_mm256_setzero_si256(); LEFT]; RIGHT];
     for _ in 0..rounds {
         for (b, chains) in right.iter_mut().zip(&mut chains) {
-            // SAFETY: no instruction at all. It may have changed b, so products are not hoisted out of the loop.
+            // SAFETY: emits no instruction. It may change b as far as the compiler knows, so products are not hoisted
+            // out of the loop.
             unsafe { asm!("/* {0} */", inout(ymm_reg) * b, options(nomem, nostack, preserves_flags)) };
             for (a, x) in left.iter().zip(chains) {
                 let pairs = _mm256_maddubs_epi16(*a, *b);

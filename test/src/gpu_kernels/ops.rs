@@ -1,4 +1,4 @@
-//! The ops of random kernels, and what each makes of its operands.
+//! The ops of random kernels, and their semantics.
 
 use super::{Eval, Generator, Stmt, Ty, Value, integer};
 
@@ -59,7 +59,7 @@ impl Generator {
 
     pub(super) fn float_op(&mut self, into: &mut Vec<Stmt>) {
         let (a, b, c) = (self.pick(Ty::Float), self.pick(Ty::Float), self.pick(Ty::Float));
-        // The picked ones may be uncut; a cut makes the bounds of the products hold.
+        // The chosen values may be large; reducing them keeps products within bounds.
         let (a, b, c) = (self.cut(a, into), self.cut(b, into), self.cut(c, into));
         let (text, eval, args): (&str, Eval, Vec<usize>) = match self.below(8) {
             0 => ("arith.addf $0, $1 : f32", |v| Value::Float(v[0].float() + v[1].float()), vec![a, b]),
@@ -78,7 +78,7 @@ impl Generator {
         self.op(text, eval, &args, Ty::Float, into);
     }
 
-    /// Vectors, made and taken apart again: of any integers, and of floats that halves hold exactly.
+    /// Vectors, built and taken apart again: of any integers, and of floats that f16 represents exactly.
     pub(super) fn vector_op(&mut self, into: &mut Vec<Stmt>) {
         let ints = [self.pick(Ty::Int), self.pick(Ty::Int), self.pick(Ty::Int), self.place(4, into)];
         let floats = [self.pick(Ty::Float), self.pick(Ty::Float)];
@@ -110,7 +110,7 @@ impl Generator {
                 |v| Value::Int(v[0].int().min(v[2].int()) ^ v[1].int().min(v[0].int())),
                 Ty::Int,
             ),
-            // The low bytes of four integers in a word, and of the word the sum of them with signs.
+            // Packs the low bytes of four integers in a word, then sums its signed bytes.
             3 => (
                 "%v$o = vector.from_elements $0, $1, $2, $0 : vector<4xi32>\n\
                  %w$o = arith.trunci %v$o : vector<4xi32> to vector<4xi8>\n\
@@ -158,7 +158,7 @@ impl Generator {
             ("ugt", |v| Value::Bool(v[0].int().cast_unsigned() > v[1].int().cast_unsigned())),
             ("uge", |v| Value::Bool(v[0].int().cast_unsigned() >= v[1].int().cast_unsigned())),
         ];
-        // There are no NaN, so the unordered ones say the same.
+        // There are no NaN, so unordered predicates are equivalent.
         let floats: [(&str, Eval); 8] = [
             ("oeq", |v| Value::Bool(v[0].float() == v[1].float())),
             ("une", |v| Value::Bool(v[0].float() != v[1].float())),

@@ -1,4 +1,4 @@
-//! The text of a random kernel.
+//! Prints a random kernel as MLIR.
 
 use super::{Carried, GLOBAL, GROUP, INPUTS, Kernel, N, OUTPUTS, S, SLOTS, Stmt, THREAD, Value};
 use std::fmt::Write;
@@ -105,7 +105,7 @@ fn print(body: &[Stmt], depth: usize, text: &mut String) {
                 );
                 line(inner.trim_start().to_owned());
                 for (i, c) in carried.iter().enumerate() {
-                    // A name of its own for each result: the op that is the identity.
+                    // A separate name for each result, by an identity op.
                     let yes = format!("%t{name}_{i}");
                     line(format!("{yes} = arith.constant true"));
                     line(format!("%{} = arith.select {yes}, %r{name}#{i}, %r{name}#{i} : {}", c.out, c.ty.name()));

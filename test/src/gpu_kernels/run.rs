@@ -1,17 +1,17 @@
-//! What a random kernel stores.
+//! Interprets a random kernel.
 
 use super::{GLOBAL, GROUP, GROUPS, Inputs, Kernel, N, S, SLOTS, Stmt, THREAD, Value};
 
 impl Kernel {
-    /// What all threads of all workgroups store: [`OUTPUTS`] integers and floats each.
+    /// The values stored by all threads of all workgroups: [`OUTPUTS`] integers and floats each.
     ///
     /// # Panics
-    /// If an input is not as [`Inputs`] says.
+    /// If an input does not satisfy the conditions of [`Inputs`].
     pub fn run(&self, inputs: &Inputs) -> (Vec<i32>, Vec<f32>) {
         let (mut ints, mut floats) = (vec![], vec![]);
         for group in 0..GROUPS {
             let mut threads: Vec<Thread> = (0..GROUP).map(|t| Thread::new(self.values, inputs, group, t)).collect();
-            // All threads do each statement before the next, which no thread can tell from any other order.
+            // All threads execute each statement before the next; no kernel can observe another order.
             for stmt in &self.body {
                 if let Stmt::Exchange { out, value, at } = stmt {
                     let tile: Vec<Value> = threads.iter().map(|thread| thread.get(*value)).collect();

@@ -1,4 +1,4 @@
-//! Whether a GPU computes what it says it can: a small kernel for each feature, set against the CPU.
+//! Checks that a GPU computes correctly: a small kernel for each feature, compared with the CPU.
 
 use anyhow::{Result, bail};
 use half::f16;
@@ -28,7 +28,7 @@ impl Check {
     /// Runs the kernel.
     ///
     /// # Errors
-    /// If it does not run, or its result is not the CPU's.
+    /// If it does not run, or its result differs from the CPU's.
     pub fn run(self, gpu: &Gpu) -> Result<()> {
         match self {
             Check::F32 => f32s(gpu),
@@ -41,12 +41,12 @@ impl Check {
     }
 }
 
-/// Small whole numbers in no order.
+/// Small pseudo-random integers.
 fn number(i: usize) -> usize {
     i * 7919 % 1021
 }
 
-/// One call of `main` on elements of a type: the bytes of each result.
+/// Calls `main` on elements of a type; returns the bytes of each result.
 fn call(executor: &mut dyn Execute, dims: &[usize], element: Element, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
     call_all(executor, &[View { dims, element, bytes }])
 }
@@ -94,7 +94,7 @@ fn halves(gpu: &Gpu) -> Result<()> {
     let bytes: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
     let results = call(&mut executor(gpu, include_str!("checks/f16.mlir"))?, &[1024], Element::F16, &bytes)?;
     let actual = results[0].as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
-    // A GPU may round either way: one in the last place.
+    // A GPU may round either way: an error of one unit in the last place is allowed.
     equal(actual.zip(x.iter().map(|x| (x * x).to_f32())), |a, e| (a - e).abs() <= e / 1024.0)
 }
 
@@ -112,12 +112,12 @@ fn subgroups(gpu: &Gpu) -> Result<()> {
     equal(neighbours.into_iter().zip((0..).map(|i| i ^ 1)), |a, e| a == e)
 }
 
-/// M, N and K of a product that is a few matrices each way.
+/// M, N and K of a product of several matrices along each axis.
 const MATRICES: [usize; 3] = [48, 80, 64];
-/// `f16` factors, the result in f16 too.
+/// f16 operands and result.
 const PRODUCT: &str = include_str!("checks/matrices.mlir");
 
-/// The kernel of cooperative matrices that `adapter` gets, and whether there is one.
+/// The kernel for cooperative matrices generated for `adapter`, and whether there is one.
 fn matrix_kernel(adapter: Adapter) -> Result<Compiled<Vec<Shader>>> {
     let compiled = compile::compile(PRODUCT, &adapter, Options::default())?;
     match &compiled.code[..] {
@@ -130,7 +130,7 @@ fn matrices(gpu: &Gpu) -> Result<()> {
     let compiled = matrix_kernel(super::features(&gpu.adapter))?;
     let mut executor = Executor::new(gpu.clone(), compiled.program, &compiled.code)?;
     let [m, n, k] = MATRICES;
-    // Small whole numbers: their sums are exact in f32, and below 2048 in f16.
+    // Small integers: their sums are exact in f32, and below 2048 exact in f16.
     let factor = |length: usize, step: usize| (0..length).map(|i| number(i * step) % 7).collect::<Vec<_>>();
     let (x, w) = (factor(m * k, 1), factor(n * k, 3));
     let bytes = |values: &[usize]| -> Vec<u8> {
@@ -147,7 +147,7 @@ fn matrices(gpu: &Gpu) -> Result<()> {
     equal(actual.zip(expected), |a, e| a == e)
 }
 
-/// What the driver made of a shader in one executor is taken by the next, and computes the same.
+/// The pipeline cache of one executor is reused by the next, which computes the same.
 fn pipeline_cache(gpu: &Gpu) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let cache = Cache::new(directory.path().to_owned());
@@ -164,7 +164,7 @@ fn pipeline_cache(gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-/// Pairs of what a GPU and the CPU have, element by element.
+/// Compares pairs of GPU and CPU values, element by element.
 fn equal<T: Copy + std::fmt::Display>(pairs: impl Iterator<Item = (T, T)>, same: impl Fn(T, T) -> bool) -> Result<()> {
     match pairs.enumerate().find(|(_, (actual, expected))| !same(*actual, *expected)) {
         Some((i, (actual, expected))) => bail!("element {i} is {actual}, not {expected}"),
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use kforge_lowering::to_wgsl::check;
 
-    /// Few machines multiply matrices; every naga reads the shader.
+    /// Few machines have matrix units, but naga validates the shader on all.
     #[test]
     fn the_kernel_of_matrices_is_one() {
         let adapter = Adapter { f16: true, subgroups: 32, matrices: true, ..Adapter::default() };

@@ -1,4 +1,4 @@
-//! GPUs: what measurements on one are filed under, whether it computes, and what it can do at most.
+//! GPUs: the key under which measurements are stored, checks that one computes correctly, and its limits.
 
 pub mod check;
 pub mod roof;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 pub use kforge_engine::gpu::{adapter, features, open};
 
-/// A GPU as measurements on it are filed, of kernels that use no more than `used`.
+/// The key under which measurements on a GPU are stored, for kernels that use no more than `used`.
 ///
 /// # Errors
 /// If it has less than that.
@@ -41,7 +41,7 @@ pub fn environment(adapter: &Adapter, used: target::Adapter) -> Result<environme
     })
 }
 
-/// The version of a dependency, as it is locked.
+/// The version of a dependency in the lock file.
 fn version(name: &str) -> &'static str {
     let packages = include_str!("../../../Cargo.lock").split("[[package]]");
     let field = |package: &'static str, field: &str| {

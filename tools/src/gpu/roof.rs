@@ -1,4 +1,4 @@
-//! What a GPU can do at most, measured.
+//! Measures the limits of a GPU.
 
 use anyhow::Result;
 use kforge_lowering::compile::{self, Pipeline};
@@ -9,24 +9,24 @@ use kforge_target::Adapter;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// Launch programs written by hand; see there.
+/// Handwritten launch programs; see the file.
 const CHAINS: &str = include_str!("chains.mlir");
 const COPIES: &str = include_str!("copies.mlir");
-/// Bytes that a workgroup of the second reads, and writes.
+/// Bytes that each workgroup of the second program reads, and writes.
 const WORKGROUP: u64 = 16384;
-/// Multiply-adds of the first: workgroups, threads, steps, vectors, lanes.
+/// Multiply-adds of the first program: workgroups, threads, steps, vectors, lanes.
 const MULTIPLY_ADDS: f64 = 1056.0 * 256.0 * 1024.0 * 8.0 * 4.0;
-/// Time for each limit.
+/// Time to measure each limit.
 const BUDGET: Duration = Duration::from_millis(200);
 
-/// The limits of a GPU, each the best that was seen.
+/// The limits of a GPU, each the best measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Roof {
-    /// As its driver calls it.
+    /// The driver's name for it.
     pub adapter: String,
-    /// 1e9 operations a second; a multiply-add is two.
+    /// 1e9 operations per second; a multiply-add is two.
     pub f32_gflops: f64,
-    /// 1e9 bytes a second, read and written, of copies in its memory.
+    /// 1e9 bytes per second, read and written, of copies in its memory.
     pub copy_gb_s: f64,
     /// Bytes of such a copy, read and written.
     pub copy_bytes: u64,
@@ -47,7 +47,7 @@ pub fn measure(gpu: &gpu::Gpu, bytes: u64) -> Result<Roof> {
     Ok(Roof { adapter: gpu.adapter.name().to_owned(), f32_gflops: f32_gflops(gpu)?, copy_gb_s, copy_bytes })
 }
 
-/// 1e9 multiply-adds of f32 a second, each two operations.
+/// 1e9 f32 operations per second; a multiply-add is two.
 ///
 /// # Errors
 /// If the GPU fails.
@@ -55,12 +55,12 @@ pub fn f32_gflops(gpu: &gpu::Gpu) -> Result<f64> {
     Ok(2.0 * MULTIPLY_ADDS * rate(gpu, CHAINS, &[])? / 1e9)
 }
 
-/// 1e9 bytes a second of copies of about `bytes`, read and written, and how many they are.
+/// 1e9 bytes per second of copies of about `bytes`, read and written; and the exact bytes.
 ///
 /// # Errors
 /// If the GPU fails.
 pub fn copies(gpu: &gpu::Gpu, bytes: u64) -> Result<(f64, u64)> {
-    // No more than one binding holds, which is what a weight can have.
+    // At most what one binding holds, as for a weight.
     let most = gpu.adapter.limits().max_storage_buffer_binding_size.min(1 << 31) / WORKGROUP;
     let workgroups = (bytes / 2).div_ceil(WORKGROUP).clamp(1, most);
     let copy_bytes = 2 * workgroups * WORKGROUP;
@@ -71,7 +71,7 @@ pub fn copies(gpu: &gpu::Gpu, bytes: u64) -> Result<(f64, u64)> {
     Ok((copy_bytes as f64 * copies / 1e9, copy_bytes))
 }
 
-/// Calls a second of a launch program's `main`, at best.
+/// Maximum calls per second of a launch program's `main`.
 fn rate(gpu: &gpu::Gpu, source: &str, inputs: &[View]) -> Result<f64> {
     let compiled = compile::compile_with(source, &Adapter::default(), &Pipeline::default())?;
     let mut executor = gpu::Executor::new(gpu.clone(), compiled.program, &compiled.code)?;
@@ -86,7 +86,7 @@ fn rate(gpu: &gpu::Gpu, source: &str, inputs: &[View]) -> Result<f64> {
         if start.elapsed() >= BUDGET {
             return Ok(1.0 / best);
         }
-        // Long enough that sending it is nothing.
+        // Long enough that submission time is negligible.
         if seconds < 0.02 {
             times *= 2;
         }

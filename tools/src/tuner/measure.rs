@@ -1,4 +1,4 @@
-//! Compiles candidates of a problem, checks their answers and measures them against each other.
+//! Compiles candidates of a problem, checks their results and measures them against each other.
 
 use super::{
     now,
@@ -18,24 +18,24 @@ use kforge_reference::{Element, Tensor, Tolerance, compare, random};
 use kforge_tuner::{Environment, Row, model::least_seconds};
 use std::thread;
 
-/// Copies of a problem's weights at most.
+/// Maximum copies of a problem's weights.
 const COPIES: usize = 256;
 
-/// Seconds that a GPU's copies may take together.
+/// Maximum seconds that all copies may take on a GPU.
 const SWEEP: f64 = 0.02;
 
-/// Rounds of a candidate that is not given up; in each, it and the default take turns.
+/// Rounds of a candidate that is not abandoned; in each, it and the default alternate.
 const ROUNDS: usize = 11;
 
-/// After so many rounds, a candidate this much slower than the best is given up.
+/// (rounds, ratio): after this many rounds, a candidate slower than the best by this ratio is abandoned.
 const STOPS: [(usize, f64); 2] = [(3, 1.15), (6, 1.04)];
 
-/// Operations that the reference is asked for at most, where fewer rows will do: some seconds.
+/// Maximum operations of the reference if fewer rows suffice: some seconds.
 const REFERENCE: f64 = 4e9;
 
-/// How far sums in f32 may be from sums in f64, and where they become elements of 16 bits, one unit in the last place of
-/// those more; where factors are rounded to f16, twice what such a product is off by of the largest result. All candidates
-/// have the same bits, so one comparison speaks for all.
+/// The allowed error of sums in f32 against f64, plus one unit in the last place for 16-bit results. Where operands are
+/// rounded to f16, plus twice the error of such a product for the largest result. All candidates give the same bits, so
+/// one comparison covers all.
 fn tolerance(product: &Product, expected: &Tensor) -> Tolerance {
     let rounding = match expected.element() {
         Element::BF16 => 2f64.powi(-7),
@@ -48,37 +48,37 @@ fn tolerance(product: &Product, expected: &Tensor) -> Tolerance {
     Tolerance { abs: 1e-3 + factors, rel: 1e-3 + rounding }
 }
 
-/// A candidate with its code, or why it has none.
+/// A candidate with its code, or the reason that it has none.
 pub struct Candidate {
     pub tile: Vec<usize>,
     code: Result<Code, String>,
 }
 
-/// A problem in an executor, with the answer that every candidate must give.
+/// A problem in an executor, with the result that every candidate must give.
 pub struct Bench<'p> {
     problem: &'p Problem,
     compiler: Compiler,
     runner: Runner,
     inputs: Vec<Tensor>,
-    /// How often the launches are repeated, each time with weights of their own.
+    /// How often the launches are repeated, each time with another copy of the weights.
     copies: usize,
     answer: Vec<Vec<u8>>,
-    /// Of the answer, against the reference.
+    /// Error of the result against the reference.
     error: f64,
     /// The tile that every other is compared with.
     default: Vec<usize>,
     /// The tile in the executor.
     loaded: Vec<usize>,
-    /// Kernels that are not in the executor now.
+    /// Kernels that are currently not in the executor.
     others: Vec<(Vec<usize>, Kernels)>,
 }
 
 impl<'p> Bench<'p> {
-    /// Compiles the default and compares its answer with the reference semantics. With roofs it is for measuring: a kernel
-    /// then goes through copies of its weights, as a decoder does.
+    /// Compiles the default and compares its result with the reference semantics. With `roofs` it is for measuring: a
+    /// kernel then uses copies of its weights in turn, as a decoder does.
     ///
     /// # Errors
-    /// If it does not compile, its answer is wrong, or there is no memory.
+    /// If it does not compile, its result is wrong, or there is not enough memory.
     pub fn new(problem: &'p Problem, machine: &Environment, roofs: Option<&Roofs>) -> Result<Bench<'p>> {
         let compiler = Compiler::new(machine)?;
         let product = &problem.product;
@@ -123,7 +123,7 @@ impl<'p> Bench<'p> {
         };
         bench.answer = bench.call()?;
         for (bytes, expected) in bench.answer.iter().zip(&expected) {
-            // Where the reference has computed the first rows alone, they are what comes first.
+            // If the reference has computed only the first rows, these come first in the result.
             let bytes = bytes.get(..expected.to_bytes().len()).context("the default kernel's result is too short")?;
             let actual = Tensor::from_bytes(expected.shape(), expected.element(), bytes)?;
             let comparison = compare(&actual, expected, tolerance(product, expected))?;
@@ -135,7 +135,7 @@ impl<'p> Bench<'p> {
         Ok(bench)
     }
 
-    /// Compiles several candidates at once, each on a thread of its own.
+    /// Compiles several candidates in parallel, each on its own thread.
     pub fn compile(&self, tiles: &[Vec<usize>]) -> Vec<Candidate> {
         let (problem, compiler) = (self.problem, &self.compiler);
         thread::scope(|scope| {
@@ -149,11 +149,11 @@ impl<'p> Bench<'p> {
         })
     }
 
-    /// The row of a candidate, measured in turns with the default. It is given up early if it is slower than what takes
-    /// `best` of the default's time.
+    /// Measures a candidate, alternating with the default, and returns its row. It is abandoned early if it is slower
+    /// than `best`, a fraction of the default's time.
     ///
     /// # Errors
-    /// If the default fails; a candidate that does is a row with a failure.
+    /// If the default fails; a candidate that fails gives a row with a failure.
     pub fn measure(
         &mut self,
         candidate: Candidate,
@@ -182,7 +182,7 @@ impl<'p> Bench<'p> {
                 return Ok(row);
             }
         };
-        // Only what takes turns stays in memory.
+        // Only the kernels being compared stay in memory.
         let default = self.default.clone();
         self.others.retain(|(tile, _)| *tile == default);
         row.code = code.hash();
@@ -193,7 +193,7 @@ impl<'p> Bench<'p> {
                 return Ok(row);
             }
             Err(error) => {
-                // If the default fails too it is the machine, and says nothing of the candidate.
+                // If the default fails too, the machine is at fault, not the candidate.
                 self.load(&default)?;
                 self.call()?;
                 row.failure = Some(format!("failed: {error:#}"));
@@ -216,23 +216,23 @@ impl<'p> Bench<'p> {
                 break;
             }
         }
-        // All in turns with the default, never in a chain of comparisons, whose errors would multiply.
+        // Each candidate is compared with the default, never in a chain of comparisons, whose errors would multiply.
         row.ratio = Some(if ratios.is_empty() { 1.0 } else { median(&ratios) });
         row.share = least_seconds(&self.problem.product, roofs) / (row.median() * 1e-6);
         Ok(row)
     }
 
-    /// What a candidate gives, which is then in the executor.
+    /// The result of a candidate, which is then in the executor.
     fn answer_of(&mut self, tile: &[usize], code: Code) -> Result<Vec<Vec<u8>>> {
         self.keep(tile, code)?;
         self.load(tile)?;
         self.call()
     }
 
-    /// Whether a tile still becomes the code that was measured, and that gives the right answer.
+    /// Checks that a tile still compiles to the measured code, and gives the right result.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason, if not.
     pub fn check(&mut self, tile: &[usize], code: &str) -> Result<(), String> {
         let said = |e: anyhow::Error| format!("{e:#}");
         let compiled = self.compiler.compile(self.problem, tile).map_err(said)?;
@@ -244,7 +244,7 @@ impl<'p> Bench<'p> {
         if answer == self.answer { Ok(()) } else { Err(self.wrong(&answer).map_err(said)?) }
     }
 
-    /// How far an answer is from the right one.
+    /// Describes how far a result is from the right one.
     fn wrong(&self, answer: &[Vec<u8>]) -> Result<String> {
         let function = self.runner.program().function(ENTRY).context("the program has no function")?;
         let mut most = 0f64;
@@ -262,7 +262,7 @@ impl<'p> Bench<'p> {
         self.loaded == tile || self.others.iter().any(|(other, _)| other == tile)
     }
 
-    /// Loads a candidate's code beside the executor.
+    /// Loads a candidate's code next to the executor.
     fn keep(&mut self, tile: &[usize], mut code: Code) -> Result<()> {
         if !self.has(tile) {
             code.program = repeat(code.program, self.copies)?;
@@ -271,7 +271,7 @@ impl<'p> Bench<'p> {
         Ok(())
     }
 
-    /// Puts a candidate into the executor.
+    /// Makes a candidate's kernels those of the executor.
     fn load(&mut self, tile: &[usize]) -> Result<()> {
         if self.loaded == tile {
             return Ok(());
@@ -292,15 +292,15 @@ impl<'p> Bench<'p> {
         Ok(results.iter().map(Tensor::to_bytes).collect())
     }
 
-    /// Microseconds of one product of what is in the executor.
+    /// Microseconds per product with the executor's kernels.
     fn time(&mut self) -> Result<f64> {
         let inputs = Inputs::new(&self.inputs)?;
         self.runner.time(&inputs.views())
     }
 }
 
-/// How often the launches are repeated, each time with weights of their own: on a CPU a GEMV reads them from memory, as a
-/// decoder does; on a GPU every kernel, as far as they are read in no time.
+/// How often the launches are repeated, each time with another copy of the weights. On a CPU a GEMV then reads them
+/// from memory, as in a decoder; on a GPU every kernel does, within [`SWEEP`].
 fn copies(problem: &Problem, machine: &Environment, roofs: &Roofs) -> usize {
     let product = &problem.product;
     let most = FOOTPRINT.div_ceil(product.weight_bytes.max(1)).min(COPIES);
@@ -311,8 +311,8 @@ fn copies(problem: &Problem, machine: &Environment, roofs: &Roofs) -> usize {
     }
 }
 
-/// As many rows of an input as the reference computes: all, or where their number is dynamic the first, so that it takes
-/// some seconds. Rows past them are those of which candidates with other tiles give the same bytes.
+/// The rows of an input that the reference computes: all, or if their number is dynamic the first ones, so that it
+/// takes some seconds. For later rows, candidates with other tiles must give the same bytes.
 fn first_rows(product: &Product, dims: &[Option<usize>], input: &Tensor) -> Result<Tensor> {
     let rows = product.usual_rows();
     let enough = ((REFERENCE / product.operations() * rows as f64) as usize).clamp(1, rows);
@@ -332,7 +332,7 @@ fn copied(name: &str, copy: usize) -> String {
     if copy == 0 { name.to_owned() } else { format!("{name}.{copy}") }
 }
 
-/// The program with its launches over and over, each time with weights of their own.
+/// The program with its launches repeated, each time with another copy of the weights.
 fn repeat(mut program: Program, copies: usize) -> Result<Program> {
     let globals = program.globals.clone();
     let function = program.functions.iter_mut().find(|f| f.name == ENTRY).context("the program has no function")?;
@@ -352,7 +352,7 @@ fn repeat(mut program: Program, copies: usize) -> Result<Program> {
             function.launches.push(launch);
         }
     }
-    // Every copy uses the intermediates again.
+    // All copies share the intermediates.
     let last = function.launches.len().saturating_sub(1);
     function.locals.iter_mut().for_each(|local| (local.first, local.last) = (0, last));
     Ok(program)

@@ -1,4 +1,4 @@
-//! The tuner's hands: what passes cannot do, since compiling and running come after them.
+//! The tuner's compiling and measuring, which passes cannot do themselves as it comes after them.
 
 pub mod measure;
 pub mod runner;
@@ -20,13 +20,13 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// The pass that a problem comes before.
+/// The pass before which problems are extracted.
 const TILE: &str = kforge_passes::passes::tile::INFO.name;
 
-/// Rounds over a CPU's roofs: candidates are ranked by them, no more.
+/// Rounds of measuring a CPU's roofs, which only rank candidates.
 const HEATS: usize = 2;
 
-/// Makes this program the tuner's host: `select-kernels{mode=tune}` measures here.
+/// Registers this program as the tuner's host: `select-kernels{mode=tune}` measures here.
 pub fn install() {
     kforge_tuner::install(kforge_tuner::Host {
         directory: cache::directory(),
@@ -41,10 +41,10 @@ pub fn install() {
     });
 }
 
-/// This machine as a target with a number of threads, as measurements on it are filed.
+/// This machine as the key of measurements, for a target and a number of threads.
 ///
 /// # Errors
-/// If it is no such target.
+/// If this machine is not such a target.
 pub fn machine(target: Target, threads: usize) -> Result<Environment> {
     let isa = match target {
         Target::Gpu(adapter) => return Ok(Environment::Gpu(gpu::environment(gpu::adapter(None)?, adapter)?)),
@@ -62,7 +62,7 @@ pub fn machine(target: Target, threads: usize) -> Result<Environment> {
     }))
 }
 
-/// Candidates that are compiled at once.
+/// Candidates that are compiled in parallel.
 pub fn batch(machine: &Environment) -> usize {
     let threads = match machine {
         Environment::Cpu(cpu) => cpu.threads,
@@ -71,27 +71,27 @@ pub fn batch(machine: &Environment) -> usize {
     threads.clamp(1, 8)
 }
 
-/// How far the search of one problem is.
+/// Progress of the search for one problem.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Candidates tried, and the most that will be.
+    /// Candidates tried, and the maximum.
     pub tried: usize,
     pub limit: usize,
 }
 
-/// What a search found.
+/// The state of a search when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Candidates of the space.
+    /// Candidates in the search space.
     pub space: usize,
-    /// Of them, tried so far: in this search and before.
+    /// Candidates tried so far, in this search and before.
     pub tried: usize,
     /// Whether there is nothing left to try.
     pub complete: bool,
 }
 
-/// Measures a problem's candidates until the search is over, the time has come or `progress` says stop. Each row is in the
-/// database before the next candidate is tried, so a search that ends early goes on from there.
+/// Measures a problem's candidates until the search is complete, the time is over or `progress` stops it. Each row is
+/// stored in the database before the next candidate is tried, so that a later search continues there.
 ///
 /// # Errors
 /// If the default kernel cannot be measured, or the database cannot be written.
@@ -132,7 +132,7 @@ pub fn tune(
     }
 }
 
-/// The rows of a problem as the search sees them.
+/// The rows of a problem in the search's form.
 pub fn tried(problem: &Problem, rows: &[Row]) -> Vec<Tried> {
     admitted(&problem.product, rows).0
 }
@@ -153,12 +153,12 @@ pub fn roofs(machine: &Environment, database: &Database) -> Result<Roofs> {
     Ok(roofs)
 }
 
-/// The least ratio so far.
+/// The smallest ratio so far.
 pub fn best(tried: &[Tried]) -> f64 {
     tried.iter().filter_map(|t| t.ratio).fold(f64::INFINITY, f64::min)
 }
 
-/// Nothing is above a roof: one that a kernel has passed was measured while something else took its time. It is measured
+/// Raises a roof that a kernel has exceeded: it was measured while something else used the machine. It is measured
 /// again at length, and is at least what the kernel reached.
 ///
 /// # Errors
@@ -202,10 +202,10 @@ pub fn problems(source: compile::Source, machine: &Environment, options: Options
     Ok(problems)
 }
 
-/// The problem that a database holds as text, of a machine that may be another.
+/// The problem stored in a database as text, perhaps of another machine.
 ///
 /// # Errors
-/// If the text is none.
+/// If the text is malformed.
 pub fn parse(text: &str, machine: &Environment) -> Result<Problem> {
     let target = machine.target().map_err(anyhow::Error::msg)?;
     let context = compile::context();

@@ -1,4 +1,4 @@
-//! What candidates are compiled for and run on: this machine's CPU, or its GPU.
+//! Compiles and runs candidates: on this machine's CPU, or its GPU.
 
 use crate::gpu;
 use anyhow::{Result, bail};
@@ -15,21 +15,21 @@ use kforge_target::{Adapter, Target};
 use kforge_tuner::Environment;
 use std::time::{Duration, Instant};
 
-/// Bytes of weights that are gone through before the same ones come again, as in a decoder: more than caches hold.
+/// Bytes of weights that are read before the same ones are read again, as in a decoder: more than caches hold.
 pub const FOOTPRINT: usize = 64 << 20;
 
-/// A round is at least this long on a CPU; a GPU is to be sent much at once.
+/// Minimum time of a round on a CPU; a GPU needs more work per submission.
 const ROUND: Duration = Duration::from_millis(6);
 const ROUND_OF_GPU: Duration = Duration::from_millis(15);
-/// How long a GPU works before it is measured, if it has idled for so long: its clock falls after seconds without work, as
+/// How long a GPU works before a measurement, if it has idled as long: its clock falls after seconds without work, as
 /// while candidates are compiled (an H200's to a sixth), and takes half a second of work to rise.
 const WARMING: Duration = Duration::from_millis(700);
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Most launches of a round: what a GPU is sent lies in memory until it is done.
+/// Maximum launches per round: submitted commands stay in memory until they are done.
 const LAUNCHES: u64 = 4096;
 
-/// Bytes of the copies that are a GPU's read roof: more than its caches hold, read and written.
+/// Bytes of the copies that measure a GPU's read roof: more than its caches hold, read and written.
 const COPIED: u64 = 4 * FOOTPRINT as u64;
 
 /// Compiles for a machine.
@@ -39,7 +39,7 @@ pub enum Compiler {
     Gpu(Adapter),
 }
 
-/// What a candidate became.
+/// The compiled code of a candidate.
 pub struct Code {
     pub program: Program,
     kernels: Made,
@@ -63,10 +63,10 @@ impl Code {
 }
 
 impl Compiler {
-    /// For this machine, as an environment describes it.
+    /// A compiler for this machine, as described by an environment.
     ///
     /// # Errors
-    /// If the environment is none of this machine's.
+    /// If the environment is not of this machine.
     pub fn new(machine: &Environment) -> Result<Compiler> {
         Ok(match (machine, machine.target().map_err(anyhow::Error::msg)?) {
             (Environment::Cpu(cpu), Target::Cpu(isa)) => {
@@ -97,10 +97,10 @@ impl Compiler {
         })
     }
 
-    /// Loads what was compiled.
+    /// Loads compiled code.
     ///
     /// # Errors
-    /// If it does not load, or there is no memory or no GPU.
+    /// If it does not load, or there is not enough memory or no GPU.
     pub fn load(&self, code: Code) -> Result<Runner> {
         Ok(match (self, code.kernels) {
             (Compiler::Cpu { threads, .. }, Made::Object(object)) => {
@@ -120,14 +120,14 @@ pub enum Runner {
     Cpu(Box<Executor>),
     Gpu {
         executor: Box<device::Executor>,
-        /// How often the launches are sent in a round; 0 until it is known.
+        /// Submitted repetitions per round; 0 until determined.
         calls: u64,
         /// When the last round ended.
         worked: Option<Instant>,
     },
 }
 
-/// Kernels that are not in the executor now.
+/// Kernels that are currently not in the executor.
 pub enum Kernels {
     Cpu(executor::Kernels),
     Gpu(device::Kernels),
@@ -148,7 +148,7 @@ impl Runner {
         }
     }
 
-    /// Loads other kernels beside the executor.
+    /// Loads other kernels without replacing the executor's.
     ///
     /// # Errors
     /// If they do not load.
@@ -162,10 +162,10 @@ impl Runner {
         })
     }
 
-    /// Puts other kernels into the executor, whose own come out.
+    /// Swaps the executor's kernels with `other`'s.
     ///
     /// # Errors
-    /// If they are of another problem.
+    /// If they belong to another problem.
     pub fn exchange(&mut self, other: &mut Kernels) -> Result<()> {
         match (self, other) {
             (Runner::Cpu(executor), Kernels::Cpu(kernels)) => executor.exchange(kernels)?,
@@ -175,11 +175,11 @@ impl Runner {
         Ok(())
     }
 
-    /// Microseconds of one product, in a round of many: of its kernel, and of what is launched for it. The program was called
+    /// Microseconds per product, in a round of many, including companion kernels. The program must have been called
     /// before.
     ///
     /// # Errors
-    /// If the machine fails.
+    /// If the device fails.
     pub fn time(&mut self, inputs: &[View]) -> Result<f64> {
         match self {
             Runner::Cpu(executor) => profiled(executor, inputs),
@@ -193,7 +193,7 @@ impl Runner {
     }
 }
 
-/// By a clock around each launch.
+/// Timed by a clock around each launch.
 fn profiled(executor: &mut Executor, inputs: &[View]) -> Result<f64> {
     let kernels = executor.program().kernels.iter();
     let family = |name: &str| ["gemv", "gemm"].iter().any(|family| name.contains(family));
@@ -215,7 +215,7 @@ fn profiled(executor: &mut Executor, inputs: &[View]) -> Result<f64> {
     Ok(total.time.as_secs_f64() * 1e6 / total.launches.max(1) as f64)
 }
 
-/// By a clock around what is sent at once: the launches, on the inputs that the last call left in place.
+/// Timed by a clock around one submission: the launches, on the inputs left in place by the last call.
 fn sent(executor: &mut device::Executor, calls: &mut u64, is_warm: bool) -> Result<f64> {
     let launches = executor.program().function(ENTRY).map_or(1, |f| f.launches.len()).max(1) as u64;
     let mut time = |calls: u64| -> Result<Duration> {
@@ -238,10 +238,10 @@ fn sent(executor: &mut device::Executor, calls: &mut u64, is_warm: bool) -> Resu
     Ok(time(*calls)?.as_secs_f64() * 1e6 / (*calls * launches) as f64)
 }
 
-/// Measures this machine's roofs, for so many rounds, or at length.
+/// Measures this machine's roofs, for `rounds` rounds, or at length.
 ///
 /// # Errors
-/// If the machine fails.
+/// If the device fails.
 pub fn roofs(machine: &Environment, rounds: Option<usize>) -> Result<Roofs> {
     Ok(match machine {
         Environment::Cpu(cpu) => {

@@ -1,16 +1,16 @@
-//! Attention with a streaming softmax: a workgroup is a query row of one head.
+//! Attention with a streaming softmax: one workgroup per query row and head.
 //!
-//! `#transformer.kernel<"attention", tile = [1, 1, 1]>`. The last key that the row sees comes first: its score is the
-//! greatest so far, m, its weight the sum of weights, l = 1, and its value the weighted sum of values, acc. The keys before
-//! it follow in blocks:
+//! `#transformer.kernel<"attention", tile = [1, 1, 1]>`. The last visible key is processed first. It initialises the
+//! state: the maximum m is its score, the sum of weights l is 1, and the weighted sum of values acc is its value. The
+//! keys before it follow in blocks:
 //!
 //! ```text
 //! s = softcap(scale * q k^T)    m' = max(m, s of the block)
 //! p = exp(s - m')    c = exp(m - m')  l = c l + p    acc = c acc + p v
 //! ```
-//! A few neighbouring threads share a key, each with every so many-th element of it; of the values a thread has an element
-//! of every so many-th key. Where a step of decoding has one row, keys and values of a block are on their way while those
-//! before are worked on, and the new rows may be of the group:
+//! A few adjacent threads share a key, each with a strided subset of its elements. For values, each thread owns one
+//! element of a strided subset of the keys. In a decode step, which has one row, the loads of the next block overlap
+//! with the computation of the current one, and the ops that make the new rows may be fused:
 //!
 //! ```mlir
 //! %qr = transformer.rope %q at %pos
@@ -19,9 +19,9 @@
 //! %vn = transformer.kv_update %v_cache, %v at %pos
 //! %y = transformer.attention %qr, %kn, %vn at %pos
 //! ```
-//! A workgroup then makes the new key and value for itself, rounded as the cache would, and begins with them. The first of
-//! the heads that share them writes them to the caches, where this launch reads the rows before alone: no workgroup waits
-//! for another.
+//! Each workgroup then computes the new key and value redundantly, rounded as the cache would round them, and starts
+//! with them. The workgroup of the first head that shares them writes them to the caches. This launch reads only
+//! earlier rows of the caches, so no workgroup waits for another.
 
 use super::{
     Target,
@@ -84,17 +84,17 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     })
 }
 
-/// Rows of a tensor, turned or not.
+/// Rows of a tensor, rotated or not.
 struct Rows {
     /// Operand [B, S, H, D].
     input: usize,
     heads: usize,
-    /// With its table.
+    /// With the name of its frequency table.
     rotation: Option<(Rotation, String)>,
 }
 
 impl Rows {
-    /// The rows that operand `i` of the attention is, or is updated with.
+    /// The rows that operand `i` of the attention is, or that its cache is updated with.
     fn new<'c, 'a>(of: &Target<'_, 'c, 'a>, attention: &Attention<'_, 'c, 'a>, i: usize) -> Result<'c, 'a, Self> {
         let group = of.group;
         let missing = || group.unsupported(Some(attention.op), "misses an operand");
@@ -133,12 +133,12 @@ fn heads<'c, 'a>(
 struct Update {
     rows: Rows,
     sequences: Sequences,
-    /// The result that is the cache, if anything else reads it.
+    /// Number of the result that is the cache, if it is used outside the group.
     result: Option<usize>,
 }
 
 impl Update {
-    /// The update that operand `i` of the attention is, if it is one.
+    /// The cache update that defines operand `i` of the attention, if any.
     fn new<'c, 'a>(
         of: &Target<'_, 'c, 'a>,
         attention: &Attention<'_, 'c, 'a>,
@@ -164,7 +164,7 @@ impl Update {
     }
 }
 
-/// The result that is the attention's.
+/// Number of the attention's result.
 fn output<'c, 'a>(group: &Group<'c, 'a>, attention: &Attention<'_, 'c, 'a>) -> Result<'c, 'a, usize> {
     let is_own = |value: Value<'c, 'a>| group.defining_op(value) == Some(attention.op);
     let mut own = group.yields.iter().enumerate().filter(|(_, value)| is_own(**value));
@@ -176,7 +176,7 @@ fn output<'c, 'a>(group: &Group<'c, 'a>, attention: &Attention<'_, 'c, 'a>) -> R
     }
 }
 
-/// For each result the cache in whose buffer it lies.
+/// Per result, the cache operand whose buffer it overwrites.
 fn in_place<'c, 'a>(
     group: &Group<'c, 'a>,
     attention: &Attention<'_, 'c, 'a>,
@@ -197,19 +197,21 @@ fn in_place<'c, 'a>(
 struct Plan {
     threads: usize,
     depth: usize,
-    /// Keys of a block.
+    /// Keys per block.
     keys: usize,
-    /// Threads of a key, and elements that each has of it.
+    /// Threads per key, and elements of the key per thread.
     sharers: usize,
     share: usize,
-    /// Threads of an element of values, or elements of a thread; and keys of a block that a thread has.
+    /// Groups of threads with different keys, if one thread per element leaves some over; elements of the head per
+    /// thread; and keys of a block per thread.
     groups: usize,
     elements: usize,
     rounds: usize,
-    /// Whether all loads of a block are on their way at once; if not, so many of keys and of values.
+    /// Whether all loads of a block are issued a block ahead; if not, loads are unrolled by these numbers for keys and
+    /// values.
     ahead: bool,
     unroll: [usize; 2],
-    /// Lanes that make a sum of a row each, and elements of a row in memory, filled up with zeros.
+    /// Lanes that reduce a row; and elements of a row in workgroup memory, padded with zeros.
     width: usize,
     padded: usize,
 }
@@ -217,8 +219,8 @@ struct Plan {
 impl Plan {
     fn new(group: &Group, attention: &Attention, of: &Target) -> Self {
         let is_step = dims(group.arguments[attention.query].r#type())[1] == Some(1);
-        // One row is few workgroups, which take all that a multiprocessor can have on its way; of many rows there are
-        // several workgroups on each.
+        // One row gives few workgroups, which should keep as many loads in flight as possible; with many rows, several
+        // workgroups share each multiprocessor.
         let (threads, loads) = if is_step { (512, 16) } else { (128, 64) };
         let unroll = if is_step { loads } else { 8 };
         let threads = of.adapter.threads.min(threads);
@@ -240,7 +242,7 @@ impl Plan {
             groups,
             elements: depth.div_ceil(threads),
             rounds,
-            // What two blocks take of a thread's registers.
+            // Limit for the registers that two blocks take.
             ahead: is_step && share + rounds * depth.div_ceil(threads) <= 48,
             unroll: [divisor(share), divisor(rounds)],
             width,
@@ -260,17 +262,18 @@ struct Task<'t, 'c, 'a> {
     key: Cache<'c, 'a>,
     value: Cache<'c, 'a>,
     sequence: V<'c, 'a>,
-    /// S, and the row of these.
+    /// S, and the row.
     rows: V<'c, 'a>,
     row: V<'c, 'a>,
     head: V<'c, 'a>,
-    /// Of keys and values, and whether this is the first of the heads that share it.
+    /// Head of keys and values, and whether this task's is the first query head that shares it.
     shared_head: V<'c, 'a>,
     is_first: V<'c, 'a>,
-    /// What the row sees, and the last of it.
+    /// Visible positions, and the last of them.
     seen: Span<'c, 'a>,
     last: V<'c, 'a>,
-    /// Key of a block, and which of its threads; key of a round, and element.
+    /// This thread's key of a block, and its index among that key's threads; for values, its key of a round, and its
+    /// element.
     own_key: V<'c, 'a>,
     sharer: V<'c, 'a>,
     round_key: V<'c, 'a>,
@@ -348,7 +351,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         e.barrier();
 
         let any = self.seen.start.lt(self.seen.end);
-        // No sum of exponentials may be of a difference of infinities.
+        // Finite, because the difference of infinities would be NaN.
         let lowest = e.cf(f32::MIN / 2.0);
         let score = self.capped(e, self.newest_score(e, query_row, key_row, scratch));
         let begins = any & self.round_key.eq(0);
@@ -370,8 +373,8 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
                 false => inside,
             };
             let score = e.select(inside, score, lowest);
-            // Another barrier comes before this memory is written again.
-            let now = state[0].max(workgroup.reduce_once(e, scratch, score, Fold::Greatest));
+            // Another barrier follows before this memory is written again.
+            let now = state[0].max(workgroup.reduce_once(e, scratch, score, Fold::Max));
             let factor = e.exp(state[0] - now);
             let weight = e.select(inside, e.exp(score - now), e.cf(0.0));
             let stores = self.sharer.eq(0) & self.own_key.lt(plan.keys);
@@ -409,7 +412,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
             }
             return;
         }
-        // Without elements there are none to store.
+        // A head of no elements has nothing to store.
         let [sum, value] = *totals else { return };
         e.store(value, scratch, &[thread]);
         e.store(sum, sums, &[thread]);
@@ -430,7 +433,8 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         }
     }
 
-    /// Emits `body` with the places and values of each pair of elements of this row of a tensor, in threads from `from` on.
+    /// Emits `body` with the indices and values of each pair of elements of this row of a tensor, in threads from
+    /// `from` on.
     fn each_pair(
         &self,
         e: &Emitter<'c, 'a>,
@@ -450,7 +454,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
                 let position = sequences.position(e, self.memrefs, self.sequence) + self.row;
                 let length = sequences.length(e, self.memrefs, self.sequence, self.rows);
                 let real = self.row.lt(length);
-                // The tensor between would have been rounded.
+                // Rounded as the unfused tensor would be.
                 let source = element(self.group.arguments[rows.input].r#type());
                 values = turned(e, rotation, table, pair, position, values)
                     .map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
@@ -459,14 +463,14 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         });
     }
 
-    /// This thread's number counted from another.
+    /// This thread's number, counted from thread `from`.
     fn thread_from(&self, from: usize) -> V<'c, 'a> {
         let (thread, threads) = (self.workgroup.thread, self.plan.threads);
         if from == 0 { thread } else { (thread + (threads - from)) % threads }
     }
 
-    /// Puts the last row of a cache that is seen into memory of the workgroup: a new one, which also goes into the cache,
-    /// or one that is there.
+    /// Stores the last visible row of a cache in workgroup memory: a new row, which is also written to the cache, or
+    /// one that is already there.
     fn newest(
         &self,
         e: &Emitter<'c, 'a>,
@@ -508,7 +512,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         });
     }
 
-    /// The product of two rows in memory.
+    /// The dot product of two rows in workgroup memory.
     fn newest_score(&self, e: &Emitter<'c, 'a>, query: V<'c, 'a>, key: V<'c, 'a>, scratch: V<'c, 'a>) -> V<'c, 'a> {
         let width = self.plan.width;
         let lane = self.workgroup.thread % width;
@@ -522,7 +526,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         }
     }
 
-    /// All that this thread reads of a block: elements of a key, then of values.
+    /// Loads this thread's part of a block: elements of a key, then of values.
     fn block(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let row = self.key_row(e, block);
         let mut all: Vec<V> = (0..self.plan.share).map(|i| self.key_element(e, row, e.ci(i))).collect();
@@ -530,17 +534,17 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         all
     }
 
-    /// A position of the keys in blocks, at most the last.
+    /// The position of a key of a block, clamped to the last but one visible position.
     fn position(&self, block: V<'c, 'a>, key: V<'c, 'a>) -> V<'c, 'a> {
         (block + key).min(self.last - 1)
     }
 
-    /// Where this thread's key begins.
+    /// Offset of this thread's key.
     fn key_row(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>) -> V<'c, 'a> {
         self.key.row(e, self.sequence, self.position(block, self.own_key), self.shared_head).first
     }
 
-    /// Element `i` of this thread's share, whose query is zero past the head.
+    /// Element `i` of this thread's share of a key. Past the head it is arbitrary, as the query is zero there.
     fn key_element(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, i: V<'c, 'a>) -> V<'c, 'a> {
         let Plan { depth, sharers, share, .. } = self.plan;
         let d = i * sharers + self.sharer;
@@ -548,14 +552,14 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         self.buffers[self.attention.key.operand].load(e, row + d * self.key.stride())
     }
 
-    /// Element `i` of this thread, or the last of the head.
+    /// Index of this thread's element `i`, clamped to the head.
     fn element(&self, i: usize) -> V<'c, 'a> {
         let Plan { depth, threads, groups, elements, .. } = self.plan;
         let d = self.own_element + i * threads;
         if groups == 1 && elements * threads > depth { d.min(depth - 1) } else { d }
     }
 
-    /// This thread's elements of the value of key `key` of a block and so many after it as its round says.
+    /// This thread's elements of the value at key `key` of a block, plus its own key of the round.
     fn values(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, key: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let position = self.position(block, key + self.round_key);
         let row = self.value.row(e, self.sequence, position, self.shared_head).first;
@@ -563,7 +567,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         (0..self.plan.elements).map(load).collect()
     }
 
-    /// This thread's part of a score; `keys` are there already, or none.
+    /// This thread's part of a score; `keys` are its prefetched elements, or empty.
     fn dot(&self, e: &Emitter<'c, 'a>, block: V<'c, 'a>, query: V<'c, 'a>, keys: &[V<'c, 'a>]) -> V<'c, 'a> {
         let Plan { sharers, share, unroll: [unroll, _], .. } = self.plan;
         let query = |e: &Emitter<'c, 'a>, i| e.load(query, &[i * sharers + self.sharer]);
@@ -578,8 +582,8 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         })[0]
     }
 
-    /// `totals`, a sum of weights and one for each element of weighted values, with a block's added; `values` are there
-    /// already, or none.
+    /// Adds a block to `totals`: the sum of weights, then one weighted sum of values per element. `values` are
+    /// prefetched, or empty.
     fn accumulate(
         &self,
         e: &Emitter<'c, 'a>,
@@ -590,7 +594,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
     ) -> Vec<V<'c, 'a>> {
         let Plan { keys, groups, elements, rounds, unroll: [_, unroll], .. } = self.plan;
         let add = |e: &Emitter<'c, 'a>, key: V<'c, 'a>, values: &[V<'c, 'a>], totals: Vec<V<'c, 'a>>| {
-            // A thread without keys has a sum of its own, which nothing reads.
+            // A thread without keys computes a sum that nothing reads.
             let place = key + self.round_key;
             let place = if groups * self.plan.depth < self.plan.threads { place.min(keys - 1) } else { place };
             let weight = e.load(weights, &[place]);

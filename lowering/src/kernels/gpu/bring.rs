@@ -1,11 +1,11 @@
-//! Parts of a matrix product's operands on their way from memory to a workgroup.
+//! Loads blocks of a matrix product's operands from global into workgroup memory.
 //!
-//! For a tile of BM rows by BN columns and a part of BK of the depth, a thread has items of either operand: of the
-//! activations four columns of a row, of a weight what [`Weight::fetch`] takes. They wait in registers while the part before
-//! is multiplied; then the kernel keeps them in the workgroup's memory in its own order.
-//!
-//! One part lies in that memory at a time. Two would save a barrier for each, but take twice the bytes, and a driver may let
-//! as many workgroups run on a multiprocessor as fit into 48 KiB: two workgroups that take turns hide more.
+//! A tile is BM rows by BN columns; a part is BK columns of K. Each thread owns items of either operand: for
+//! activations four columns of a row, for a weight what [`Weight::fetch`] loads. Items wait in registers while the
+//! previous part is multiplied; then the kernel stores them in workgroup memory in its own order.
+//! Workgroup memory holds one part at a time. Double buffering would save a barrier per part but take twice the bytes,
+//! and a driver may run only as many workgroups on a multiprocessor as fit into 48 KiB: two alternating workgroups hide
+//! more latency.
 
 use super::{buffer::Buffer, linear::Kinds, weights::Weight, workgroup::Workgroup};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 use kforge_program::layout::LANES;
 use melior::ir::{Type, ValueLike, operation::OperationRef};
 
-/// What is brought, and by whom.
+/// The tile loader of a kernel: which operands, by which threads, in which parts.
 pub struct Bring<'k, 'c, 'a> {
     pub linear: &'k Linear<'k, 'c, 'a>,
     pub kinds: &'k Kinds,
@@ -26,19 +26,19 @@ pub struct Bring<'k, 'c, 'a> {
     pub rows: usize,
     pub columns: usize,
     pub depth: usize,
-    /// Whether threads side by side take rows four apart, and columns of the depth two apart, which in memory lie at other
-    /// banks than neighbours.
+    /// Whether adjacent threads take rows four apart, and columns of K two apart, which in workgroup memory lie in
+    /// different banks than adjacent ones.
     pub spread: bool,
-    /// Whether the next part is loaded in front of the barrier that the sums of this one wait for, where a driver cannot
-    /// move the loads down to where they are used. That pays if there are registers for them.
+    /// Whether the next part is loaded before the barrier that the multiplication of this part waits for, so that a
+    /// driver cannot sink the loads to their uses. That pays if there are registers for them.
     pub early: bool,
 }
 
-/// What a thread has loaded of a part: of the activations, and of each weight, item by item.
+/// Values that a thread has loaded of a part: of the activations, and of each weight, item by item.
 pub struct Part<'c, 'a> {
     x: Vec<V<'c, 'a>>,
     w: Vec<Vec<Vec<V<'c, 'a>>>>,
-    /// Where the part begins.
+    /// First column of K.
     k: V<'c, 'a>,
 }
 
@@ -47,7 +47,7 @@ impl<'c, 'a> Part<'c, 'a> {
         self.x.iter().chain(self.w.iter().flatten().flatten()).copied().collect()
     }
 
-    /// A part of the same items with other values, from `k` of the depth on.
+    /// The same items with other values, of the part that starts at column `k`.
     fn with(&self, values: &[V<'c, 'a>], k: V<'c, 'a>) -> Part<'c, 'a> {
         let mut values = values.iter().copied();
         let mut next = |_: &V<'c, 'a>| values.next().expect("as many values as the part has");
@@ -58,7 +58,7 @@ impl<'c, 'a> Part<'c, 'a> {
     }
 }
 
-/// Where an item is: packed rows, unit and thread of the weight.
+/// Place of an item: row group, step and thread within the step.
 type Place<'c, 'a> = [V<'c, 'a>; 3];
 
 impl<'c, 'a> Bring<'_, 'c, 'a> {
@@ -72,8 +72,8 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         section.roots.iter().map(weight).collect()
     }
 
-    /// Sums a tile over its depth: for each part `keep` stores it in the workgroup's memory, and `sum` gives the sums after
-    /// what lies there, while the next part is loaded.
+    /// Sums a tile over K. For each part, `keep` stores it in workgroup memory and `sum` returns the sums with that
+    /// part added, while the next part is being loaded.
     pub fn each_part(
         &self,
         e: &Emitter<'c, 'a>,
@@ -88,13 +88,13 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         let inits = [sums, &first.values()].concat();
         let mut sums_and_part = e.for_(e.ci(0), e.ci(parts), 1, &inits, |e, number, values| {
             let (sums, fetched) = values.split_at(sums.len());
-            // All are through with the part before.
+            // All threads have finished reading the previous part.
             e.barrier();
             keep(e, &first.with(fetched, number * self.depth));
             if !self.early {
                 e.barrier();
             }
-            // After the last part comes the last again, which is not used.
+            // The last iteration loads the last part again, unused.
             let next = (number + 1).min(parts.saturating_sub(1));
             let next = self.fetch(e, weights, tile, next);
             if self.early {
@@ -106,7 +106,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         sums_and_part
     }
 
-    /// Loads part `number`: columns of the depth past the last are zero in the activations.
+    /// Loads part `number`; columns past K are zero in the activations.
     fn fetch(
         &self,
         e: &Emitter<'c, 'a>,
@@ -120,7 +120,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         Part { x, w, k }
     }
 
-    /// Gives `keep` each four of the activations of a part with its row of the tile and its four of columns.
+    /// Calls `keep` with the tile row, the column quad and the vec4 value of each activation item of a part.
     pub fn each_activation(
         &self,
         e: &Emitter<'c, 'a>,
@@ -133,20 +133,20 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         });
     }
 
-    /// Row of the tile and four of columns of item `i` of the activations.
+    /// Tile row and column quad of activation item `i`.
     fn activation(&self, i: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
         let (row, four) = i.div_rem(self.depth / 4);
         if !(self.spread && self.rows.is_multiple_of(8)) {
             return (row, four);
         }
-        // Of eight rows the first, the fifth, the second, the sixth, and so on.
+        // Permutes each eight rows to 0, 4, 1, 5, 2, 6, 3, 7.
         let (eight, of_eight) = row.div_rem(8);
         let (half, odd) = of_eight.div_rem(2);
         (eight * 8 + odd * 4 + half, four)
     }
 
-    /// Stores each weight of a part, columns `column..column + BN` of the result, in the memory of its place among `memories`:
-    /// for each column of the depth a row of vectors of four of `element`, `pitch` of them from the next.
+    /// Stores each weight of a part, columns `column..column + BN` of the result, in its memory of `memories`: per
+    /// column of K one row of vec4 of `element`; rows are `pitch` vectors apart.
     pub fn keep_weights(
         &self,
         e: &Emitter<'c, 'a>,
@@ -164,9 +164,9 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
                     [value] if value.r#type() == kept => vec![vec![*value]],
                     _ => weight.decode(e, group, unit, thread, fetched).weights(e),
                 };
-                for (c, fours) in columns.into_iter().enumerate() {
+                for (c, quads) in columns.into_iter().enumerate() {
                     let row = (k + c) * pitch;
-                    for (r, value) in fours.into_iter().enumerate() {
+                    for (r, value) in quads.into_iter().enumerate() {
                         let at = row + four + r;
                         e.store(e.narrow(value, element), *memory, &[at]);
                     }
@@ -175,7 +175,8 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         }
     }
 
-    /// BK columns, from four `first` of them on, of rows `row..row + BM` of the activations: what this thread loads of them.
+    /// Loads this thread's items of rows `row..row + BM` of the activations: BK columns, starting at column quad
+    /// `first`.
     fn fetch_activations(&self, e: &Emitter<'c, 'a>, row: V<'c, 'a>, first: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let depth = self.linear.depth;
         let x = self.buffers[self.linear.input];
@@ -186,7 +187,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
             if depth.is_multiple_of(4) {
                 let at = row * (depth / 4) + four + first;
                 let load = |e: &Emitter<'c, 'a>| {
-                    // Halves stay halves until the kernel wants them otherwise.
+                    // f16 is kept as f16 until the kernel converts it.
                     if x.in_fours() { e.load(x.memref, &[at]) } else { x.load_four(e, at) }
                 };
                 let zero = e.cf_like(0.0, if x.in_fours() { memref_element(x.memref) } else { e.vector(4, e.f32()) });
@@ -207,8 +208,8 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         self.items(self.rows * self.depth / 4).into_iter().map(value).collect()
     }
 
-    /// Where a thread's item of columns `k..k + BK` of the depth of weights `column..column + BN` is, then the
-    /// item's first column of the depth and four of weights in the tile.
+    /// The place of a thread's item in columns `k..k + BK` of K of weight rows `column..column + BN`, then the item's
+    /// first column in the part and its quad of weight rows in the tile.
     fn place(
         &self,
         weight: &Weight<'c, 'a>,
@@ -217,36 +218,36 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         item: V<'c, 'a>,
     ) -> (Place<'c, 'a>, V<'c, 'a>, V<'c, 'a>) {
         let kind = weight.kind;
-        let (count, fours) = (kind.count(), kind.fours());
-        let (threads, steps) = (4 / fours, self.depth / count);
-        // Threads of a step that take its columns one after another.
+        let (count, quads) = (kind.count(), kind.quads());
+        let (threads, steps) = (4 / quads, self.depth / count);
+        // Thread groups of a step, each with its own columns.
         let along = kind.width() / count;
         let last_group = weight.rows.div_ceil(LANES).saturating_sub(1);
         let (rest, thread) = item.div_rem(threads);
         let (group, mut step) = rest.div_rem(steps);
         if self.spread && count == 1 && steps.is_multiple_of(8) {
-            // Of eight columns the first, the third, the fifth, the seventh, the second, and so on.
+            // Permutes each eight columns to 0, 2, 4, 6, 1, 3, 5, 7.
             let (eight, of_eight) = step.div_rem(8);
             let (odd, pair) = of_eight.div_rem(4);
             step = eight * 8 + pair * 2 + odd;
         }
         let (unit, place) = (k / count + step).div_rem(along);
-        // Past the end anything will do: x is zero there, or the column is not stored.
+        // Past the end any value will do: x is zero there, or the column is not stored.
         let depth = self.linear.depth;
         let last_step = (depth / kind.width()).saturating_sub(1);
         let unit = if depth.is_multiple_of(self.depth) { unit } else { unit.min(last_step) };
         let packed = (column / LANES + group).min(last_group);
-        let four = group * (LANES / 4) + thread * fours;
+        let four = group * (LANES / 4) + thread * quads;
         ([packed, unit, place * threads + thread], step * count, four)
     }
 
-    /// Items of a part of a weight.
+    /// Number of items in a part of a weight.
     fn weight_items(&self, weight: &Weight<'c, 'a>) -> usize {
         let kind = weight.kind;
-        self.columns / LANES * (self.depth / kind.count()) * (4 / kind.fours())
+        self.columns / LANES * (self.depth / kind.count()) * (4 / kind.quads())
     }
 
-    /// What this thread loads of a part of a weight, for each of its items.
+    /// Loads this thread's items of a part of a weight.
     fn fetch_weights(
         &self,
         e: &Emitter<'c, 'a>,
@@ -261,7 +262,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         self.items(self.weight_items(weight)).into_iter().map(fetch).collect()
     }
 
-    /// The numbers of this thread's things of `count` to do; one past the last is the last.
+    /// Indices of the `count` items that this thread owns, clamped to the last item.
     fn items(&self, count: usize) -> Vec<V<'c, 'a>> {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
         let item = |round: usize| {
@@ -271,7 +272,7 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
         (0..count.div_ceil(threads)).map(item).collect()
     }
 
-    /// Does this thread's things of `count`, each with what was made for it.
+    /// Emits `body` for each of the `count` items that this thread owns, with the item's value in `made`.
     fn each<T>(&self, e: &Emitter<'c, 'a>, count: usize, made: &[T], body: impl Fn(&Emitter<'c, 'a>, V<'c, 'a>, &T)) {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
         for (round, made) in made.iter().enumerate() {

@@ -1,20 +1,20 @@
-//! Tensors in the buffers of a GPU, one element or four at a time.
+//! Tensors in GPU buffers, accessed one element or four at a time.
 //!
-//! Halves are elements of their own where the adapter has f16. Where it has not, and for bf16, which WGSL lacks, they are
-//! read out of words of two; such a word cannot be written by two threads, so nothing is stored that way.
+//! f16 is an element type if the adapter supports it. If it does not, and for bf16, which WGSL lacks, two values share
+//! a 32-bit word. Two threads cannot write halves of one word safely, so such buffers are read-only.
 
 use crate::emit::{Emitter, V, VectorType, memref_element};
 use kforge_target::Adapter;
 use melior::ir::{Type, TypeLike};
 
-/// How the elements of a buffer are kept.
+/// How the elements of a buffer are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// f32, i32 or f16 as they are.
+    /// f32, i32 or f16 elements.
     Plain,
-    /// Two f16 in a word.
+    /// Two f16 per 32-bit word.
     Halves,
-    /// Two bf16 in a word.
+    /// Two bf16 per 32-bit word.
     BrainHalves,
 }
 
@@ -37,7 +37,8 @@ impl Kept {
     }
 }
 
-/// The memref of a tensor, flat: of vectors of four where `four`, which its elements must be a multiple of.
+/// The flat memref type of a tensor; of vec4 if `four`, in which case the number of elements must be a multiple of
+/// four.
 pub fn buffer_type<'c>(e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>, four: bool) -> Type<'c> {
     match Kept::of(e, adapter, element) {
         Kept::Plain if four => e.memref(&[None], e.vector(4, element)),
@@ -47,12 +48,12 @@ pub fn buffer_type<'c>(e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>,
 }
 
 impl<'c, 'a> Buffer<'c, 'a> {
-    /// `element` is the tensor's.
+    /// `element` is the tensor's element type.
     pub fn new(e: &Emitter<'c, 'a>, adapter: Adapter, element: Type<'c>, memref: V<'c, 'a>) -> Self {
         Buffer { memref, kept: Kept::of(e, adapter, element) }
     }
 
-    /// Whether a load is of four elements.
+    /// Whether the memref's elements are vec4.
     pub fn in_fours(&self) -> bool {
         memref_element(self.memref).is_vector()
     }
@@ -62,7 +63,7 @@ impl<'c, 'a> Buffer<'c, 'a> {
         self.load_by(e, index, &|at| e.load(self.memref, &[at]))
     }
 
-    /// The same, `load` doing what loads there are.
+    /// The same; `load` performs the memory accesses.
     pub fn load_by(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>, load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
         match self.kept {
             Kept::Plain if self.in_fours() => {
@@ -90,7 +91,7 @@ impl<'c, 'a> Buffer<'c, 'a> {
         self.load_four_by(e, index, &|at| e.load(self.memref, &[at]))
     }
 
-    /// The same, `load` doing what loads there are.
+    /// The same; `load` performs the memory accesses.
     pub fn load_four_by(
         &self,
         e: &Emitter<'c, 'a>,
@@ -105,12 +106,12 @@ impl<'c, 'a> Buffer<'c, 'a> {
         e.from_elements(&elements)
     }
 
-    /// As many elements as `e` has lanes, one or four, from a multiple of them on.
+    /// As many elements as `e` has lanes, one or four, starting at element `index * lanes`.
     pub fn load_lanes(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>) -> V<'c, 'a> {
         if e.lanes == 1 { self.load(e, index) } else { self.load_four(e, index) }
     }
 
-    /// Stores an f32, or four of them, rounded to the buffer's element.
+    /// Stores an f32 or a vec4 of f32, rounded to the buffer's element type.
     pub fn store(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, index: V<'c, 'a>) {
         let stored = memref_element(self.memref);
         let element = if stored.is_vector() { VectorType(stored).element() } else { stored };
@@ -119,14 +120,14 @@ impl<'c, 'a> Buffer<'c, 'a> {
 }
 
 impl<'c, 'a> Emitter<'c, 'a> {
-    /// The two f16 of a word as f32.
+    /// Converts the two f16 of a word to f32.
     pub fn halves_of(&self, word: V<'c, 'a>) -> V<'c, 'a> {
         let word = self.splat_to(word, 1);
         let halves = self.bitcast(word, self.vector(2, self.f16()));
         self.cast("arith.extf", halves, self.vector(2, self.f32()))
     }
 
-    /// The four bytes of a word as f32.
+    /// Converts the four bytes of a word to f32; `extend` is the op that extends a byte.
     pub fn bytes_of(&self, word: V<'c, 'a>, extend: &str) -> V<'c, 'a> {
         let bytes = self.bitcast(self.splat_to(word, 1), self.vector(4, self.int(8)));
         let ints = self.cast(extend, bytes, self.vector(4, self.int(32)));

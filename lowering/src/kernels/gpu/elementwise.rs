@@ -1,4 +1,4 @@
-//! Element-wise ops: a thread is an element.
+//! Element-wise ops: one thread per element.
 
 use super::{Target, workgroup::Declaration};
 use crate::{

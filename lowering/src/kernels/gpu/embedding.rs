@@ -1,6 +1,6 @@
-//! Rows of a table by id: a workgroup copies one row, whatever the table's type and layout.
+//! Embedding lookup: a workgroup copies one row of the table, whatever its type and layout.
 //!
-//! An id outside the table reads the nearest row; the executor has refused such ids before.
+//! An id outside the table reads the nearest row; the executor has rejected such ids before.
 
 use super::{
     Target,
@@ -32,7 +32,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let table_type = group.arguments[table].r#type();
     let width = dims(group.yields[0].r#type()).pop().flatten();
     let width = width.ok_or_else(|| group.unsupported(Some(op), "the row length must be static"))?;
-    // Rows of activations, picked from a computed matrix, are plain rows of any number.
+    // The table may also be computed activations, whose number of rows is dynamic.
     let weight = if dims(table_type).first() == Some(&None) { None } else { group.weight(table)? };
     let kind = weight.map(|(storage, _, columns)| Kind::new(of.module, storage, columns, element(table_type)));
     let packed = kind.filter(|kind| !matches!(kind, Kind::RowMajor { .. }));
@@ -62,7 +62,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let along = kind.width() / kind.count();
         e.loop_(workgroup.thread, e.ci(width / kind.count()), threads, |e, i| {
             let (step, place) = i.div_rem(along);
-            let (thread, half) = match kind.fours() {
+            let (thread, half) = match kind.quads() {
                 2 => {
                     let (thread, half) = four.div_rem(2);
                     (thread, Some(half))
@@ -70,12 +70,12 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                 _ => (place * 4 + four, None),
             };
             let slice = weight.slice(e, group, step, thread);
-            for (c, fours) in slice.weights(e).into_iter().enumerate() {
+            for (c, quads) in slice.weights(e).into_iter().enumerate() {
                 let four: V = match half {
-                    None => fours[0],
+                    None => quads[0],
                     Some(half) => {
                         let first = half.eq(0);
-                        e.select(first, fours[0], fours[1])
+                        e.select(first, quads[0], quads[1])
                     }
                 };
                 let column = i * kind.count() + c;

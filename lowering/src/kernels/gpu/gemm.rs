@@ -1,15 +1,15 @@
-//! Linear layers of many rows: tiles through memory of the workgroup.
+//! Linear layers of many rows (GEMM), tiled through workgroup memory.
 //!
-//! `#transformer.kernel<"gemm", tile = [BM, BN, BK, TM, TN]>`: a workgroup computes BM rows by BN columns, a thread TM by TN
-//! of them in registers. For each BK of the depth the threads bring the activations and the weights, as f32, into memory
-//! of the workgroup ([`Bring`]):
+//! `#transformer.kernel<"gemm", tile = [BM, BN, BK, TM, TN]>`: a workgroup computes BM rows by BN columns, a thread TM
+//! by TN of them in registers. For each BK columns of K the threads load activations and weights into workgroup memory,
+//! as f32 ([`Bring`]):
 //!
 //! ```text
-//! x  [BK][BM / 4 + 1] vectors of four f32, the one so that columns of the depth begin at different banks
-//! w  [BK][BN / 4 + 4] vectors of four f32, of each weight, likewise
+//! x  [BK][BM / 4 + 1] vec4 of f32, padded by one so that columns of K begin at different banks
+//! w  [BK][BN / 4 + 4] vec4 of f32, per weight, likewise
 //! ```
-//! A column of the depth takes TM / 4 vectors of x and TN / 4 of w for TM TN multiply-adds. Rows
-//! past the last are computed on the last and not stored; columns of the depth past the last are zero in x.
+//! For each column of K a thread loads TM / 4 vectors of x and TN / 4 of w for TM TN multiply-adds. Rows past the last
+//! are computed from the last row's data and not stored; columns past K are zero in x.
 
 use super::{
     Target,
@@ -39,7 +39,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let tile = tile.map_err(|message| group.unsupported(None, message))?;
     let (x, w) = tile.memory();
     let f32 = of.module.f32();
-    // Rows of the activations come one float at a time.
+    // Activations are stored one float at a time.
     let mut shared = vec![of.module.shared(&[x, 4], f32)];
     shared.extend(vec![of.module.shared(&[w], of.module.vector(4, f32)); most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
@@ -90,12 +90,12 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
     ) -> Result<'c, 'a, ()> {
         let tile = self.tile;
         let weights = self.bring.weights(section)?;
-        // Threads side by side have neighbouring columns and the same rows.
+        // Adjacent threads have adjacent columns and the same rows.
         let across = tile.columns / tile.width;
         let (down, right) = self.workgroup.thread.div_rem(across);
-        let fours = tile.width / 4;
+        let quads = tile.width / 4;
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
-        let zeros = vec![zero; weights.len() * tile.height * fours];
+        let zeros = vec![zero; weights.len() * tile.height * quads];
         let rows: Vec<V> = (0..tile.height).map(|i| self.row(down, i)).collect();
         let places = self.places(e, down, &rows);
         let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
@@ -104,11 +104,11 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
             for k in 0..tile.depth {
                 let x = self.activations(e, k, &places);
                 for root in 0..weights.len() {
-                    for j in 0..fours {
+                    for j in 0..quads {
                         let at = right + (k * tile.weight_pitch() + j * across);
                         let w = e.load(self.workgroup.shared[1 + root], &[at]);
                         for (i, x) in x.iter().enumerate() {
-                            let sum = &mut sums[(root * tile.height + i) * fours + j];
+                            let sum = &mut sums[(root * tile.height + i) * quads + j];
                             *sum = e.fma(w, *x, *sum);
                         }
                     }
@@ -119,10 +119,10 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         for (i, local) in rows.into_iter().enumerate() {
             let row = row + local;
             e.try_if(row.lt(self.workgroup.scalars[0]), |e| {
-                (0..fours).try_for_each(|j| {
+                (0..quads).try_for_each(|j| {
                     let column = column + (right + j * across) * 4;
                     let sums: Vec<V> =
-                        (0..weights.len()).map(|root| sums[(root * tile.height + i) * fours + j]).collect();
+                        (0..weights.len()).map(|root| sums[(root * tile.height + i) * quads + j]).collect();
                     e.try_if(column.lt(section.columns), |e| {
                         epilogue_four(e, &self.of, self.buffers, section, &sums, row, column)
                     })
@@ -132,12 +132,13 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         Ok(())
     }
 
-    /// Column `k` of the depth, each row's activation in all lanes; `places` has its four of rows and lane.
+    /// Column `k` of the part: each row's activation broadcast to all lanes; `places` has the vec4 and lane of each
+    /// row.
     fn activations(&self, e: &Emitter<'c, 'a>, k: usize, places: &[(V<'c, 'a>, V<'c, 'a>)]) -> Vec<V<'c, 'a>> {
         let memory = self.workgroup.shared[0];
         let first = k * self.tile.pitch();
         let x: Vec<V> = if places.len().is_multiple_of(4) {
-            // A thread has whole fours.
+            // The thread's rows are whole vec4.
             let four = |at: &[(V<'c, 'a>, V<'c, 'a>)]| e.vload(memory, &[at[0].0 + first, e.ci(0)], 4);
             let lanes = |four| (0..4).map(move |lane| e.extract(four, lane));
             places.chunks(4).map(four).flat_map(lanes).collect()
@@ -147,7 +148,7 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         x.into_iter().map(|x| e.splat_to(x, 4)).collect()
     }
 
-    /// The four of rows and the lane in memory of each of a thread's rows.
+    /// The vec4 index and the lane in workgroup memory of each of a thread's rows.
     fn places(&self, e: &Emitter<'c, 'a>, down: V<'c, 'a>, rows: &[V<'c, 'a>]) -> Vec<(V<'c, 'a>, V<'c, 'a>)> {
         let four = |i: usize| (down + i / 4 * (self.tile.rows / self.tile.height), e.ci(i % 4));
         match rows.len().is_multiple_of(4) {
@@ -156,15 +157,15 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         }
     }
 
-    /// Row `i` of a thread in the tile, `down` threads from the top: a thread has rows by fours if it can, and those of its
-    /// neighbour come next.
+    /// Tile row of row `i` of the thread at vertical position `down`: each thread owns runs of four rows (else two,
+    /// else one), interleaved with those of its neighbours.
     fn row(&self, down: V<'c, 'a>, i: usize) -> V<'c, 'a> {
         let Tile { rows, height, .. } = self.tile;
         let run = [4, 2].into_iter().find(|run| height.is_multiple_of(*run)).unwrap_or(1);
         down * run + (i / run * run * (rows / height) + i % run)
     }
 
-    /// Stores a part into the memory.
+    /// Stores a part into workgroup memory.
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let (tile, shared) = (self.tile, &self.workgroup.shared);
         self.bring.each_activation(e, part, |e, row, four, value| {

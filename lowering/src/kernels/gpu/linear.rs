@@ -1,9 +1,9 @@
-//! Linear layers of a few rows: a workgroup computes sixteen columns for all of them.
+//! Linear layers of few rows (GEMV): a workgroup computes sixteen columns for all rows.
 //!
-//! `#transformer.kernel<"gemv">`. The threads take the weights in order, sixteen bytes each and then as many bytes further
-//! on as they are together, so that memory sees one stream of whole lines. Each thread sums what it read for its four
-//! rows of the weight; the sums meet across subgroups and then in memory of the workgroup, where a thread finishes each
-//! column of each row: bias, element-wise epilogue, store. A norm in front is computed by every workgroup for itself, which costs less than a launch.
+//! `#transformer.kernel<"gemv">`. Each thread loads 16 bytes of the weight, then strides by 16 bytes times the threads,
+//! so loads coalesce. It keeps partial sums for its four rows of the weight. These are reduced across subgroups, then
+//! in workgroup memory, where one thread per output element applies bias, element-wise epilogue and store. A fused norm
+//! is computed by every workgroup redundantly, which costs less than a launch.
 
 use super::{
     Target,
@@ -27,12 +27,12 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
 };
 
-/// Without subgroups: threads that add up the sums of one four of rows.
+/// Without subgroups: threads that reduce the sums of one quad of weight rows.
 const ADDERS: usize = 8;
-/// Most threads of a workgroup, and where each computes a norm in front and then goes several rounds.
+/// Maximum threads per workgroup; with a fused norm that takes more than one round, the lower limit applies.
 const THREADS: usize = 512;
 const THREADS_OF_NORM: usize = 256;
-/// Rounds whose weights and activations a thread has registers for while it waits for the norm in front.
+/// Rounds of weights and activations that a thread can hold in registers while the fused norm is computed.
 const AHEAD: usize = 2;
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
@@ -50,7 +50,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         (parts, parts.memory(&of, rows, threads, &kinds, linear.norm.is_some()))
     };
     let (mut parts, mut shared) = plan(threads);
-    // Many rows and weights have many sums to meet.
+    // The sums of many rows and weights may exceed workgroup memory; fewer threads need less.
     while bytes(&shared) > of.adapter.workgroup_bytes && threads > 4 * ADDERS {
         threads = (threads / 2).next_multiple_of(4 * ADDERS);
         (parts, shared) = plan(threads);
@@ -85,7 +85,7 @@ impl Kinds {
         Ok(Kinds(kinds))
     }
 
-    /// The same, of a kernel that takes f16 as it is.
+    /// The same for a kernel that multiplies f16 without conversion.
     pub fn in_halves(self) -> Kinds {
         let kind = |kind| if kind == (Kind::Half { brain: false }) { Kind::Float } else { kind };
         Kinds(self.0.into_iter().map(|(operand, of)| (operand, kind(of))).collect())
@@ -95,7 +95,7 @@ impl Kinds {
         self.0.iter().find(|(i, _)| *i == operand).map(|(_, kind)| *kind)
     }
 
-    /// So many threads that the last round of them is nearly full, whole warps.
+    /// A multiple of 32 threads, chosen so that the last round is nearly full.
     fn threads(&self, depth: usize, norm: bool) -> usize {
         let work = self.0.iter().map(|(_, kind)| depth.div_ceil(kind.width()) * kind.threads()).max().unwrap_or(1);
         let most = if norm && work > THREADS { THREADS_OF_NORM } else { THREADS };
@@ -103,21 +103,22 @@ impl Kinds {
     }
 }
 
-/// Memrefs of operands and results: activations by fours if `fours` and rows are a multiple of that, `wide` tells of others.
+/// Memref types of operands and results. Activations are vec4 if `quads` and K is a multiple of four; `wide` says which
+/// others are.
 pub fn parameters<'c, 'a>(
     of: &Target<'_, 'c, 'a>,
     linear: &Linear<'_, 'c, 'a>,
     kinds: &Kinds,
-    fours: bool,
+    quads: bool,
     wide: impl Fn(Value<'c, 'a>) -> bool,
 ) -> Vec<(Type<'c>, String)> {
     let group = of.group;
-    let fours = fours && linear.depth.is_multiple_of(4);
+    let quads = quads && linear.depth.is_multiple_of(4);
     let norm: Vec<usize> =
         linear.norm.iter().flat_map(|op| op.operands().filter_map(|v| group.argument(v)).collect::<Vec<_>>()).collect();
     let operand = |(i, v): (usize, &Value<'c, 'a>)| match kinds.of(i) {
         Some(kind) => (kind.memref(of.module, of.adapter, element(v.r#type())), format!("w{i}")),
-        None if i == linear.input || norm.contains(&i) => (of.memref(*v, fours), format!("x{i}")),
+        None if i == linear.input || norm.contains(&i) => (of.memref(*v, quads), format!("x{i}")),
         None => (of.memref(*v, wide(*v)), format!("x{i}")),
     };
     let mut all: Vec<_> = group.arguments.iter().enumerate().map(operand).collect();
@@ -125,7 +126,7 @@ pub fn parameters<'c, 'a>(
     all
 }
 
-/// Emits each section under the test that the tile is one of its own; `wide` is columns of a tile.
+/// Emits each section, guarded by whether the tile belongs to it; `width` is the columns per tile.
 pub fn each_section<'c, 'a>(
     e: &Emitter<'c, 'a>,
     sections: &[Section<'c, 'a>],
@@ -159,13 +160,13 @@ struct Gemv<'k, 'c, 'a> {
     parts: Parts,
 }
 
-/// The sums of each row, root and four of weights that are left in memory.
+/// Layout of the partial sums in workgroup memory: `count` per activation row, root and quad of weight rows.
 #[derive(Clone, Copy)]
 struct Parts {
-    /// Whether subgroups have added theirs up.
+    /// Whether sums are reduced within subgroups first.
     across: bool,
     count: usize,
-    /// Roots of a section at most.
+    /// Maximum roots per section.
     most: usize,
 }
 
@@ -176,8 +177,8 @@ impl Parts {
         Parts { across, count: if across { threads / subgroups } else { ADDERS }, most }
     }
 
-    /// The workgroup's memory: the sums, without subgroups what threads add up, and an element a thread for a
-    /// norm.
+    /// Types of the workgroup memory: the sums; without subgroups also the values that threads reduce; and one element
+    /// per thread for a norm.
     fn memory<'c>(
         self,
         of: &Target<'_, 'c, '_>,
@@ -189,8 +190,8 @@ impl Parts {
         let four = of.module.vector(4, of.module.f32());
         let mut memory = vec![of.module.shared(&[rows * self.most * 4 * self.count], four)];
         if !self.across {
-            let fours = kinds.0.iter().map(|(_, kind)| kind.fours()).max().unwrap_or(1);
-            memory.push(of.module.shared(&[threads * fours], four));
+            let quads = kinds.0.iter().map(|(_, kind)| kind.quads()).max().unwrap_or(1);
+            memory.push(of.module.shared(&[threads * quads], four));
         }
         if norm {
             memory.push(of.module.shared(&[threads], of.module.f32()));
@@ -226,7 +227,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
             let alike = weights[from..].iter().take_while(|w| w.kind == weights[from].kind).count();
             &weights[from..from + alike]
         };
-        // What is known to be needed is on its way while threads wait for each other.
+        // Loads that do not depend on other threads are issued before the barriers.
         let leaves = (self.rows * LANES <= self.workgroup.threads).then(|| {
             let item = self.workgroup.thread.min(self.rows * LANES - 1);
             let [_, _, column, at] = self.place(section, group, item);
@@ -235,7 +236,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         let mut ahead = front.and_then(|front| self.ahead(e, alike(0), group, front));
         let moments = front.map_or(vec![], |front| front.moments(self, e));
         let front = front.map(|front| (front, &moments[..]));
-        // Weights of one kind are read in one loop, so that their activations are read once.
+        // Adjacent weights of one kind are read in one loop, which loads their activations once.
         let mut sums: Vec<Vec<Vec<V>>> = vec![];
         while sums.len() < weights.len() {
             sums.extend(self.products(e, alike(sums.len()), group, front, ahead.take()));
@@ -259,7 +260,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         Ok(Weight::new(kind, (rows, columns), operand, self.workgroup, self.buffers))
     }
 
-    /// The rounds in which threads take the steps of weights of a kind.
+    /// The rounds in which threads process the steps of weights of one kind.
     fn rounds(&self, weights: &[Weight<'c, 'a>]) -> Rounds {
         let kind = weights[0].kind;
         let (steps, splits) = (self.linear.depth / kind.width(), self.workgroup.threads / kind.threads());
@@ -267,7 +268,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         Rounds { steps, splits, count: steps.div_ceil(splits), together: most }
     }
 
-    /// What the first rounds take, where they are all.
+    /// Loads all rounds in advance, if they are few enough for registers.
     fn ahead(
         &self,
         e: &Emitter<'c, 'a>,
@@ -301,7 +302,8 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         Step { step, weights: weights.iter().map(|w| w.fetch(e, group, step, thread)).collect(), x: None }
     }
 
-    /// This thread's part of the sums of each weight, row and four of rows; `ahead` are all its steps if they were fetched.
+    /// This thread's partial sums per weight, row and quad of weight rows; `ahead` holds all its steps if they were
+    /// prefetched.
     fn products(
         &self,
         e: &Emitter<'c, 'a>,
@@ -315,7 +317,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         let (_, offset) = kind.place(e, thread);
         let rounds = self.rounds(weights);
         let zero = e.cf_like(0.0, e.vector(4, e.f32()));
-        let per_weight = self.rows * kind.fours();
+        let per_weight = self.rows * kind.quads();
         let add = |e: &Emitter<'c, 'a>, taken: &Step<'c, 'a>, totals: &[V<'c, 'a>]| {
             let step = taken.step;
             let first = step * kind.width() + offset;
@@ -328,9 +330,9 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
                 let x = activations.normalised(e, row, front.map(|(_, moments)| &moments[row]));
                 let splats: Vec<V> = x.iter().map(|x| e.splat_to(*x, 4)).collect();
                 for (w, slice) in slices.iter().enumerate() {
-                    for r in 0..kind.fours() {
-                        let total = &mut totals[w * per_weight + row * kind.fours() + r];
-                        let codes = slice.columns.iter().map(|fours| fours[r]).zip(&splats);
+                    for r in 0..kind.quads() {
+                        let total = &mut totals[w * per_weight + row * kind.quads() + r];
+                        let codes = slice.columns.iter().map(|quads| quads[r]).zip(&splats);
                         *total = match slice.factors {
                             None => codes.fold(*total, |sum, (w, x)| e.fma(w, *x, sum)),
                             Some((scale, offset)) => {
@@ -347,7 +349,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
             }
             totals
         };
-        // Several rounds at a time, their loads on the way together; then the rest.
+        // Several rounds at a time, so that their loads overlap; then the rest.
         let Rounds { steps, splits, count, together } = rounds;
         let whole = if count <= together { 0 } else { steps / (together * splits) };
         let inits = vec![zero; weights.len() * per_weight];
@@ -367,11 +369,11 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
             let is_one = (split + round * splits).lt(steps);
             e.if_else(is_one, &types, |e| add(e, &taken, &totals), |_| totals.clone())
         });
-        let rows = |totals: &[V<'c, 'a>]| totals.chunks(kind.fours()).map(<[V]>::to_vec).collect();
+        let rows = |totals: &[V<'c, 'a>]| totals.chunks(kind.quads()).map(<[V]>::to_vec).collect();
         totals.chunks(per_weight).map(rows).collect()
     }
 
-    /// Columns `first..first + count` of each row, and what a norm in front multiplies and adds there.
+    /// Loads columns `first..first + count` of each row, and of the weight and bias of a fused norm.
     fn activations(
         &self,
         e: &Emitter<'c, 'a>,
@@ -396,30 +398,31 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         }
     }
 
-    /// Adds the sums of each subgroup by its lanes and leaves one of each in memory, from `first` on.
+    /// Reduces the sums within each subgroup by shuffles and stores one per subgroup in workgroup memory, from `first`
+    /// on.
     fn meet_across(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
-        // Of a four of rows so many neighbours have a sum.
-        let fours = 4 / kind.fours();
+        // Adjacent lanes hold sums of different quads of weight rows; lanes this far apart hold sums of the same quad.
+        let quads = 4 / kind.quads();
         let (subgroup, lane) = self.workgroup.thread.div_rem(self.workgroup.subgroups);
-        let sums: Vec<V> = sums.iter().map(|sum| self.workgroup.across(e, *sum, fours, Fold::Sum)).collect();
-        e.if_(lane.lt(fours), |e| {
+        let sums: Vec<V> = sums.iter().map(|sum| self.workgroup.across(e, *sum, quads, Fold::Sum)).collect();
+        e.if_(lane.lt(quads), |e| {
             for (r, sum) in sums.iter().enumerate() {
-                let four = lane * kind.fours() + r;
+                let four = lane * kind.quads() + r;
                 let at = four * self.parts.count + subgroup + first;
                 e.store(*sum, self.workgroup.shared[0], &[at]);
             }
         });
     }
 
-    /// The same without subgroups: what is left in memory are [`ADDERS`] sums of each four of rows.
+    /// The same without subgroups: leaves [`ADDERS`] sums per quad of weight rows in workgroup memory.
     fn meet(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
         let (thread, threads) = (self.workgroup.thread, self.workgroup.threads);
         let (few, all) = (self.workgroup.shared[0], self.workgroup.shared[1]);
-        let (place, four) = thread.div_rem(4 / kind.fours());
-        let parts = threads * kind.fours() / 4;
-        // Threads that got no step have zeros, those past the last whole split too.
+        let (place, four) = thread.div_rem(4 / kind.quads());
+        let parts = threads * kind.quads() / 4;
+        // Threads without a step store zeros, and so do those past the last whole split.
         for (r, sum) in sums.iter().enumerate() {
-            let four = four * kind.fours() + r;
+            let four = four * kind.quads() + r;
             e.store(*sum, all, &[four * parts + place]);
         }
         e.barrier();
@@ -433,14 +436,15 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e.barrier();
     }
 
-    /// Row, lane, column and place in the result of item `item` of a tile.
+    /// Row, lane, column and element offset in the result of item `item` of a tile.
     fn place(&self, section: &Section<'c, 'a>, tile: V<'c, 'a>, item: V<'c, 'a>) -> [V<'c, 'a>; 4] {
         let (row, lane) = item.div_rem(LANES);
         let column = (tile * LANES + lane).min(section.columns.saturating_sub(1));
         [row, lane, column, column + row * section.columns]
     }
 
-    /// Each thread finishes a column of a row; `leaves` are of its one item, if they were loaded.
+    /// Each thread finishes one output element at a time; `leaves` are those of its single item, if they were
+    /// prefetched.
     fn finish(
         &self,
         e: &Emitter<'c, 'a>,
@@ -471,16 +475,16 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
     }
 }
 
-/// What an epilogue reads beside the sums.
+/// The values that an epilogue reads besides the sums.
 pub struct Leaves<'c, 'a> {
-    /// By their numbers among the operands.
+    /// With their operand numbers.
     operands: Vec<(usize, V<'c, 'a>)>,
-    /// For each root.
+    /// Per root.
     biases: Vec<Option<V<'c, 'a>>>,
 }
 
 impl<'c, 'a> Leaves<'c, 'a> {
-    /// As many as `e` has lanes, from `column` on, at element `at` of the result.
+    /// Loads as many elements as `e` has lanes, from `column` on, at element `at` of the result.
     pub fn load(
         e: &Emitter<'c, 'a>,
         of: &Target<'_, 'c, 'a>,
@@ -499,7 +503,7 @@ impl<'c, 'a> Leaves<'c, 'a> {
     }
 }
 
-/// Bias and element-wise epilogue of sums that `e`'s lanes hold, stored at element `at`.
+/// Applies bias and element-wise epilogue to sums of `e`'s lanes, and stores them at element `at`.
 pub fn epilogue<'c, 'a>(
     e: &Emitter<'c, 'a>,
     of: &Target<'_, 'c, 'a>,
@@ -522,13 +526,13 @@ pub fn epilogue<'c, 'a>(
     Ok(())
 }
 
-/// Of an element, the number of the vector that `e`'s lanes are.
+/// The index of the vector of `e`'s lanes that starts at element `at`.
 fn by_lanes<'c, 'a>(e: &Emitter<'c, 'a>, at: V<'c, 'a>) -> V<'c, 'a> {
     if e.lanes == 1 { at } else { at / e.lanes }
 }
 
-/// Stores four columns of row `row` from `column` on, which is one of the section's: [`epilogue`] of whole vectors, or of
-/// one column after the other where rows are none.
+/// Applies [`epilogue`] to four columns of row `row` from `column` on: as one vec4, or if the section's rows are not
+/// multiples of four, column by column. `column` must be within the section.
 pub fn epilogue_four<'c, 'a>(
     e: &Emitter<'c, 'a>,
     of: &Target<'_, 'c, 'a>,
@@ -556,12 +560,12 @@ pub fn epilogue_four<'c, 'a>(
     Ok(())
 }
 
-/// Whether rows of a tensor are whole vectors of four.
+/// Whether the row length of a tensor is a multiple of four.
 pub fn by_fours(value: Value<'_, '_>) -> bool {
     dims(value.r#type()).last().copied().flatten().is_some_and(|columns| columns.is_multiple_of(4))
 }
 
-/// A norm whose result is never stored.
+/// A fused norm; its result is never stored.
 struct Front<'c, 'a> {
     norm: Norm<'c, 'a>,
     weight: Option<Buffer<'c, 'a>>,
@@ -579,7 +583,7 @@ impl<'c, 'a> Front<'c, 'a> {
         Ok(Front { norm, weight: buffer(1)?, bias: buffer(2)? })
     }
 
-    /// What each row is shifted and scaled by.
+    /// Mean and scale of each row.
     fn moments(&self, of: &Gemv<'_, 'c, 'a>, e: &Emitter<'c, 'a>) -> Vec<norm::Moments<'c, 'a>> {
         let (x, depth) = (of.buffers[of.linear.input], of.linear.depth);
         let scratch = *of.workgroup.shared.last().expect("memory of the norm was declared");
@@ -596,49 +600,50 @@ impl<'c, 'a> Front<'c, 'a> {
     }
 }
 
-/// The rounds in which threads take the steps of a weight: one step each, side by side.
+/// The rounds in which threads process the steps of a weight. In a round, adjacent groups of threads take adjacent
+/// steps.
 #[derive(Clone, Copy)]
 struct Rounds {
     steps: usize,
-    /// Steps of a round.
+    /// Steps per round.
     splits: usize,
     count: usize,
-    /// Rounds at a time.
+    /// Rounds whose loads are issued together.
     together: usize,
 }
 
 impl Rounds {
-    /// Whether there is a step for all.
+    /// Whether every thread has a step in this round.
     fn is_whole(self, round: usize) -> bool {
         (round + 1) * self.splits <= self.steps
     }
 
-    /// The step of those whose place in a round is `split`, or the last.
+    /// The step of the threads at position `split` of a round, clamped to the last step.
     fn step<'c, 'a>(self, split: V<'c, 'a>, round: usize) -> V<'c, 'a> {
         let step = split + round * self.splits;
         if self.is_whole(round) { step } else { step.min(self.steps - 1) }
     }
 }
 
-/// What a thread has loaded of a step.
+/// The values that a thread has loaded of a step.
 struct Step<'c, 'a> {
     step: V<'c, 'a>,
-    /// Of each weight.
+    /// Per weight.
     weights: Vec<Vec<V<'c, 'a>>>,
     x: Option<Activations<'c, 'a>>,
 }
 
-/// A few columns of the activations, as they were loaded: one element, or some fours.
+/// A few columns of the activations as they were loaded: one element, or some vec4.
 #[derive(Clone)]
 struct Activations<'c, 'a> {
     rows: Vec<Vec<V<'c, 'a>>>,
-    /// Of a norm in front.
+    /// Weight and bias of the fused norm.
     weight: Option<Vec<V<'c, 'a>>>,
     bias: Option<Vec<V<'c, 'a>>>,
 }
 
 impl<'c, 'a> Activations<'c, 'a> {
-    /// The elements of a row, normalised if `moments` are given.
+    /// The elements of a row, normalised if there are `moments`.
     fn normalised(&self, e: &Emitter<'c, 'a>, row: usize, moments: Option<&norm::Moments<'c, 'a>>) -> Vec<V<'c, 'a>> {
         let value = |(i, value): (usize, &V<'c, 'a>)| {
             let Some(moments) = moments else { return *value };

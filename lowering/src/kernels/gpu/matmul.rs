@@ -1,7 +1,7 @@
-//! Batched product of two activations, any dimension dynamic: a thread is an element of the result.
+//! Batched product of two activations with any dimension dynamic: one thread per element of the result.
 //!
-//! `#transformer.kernel<"matmul", tile = [MR, NC]>`: a workgroup computes MR rows and NC columns. Legal rather than fast:
-//! each operand is read once for each element.
+//! `#transformer.kernel<"matmul", tile = [MR, NC]>`: a workgroup computes MR rows and NC columns. General rather than
+//! fast: operands are read again for each element.
 
 use super::{Target, workgroup::Declaration};
 use crate::{

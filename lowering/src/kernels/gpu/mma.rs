@@ -1,16 +1,16 @@
-//! Linear layers of many rows on matrix units: f16 factors, summed in f32.
+//! Linear layers of many rows (GEMM) on matrix units: f16 operands, f32 sums.
 //!
-//! `#transformer.kernel<"mma", tile = [BM, BN, BK, WM, WN]>`: a workgroup computes BM rows by BN columns, a subgroup WM by WN
-//! of them, in cooperative matrices of 16 x 16. As in `gemm`, parts of BK of the depth go through memory of the workgroup
-//! ([`Bring`]); here they are rounded to f16 on the way:
+//! `#transformer.kernel<"mma", tile = [BM, BN, BK, WM, WN]>`: a workgroup computes BM rows by BN columns, a subgroup WM
+//! by WN of them, in cooperative matrices of 16 x 16. As in `gemm`, parts of BK columns of K go through workgroup
+//! memory ([`Bring`]); here they are rounded to f16 on the way:
 //!
 //! ```text
-//! x  [BM][BK / 4 + 2] vector<4xf16>, the two so that rows begin at different banks
-//! w  [BK][BN / 4 + 2] vector<4xf16>, of each weight, likewise
-//! y  [subgroups][16][4] vector<4xf32>, of each weight: sums on their way to bias, epilogue and store
+//! x  [BM][BK / 4 + 2] vector<4xf16>, padded by two so that rows begin at different banks
+//! w  [BK][BN / 4 + 2] vector<4xf16>, per weight, likewise
+//! y  [subgroups][16][4] vector<4xf32>, per weight: sums on their way to bias, epilogue and store
 //! ```
-//! An f16 has eleven bits: of factors in f32, each is off by 2^-11 of itself at most (dequantised weights too), and so is
-//! every product by 2^-10; the sums are as exact as elsewhere. Factors of f16 are taken as they are.
+//! f16 has eleven significant bits, so rounding an f32 operand (dequantised weights too) has a relative error of at
+//! most 2^-11, and a product 2^-10; the sums are as accurate as elsewhere. f16 operands are not rounded.
 
 use super::{
     Target,
@@ -79,7 +79,7 @@ struct Mma<'k, 'c, 'a> {
     buffers: &'k [Buffer<'c, 'a>],
     bring: Bring<'k, 'c, 'a>,
     tile: Tile,
-    /// Weights of a section at most.
+    /// Maximum weights per section.
     most: usize,
 }
 
@@ -131,7 +131,7 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
         Ok(())
     }
 
-    /// Stores a matrix of a section, through memory of the subgroup.
+    /// Stores a 16 x 16 matrix of a section, staged through the subgroup's workgroup memory.
     fn finish(
         &self,
         e: &Emitter<'c, 'a>,
@@ -160,12 +160,12 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
                 epilogue_four(e, &self.of, self.buffers, section, &sums, row, column)
             })?;
         }
-        // The memory is written again at once.
+        // The memory is reused immediately.
         e.barrier();
         Ok(())
     }
 
-    /// Stores a part into the memory.
+    /// Stores a part into workgroup memory.
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let (tile, shared) = (self.tile, &self.workgroup.shared);
         self.bring.each_activation(e, part, |e, row, four, value| {
@@ -185,7 +185,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.value("gpu.subgroup_mma_constant_matrix", &[self.cf(0.0)], self.matrix("f32", "COp"), &[])
     }
 
-    /// A matrix of f16 whose rows begin `pitch` elements of the memref apart.
+    /// A matrix of f16 with rows `pitch` elements of the memref apart.
     fn load_matrix(&self, memory: V<'c, 'a>, at: V<'c, 'a>, pitch: usize, role: &str) -> V<'c, 'a> {
         let attributes = [("leadDimension", self.pitch(pitch))];
         self.value("gpu.subgroup_mma_load_matrix", &[memory, at], self.matrix("f16", role), &attributes)

@@ -1,8 +1,9 @@
-//! Kernel families of a GPU, one a file. As those of a CPU they turn a fused group into a kernel and say how it is launched,
-//! and take the same layouts; here a task is a workgroup.
+//! GPU kernel families, one per file. As on a CPU, a generator turns a fused group into a kernel and describes how it
+//! is launched, with the same layouts; here a task is a workgroup.
 //!
-//! A kernel's parameters are a buffer for each operand, one for each result that lies in no operand's buffer, then the
-//! scalars. Order of sums: fixed by shape and tile, so that a kernel gives the same bits each time; not that of the CPU.
+//! A kernel's parameters are one buffer per operand, one per result that does not overwrite an operand's buffer, then
+//! the scalars. The order of sums is fixed by shape and tile, so a kernel gives the same bits each time; it is not the
+//! CPU's order.
 
 mod attention;
 mod bring;
@@ -32,7 +33,8 @@ use melior::ir::{Type, Value, ValueLike};
 /// Appends the kernel of `group` to a `gpu.module`'s body as `name`.
 ///
 /// # Errors
-/// If the selected family cannot compute the group's ops on this adapter, pointing at the op in the way.
+/// If the selected family cannot compute the group's ops on this adapter; the error points at the op it does not
+/// support.
 pub fn generate<'c, 'a>(
     group: &Group<'c, 'a>,
     module: &Emitter<'c, 'a>,
@@ -67,11 +69,11 @@ pub fn generate<'c, 'a>(
     }
 }
 
-/// The pieces of each operand of a group, where it is a weight that lies in several buffers. In `rows16` are only weights
-/// that the executor is given, and only linear layers and embeddings read it.
+/// For each operand of a group that is a weight split over several buffers, its pieces. `rows16` is used only for
+/// weights that the executor is given, and is read only by linear layers and embeddings.
 ///
 /// # Errors
-/// If an operand or result of a known size is larger than a buffer and is not split.
+/// If an operand or result of a static size is larger than a buffer and cannot be split.
 fn pieces<'c, 'a>(group: &Group<'c, 'a>, adapter: Adapter) -> Result<'c, 'a, Vec<Option<Pieces>>> {
     let limit = adapter.binding_bytes;
     let pieces = |value: &Value<'c, 'a>, layout: &str, what: &str| {
@@ -108,39 +110,39 @@ fn pieces<'c, 'a>(group: &Group<'c, 'a>, adapter: Adapter) -> Result<'c, 'a, Vec
     Ok(all)
 }
 
-/// What a kernel is generated of and for.
+/// Inputs of a kernel generator.
 #[derive(Clone, Copy)]
 struct Target<'t, 'c, 'a> {
     group: &'t Group<'c, 'a>,
     module: &'t Emitter<'c, 'a>,
     name: &'t str,
     adapter: Adapter,
-    /// Of each operand.
+    /// Per operand: its pieces, if it is split over several buffers.
     pieces: &'t [Option<Pieces>],
 }
 
 impl<'c, 'a> Target<'_, 'c, 'a> {
-    /// The memref of a tensor.
+    /// The memref type of a tensor; of vec4 elements if `four`.
     fn memref(&self, value: Value<'c, 'a>, four: bool) -> Type<'c> {
         buffer_type(self.module, self.adapter, element(value.r#type()), four)
     }
 
-    /// Operands and results of one element each.
+    /// Parameters of all operands and results, as memrefs of scalar elements.
     fn scalars(&self) -> Vec<(Type<'c>, String)> {
         let operands = self.group.arguments.iter().enumerate().map(|(i, v)| (self.memref(*v, false), format!("x{i}")));
         let results = self.group.yields.iter().enumerate().map(|(i, v)| (self.memref(*v, false), format!("y{i}")));
         operands.chain(results).collect()
     }
 
-    /// The same without results that lie in an operand's buffer, each of which `in_place` names: a shader that had a buffer
-    /// twice could not write to it.
+    /// The same without results that overwrite an operand's buffer, as named by `in_place`: a shader with the same
+    /// buffer bound twice could not write to it.
     fn separate(&self, in_place: &[Option<usize>]) -> Vec<(Type<'c>, String)> {
         let operands = self.group.arguments.len();
         let is_own = |i: usize| i < operands || in_place[i - operands].is_none();
         self.scalars().into_iter().enumerate().filter(|(i, _)| is_own(*i)).map(|(_, buffer)| buffer).collect()
     }
 
-    /// A memref for each operand and result, of the buffers that [`separate`](Self::separate) declares.
+    /// One memref per operand and result, given the buffers that [`separate`](Self::separate) declares.
     fn shared(&self, in_place: &[Option<usize>], buffers: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
         let (operands, mut own) = buffers.split_at(self.group.arguments.len());
         let mut memrefs = operands.to_vec();
@@ -157,7 +159,7 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
         memrefs
     }
 
-    /// How a kernel that reads its operands and writes its results accesses those buffers.
+    /// Buffer accesses of a kernel that reads its operands and writes its results.
     fn access(&self, in_place: &[Option<usize>]) -> Vec<Access> {
         let mut access = vec![Access::Read; self.group.arguments.len()];
         for cache in in_place {
@@ -169,7 +171,7 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
         access
     }
 
-    /// The signature of a kernel whose results all have buffers of their own.
+    /// The signature of a kernel whose results all have their own buffers.
     fn signature(&self, tasks: Size, scalars: Vec<Size>, summary: String) -> Signature {
         let in_place = vec![None; self.group.yields.len()];
         Signature { access: self.access(&in_place), in_place, tasks, scalars, summary, partner: None }
@@ -181,7 +183,7 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
         values.zip(memrefs).map(|(v, memref)| Buffer::new(e, self.adapter, element(v.r#type()), *memref)).collect()
     }
 
-    /// Whether every result can be stored an element at a time.
+    /// Fails if a result cannot be stored one element at a time.
     fn check_results(&self) -> Result<'c, 'a, ()> {
         for value in &self.group.yields {
             let ty = element(value.r#type());

@@ -1,8 +1,8 @@
-//! Rotary embeddings and cache updates, any number of them in one launch: a thread is a pair of elements.
+//! Rotary embeddings and cache updates, any number of them in one launch: one thread per pair of elements.
 //!
-//! The sections are the CPU's; each begins with a workgroup of its own. WGSL has no f64 to take a position times a frequency
-//! in, so a frequency is an integer: turns a position, times 2^44, of which the whole turns may overflow. The product
-//! wraps as turns do, so what is left is exact to 2^-24 of a turn at any position below 2^20.
+//! Sections are as on the CPU; each starts with a new workgroup. WGSL has no f64 for the product of position and
+//! frequency, so a frequency is an integer: turns per position times 2^44, without whole turns. The product may
+//! overflow: it wraps at whole turns, so the remaining fraction is exact to 2^-24 of a turn at any position below 2^20.
 
 use super::{Target, buffer::Buffer, workgroup::Declaration};
 use crate::{
@@ -18,7 +18,7 @@ use std::f64::consts::TAU;
 
 /// Threads of a workgroup.
 const THREADS: usize = 64;
-/// Bits of a frequency after the 32 of its fraction of a turn.
+/// Bits of a frequency below the upper 32 bits of its fraction of a turn.
 const LOW_BITS: u32 = 12;
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
@@ -72,7 +72,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     Ok(Signature { access, in_place, scalars: scalars.into_sizes(), tasks, summary: summary(group), partner: None })
 }
 
-/// Declares the frequencies of a rotation: for each pair the upper 32 bits, then the lower.
+/// Declares the table of a rotation's frequencies: the upper 32 bits of every pair, then the lower bits.
 pub fn table(of: &Target<'_, '_, '_>, index: usize, rotation: &Rotation) -> String {
     let fixed = |turns: &f64| ((turns - turns.floor()) * 2f64.powi(32 + LOW_BITS as i32)).round() as u64;
     let high = rotation.frequencies.iter().map(|turns| (fixed(turns) >> LOW_BITS) as u32 as i32);
@@ -82,7 +82,7 @@ pub fn table(of: &Target<'_, '_, '_>, index: usize, rotation: &Rotation) -> Stri
     name
 }
 
-/// Which elements a thread has: row of the B * S, head, pair.
+/// The elements of a thread: row of the B * S, head, pair.
 struct Thread<'t, 'c, 'a> {
     index: V<'c, 'a>,
     head: V<'c, 'a>,
@@ -115,7 +115,7 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
         if let (Some(rotation), Some(table)) = (&section.rotation, table) {
             let position = rotation.sequences.position(e, operands, sequence) + row;
             let real = length(&rotation.sequences);
-            // The tensor between rope and update would have been rounded.
+            // Rounded as the unfused tensor between rope and update would be.
             pair = turned(e, rotation, table, self.pair, position, pair)
                 .map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
         }
@@ -140,17 +140,17 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
     }
 }
 
-/// The elements of a row that are pair `pair`.
+/// Element indices of pair `pair` of a row.
 pub fn pair_of<'c, 'a>(rotation: Option<&Rotation>, depth: usize, pair: V<'c, 'a>) -> [V<'c, 'a>; 2] {
     if rotation.is_some_and(|rotation| !rotation.interleaved) {
         return [pair, pair + depth / 2];
     }
     let first = pair * 2;
-    // An odd row that is not turned ends in half a pair, which is stored twice.
+    // An unrotated row of odd length ends in half a pair; its element is stored twice.
     [first, (first + 1).min(depth.saturating_sub(1))]
 }
 
-/// Pair `pair` turned as far as `position` asks; `table` has the frequencies.
+/// Rotates pair `pair` by the angle of `position`; `table` has the frequencies.
 pub fn turned<'c, 'a>(
     e: &Emitter<'c, 'a>,
     rotation: &Rotation,

@@ -1,4 +1,4 @@
-//! Norms and softmax over the last axis: a workgroup is a row.
+//! Norms and softmax over the last axis: one workgroup per row.
 
 use super::{
     Target,
@@ -10,10 +10,10 @@ use crate::{
     kernels::norm::{Kind, Moments, Norm, is_norm},
 };
 
-/// Most threads of a workgroup.
+/// Maximum threads per workgroup.
 const THREADS: usize = 256;
 
-/// Threads for a row.
+/// Threads for a row of `length` elements.
 fn threads(length: usize, most: usize) -> usize {
     length.next_power_of_two().clamp(32, THREADS.min(most))
 }
@@ -43,7 +43,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         if norm.kind == Kind::Softmax {
             let lowest = e.cf(f32::MIN);
             let max = fold(e, workgroup, length, lowest, &|e, at, max| max.max(load(e, at)));
-            let max = workgroup.reduce(e, scratch, max, Fold::Greatest);
+            let max = workgroup.reduce(e, scratch, max, Fold::Max);
             let exp = |e: &Emitter<'c, 'a>, at| e.exp(load(e, at) - max);
             let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| sum + exp(e, at));
             let sum = workgroup.reduce(e, scratch, sum, Fold::Sum);
@@ -75,9 +75,9 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     ))
 }
 
-/// What a row of a norm is shifted and scaled by, in all threads; `load` gives an element of the row, or by fours the
-/// vector of that number. The scratch memory is one element a thread, and told with whether it is used again before the
-/// next barrier.
+/// Mean and scale of a row of a norm, in all threads. `load` loads element `at` of the row, or with `by` = 4 vec4
+/// number `at`. `scratch` is workgroup memory of one element per thread; `again` says that it is reused before the next
+/// barrier.
 pub fn moments<'c, 'a>(
     e: &Emitter<'c, 'a>,
     norm: &Norm<'c, 'a>,
@@ -107,7 +107,7 @@ pub fn moments<'c, 'a>(
     Moments { mean, scale: 1.0 / e.sqrt(variance) }
 }
 
-/// Every thread's share of a row, one element after another.
+/// Folds the elements of a row that this thread owns, with a stride of the workgroup size.
 fn fold<'c, 'a>(
     e: &Emitter<'c, 'a>,
     workgroup: &Workgroup<'c, 'a>,

@@ -1,14 +1,15 @@
-//! The k greatest elements of each row, by rank: how many elements come before one is where it goes.
+//! The k largest elements of each row, by rank: the number of elements that precede one is its position in the result.
 //!
-//! A workgroup takes a part of a row, and each thread four of its elements, or of sixteen the greatest where one is all that
-//! is wanted. Their keys meet in the workgroup's memory, where each is set against all others; those of rank below k are the
-//! part's best. A second launch ranks them among those of all parts, which are in order:
+//! A workgroup takes a part of a row. Each thread takes four of its elements, or, if k is 1, the largest of sixteen.
+//! Their keys are stored in workgroup memory, and each is compared with all others; those of rank below k are the
+//! part's best. A second launch ranks them among the best of all parts, which are sorted:
 //!
 //! ```text
-//! rank = place in its own part + sum over other parts of how many come before it, by bisection
+//! rank = position in its own part + sum over other parts of how many precede it, by binary search
 //! ```
-//! Several threads share the parts. Integers are compared, so that the order is exact, NaN and infinities among it, whatever
-//! the device does with floats; it depends on no order of execution. A row of one part is done by the first launch.
+//! Several threads share the parts of one element. Comparisons are of integers, so the order is exact, including NaN
+//! and infinities, whatever the device does with floats; it does not depend on the order of execution. A row of one
+//! part needs no second launch.
 
 use super::{
     Target,
@@ -21,18 +22,18 @@ use crate::{
     kernels::top_k::{NONE, TopK, key},
 };
 
-/// Threads of a workgroup that ranks elements of a part.
+/// Threads per workgroup that ranks the elements of a part.
 const THREADS: usize = 128;
-/// Threads of a workgroup that ranks those of all parts, and how many share one.
+/// Threads per workgroup that ranks the best of all parts, and how many of them share one element.
 const MERGERS: usize = 256;
 const SHARE: usize = 16;
-/// Threads whose keys are compared with in a step of the loop.
+/// Other threads whose keys are compared per loop iteration.
 const UNROLL: usize = 4;
 
 struct Ranking<'t, 'c, 'a> {
     of: Target<'t, 'c, 'a>,
     op: TopK,
-    /// Elements that a thread looks at, and of those it ranks.
+    /// Elements that a thread loads, and how many of them it ranks.
     taken: usize,
     kept: usize,
     parts: usize,
@@ -65,18 +66,18 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
 }
 
 impl<'c, 'a> Ranking<'_, 'c, 'a> {
-    /// Elements of a part.
+    /// Elements per part.
     fn span(&self) -> usize {
         THREADS * self.taken
     }
 
-    /// Workgroups that rank the best of a row's parts.
+    /// Workgroups per row that rank the best of its parts.
     fn groups(&self) -> usize {
         (self.parts * self.op.k).div_ceil(MERGERS / SHARE)
     }
 
-    /// A kernel with `words` words of workgroup memory. Between the two, the last buffer has k keys and k indices of each
-    /// part.
+    /// Declares a kernel with `words` words of workgroup memory. The last buffer is the intermediate: k keys, then k
+    /// indices, per part.
     fn build(
         &self,
         name: &str,
@@ -123,7 +124,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
         let ranks = e.for_(e.ci(0), e.ci(THREADS), UNROLL, &zeros, |e, group, ranks| {
             let mut ranks = ranks.to_vec();
             for other in (0..UNROLL).map(|i| group + i) {
-                // Of equals, those of the threads before come first.
+                // Of equal keys, those of earlier threads come first.
                 let before = other.lt(thread);
                 let bounds: Vec<V> = own.iter().map(|(key, _)| e.select(before, *key - one, *key)).collect();
                 for i in 0..self.kept {
@@ -136,7 +137,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
             ranks
         });
         for (i, (key, index)) in own.iter().enumerate() {
-            // And of its own those before.
+            // Of equal keys of the same thread, earlier ones come first.
             let equal = own[..i].iter().map(|(other, _)| other.eq(*key));
             let rank = equal.fold(ranks[i], |rank, is| count(e, rank, is));
             let rank = e.cast("arith.index_cast", rank, e.index());
@@ -152,7 +153,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
         }
     }
 
-    /// Keys and indices of a thread's elements from `first` on; past the row's end there are none.
+    /// Keys and indices of a thread's elements from `first` on; elements past the row's end get the key [`NONE`].
     fn keys(
         &self,
         e: &Emitter<'c, 'a>,
@@ -196,7 +197,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
         let at = list(part) + place;
         let key = e.load(best, &[at]);
         let before = e.for_(share, e.ci(self.parts), SHARE, &[e.ci(0)], |e, other, before| {
-            // Of equals, those of the parts before come first.
+            // Of equal keys, those of earlier parts come first.
             let is_before = other.lt(part);
             let bound = e.select(is_before, key - 1, key);
             let list = list(other);
@@ -229,7 +230,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
         self.of.buffers(e, &workgroup.buffers)[self.op.input]
     }
 
-    /// Stores an element of a row and its index where they go.
+    /// Stores an element of a row and its index at position `rank` of the results.
     fn finish(
         &self,
         e: &Emitter<'c, 'a>,
@@ -250,7 +251,7 @@ impl<'c, 'a> Ranking<'_, 'c, 'a> {
     }
 }
 
-/// One more where a condition holds.
+/// Adds one if a condition holds.
 fn count<'c, 'a>(e: &Emitter<'c, 'a>, so_far: V<'c, 'a>, condition: V<'c, 'a>) -> V<'c, 'a> {
     so_far + e.cast("arith.extui", condition, e.int(32))
 }

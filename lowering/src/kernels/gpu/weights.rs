@@ -1,9 +1,9 @@
-//! Weights as the threads of a workgroup read them: sixteen bytes each, neighbours next to each other.
+//! Weights as the threads of a workgroup read them: 16 bytes per thread, coalesced.
 //!
-//! The layouts are the CPU's. Of `rows16` a thread takes four rows at a time, a vector of them for each column: sixteen
-//! bytes of a quantised unit are the codes of four rows and eight columns (four of q8_0), sixteen bytes of floats are four
-//! rows of one column (eight rows of halves). So every load is whole, the activations are the same for all rows, and
-//! nothing is summed across threads before the last column.
+//! The layouts are the CPU's. In `rows16` a thread takes a quad of rows, as one vec4 per column: 16 bytes of a
+//! quantised unit hold the codes of four rows and eight columns (four of q8_0); 16 bytes of floats hold four rows of
+//! one column (eight rows of f16 or bf16). So every load is a whole vector, all rows share the activations, and threads
+//! need no reduction before the last column.
 
 use super::{
     buffer::Buffer,
@@ -23,18 +23,18 @@ use kforge_target::Adapter;
 use melior::ir::{Type, ValueLike};
 use std::cell::RefCell;
 
-/// How a weight [N, K] lies in its buffer.
+/// How a weight [N, K] is stored in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Quant(BlockFormat),
-    /// f32 in `rows16`, a column a step, so that threads side by side read bytes side by side. f16 too, in a kernel that
-    /// multiplies it as it is.
+    /// f32 in `rows16`, one column per step, so that loads of adjacent threads coalesce. Also f16, in a kernel that
+    /// multiplies f16 without conversion.
     Float,
-    /// f16 or bf16 in `rows16`, likewise.
+    /// f16, or bf16 if `brain`, in `rows16`; one column per step.
     Half {
         brain: bool,
     },
-    /// Floats in the order of rows, so many columns a step.
+    /// Row-major floats, `count` columns per step.
     RowMajor {
         count: usize,
     },
@@ -51,14 +51,14 @@ pub struct Weight<'c, 'a> {
 
 /// Four rows by some columns.
 pub struct Slice<'c, 'a> {
-    /// For each column, four rows as f32: weights, or codes where there are factors. One such set for each four rows.
+    /// Per column, one vec4 of f32 per quad of rows: weights, or codes if there are factors.
     pub columns: Vec<Vec<V<'c, 'a>>>,
-    /// What codes are multiplied by, and what is then added, for each of the four rows.
+    /// Scale and offset of codes, each for the four rows: `weight = scale * code + offset`.
     pub factors: Option<(V<'c, 'a>, Option<V<'c, 'a>>)>,
 }
 
 impl Kind {
-    /// `element` is the tensor's, where it is not quantised.
+    /// `element` is the tensor's element type, if it is not quantised.
     pub fn new<'c>(e: &Emitter<'c, '_>, storage: Storage, columns: usize, element: Type<'c>) -> Kind {
         match storage {
             Storage::Quant(format) => Kind::Quant(format),
@@ -68,7 +68,7 @@ impl Kind {
         }
     }
 
-    /// The parameter's memref.
+    /// The parameter's memref type.
     pub fn memref<'c>(self, e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>) -> Type<'c> {
         match self {
             Kind::Quant(_) | Kind::Half { .. } => e.memref(&[None], e.vector(4, e.int(32))),
@@ -77,7 +77,7 @@ impl Kind {
         }
     }
 
-    /// Threads that take a step together.
+    /// Threads per step.
     pub fn threads(self) -> usize {
         match self {
             Kind::Quant(format) => 4 * UNIT / self.count_of(format),
@@ -90,7 +90,7 @@ impl Kind {
         if format.bits() == 8 { 4 } else { 8 }
     }
 
-    /// Columns that a thread takes in a step.
+    /// Columns per thread and step.
     pub fn count(self) -> usize {
         match self {
             Kind::Quant(format) => self.count_of(format),
@@ -99,7 +99,7 @@ impl Kind {
         }
     }
 
-    /// Columns of a step, over all its threads.
+    /// Columns per step, over all its threads.
     pub fn width(self) -> usize {
         match self {
             Kind::Quant(_) => UNIT,
@@ -107,19 +107,19 @@ impl Kind {
         }
     }
 
-    /// Fours of rows that a thread takes.
-    pub fn fours(self) -> usize {
+    /// Quads of rows per thread.
+    pub fn quads(self) -> usize {
         if matches!(self, Kind::Half { .. }) { 2 } else { 1 }
     }
 
-    /// The thread's first four of rows, and its first column in a step.
+    /// The thread's first quad of rows, and its first column in a step.
     pub fn place<'c, 'a>(self, e: &Emitter<'c, 'a>, thread: V<'c, 'a>) -> (V<'c, 'a>, V<'c, 'a>) {
         match self {
             Kind::Quant(_) => {
                 let (vector, four) = thread.div_rem(4);
                 (four, vector * self.count())
             }
-            _ => (thread * self.fours(), e.ci(0)),
+            _ => (thread * self.quads(), e.ci(0)),
         }
     }
 }
@@ -136,7 +136,7 @@ impl<'c, 'a> Weight<'c, 'a> {
         Weight { kind, rows, columns, buffer: buffers[operand], split: workgroup.splits[operand].clone() }
     }
 
-    /// What `thread` of a step's threads takes of step `step` of row group `group`.
+    /// The slice of thread `thread` in step `step` of row group `group`.
     pub fn slice(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, step: V<'c, 'a>, thread: V<'c, 'a>) -> Slice<'c, 'a> {
         if self.split.is_some() {
             return self.decode(e, group, step, thread, &self.fetch(e, group, step, thread));
@@ -147,7 +147,7 @@ impl<'c, 'a> Weight<'c, 'a> {
     /// The loads of [`slice`](Self::slice) alone, for [`decode`](Self::decode).
     pub fn fetch(&self, e: &Emitter<'c, 'a>, group: V<'c, 'a>, step: V<'c, 'a>, thread: V<'c, 'a>) -> Vec<V<'c, 'a>> {
         let fetched = RefCell::new(vec![]);
-        // What is computed of them here is used by nobody, and goes away.
+        // Values computed from the loads here are unused and removed as dead code.
         let Some(Split { memrefs, rows }) = &self.split else {
             self.slice_of(e, group, step, thread, &|at| {
                 let value = e.load(self.buffer.memref, &[at]);
@@ -163,13 +163,13 @@ impl<'c, 'a> Weight<'c, 'a> {
             fetched.borrow_mut().push(at);
             anything
         });
-        // All of a thread's loads under one choice of the piece.
+        // One switch over the pieces covers all of a thread's loads.
         let places = fetched.into_inner();
         let load = |e: &Emitter<'c, 'a>, i: usize| places.iter().map(|at| e.load(memrefs[i], &[*at])).collect();
         e.switch(piece, memrefs.len(), &vec![ty; places.len()], load)
     }
 
-    /// [`slice`](Self::slice), of what was fetched with the same arguments.
+    /// [`slice`](Self::slice) of values fetched with the same arguments.
     pub fn decode(
         &self,
         e: &Emitter<'c, 'a>,
@@ -243,7 +243,7 @@ impl<'c, 'a> Weight<'c, 'a> {
         };
         let block = group * (self.columns / format.block()) + block;
         let base = block * sixteens(at.bytes);
-        // Four of sixteen halves, and of sixteen bytes.
+        // The thread's four of sixteen f16, and of sixteen bytes.
         let half_table = |offset: usize| {
             let (sixteen, pair) = four.div_rem(2);
             let words = load(base + sixteens(offset) + sixteen);
@@ -281,8 +281,9 @@ impl<'c, 'a> Weight<'c, 'a> {
             _ => v << constant(-right),
         };
         let and = |v, mask| v & constant(mask);
-        // Bits from `at` on, in the fraction of a float whose exponent gives the first of them the value 1: less what the
-        // exponent stands for, that is the integer, without a conversion. The code of zero is taken away with it.
+        // Int-to-float conversion by magic number: the bits, at bit `at` of the mantissa of a float whose exponent
+        // gives that bit the value 1, minus the float without them. The code that means zero is subtracted in the same
+        // step.
         let float = |bits: V<'c, 'a>, at: u32, zero: f32| {
             let exponent = 150 - at;
             let whole = bits | constant(i64::from(exponent) << 23);
@@ -291,17 +292,17 @@ impl<'c, 'a> Weight<'c, 'a> {
         };
         let factors = Some((scale, offset));
         if format.bits() == 8 {
-            // Signed bytes, 128 more.
+            // Signed bytes, biased by 128.
             let words = words ^ constant(0x8080_8080u32 as i32 as i64);
             let column = |i: i64| {
-                // A byte must end within the fraction's 23 bits.
+                // A byte must fit in the 23 mantissa bits.
                 let at = 8 * (i % 2);
                 vec![float(and(shifted(words, 8 * i - at), 255 << at), at as u32, 128.0)]
             };
             return Slice { columns: (0..4).map(column).collect(), factors };
         }
-        // Upper bits of the first and the last four columns, moved to where byte i has those of column i in bits 0 and up
-        // (`upper_bits`).
+        // Upper bits of the first and the last four columns, shifted so that byte i holds those of column i in its low
+        // bits (`upper_bits`).
         let count = format.bits() as usize - 4;
         let uppers: Vec<V> = match count {
             0 => vec![],
@@ -322,7 +323,7 @@ impl<'c, 'a> Weight<'c, 'a> {
         let column = |i: usize| {
             let (half, byte) = (i / 4, i as i64 % 4);
             let from = 8 * byte + 4 * half as i64;
-            // A code must end within the fraction's 23 bits.
+            // A code must fit in the 23 mantissa bits.
             let (at, source) = if from > 16 { (from - 20, far) } else { (from, words) };
             let low = and(source, 15 << at);
             if let Some(table) = format.codebook() {
@@ -342,7 +343,7 @@ impl<'c, 'a> Weight<'c, 'a> {
     }
 }
 
-/// The value of that number, of two or four.
+/// Selects `values[number]` by a binary tree of selects.
 fn pick<'c, 'a>(e: &Emitter<'c, 'a>, values: &[V<'c, 'a>], number: V<'c, 'a>) -> V<'c, 'a> {
     match values {
         [value] => *value,
@@ -355,7 +356,7 @@ fn pick<'c, 'a>(e: &Emitter<'c, 'a>, values: &[V<'c, 'a>], number: V<'c, 'a>) ->
     }
 }
 
-/// Rows `4 four` to `4 four + 3` of eight halves in four words.
+/// Rows `4 four` to `4 four + 3` of eight f16 or bf16 in four words, as f32.
 fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, brain: bool) -> V<'c, 'a> {
     let word = |i: usize| e.extract(words, 2 * four + i);
     let two = |word| match brain {
@@ -373,13 +374,13 @@ fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, brain: boo
 }
 
 impl<'c, 'a> Slice<'c, 'a> {
-    /// The weights themselves, for each column and four of rows.
+    /// The dequantised weights, per column and quad of rows.
     pub fn weights(&self, e: &Emitter<'c, 'a>) -> Vec<Vec<V<'c, 'a>>> {
         let Some((scale, offset)) = self.factors else { return self.columns.clone() };
         let weight = |code: &V<'c, 'a>| match offset {
             Some(offset) => e.fma(*code, scale, offset),
             None => *code * scale,
         };
-        self.columns.iter().map(|fours| fours.iter().map(weight).collect()).collect()
+        self.columns.iter().map(|quads| quads.iter().map(weight).collect()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! A kernel of a GPU under construction: a `gpu.func` whose workgroups each do one task.
+//! A GPU kernel under construction: a `gpu.func` whose workgroups each do one task.
 //!
 //! ```mlir
 //! gpu.func @gemv_0(%x: memref<?xf32>, %y: memref<?xf32>, %rows: index, %tasks: index)
@@ -7,9 +7,9 @@
 //!   %task = ... block_id x + block_id y * grid_dim x
 //!   scf.if %task < %tasks { ... }
 //! ```
-//! A grid has 65535 workgroups along an axis at most, so tasks go along two; the last row of them may be cut off. Parameters
-//! are buffers, then scalars, then the number of tasks. A weight that the adapter does not bind at once is several buffers,
-//! one after another.
+//! A grid has at most 65535 workgroups along an axis, so tasks span two axes; workgroups past the last task do nothing.
+//! Parameters are buffers, then scalars, then the number of tasks. A weight larger than the adapter's binding limit is
+//! several buffers, one after another.
 
 use super::Target;
 use crate::{
@@ -22,52 +22,54 @@ use melior::ir::{
     r#type::{FunctionType, MemRefType, ShapedTypeLike as _},
 };
 
-/// What a kernel is declared with.
+/// Declaration of a kernel.
 pub struct Declaration<'n, 'c> {
     pub name: &'n str,
-    /// Memrefs and their names.
+    /// Memref types and their names.
     pub buffers: Vec<(Type<'c>, String)>,
     pub scalars: usize,
-    /// Memrefs of the workgroup ([`Emitter::shared`]).
+    /// Memref types of workgroup memory ([`Emitter::shared`]).
     pub shared: Vec<Type<'c>>,
-    /// Threads of a workgroup.
+    /// Threads per workgroup.
     pub threads: usize,
 }
 
-/// How values are folded into one.
+/// The operation of a reduction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fold {
     Sum,
-    Greatest,
+    Max,
 }
 
-/// What a workgroup has: its task, and in each thread the thread's number.
+/// What the body of a kernel sees: its task, thread and memory.
 pub struct Workgroup<'c, 'a> {
     pub task: V<'c, 'a>,
     pub thread: V<'c, 'a>,
     pub threads: usize,
-    /// Threads of a subgroup at least, neighbours; 0 without subgroups, or where the workgroup is no multiple of them.
+    /// Minimum threads of a subgroup, which are adjacent; 0 without subgroups, or if the workgroup is not a multiple of
+    /// them.
     pub subgroups: usize,
     pub buffers: Vec<V<'c, 'a>>,
-    /// For each buffer, all that it is, where it is several.
+    /// Per buffer: all its pieces, if it is a split weight.
     pub splits: Vec<Option<Split<'c, 'a>>>,
     pub scalars: Vec<V<'c, 'a>>,
     pub shared: Vec<V<'c, 'a>>,
 }
 
-/// A weight in several buffers.
+/// A weight split over several buffers.
 #[derive(Clone)]
 pub struct Split<'c, 'a> {
     pub memrefs: Vec<V<'c, 'a>>,
-    /// Rows of each.
+    /// Rows per buffer.
     pub rows: usize,
 }
 
 impl<'c> Declaration<'_, 'c> {
-    /// Appends the kernel to a `gpu.module`'s body; `body` fills it. Weights are several buffers where the target says so.
+    /// Appends the kernel to a `gpu.module`'s body; `body` fills it. Weights become several buffers as the target's
+    /// `pieces` say.
     ///
     /// # Errors
-    /// Those of `body`, and if the adapter has not the threads or the memory.
+    /// If `body` fails, or the kernel exceeds the adapter's threads or workgroup memory.
     pub fn build<'a>(
         self,
         of: &Target<'_, 'c, 'a>,
@@ -142,7 +144,7 @@ impl<'c> Declaration<'_, 'c> {
     }
 }
 
-/// Bytes of static memrefs of words or halves, or of vectors of them.
+/// Bytes of static memrefs of 32-bit or f16 elements, or of vectors of them.
 pub fn bytes(memrefs: &[Type<'_>]) -> usize {
     let of_one = |ty: &Type| {
         let memref = MemRefType::try_from(*ty).expect("memory of a workgroup is a memref");
@@ -157,21 +159,21 @@ pub fn bytes(memrefs: &[Type<'_>]) -> usize {
 }
 
 impl<'c, 'a> Workgroup<'c, 'a> {
-    /// Every thread's `value` folded into one, in the same order each time; all threads get it. `shared` has an element
-    /// for each thread, and all threads must come here.
+    /// Reduces the `value` of all threads, in a fixed order; all threads get the result. `shared` has one element per
+    /// thread. All threads must execute this.
     pub fn reduce(&self, e: &Emitter<'c, 'a>, shared: V<'c, 'a>, value: V<'c, 'a>, fold: Fold) -> V<'c, 'a> {
         let result = self.reduce_once(e, shared, value, fold);
-        // The memory may be written again at once.
+        // The memory may be reused immediately.
         e.barrier();
         result
     }
 
-    /// The same where another barrier comes before the memory is written again.
+    /// The same, without the final barrier: the caller must have one before the memory is written again.
     pub fn reduce_once(&self, e: &Emitter<'c, 'a>, shared: V<'c, 'a>, value: V<'c, 'a>, fold: Fold) -> V<'c, 'a> {
         if self.subgroups == 0 {
             return self.reduce_in_memory(e, shared, value, fold);
         }
-        // Subgroups first, by lanes; then what is left of each in memory.
+        // Reduces within subgroups by shuffles, then across subgroups in memory.
         let value = self.across(e, value, 1, fold);
         let (number, lane) = self.thread.div_rem(self.subgroups);
         e.if_(lane.eq(0), |e| e.store(value, shared, &[number]));
@@ -180,8 +182,8 @@ impl<'c, 'a> Workgroup<'c, 'a> {
         (1..self.threads / self.subgroups).fold(part(0), |sum, i| fold.of(sum, part(i)))
     }
 
-    /// The values of `count` neighbouring threads, a power of two, summed; all of them get it. `shared` and who must come
-    /// here are as in [`reduce`](Self::reduce).
+    /// Sums the values of `count` adjacent threads, a power of two; all of them get the sum. The conditions are those
+    /// of [`reduce`](Self::reduce).
     pub fn sum_of_neighbours(
         &self,
         e: &Emitter<'c, 'a>,
@@ -201,12 +203,13 @@ impl<'c, 'a> Workgroup<'c, 'a> {
         sum
     }
 
-    /// A value, or vector, of the lanes that are a multiple of `step` apart in a subgroup, folded into one; all get it.
+    /// Reduces a value or vector over the lanes of a subgroup that are a multiple of `step` apart; all of them get the
+    /// result.
     pub fn across(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, step: usize, fold: Fold) -> V<'c, 'a> {
         self.across_some(e, value, step, self.subgroups, fold)
     }
 
-    /// The same among so many neighbours, at most a subgroup.
+    /// The same over `count` adjacent lanes, at most a subgroup.
     fn across_some(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, step: usize, count: usize, fold: Fold) -> V<'c, 'a> {
         let mut value = value;
         let mut distance = step;
@@ -238,13 +241,13 @@ impl Fold {
     fn of<'c, 'a>(self, a: V<'c, 'a>, b: V<'c, 'a>) -> V<'c, 'a> {
         match self {
             Fold::Sum => a + b,
-            Fold::Greatest => a.max(b),
+            Fold::Max => a.max(b),
         }
     }
 }
 
 impl<'c, 'a> Emitter<'c, 'a> {
-    /// A memref in the memory of a workgroup.
+    /// A memref type in workgroup memory.
     pub fn shared(&self, dims: &[usize], element: Type<'c>) -> Type<'c> {
         let space = Attribute::parse(self.context, "#gpu.address_space<workgroup>").expect("the gpu dialect is loaded");
         let dims: Vec<i64> = dims.iter().map(|dim| *dim as i64).collect();
@@ -258,7 +261,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.value(&format!("gpu.{op}"), &[], self.index(), &[("dimension", dimension)])
     }
 
-    /// The value, or vector, of the lane whose number differs in the bit `distance`.
+    /// The value or vector of the lane whose number differs in the bit `distance`.
     fn shuffle_xor(&self, value: V<'c, 'a>, distance: usize, width: usize) -> V<'c, 'a> {
         let mode = Attribute::parse(self.context, "#gpu<shuffle_mode xor>").expect("the gpu dialect is loaded");
         let bit = self.int(1);
@@ -275,7 +278,7 @@ impl<'c, 'a> Emitter<'c, 'a> {
         self.from_elements(&exchanged)
     }
 
-    /// Orders the memory of the workgroup. Buffers it does not: no task reads what another thread has written there.
+    /// Synchronises workgroup memory, not buffers: no task reads from a buffer what another thread has written there.
     pub fn barrier(&self) {
         let spaces =
             Attribute::parse(self.context, "[#gpu.address_space<workgroup>]").expect("the gpu dialect is loaded");

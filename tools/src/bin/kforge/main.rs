@@ -1,7 +1,7 @@
 //! All tools in one program, so that MLIR is linked once; the name by which it is called selects the tool. The files with
 //! these names are the launchers in tools/src/launch.rs.
 
-// They panic where the output is full or closed; `outln!` and `errln!` do not.
+// `println!` and `eprintln!` panic if the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 #[macro_use]

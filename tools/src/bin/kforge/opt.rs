@@ -3,7 +3,7 @@
 //! `--show-passes` lists the passes; `--show-passes=markdown` writes docs/passes.md; `--explain NAME` describes one of them,
 //! or an op.
 
-// They panic where the output is full or closed; `outln!` and `errln!` do not.
+// `println!` and `eprintln!` panic if the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use anyhow::{Result, bail};
@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
 
 const NAME: &str = "kforge-opt";
 
-/// The name that `--explain` is given, empty where it has none.
+/// The argument of `--explain`, empty if it has none.
 fn explained(arguments: &[OsString]) -> Option<Cow<'_, str>> {
     let mut names = arguments.iter().enumerate().skip(1).filter_map(|(at, argument)| {
         let option = argument.to_str()?.strip_prefix('-')?.trim_start_matches('-');
@@ -68,7 +68,7 @@ fn explain(name: &str) -> Result<String> {
     kforge_tools::explain::explain(name, &passes, &pipelines)
 }
 
-/// The file of `-o`, once it is known.
+/// The file of `-o`, once known.
 #[derive(Default)]
 struct File(Option<Output>);
 
@@ -97,7 +97,7 @@ fn pipelines() -> impl Iterator<Item = &'static &'static PipelineInfo> {
     kforge_passes::PIPELINES.iter().chain(kforge_lowering::PIPELINES)
 }
 
-/// Every pass and pipeline, as docs/passes.md has them.
+/// Every pass and pipeline, in the form of docs/passes.md.
 fn markdown() -> String {
     let mut text = String::from(
         "<!-- Written by `make docs`. -->\n\n# Passes\n\nRun one by its name, `kforge-opt --fuse-qkv`, or several by \

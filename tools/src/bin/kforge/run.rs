@@ -1,6 +1,6 @@
 //! Runs compiled modules: single functions, a decoder of real checkpoints, benchmarks.
 
-// They panic where the output is full or closed; `outln!` and `errln!` do not.
+// `println!` and `eprintln!` panic if the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod aot;
@@ -173,10 +173,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// A layer of Mesa's that sorts GPUs asks a Wayland display about them, and complains where there is none.
+/// Disables a Mesa layer that sorts GPUs: it queries a Wayland display, and prints a warning if there is none.
 fn quiet_device_selection() {
     if std::env::var_os("NODEVICE_SELECT").is_none() {
-        // SAFETY: no thread has been started that could read the environment meanwhile.
+        // SAFETY: no other thread has been started that could read the environment.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
@@ -187,7 +187,7 @@ impl Common {
         Options { fuse: self.fuse, numerics: self.numerics, tuning }
     }
 
-    /// The same for a machine that `triple` names, on which nothing has been measured.
+    /// The same for the machine of `triple`, which has no measurements.
     fn options_for(&self, triple: Option<&String>) -> Options {
         let options = self.options();
         match triple {

@@ -1,6 +1,6 @@
 //! Translates `gpu.func` kernels to WGSL, and prints naga's translation for Metal, Vulkan and DirectX.
 
-// They panic where the output is full or closed; `outln!` and `errln!` do not.
+// `println!` and `eprintln!` panic if the output is full or closed; `outln!` and `errln!` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use anyhow::{Result, bail};
@@ -83,7 +83,7 @@ fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// All shaders as text, a marker between two.
+/// All shaders as text, with separators.
 fn text(emit: Emit, shaders: &[Shader]) -> Result<String> {
     let mut texts = vec![];
     for shader in shaders {

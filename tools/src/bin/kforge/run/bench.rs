@@ -117,10 +117,10 @@ const COMPUTES: Computes = Computes {
     tg: "appends one token after another and computes the logits of each and the greatest",
 };
 
-/// Tokens that are in the cache when a test begins, as of llama-bench.
+/// Minimum tokens in the cache when a test begins, as in llama-bench.
 const FIRST: usize = 1;
 
-/// One test: kind, tokens, the tokens of a batch, and those that are in the cache before.
+/// One test: kind, tokens, batch size, and tokens in the cache before.
 #[derive(Clone, Copy)]
 struct Test {
     kind: Kind,
@@ -158,7 +158,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All tests on one number of threads.
+/// Runs all tests with one number of threads.
 fn measure(
     common: &Common,
     options: &Options,
@@ -219,7 +219,7 @@ fn measure(
         let program = decoder.executor().program();
         let mut work = vec![Work::default(); program.kernels.len()];
         for call in test.calls(decoder.context()) {
-            // A single token takes the function that is made for it.
+            // A single token uses the function for it.
             let name = if call.after - call.before == 1 { DECODE } else { PREFILL };
             let Some(function) = program.function(name) else { continue };
             profile::add(program, function, call, &mut work)?;
@@ -234,7 +234,7 @@ fn measure(
     Ok(())
 }
 
-/// What the decoder's machine can do at most with as many bytes as its weights.
+/// Limits of the decoder's machine for a footprint of its weights.
 fn roofs(common: &Common, decoder: &Decoder) -> Result<Roofs> {
     let bytes = profile::weights(decoder.executor().program())?;
     if decoder.executor().is_gpu() {
@@ -283,12 +283,12 @@ fn tests(options: &Options) -> Vec<Test> {
     tests
 }
 
-/// Any tokens will do: their number decides the time.
+/// Arbitrary tokens: only their number affects the time.
 fn token_ids(tokens: usize, vocabulary: u32) -> Vec<u32> {
     (0..tokens as u32).map(|i| (100 + i) % vocabulary).collect()
 }
 
-/// Leaves `depth` tokens in the cache, or one, as llama-bench does. Those of an earlier round stay: any will do.
+/// Leaves `depth` tokens in the cache, at least one, as llama-bench does. Tokens of an earlier round are reused.
 fn reset(decoder: &mut Decoder, depth: usize, vocabulary: u32) -> Result<()> {
     if depth > 0 && decoder.position() >= depth {
         decoder.rewind(depth);

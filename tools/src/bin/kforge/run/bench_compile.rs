@@ -38,10 +38,10 @@ struct Row {
     ops_per_second: f64,
 }
 
-/// Makes the text of a function of about so many ops, and says how many it has.
+/// Generates a function of about this many ops; returns the text and the exact number.
 type Generator = fn(usize) -> (String, usize);
 
-/// What a function is made of, and how its text is made.
+/// Kinds of functions, and their generators.
 const FUNCTIONS: [(&str, Generator); 2] = [("layers", layers), ("elementwise", elementwise)];
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
@@ -83,7 +83,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gated feed-forward layers with a norm in front and a residual around, each with weights of its own: ten ops a layer.
+/// Gated feed-forward layers with a norm before and a residual around each, with separate weights: ten ops per layer.
 fn layers(ops: usize) -> (String, usize) {
     let layers = ops.div_ceil(10);
     let (x, norm) = ("tensor<?x64xf32>", "tensor<64xf32>");
@@ -110,7 +110,7 @@ fn layers(ops: usize) -> (String, usize) {
     (format!("{globals}func.func @main(%x0: {x}) -> {x} {{\n{body}  return %x{layers} : {x}\n}}\n"), 10 * layers)
 }
 
-/// Element-wise ops one after the other, each a kernel's launch.
+/// A chain of element-wise ops, each a separate launch.
 fn elementwise(ops: usize) -> (String, usize) {
     let x = "tensor<?x64xf32>";
     let mut body = String::new();

@@ -18,14 +18,14 @@ pub struct CompareWith {
     compare_model: Option<String>,
 }
 
-/// Options of which a server is not told, or that it would not understand: its answer would be to another question.
+/// Options that are not sent to a server, or that it would not understand: its answer would not be comparable.
 const NOT_SENT: [&str; 5] = ["prompt_ids", "top_k", "top_p", "min_p", "repeat_penalty"];
 
 impl CompareWith {
     /// The server, if one is to be asked.
     ///
     /// # Errors
-    /// If its URL or key cannot be one, or a key is missing.
+    /// If its URL or key is invalid, or a key is missing.
     pub fn server(&self) -> Result<Option<Server>> {
         let model = self.compare_model.clone();
         Ok(match &self.compare_with {
@@ -39,7 +39,7 @@ impl CompareWith {
 /// Asks, and compares the answer with ours.
 ///
 /// # Errors
-/// One line, where the server gives no whole answer.
+/// One line, if the server gives no complete answer.
 pub fn compare(server: &Server, request: &Request, ours: Side) -> Result<Comparison> {
     errln!("kforge-run: waiting for {}", server.base());
     let answer = server.ask(request, &Limits::default())?;
@@ -49,7 +49,7 @@ pub fn compare(server: &Server, request: &Request, ours: Side) -> Result<Compari
     Ok(Comparison::new(ours, Side::remote(server, &answer)))
 }
 
-/// The question, as a server is asked it. A seed matters to sampling only.
+/// The request to the server. A seed matters only for sampling.
 pub fn request(prompt: &str, max_tokens: usize, temperature: f32, seed: u64) -> Request {
     Request {
         messages: vec![Message::user(prompt)],

@@ -25,7 +25,7 @@ use std::{
 
 impl Common {
     /// # Errors
-    /// If the instruction set is none, or the reference is to run what is compiled.
+    /// If the instruction set is unknown, or the target is the reference, which does not compile.
     pub fn engine(&self) -> Result<Options> {
         Ok(Options {
             place: match self.target {
@@ -46,7 +46,8 @@ impl Common {
     }
 }
 
-/// Warnings on standard error, and a bar or spinner where that is a terminal; IR into the folder of `--dump-ir`.
+/// Prints warnings to standard error, and a progress bar or spinner if that is a terminal; writes IR to the folder of
+/// `--dump-ir`.
 struct Terminal {
     dump: Option<PathBuf>,
     bar: Mutex<Option<ProgressBar>>,
@@ -81,32 +82,32 @@ impl Watch for Terminal {
     }
 }
 
-/// The instruction set that the options name.
+/// The instruction set given by the options.
 pub fn isa(common: &Common) -> Result<Option<Isa>> {
     common.cpu_features.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)
 }
 
-/// The CPU that the options name.
+/// The CPU target given by the options.
 pub fn machine(common: &Common) -> Result<Machine> {
     Ok(Machine::host(isa(common)?)?)
 }
 
-/// Compiles a module for the CPU, or takes what an earlier run compiled.
+/// Compiles a module for the CPU, or loads it from the cache.
 pub fn compile(common: &Common, source: Source) -> Result<Compiled> {
     Ok(compile::cpu(&common.engine()?, source)?)
 }
 
-/// Compiles a module for an adapter, or takes what an earlier run compiled.
+/// Compiles a module for an adapter, or loads it from the cache.
 pub fn compile_gpu(common: &Common, source: Source, adapter: &gpu::Adapter) -> Result<Compiled<Vec<Shader>>> {
     Ok(compile::gpu(&common.engine()?, source, adapter)?)
 }
 
-/// The GPU that the options name, opened once.
+/// The GPU given by the options, opened once.
 pub fn gpu(common: &Common) -> Result<gpu::Gpu> {
     Ok(kforge_tools::gpu::open(common.adapter.as_deref())?)
 }
 
-/// The GPU that the options name, as measurements on it are filed.
+/// The GPU given by the options, as the key of its measurements.
 pub fn gpu_environment(common: &Common) -> Result<Environment> {
     if common.cpu_features.is_some() {
         bail!("--cpu-features narrows a CPU; leave it out, or take --target cpu");
@@ -115,13 +116,13 @@ pub fn gpu_environment(common: &Common) -> Result<Environment> {
     kforge_tools::tuner::machine(Target::Gpu(features(adapter)), 1)
 }
 
-/// Compiles a module for what the options name, and loads it.
+/// Compiles a module for the target given by the options, and loads it.
 pub fn executor(common: &Common, source: Source) -> Result<Box<dyn Execute>> {
     Ok(compile::executor(&common.engine()?, source)?)
 }
 
-/// Does `work` on the target that the options name; for `--target auto`, on a GPU that is one, and where that fails on the
-/// CPU.
+/// Runs `work` on the target given by the options. For `--target auto` that is a GPU if there is one that is not
+/// software, and the CPU otherwise or if that fails.
 pub fn on_target<T>(common: &Common, work: impl Fn(&Common) -> Result<T>) -> Result<T> {
     if common.target != Place::Auto {
         return work(common);
@@ -145,7 +146,7 @@ pub fn spinner(message: &str) -> ProgressBar {
     bar
 }
 
-/// Writes the module before the first and after each pass, and the pipeline that gives the last from the first.
+/// Writes the module before the first pass and after each, and the pipeline that reproduces the last from the first.
 fn dump(directory: &Path, source: Source, pipeline: &Pipeline) -> Result<()> {
     let write = |name: &str, text: &str| output::write(&directory.join(name), text.as_bytes());
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;

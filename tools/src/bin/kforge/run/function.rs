@@ -97,11 +97,11 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
 struct Plan<'s> {
     source: Source<'s>,
     entry: &'s str,
-    /// What right answers of the targets may differ by.
+    /// Allowed difference between correct results of the targets.
     roundings: Roundings,
     inputs: Vec<Tensor>,
     globals: Vec<(String, Tensor)>,
-    /// Mutable globals begin as zeros of these shapes.
+    /// Mutable globals, initialised to zeros of these shapes.
     states: Vec<(String, Vec<usize>, Element)>,
 }
 
@@ -217,12 +217,12 @@ impl<'s> Plan<'s> {
     }
 }
 
-/// An error of the interpreter as one of the compiler, with the source's line.
+/// Converts an interpreter error to a compiler error, with the source's line.
 fn located(diagnostics: &Diagnostics, error: &InterpretError) -> CompileError {
     CompileError::Diagnostics(diagnostics.error_at(error.place.as_ref(), &error.message))
 }
 
-/// Refuses a tensor that this machine has no memory for: half of it, at 8 bytes an element, which leaves room for a copy.
+/// Rejects a tensor larger than half of this machine's memory, at 8 bytes per element, which leaves room for a copy.
 fn fits(dims: &[usize]) -> Result<()> {
     let elements = dims.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
     let most = memory::physical() / 16;
@@ -232,7 +232,7 @@ fn fits(dims: &[usize]) -> Result<()> {
     bail!("a tensor of {dims:?} is too large for this machine's memory; give at most {most} elements")
 }
 
-/// The tensor that a specification names: a file, or random numbers.
+/// The tensor of a specification: a file, or random numbers.
 fn value(spec: &OsStr, declared: &[Option<usize>], element: kforge_reference::Element) -> Result<Tensor> {
     let Some(random) = spec.to_str().and_then(|spec| spec.strip_prefix("random:")) else {
         let array = npy::read(Path::new(spec))?;
@@ -251,7 +251,7 @@ fn value(spec: &OsStr, declared: &[Option<usize>], element: kforge_reference::El
         None => bail!("it has dynamic dimensions; give their sizes, as in random:{seed}:1x5x64"),
     };
     fits(&dims)?;
-    // Positions and ids: the first that are legal for any cache and table.
+    // Positions and ids: the smallest, which are valid for any cache and table.
     if element.is_integer() {
         return Ok(random::integers(seed, &dims, element, 0..2)?);
     }

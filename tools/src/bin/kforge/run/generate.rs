@@ -139,7 +139,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     if context > longest {
         bail!("--ctx {context} is more than the {longest} tokens that the model was made for; give at most those");
     }
-    // What can be done about a context that is too small.
+    // The remedy for a context that is too small.
     let way_out = if context < longest {
         format!("raise --ctx, up to the {longest} tokens that the model was made for")
     } else {
@@ -244,7 +244,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
         report.comparison = Some(comparison);
         Ok(())
     });
-    // Our answer is not lost where the server gave none.
+    // Our answer is printed even if the server fails.
     if options.json {
         outln!("{}", serde_json::to_string(&report)?)?;
     }
@@ -261,14 +261,14 @@ fn summary(decoder: &Decoder, timings: &Timings, prompt: usize, steps: usize) {
     );
 }
 
-/// What to continue.
+/// The prompt.
 enum Prompt {
     Ids(Vec<u32>),
     Text(String),
 }
 
 impl Prompt {
-    /// Reads it from the one place that the options name.
+    /// Reads it from the source given by the options.
     fn read(options: &Options) -> Result<Prompt> {
         if let Some(ids) = &options.prompt_ids {
             return Ok(Prompt::Ids(ids.clone()));

@@ -100,16 +100,16 @@ struct Row {
     max_abs_error: f64,
 }
 
-/// Operations from which on the reference, at about one GFLOP/s, must be asked for.
+/// Operations above which the reference, at about one GFLOP/s, runs only if requested.
 const SLOW: f64 = 2e9;
 
-/// Time of the calls where their number is not given.
+/// Total time of the calls if their number is not given.
 const BUDGET: Duration = Duration::from_millis(500);
 
-/// Time of the calls that a GPU gets at once: sending them is then nothing.
+/// Time of the calls in one GPU submission, so that submission is negligible.
 const SUBMISSION: Duration = Duration::from_millis(20);
 
-/// Peak bytes for each element of A, B and C: as a tensor, as f32, as bytes, packed, and in the reference's operands.
+/// Peak bytes per element of A, B and C: as a tensor, as f32, as bytes, packed, and in the reference's operands.
 const BYTES: usize = 24;
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
@@ -198,7 +198,7 @@ fn shape(options: &Options) -> Result<Shape> {
     }
 }
 
-/// What the options ask for, in order.
+/// The kernels requested by the options, in order.
 fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kernel>> {
     let reference_target = common.target == Target::Reference;
     let gpu_target = common.target == Target::Gpu;
@@ -224,7 +224,7 @@ fn kernels(common: &Common, options: &Options, shape: Shape) -> Result<Vec<Kerne
     })
 }
 
-/// The largest error of the reference semantics, and microseconds of each call.
+/// Runs the reference semantics; returns the largest error, and microseconds of each call.
 fn reference(options: &Options, product: &Product, a: &Tensor, b: &Tensor) -> Result<(f64, Vec<f64>)> {
     let error = product.check(&linear(a, b, None)?).context("--kernel reference")?;
     let call = || {
@@ -234,7 +234,7 @@ fn reference(options: &Options, product: &Product, a: &Tensor, b: &Tensor) -> Re
     Ok((error, samples(options, call)?))
 }
 
-/// The same of the compiled kernel.
+/// The same for the compiled kernel.
 fn executed(
     options: &Options,
     product: &Product,
@@ -256,7 +256,7 @@ fn executed(
     Ok((error, samples(options, call)?))
 }
 
-/// The same of the launches on a GPU.
+/// The same for the launches on a GPU.
 fn launched(
     options: &Options,
     (product, rounding): (&Product, f64),

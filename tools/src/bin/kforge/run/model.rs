@@ -1,4 +1,4 @@
-//! From the name of a model to a decoder with its weights packed.
+//! Opens a model by its name, and creates a decoder with its weights packed.
 
 use crate::run::{Common, Target};
 use anyhow::{Result, bail};
@@ -9,9 +9,9 @@ use kforge_models::{KvType, Returns};
 use kforge_runtime::Decoder;
 use std::ffi::OsStr;
 
-/// What `generate` takes without `--model`.
+/// Model of `generate` without `--model`.
 pub use kforge_engine::model::DEFAULT;
-/// What `llm-inference` takes without `--model`.
+/// Model of `llm-inference` without `--model`.
 pub use kforge_engine::model::RANDOM;
 
 /// Options of whatever decodes.
@@ -42,9 +42,9 @@ impl Cache {
     }
 }
 
-/// Opens the model `name`. Says which keys of its configuration `--ignore-config` passes over.
+/// Opens the model `name`. Warns about configuration keys ignored by `--ignore-config`.
 pub fn open(common: &Common, name: &OsStr) -> Result<Model> {
-    // What is only opened runs nowhere.
+    // A model that is only opened needs no device.
     let options = Options { ignore_config: common.ignore_config.clone(), ..Options::default() };
     let model = Model::open(name, options)?;
     let unread = model.checkpoint().unread();
@@ -63,7 +63,7 @@ pub fn open(common: &Common, name: &OsStr) -> Result<Model> {
     Ok(model)
 }
 
-/// A decoder of a model, for `context` tokens.
+/// Creates a decoder of a model, for `context` tokens.
 pub fn decoder(
     common: &Common,
     model: &mut Model,

@@ -30,7 +30,7 @@ fn parse(bytes: &[u8]) -> Result<Array> {
     let dims = file.shape().iter().map(|d| usize::try_from(*d)).collect::<Result<Vec<_>, _>>()?;
     let kind = file.dtype().descr();
     let elements = dims.iter().try_fold(1usize, |product, d| product.checked_mul(*d)).unwrap_or(usize::MAX);
-    // A header may claim anything; the reader allocates what it is told.
+    // A header may claim any size, and the reader would allocate it.
     if elements > bytes.len() {
         bail!("its header claims {dims:?}, more than its {} bytes can hold", bytes.len());
     }

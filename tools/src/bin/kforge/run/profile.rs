@@ -11,7 +11,7 @@ use kforge_program::{Access, Arithmetic, Buffer, DimSource, Family, Function, Gl
 use kforge_runtime::KernelTime;
 use std::time::Duration;
 
-/// The roofs in words.
+/// Describes the roofs.
 pub fn limits(roofs: &Roofs) -> String {
     let read = if roofs.int8_gops.is_some() { "reading weights and caches" } else { "copies" };
     let int8 = roofs.int8_gops.map(|rate| format!(", int8 at {rate:.0} GOP/s")).unwrap_or_default();
@@ -24,16 +24,16 @@ pub struct Call {
     /// Positions in the caches before it, and after it.
     pub before: usize,
     pub after: usize,
-    /// Positions that the caches have room for.
+    /// Capacity of the caches, in positions.
     pub capacity: usize,
 }
 
-/// What a kernel must do at least.
+/// The minimum work of a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Of weights and caches.
+    /// Bytes of weights and caches.
     pub bytes: u64,
-    /// Operations, a multiply-add being two, on f32, on f16 matrix units, and on 8-bit integers.
+    /// Operations on f32, on f16 matrix units, and on 8-bit integers; a multiply-add is two.
     pub f32: u64,
     pub f16: u64,
     pub int8: u64,
@@ -42,10 +42,10 @@ pub struct Work {
 /// Adds the work of a call to that of each kernel.
 ///
 /// # Errors
-/// If the program has sizes that no call gives a value.
+/// If the program has sizes without a value.
 pub fn add(program: &Program, function: &Function, call: Call, work: &mut [Work]) -> Result<()> {
     let rows = call.after - call.before;
-    // The inputs are ids [1, rows], positions [1], and of a prefill the one row whose logits are wanted.
+    // The inputs are ids [1, rows], positions [1], and for a prefill the row whose logits are wanted.
     let symbols: Vec<i64> = function
         .symbols
         .iter()
@@ -58,7 +58,7 @@ pub fn add(program: &Program, function: &Function, call: Call, work: &mut [Work]
     let filled = |whole: u64| whole * call.after as u64 / call.capacity.max(1) as u64;
     for launch in &function.launches {
         let (kernel, work) = (&program.kernels[launch.kernel], &mut work[launch.kernel]);
-        // It is bound to the operands of the main kernel, and reads an intermediate or activations.
+        // A companion binds the operands of the main kernel, but reads an intermediate or activations.
         if kernel.role == Role::Companion {
             continue;
         }
@@ -72,9 +72,9 @@ pub fn add(program: &Program, function: &Function, call: Call, work: &mut [Work]
                 (true, Access::Read) => filled(bytes),
                 // On a GPU, an attention that appends its own row to the cache.
                 (true, Access::ReadWrite) if kernel.family == Some(Family::Attention) => filled(bytes),
-                // An update writes rows and reads none.
+                // A cache update writes rows and reads none.
                 (true, _) => 0,
-                // An embedding takes a row of its table for each token.
+                // An embedding reads one row of its table per token.
                 (false, _) if kernel.family == Some(Family::Embedding) => {
                     bytes * rows as u64 / extent(global, 0).max(1)
                 }
@@ -110,7 +110,7 @@ fn extent(global: &Global, axis: usize) -> u64 {
     global.ty.dims.get(axis).and_then(|d| d.as_const()).and_then(|d| u64::try_from(d).ok()).unwrap_or(0)
 }
 
-/// Bytes of all weights: the footprint that a decoder reads over and over.
+/// Bytes of all weights: the footprint that a decoder reads repeatedly.
 ///
 /// # Errors
 /// If a weight's size overflows.
@@ -119,14 +119,14 @@ pub fn weights(program: &Program) -> Result<usize> {
     Ok(usize::try_from(bytes.sum::<Result<u64>>()?)?)
 }
 
-/// The least time that the work can take, in seconds, and what sets it; `None` where that was not measured.
+/// The minimum time of the work in seconds, and its limit; `None` if that limit was not measured.
 fn limit(work: Work, roof: &Roofs) -> Option<(f64, &'static str)> {
     let reading = work.bytes as f64 / roof.read_gb_s / 1e9;
     let int8 = match (work.int8, roof.int8_gops) {
         (0, _) => 0.0,
         (operations, roof) => operations as f64 / roof? / 1e9,
     };
-    // Matrix units have no roof.
+    // The roof of matrix units is not measured.
     if work.f16 > 0 {
         return None;
     }
@@ -138,7 +138,7 @@ fn limit(work: Work, roof: &Roofs) -> Option<(f64, &'static str)> {
     })
 }
 
-/// Kernels by the time that they took.
+/// A table of kernels, by time.
 pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roofs) -> Table {
     let total: Duration = times.iter().map(|t| t.time).sum();
     let mut order: Vec<usize> = (0..times.len()).filter(|i| times[*i].launches > 0).collect();
@@ -161,7 +161,7 @@ pub fn table(program: &Program, times: &[KernelTime], work: &[Work], roof: &Roof
         let (kernel, work, KernelTime { launches, time }) = (&program.kernels[i], work[i], times[i]);
         let seconds = time.as_secs_f64();
         let rate = |count: u64| if count == 0 { String::new() } else { format!("{:.1}", count as f64 / seconds / 1e9) };
-        // Of what reads activations alone neither is a limit.
+        // Neither limit applies to kernels that read only activations.
         let limit = limit(work, roof).filter(|_| work.bytes > 0);
         table.add_row([
             kernel.name.clone(),
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(work[2], Work { f32: 3 * 16, ..Work::default() });
         // Five of twenty positions, and of the operations of as many.
         assert_eq!(work[3], Work { bytes: 5 * 2 * 8 * 4, f32: 3 * 4 * 8 * 5, ..Work::default() });
-        // What goes with another kernel is bound to its operands, and is not counted.
+        // A companion kernel binds the main kernel's operands, and is not counted.
         assert_eq!(work[5], Work::default());
         assert_eq!(work[4], work[3], "one that also updates the cache reads as much of it");
         assert_eq!(weights(&program).unwrap(), 10 * 32 * 4 + 4 * 18 + 128);

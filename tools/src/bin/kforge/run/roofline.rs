@@ -41,7 +41,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         Target::Gpu => return on_gpu(common, options),
         _ => bail!("roofline measures a CPU or a GPU; give --target cpu or gpu"),
     }
-    // It is there twice, on ordinary and on huge pages.
+    // It is allocated twice, on ordinary and on huge pages.
     let most = memory::physical() / 4;
     if options.bytes > most {
         bail!("--bytes {} is too much for this machine's memory; give at most {most}", options.bytes);

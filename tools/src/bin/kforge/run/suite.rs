@@ -69,29 +69,29 @@ pub struct Options {
     schema: bool,
 }
 
-/// How long a row is measured in a round.
+/// Time to measure a row per round.
 #[derive(Clone, Copy)]
 struct Budget {
-    /// All samples, and those of each library.
+    /// Time for all samples, and for those of each library.
     samples: Duration,
-    /// Least number of samples.
+    /// Minimum number of samples.
     least: usize,
-    /// Each access pattern of the read roof, before and after a row.
+    /// Time for each access pattern of the read roof, before and after a row.
     pattern: Duration,
 }
 
 const FULL: Budget = Budget { samples: Duration::from_millis(200), least: 4, pattern: Duration::from_millis(10) };
 const QUICK: Budget = Budget { samples: Duration::from_millis(20), least: 2, pattern: Duration::from_millis(2) };
 
-/// Rounds through all cases: what holds the machine up for a second is then in one turn of a row, not in all of it.
+/// Rounds over all cases: a disturbance of a second then affects one turn of a row, not all.
 const ROUNDS: usize = 3;
 
-/// A sample is the mean of as many calls as take this long: reading the clock and the first miss are then nothing.
+/// A sample is the mean of as many calls as take this long: reading the clock and the first miss are then negligible.
 const SAMPLE: Duration = Duration::from_millis(1);
-/// The same of a GPU, to which they must be sent.
+/// The same for a GPU, which needs a submission.
 const SUBMISSION: Duration = Duration::from_millis(10);
 
-/// How often a roof that a row went through is measured again.
+/// How often a roof that a row has exceeded is measured again.
 const AGAIN: usize = 10;
 
 pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
@@ -105,7 +105,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     if common.target == Target::Gpu && options.peers.is_some() {
         bail!("--peers times libraries of the CPU; leave it out, or run scripts/gpu_peers.py for cuBLAS");
     }
-    // What is wrong with a baseline is said before minutes are spent.
+    // An invalid baseline is reported before minutes are spent.
     let mut baseline = options.baseline.as_deref().map(report::read).transpose()?;
     let earlier = options.from.as_deref().map(report::read).transpose()?;
     let machine = match &earlier {
@@ -137,7 +137,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
 }
 
-/// Prints what has changed, to standard error beside JSON.
+/// Prints the changes, to standard error if JSON is printed.
 fn against(baseline: &Report, report: &Report, options: &Options) -> Result<ExitCode> {
     let changes = match compare::compare(baseline, report, options.tolerance / 100.0) {
         Ok(changes) => changes,
@@ -233,22 +233,22 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
     Ok(report)
 }
 
-/// Whether the machine is a GPU, and no software, that large cases are made for.
+/// Whether the target is a GPU that is not software, for which there are large cases.
 fn large(common: &Common) -> Result<bool> {
     Ok(common.target == Target::Gpu && !gpu::Adapter::choose(common.adapter.as_deref())?.is_software())
 }
 
-/// What is measured.
+/// The measured device.
 enum On {
     Cpu {
         threads: usize,
-        /// For each access pattern of a read roof.
+        /// Time per access pattern of a read roof.
         pattern: Duration,
     },
     Gpu(Box<gpu::Gpu>),
 }
 
-/// What the machine can do, the best seen in the run.
+/// Limits of the machine, the best measured in the run.
 struct Limits {
     on: On,
     compute: Peaks,
@@ -270,7 +270,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Memory of as many bytes as a case reads; a GPU's is made when it is measured.
+    /// Memory of as many bytes as a case reads; a GPU's is allocated when measured.
     fn footprint(&self, case: &Case) -> Result<Option<Roofline>> {
         match self.on {
             On::Cpu { .. } => Ok(Some(Roofline::new(usize::try_from(case.work.bytes())?)?)),
@@ -278,13 +278,13 @@ impl Limits {
         }
     }
 
-    /// GB/s at which the bytes of a case are read over and over, or copied by a GPU, measured once more.
+    /// Measures again the GB/s at which a case's bytes are read repeatedly, or copied by a GPU.
     fn raise_read(&mut self, case: &Case, footprint: Option<&Roofline>) -> Result<()> {
         let bytes = case.work.bytes();
         let read = match (&self.on, footprint) {
             (On::Cpu { threads, pattern }, Some(footprint)) => footprint.read_gb_s(*threads, *pattern)?,
             (On::Cpu { .. }, None) => bail!("a CPU's read roof is measured over memory"),
-            // Once is enough: nobody else is on it.
+            // Once is enough: nothing else uses it.
             (On::Gpu(_), _) if self.reads.contains_key(&bytes) => return Ok(()),
             (On::Gpu(gpu), _) => roof::copies(gpu, bytes)?.0,
         };
@@ -297,11 +297,11 @@ impl Limits {
         self.compute.clone()
     }
 
-    /// The roof over a case whose bytes have been read.
+    /// The roof of a case whose read rate has been measured.
     fn over(&self, case: &Case) -> Roof {
         let (by, peak) = match (case.work.is_int8(case.numerics), self.compute.int8_gops) {
             (true, Some(int8)) => (Limit::Int8, int8),
-            // Of a GPU's matrix units no peak is measured: reading is a limit all the same.
+            // The peak of a GPU's matrix units is not measured; the read roof still applies.
             (true, None) => (Limit::Reading, f64::INFINITY),
             (false, _) => (Limit::F32, self.compute.f32_gflops),
         };
@@ -326,20 +326,20 @@ impl On {
     }
 }
 
-/// A case while it is measured.
+/// A case being measured.
 struct Run<'c> {
     case: &'c Case,
     loaded: Loaded,
-    /// Microseconds of a call, of all turns so far.
+    /// Microseconds per call, of all turns so far.
     samples: Vec<f64>,
-    /// Calls of a sample.
+    /// Calls per sample.
     calls: u64,
-    /// The same and the error of each library, where the case is one for them.
+    /// Samples and error of each library, if the case is one for libraries.
     answers: Vec<(Vec<f64>, f64)>,
 }
 
 impl Run<'_> {
-    /// Once more, and each library after it.
+    /// Measures the case once more, and each library after it.
     fn turn(&mut self, budget: Budget, limits: &mut Limits, peers: &mut [Peer]) -> Result<()> {
         let footprint = limits.footprint(self.case)?;
         limits.raise_read(self.case, footprint.as_ref())?;
@@ -359,14 +359,14 @@ impl Run<'_> {
             if limits.over(self.case).us <= median_us {
                 break;
             }
-            // The machine was held up while its limit was measured.
+            // The machine was disturbed while its limit was measured.
             limits.raise_compute()?;
             limits.raise_read(self.case, footprint.as_ref())?;
         }
         Ok(())
     }
 
-    /// What the turns so far say.
+    /// The report's row, from the turns so far.
     fn row(&self, limits: &Limits, peers: &[Peer]) -> Row {
         let work = &self.case.work;
         let (operations, bytes) = (work.operations(), work.bytes());
@@ -397,7 +397,7 @@ impl Run<'_> {
     }
 }
 
-/// Brings caches, clock and threads to what they are in a row of calls; returns the calls of a sample.
+/// Warms up caches, clock and threads; returns the calls per sample.
 fn warm_up(executor: &mut dyn Execute) -> Result<u64> {
     let begin = Instant::now();
     let mut calls = 0;
@@ -410,7 +410,7 @@ fn warm_up(executor: &mut dyn Execute) -> Result<u64> {
     Ok((sample.as_secs_f64() / one).ceil() as u64)
 }
 
-/// Microseconds of a call, sample by sample.
+/// Microseconds per call, sample by sample.
 fn sample(executor: &mut dyn Execute, calls: u64, budget: Budget) -> Result<Vec<f64>> {
     let mut samples = vec![];
     let start = Instant::now();
@@ -436,7 +436,7 @@ fn time(samples: &[f64], calls: u64) -> Time {
 fn summary(report: &Report) -> String {
     let Report { versions, machine, roofs, .. } = report;
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
-    // A GPU has neither.
+    // A GPU has no threads and no int8 peak.
     let (threads, int8) = match (roofs.int8_gops, &roofs.int8_instruction) {
         (Some(gops), Some(instruction)) => (
             format!("{} of {} cores, ", machine.threads, machine.cores),
@@ -492,7 +492,7 @@ fn machine(common: &Common) -> Result<Machine> {
     })
 }
 
-/// As the processor calls itself, where the system tells.
+/// The processor's own name, if the system reports it.
 fn cpu_name() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -509,7 +509,7 @@ fn versions() -> Versions {
     }
 }
 
-/// The commit of the source tree that this program lies in, as after `make build`; elsewhere nobody knows.
+/// The commit of the source tree that contains this program, as after `make build`; else `None`.
 fn commit() -> Option<String> {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
     if !env::current_exe().ok()?.starts_with(tree) {

@@ -21,7 +21,7 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry},
 };
 
-/// A trace that is being recorded.
+/// A trace being recorded.
 pub struct Trace {
     path: PathBuf,
     events: Events,
@@ -48,13 +48,13 @@ impl Trace {
     /// # Errors
     /// If it cannot be written.
     pub fn finish(self) -> Result<()> {
-        // Waits for the events that are under way.
+        // Waits for pending events.
         drop(self.guard);
         output::write(&self.path, &self.events.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The text of all events: tracing-chrome panics where a file is full.
+/// The text of all events, buffered: tracing-chrome panics if a file is full.
 #[derive(Clone, Default)]
 struct Events(Arc<Mutex<Vec<u8>>>);
 
@@ -68,7 +68,7 @@ impl Write for Events {
     }
 }
 
-/// Keeps the kernel that a span names: all launches are one span in the source.
+/// Records the kernel of each span: all launches are one span in the source.
 struct Kernels;
 
 struct Kernel(String);

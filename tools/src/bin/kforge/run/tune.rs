@@ -267,12 +267,12 @@ fn table(results: &[Tuned]) -> Table {
     table
 }
 
-/// A number, or a dash where there is none.
+/// Formats a number, or a dash for NaN.
 fn number(value: f64, decimals: usize, unit: &str) -> String {
     if value.is_nan() { "-".into() } else { format!("{value:.decimals$}{unit}") }
 }
 
-/// For people: `gemv 1 x 1536+1536 x 576 int8`.
+/// Human-readable: `gemv 1 x 1536+1536 x 576 int8`.
 fn describe(problem: &Problem) -> String {
     let p = &problem.product;
     let columns: Vec<String> =
@@ -286,7 +286,7 @@ fn describe(problem: &Problem) -> String {
     text
 }
 
-/// The problem of a line, taken out of its text again.
+/// The problem of a line, parsed from its text.
 fn problem_of(line: &Line) -> Result<Problem> {
     tuner::parse(&line.problem, &line.machine)
 }
@@ -464,7 +464,7 @@ fn export(database: &Database, path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads an export. Nothing in it is believed: hashes are taken again, numbers and tiles are checked.
+/// Reads an export. Nothing in it is trusted: hashes are recomputed, numbers and tiles are checked.
 fn read_export(path: &Path) -> Result<Vec<Line>> {
     let file = fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let mut lines = vec![];

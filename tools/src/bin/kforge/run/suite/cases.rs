@@ -15,14 +15,14 @@ use kforge_tools::{
     tensors::{self, program_element, set_weight},
 };
 
-/// Products of f32, M x N x K, that have names: three of a decoder block.
+/// Named f32 products, M x N x K: three of a decoder block.
 const NAMED_MATMULS: [(&str, [usize; 3]); 3] = [
     ("decoder_mha_qkv", [64, 64, 128]),
     ("decoder_mlp_up_proj", [128, 192, 192]),
     ("decoder_mlp_down_proj", [128, 128, 256]),
 ];
 
-/// The others: what a small decoder multiplies, squares, and odd ones.
+/// Other f32 products: those of a small decoder, square ones, and odd sizes.
 const MATMULS: [[usize; 3]; 13] = [
     [1, 960, 576],
     [1, 3072, 576],
@@ -39,23 +39,23 @@ const MATMULS: [[usize; 3]; 13] = [
     [4096, 64, 64],
 ];
 
-/// Quantised weights, N x K, and rows that meet them: a decode step, and a prompt.
+/// Quantised weights, N x K, and numbers of rows: a decode step, and a prompt.
 const WEIGHTS: [[usize; 2]; 3] = [[1536, 576], [576, 1536], [49152, 576]];
 const ROWS: [usize; 2] = [1, 128];
 const FORMATS: [BlockFormat; 3] = [BlockFormat::Q4_0, BlockFormat::Q4_1, BlockFormat::Q8_0];
 
-/// Attention of nine query heads on three of keys and values, 64 each.
+/// Attention of nine query heads over three key and value heads of 64 each.
 const HEADS: usize = 9;
 const KV_HEADS: usize = 3;
 const DEPTH: usize = 64;
 const CONTEXTS: [usize; 3] = [128, 1024, 4096];
 
-/// Vocabularies, and how many tokens are candidates for the next.
+/// Vocabulary sizes, and numbers of candidates for the next token.
 const CHOICES: [(usize, usize); 3] = [(49152, 1), (49152, 64), (128_256, 1)];
 
 const EPS: f32 = 1e-5;
 
-/// What a kernel may be off by where no better bound is known, absolute and relative.
+/// Allowed error of a kernel if no better bound is known, absolute and relative.
 const TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-4 };
 
 pub struct Case {
@@ -72,14 +72,14 @@ pub enum Work {
     Attention { rows: usize, context: usize },
     /// RMS norm of each row.
     Norm { rows: usize, width: usize },
-    /// The k greatest of a row.
+    /// The k largest of a row.
     TopK { width: usize, k: usize },
 }
 
 /// For a GPU: rows and a square weight.
 const LARGE: [(usize, usize); 2] = [(4096, 4096), (1, 16384)];
 
-/// Every case, those of one weight together; `large` adds those of a GPU.
+/// Every case, grouped by weight; `large` adds those for a GPU.
 pub fn all(large: bool) -> Vec<Case> {
     let mut cases = vec![];
     for (m, n) in if large { &LARGE[..] } else { &[] } {
@@ -121,12 +121,12 @@ pub fn all(large: bool) -> Vec<Case> {
 }
 
 impl Work {
-    /// Operations of a call, a multiply-add being two; those of a norm or of comparisons are not what takes its time.
+    /// Operations per call; a multiply-add is two. Zero for norms and comparisons, whose time they do not determine.
     pub fn operations(self) -> u64 {
         match self {
             Work::Linear { shape, .. } => shape.operations() as u64,
             Work::Attention { rows, context } => {
-                // Row i sees the positions up to its own.
+                // Row i attends to positions up to its own.
                 let visible: usize = (context - rows + 1..=context).sum();
                 (4 * HEADS * DEPTH * visible) as u64
             }
@@ -152,7 +152,7 @@ impl Work {
         bytes as u64
     }
 
-    /// Whether products are of 8-bit integers.
+    /// Whether products are computed on 8-bit integers.
     pub fn is_int8(self, numerics: Numerics) -> bool {
         numerics == Numerics::Fast && matches!(self, Work::Linear { weight: ReferenceElement::Quant(_), .. })
     }
@@ -165,12 +165,12 @@ impl Work {
         }
     }
 
-    /// The module; the function that is measured is `main`.
+    /// The module; the measured function is `main`.
     fn module(self) -> Result<String> {
         Ok(match self {
             Work::Linear { shape, weight } => shape.module(Element::F32, program_element(weight)?),
             Work::Attention { rows, .. } => {
-                // As in a decoder, one row is known when it is compiled, and more are not.
+                // As in a decoder: one row is static, more are dynamic.
                 let rows = if rows == 1 { "1" } else { "?" };
                 let (q, kv) =
                     (format!("tensor<1x{rows}x{HEADS}x{DEPTH}xf32>"), format!("tensor<1x?x{KV_HEADS}x{DEPTH}xf32>"));
@@ -222,15 +222,15 @@ func.func @main(%x: {x}) -> {x} {{
     }
 }
 
-/// A case that has been called once, and whose answer was right.
+/// A case that has been called once, with a correct result.
 pub struct Loaded {
     pub executor: Box<dyn Execute>,
     pub errors: Errors,
-    /// What its launches compute.
+    /// Summaries of its kernels.
     pub kernels: Vec<String>,
 }
 
-/// The last weight: the cases of one weight follow each other.
+/// The last weight, cached: cases are grouped by weight.
 #[derive(Default)]
 pub struct Weights {
     last: Option<([usize; 2], ReferenceElement, Tensor)>,
@@ -245,10 +245,10 @@ impl Weights {
     }
 }
 
-/// Compiles a case, gives it its operands, calls it and checks the answer.
+/// Compiles a case, sets its operands, calls it and checks the result.
 ///
 /// # Errors
-/// If it does not compile, or the answer is wrong.
+/// If it does not compile, or the result is wrong.
 pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loaded> {
     let common = Common { numerics: case.numerics, ..common.clone() };
     let mut executor = compile::executor(&common, (&case.work.module()?).into())?;
@@ -297,7 +297,7 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
     Ok(Loaded { executor, errors, kernels })
 }
 
-/// The first result.
+/// Calls the function; returns the first result.
 fn call<'t>(
     executor: &mut dyn Execute,
     function: &str,

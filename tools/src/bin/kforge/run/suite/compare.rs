@@ -14,7 +14,7 @@ use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 
 /// Standard deviations of both runs.
 const SIGMAS: f64 = 3.0;
-/// Of a normal distribution, by its median absolute deviation.
+/// Standard deviation of a normal distribution divided by its median absolute deviation.
 const SIGMA_BY_MAD: f64 = 1.4826;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,13 @@ pub enum Verdict {
     Slower,
 }
 
-/// A row of both runs.
+/// A row that is in both runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     pub name: String,
     pub before_us: f64,
     pub after_us: f64,
-    /// How far the medians may be apart.
+    /// Allowed difference of the medians.
     pub noise_us: f64,
     pub verdict: Verdict,
 }
@@ -41,7 +41,7 @@ pub struct Changes {
     /// Rows that only the new run has, and rows that only the baseline has.
     pub added: Vec<String>,
     pub missing: Vec<String>,
-    /// What makes the verdicts doubtful.
+    /// Reasons to doubt the verdicts.
     pub warnings: Vec<String>,
 }
 
@@ -51,10 +51,10 @@ impl Changes {
     }
 }
 
-/// Whether figures of one machine may be set against the other's.
+/// Checks that figures of two machines are comparable.
 ///
 /// # Errors
-/// With each difference.
+/// Lists each difference.
 pub fn same_machine(before: &Machine, after: &Machine) -> Result<()> {
     let number = |n: u64| n.to_string();
     let facts = [
@@ -73,7 +73,7 @@ pub fn same_machine(before: &Machine, after: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Compares the rows that both have; `tolerance` is a share.
+/// Compares the rows that both have; `tolerance` is a fraction.
 ///
 /// # Errors
 /// If there is none.
@@ -128,7 +128,7 @@ fn change(old: &Row, new: &Row, tolerance: f64) -> Change {
     }
 }
 
-/// A line for each row of both.
+/// One line per row that is in both.
 pub fn table(changes: &Changes) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);

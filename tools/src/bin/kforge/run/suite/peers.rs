@@ -14,7 +14,7 @@ use std::{
 
 const SCRIPT: &str = include_str!("../../../../../../scripts/gemm_peers.py");
 
-/// Those that the script knows.
+/// The libraries that the script supports.
 const LIBRARIES: [&str; 6] = ["openblas", "torch", "xla", "iree", "onnxruntime", "openvino"];
 
 pub struct Peer {
@@ -23,7 +23,7 @@ pub struct Peer {
     process: Process,
 }
 
-/// What a library answers of one product: microseconds of each sample.
+/// A library's result for one product: microseconds of each sample.
 #[derive(Debug, Deserialize)]
 pub struct Answer {
     pub samples_us: Vec<f64>,
@@ -99,7 +99,7 @@ impl Process {
         // SAFETY: between fork and exec this makes one system call and touches no memory.
         unsafe {
             std::os::unix::process::CommandExt::pre_exec(&mut command, || {
-                // A stopped process would outlive a program that is killed.
+                // Without this, a stopped process would outlive this program if that is killed.
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 Ok(())
             });
@@ -125,7 +125,7 @@ impl Process {
     }
 
     fn signal(&self, signal: i32) {
-        // SAFETY: signals a child that has not been waited for, so that its number is nobody else's.
+        // SAFETY: signals a child that has not been waited for, so its process id is not reused.
         unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
     }
 }
