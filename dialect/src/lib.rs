@@ -6,11 +6,13 @@ pub mod diagnostics;
 mod ffi;
 pub mod interpret;
 pub mod ir;
+mod op;
 pub mod pass;
 pub mod types;
 
 pub use diagnostics::{Diagnostics, Source};
 pub use interpret::{FunctionInfo, GlobalInfo, InterpretError, Interpreter};
+pub use op::Op;
 pub use types::{KernelAttribute, QuantType};
 
 use melior::{Context, dialect::DialectRegistry};

@@ -5,7 +5,7 @@ use crate::passes::{
     plan_memory::unit_bytes,
 };
 use kforge_dialect::{
-    QuantType, constant,
+    Op, QuantType, constant,
     ir::{
         body, defining_op, dims, first_result, integer_attribute, key, op_name, operand, ops, string_attribute,
         string_value, symbol_attribute,
@@ -252,11 +252,11 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
                     }
                     types.insert(key(result), ty);
                 }
-                ("transformer.launch", _) => {
+                (name, _) if name == Op::Launch.name() => {
                     let launch = self.launch(*op)?;
                     launches.push(launch);
                 }
-                ("transformer.check", _) => {
+                (name, _) if name == Op::Check.name() => {
                     let check = self.check(*op)?;
                     // Sizes with equal expressions need no comparison at each call.
                     let holds = matches!(&check, Check::Same { left, right } if left == right);

@@ -1,7 +1,10 @@
 //! A fused op as the kernel generators see it.
 
-use kforge_dialect::ir::{body, first_result, key, ops, string_value};
 pub use kforge_dialect::ir::{dims, element, op_name};
+use kforge_dialect::{
+    Op,
+    ir::{body, first_result, key, ops, string_value},
+};
 use kforge_program::{Access, Arithmetic};
 use melior::ir::{
     BlockLike, Type, Value, ValueLike,
@@ -181,12 +184,12 @@ impl<'c, 'a> Group<'c, 'a> {
             for op in &self.body {
                 for (index, _) in op.operands().enumerate().filter(|(_, operand)| operand == argument) {
                     let reads = matches!(
-                        (layout.as_str(), op_name(op).as_str(), index),
-                        ("rows16", "transformer.linear" | "transformer.embedding", 1)
-                            | ("blocks8", "transformer.linear", 0)
-                            | ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", "transformer.kv_update", 0)
-                            | ("keys16" | "keys16_i8", "transformer.attention", 1)
-                            | ("head_major" | "head_major_i8", "transformer.attention", 2)
+                        (layout.as_str(), Op::of(op), index),
+                        ("rows16", Some(Op::Linear | Op::Embedding), 1)
+                            | ("blocks8", Some(Op::Linear), 0)
+                            | ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", Some(Op::KvUpdate), 0)
+                            | ("keys16" | "keys16_i8", Some(Op::Attention), 1)
+                            | ("head_major" | "head_major_i8", Some(Op::Attention), 2)
                     );
                     if !reads {
                         let message = format!("does not read its operand {index} in the layout '{layout}'");
@@ -205,12 +208,11 @@ impl<'c, 'a> Group<'c, 'a> {
     fn check_result_layouts(&self) -> Result<'c, 'a, ()> {
         for (value, layout) in self.yields.iter().zip(&self.result_layouts) {
             let op = self.defining_op(*value);
-            let name = op.map(|op| op_name(&op)).unwrap_or_default();
             let stores = matches!(
-                (layout.as_str(), name.as_str()),
+                (layout.as_str(), op.and_then(|op| Op::of(&op))),
                 ("row_major", _)
-                    | ("blocks8", "transformer.quantize")
-                    | ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", "transformer.kv_update")
+                    | ("blocks8", Some(Op::Quantize))
+                    | ("keys16" | "head_major" | "keys16_i8" | "head_major_i8", Some(Op::KvUpdate))
             );
             if !stores {
                 return Err(self.unsupported(op, format!("does not store its result in the layout '{layout}'")));

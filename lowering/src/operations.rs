@@ -4,6 +4,7 @@
 //! A multiply-add counts as two operations, a function such as `exp` as one: those are few beside the products.
 
 use crate::group::{Group, Size, dims, op_name};
+use kforge_dialect::Op;
 use melior::ir::{
     Value, ValueLike,
     operation::{OperationLike, OperationRef},
@@ -20,31 +21,32 @@ fn of_op<'c, 'a>(op: OperationRef<'c, 'a>, sizes: &dyn Fn(Value<'c, 'a>) -> Opti
     let operand = |index| kforge_dialect::ir::operand(&op, index);
     let result = || elements(kforge_dialect::ir::first_result(&op)?);
     let each = |count: usize| Some(result()?.times(Size::Const(count)));
-    match op_name(&op).as_str() {
-        "transformer.linear" => {
+    match Op::of(&op) {
+        Some(Op::Linear) => {
             let depth = dims(operand(0)?.r#type()).pop()??;
             let bias = usize::from(operand(2).is_some());
             each(2 * depth + bias)
         }
-        "transformer.matmul" => {
+        Some(Op::Matmul) => {
             let a = operand(0)?;
             let axis = dims(a.r#type()).len().checked_sub(if op.has_attribute("transpose_a") { 2 } else { 1 })?;
             Some(each(2)?.times(sizes(a)?.into_iter().nth(axis)?))
         }
         // Scores and weighted values, for each query and head over all keys.
-        "transformer.attention" => {
+        Some(Op::Attention) => {
             let segments = kforge_dialect::ir::segments(&op);
             let mut keys = sizes(operand(1)?)?.into_iter();
             let (blocks, positions) = (keys.next()?, keys.next()?);
             let keys = if segments.get(5) == Some(&1) { blocks.times(positions) } else { positions };
             Some(each(4)?.times(keys))
         }
-        "transformer.rope" => each(3),
-        "transformer.rms_norm" | "transformer.quantize" | "transformer.swiglu" | "transformer.silu" => each(4),
-        "transformer.layer_norm" | "transformer.softmax" => each(5),
-        "transformer.gelu" => each(8),
-        "transformer.top_k" => elements(operand(0)?),
-        "transformer.embedding" | "transformer.kv_update" | "arith.constant" => Some(Size::Const(0)),
+        Some(Op::Rope) => each(3),
+        Some(Op::RmsNorm | Op::Quantize | Op::Swiglu | Op::Silu) => each(4),
+        Some(Op::LayerNorm | Op::Softmax) => each(5),
+        Some(Op::Gelu) => each(8),
+        Some(Op::TopK) => elements(operand(0)?),
+        Some(Op::Embedding | Op::KvUpdate) => Some(Size::Const(0)),
+        None if op_name(&op) == "arith.constant" => Some(Size::Const(0)),
         _ => each(1),
     }
 }

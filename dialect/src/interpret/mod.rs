@@ -21,7 +21,7 @@ mod view;
 pub use error::InterpretError;
 pub use globals::GlobalInfo;
 
-use crate::ir;
+use crate::{Op, ir};
 use error::Failure;
 use globals::Globals;
 use kforge_reference::{Element, Tensor};
@@ -172,17 +172,19 @@ impl<'c, 'm> Interpreter<'c, 'm> {
             let operands = op.operands().map(|value| values.get(value)).collect::<Result<_, _>>();
             let operands = Operands(operands.map_err(|failure| InterpretError::at(&op, failure))?);
             let name = ir::op_name(&op);
-            let results = match name.as_str() {
-                "func.return" | "transformer.yield" => return Ok(operands.0),
-                "transformer.fused" => self.invoke(op, operands.0, stack)?,
-                "func.call" => {
+            let results = match (Op::named(&name), name.as_str()) {
+                (Some(Op::Yield), _) | (_, "func.return") => return Ok(operands.0),
+                (Some(Op::Fused), _) => self.invoke(op, operands.0, stack)?,
+                (_, "func.call") => {
                     let callee = symbol(op, "callee").map_err(|failure| InterpretError::at(&op, failure))?;
                     let Some(function) = self.function(&callee) else {
                         return Err(InterpretError::at(&op, format!("calls @{callee}, which is no function")));
                     };
                     self.invoke(function, operands.0, stack)?
                 }
-                name => self.evaluate(op, name, &operands).map_err(|failure| InterpretError::at(&op, failure))?,
+                (kind, name) => {
+                    self.evaluate(op, kind, name, &operands).map_err(|failure| InterpretError::at(&op, failure))?
+                }
             };
             check_results(op, &results).map_err(|failure| InterpretError::at(&op, failure))?;
             for (result, tensor) in op.results().zip(results) {
@@ -197,6 +199,7 @@ impl<'c, 'm> Interpreter<'c, 'm> {
     fn evaluate(
         &mut self,
         op: OperationRef<'c, 'm>,
+        kind: Option<Op>,
         name: &str,
         operands: &Operands,
     ) -> Result<Vec<Rc<Tensor>>, Failure> {
@@ -215,10 +218,10 @@ impl<'c, 'm> Interpreter<'c, 'm> {
                 check_size(&shape)?;
             }
         }
+        if let Some(kind) = kind {
+            return Ok(transformer::evaluate(op, kind, operands)?.into_iter().map(Rc::new).collect());
+        }
         match name.split_once('.') {
-            Some(("transformer", _)) => {
-                Ok(transformer::evaluate(op, name, operands)?.into_iter().map(Rc::new).collect())
-            }
             Some(("arith" | "math", _)) => Ok(vec![arith::evaluate(op, name, operands)?]),
             Some(("tensor" | "linalg", _)) => Ok(vec![view::evaluate(op, name, operands)?]),
             _ => Err(Failure::unknown()),

@@ -6,7 +6,7 @@
 //! ```
 
 use super::{Interpreter, symbol, values::ValueType};
-use crate::{QuantType, ir};
+use crate::{Op, QuantType, ir};
 use kforge_reference::{Element, Roundings};
 use melior::ir::{
     BlockRef, Type, ValueLike,
@@ -42,11 +42,12 @@ impl<'c, 'm> Count<'_, 'c, 'm> {
             return;
         }
         for op in ir::ops(block) {
-            let callee = match ir::op_name(&op).as_str() {
-                "func.call" => symbol(op, "callee").ok().and_then(|name| self.interpreter.function(&name)),
-                "transformer.fused" => Some(op),
-                name => {
-                    self.op(op, name);
+            let name = ir::op_name(&op);
+            let callee = match (Op::named(&name), name.as_str()) {
+                (_, "func.call") => symbol(op, "callee").ok().and_then(|name| self.interpreter.function(&name)),
+                (Some(Op::Fused), _) => Some(op),
+                (kind, name) => {
+                    self.op(op, kind, name);
                     None
                 }
             };
@@ -56,18 +57,16 @@ impl<'c, 'm> Count<'_, 'c, 'm> {
         }
     }
 
-    fn op(&mut self, op: OperationRef<'c, 'm>, name: &str) {
-        let (steps, products) = match name {
+    fn op(&mut self, op: OperationRef<'c, 'm>, kind: Option<Op>, name: &str) {
+        let (steps, products) = match kind {
             // Of an ml_program's global, a view or a constant, nothing is rounded.
-            name if !name.starts_with("transformer.") && !name.starts_with("arith.") && !name.starts_with("math.") => {
-                return;
-            }
-            "arith.constant" | "transformer.yield" => return,
-            "transformer.decoder_block" => (15, 7),
-            "transformer.mlp" => (4, 3),
-            "transformer.linear" | "transformer.matmul" => (1, 1),
+            None if name == "arith.constant" || !(name.starts_with("arith.") || name.starts_with("math.")) => return,
+            Some(Op::Yield) => return,
+            Some(Op::DecoderBlock) => (15, 7),
+            Some(Op::Mlp) => (4, 3),
+            Some(Op::Linear | Op::Matmul) => (1, 1),
             // Softmax and two products.
-            "transformer.attention" => (3, 2),
+            Some(Op::Attention) => (3, 2),
             _ => (1, 0),
         };
         let results: Vec<Element> = op.results().filter_map(|value| float(value.r#type())).collect();
@@ -83,11 +82,11 @@ impl<'c, 'm> Count<'_, 'c, 'm> {
             self.found.to_f16 += products;
         }
         // Rows of a table are taken as they are.
-        if self.eight_bits && name != "transformer.embedding" {
+        if self.eight_bits && kind != Some(Op::Embedding) {
             self.found.to_8_bits += operands().filter(|ty| QuantType::from_type(*ty).is_some()).count();
         }
         // These round in the module itself: on both sides, but a number between two steps may go either way.
-        self.found.to_8_bits += usize::from(name == "transformer.quantize" || op.has_attribute("quantize_kv"));
+        self.found.to_8_bits += usize::from(kind == Some(Op::Quantize) || op.has_attribute("quantize_kv"));
         let sizes = operands().filter_map(|ty| ValueType::of(ty).ok()).flat_map(|ty| ty.dims).flatten();
         self.found.terms = sizes.fold(self.found.terms, usize::max);
     }

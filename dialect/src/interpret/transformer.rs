@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::values::{Operands, result_type};
-use crate::ir;
+use crate::{Op, ir};
 use kforge_reference::{
     Approximate, AttentionAttributes, DecoderBlock, DecoderBlockAttributes, RopeAttributes, RopeMode, Sequences,
     Tensor, attention, decoder_block, embedding, gelu, kv_update, layer_norm, linear, matmul, mlp, quantize, rms_norm,
@@ -11,30 +11,28 @@ use kforge_reference::{
 use melior::ir::operation::{OperationLike, OperationRef};
 
 /// The results of an op other than `fused` and `yield`.
-pub(super) fn evaluate(op: OperationRef<'_, '_>, name: &str, x: &Operands) -> Result<Vec<Tensor>, Failure> {
-    let result = match name {
-        "transformer.embedding" => embedding(x.get(0)?, x.get(1)?, result_type(op, 0)?.element)?,
-        "transformer.linear" => linear(x.get(0)?, x.get(1)?, x.last(2))?,
-        "transformer.matmul" => {
-            matmul(x.get(0)?, x.get(1)?, op.has_attribute("transpose_a"), op.has_attribute("transpose_b"))?
-        }
-        "transformer.rms_norm" => rms_norm(x.get(0)?, x.get(1)?, float(op, "eps")?)?,
-        "transformer.layer_norm" => layer_norm(x.get(0)?, x.get(1)?, x.last(2), float(op, "eps")?)?,
-        "transformer.softmax" => softmax(x.get(0)?)?,
-        "transformer.quantize" => quantize(x.get(0)?)?,
-        "transformer.top_k" => {
+pub(super) fn evaluate(op: OperationRef<'_, '_>, kind: Op, x: &Operands) -> Result<Vec<Tensor>, Failure> {
+    let result = match kind {
+        Op::Embedding => embedding(x.get(0)?, x.get(1)?, result_type(op, 0)?.element)?,
+        Op::Linear => linear(x.get(0)?, x.get(1)?, x.last(2))?,
+        Op::Matmul => matmul(x.get(0)?, x.get(1)?, op.has_attribute("transpose_a"), op.has_attribute("transpose_b"))?,
+        Op::RmsNorm => rms_norm(x.get(0)?, x.get(1)?, float(op, "eps")?)?,
+        Op::LayerNorm => layer_norm(x.get(0)?, x.get(1)?, x.last(2), float(op, "eps")?)?,
+        Op::Softmax => softmax(x.get(0)?)?,
+        Op::Quantize => quantize(x.get(0)?)?,
+        Op::TopK => {
             let k = result_type(op, 0)?.dims.last().copied().flatten();
             let (values, indices) = top_k(x.get(0)?, k.ok_or("has values of no static last dimension")?)?;
             return Ok(vec![values, indices]);
         }
-        "transformer.gelu" => {
+        Op::Gelu => {
             let approximate = ir::string_attribute(&op, "approximate");
             gelu(x.get(0)?, approximate.map_or(Ok(Approximate::None), |name| name.parse())?)?
         }
-        "transformer.silu" => silu(x.get(0)?)?,
-        "transformer.swiglu" => swiglu(x.get(0)?, x.get(1)?)?,
-        "transformer.rope" => rope(x.get(0)?, x.get(1)?, x.last(2), &rope_attributes(op, "")?)?,
-        "transformer.attention" => {
+        Op::Silu => silu(x.get(0)?)?,
+        Op::Swiglu => swiglu(x.get(0)?, x.get(1)?)?,
+        Op::Rope => rope(x.get(0)?, x.get(1)?, x.last(2), &rope_attributes(op, "")?)?,
+        Op::Attention => {
             let sequences =
                 Sequences { positions: x.optional(op, 3), lengths: x.optional(op, 4), block_table: x.optional(op, 5) };
             let attributes = AttentionAttributes {
@@ -45,14 +43,14 @@ pub(super) fn evaluate(op: OperationRef<'_, '_>, name: &str, x: &Operands) -> Re
             };
             attention(x.get(0)?, x.get(1)?, x.get(2)?, &sequences, &attributes)?
         }
-        "transformer.kv_update" => {
+        Op::KvUpdate => {
             let sequences =
                 Sequences { positions: x.optional(op, 2), lengths: x.optional(op, 3), block_table: x.optional(op, 4) };
             kv_update(x.get(0)?, x.get(1)?, &sequences)?
         }
-        "transformer.mlp" => mlp(x.get(0)?, x.get(1)?, x.get(2)?, x.get(3)?, activation(op)?)?,
-        "transformer.decoder_block" => return block(op, x),
-        _ => return Err(Failure::unknown()),
+        Op::Mlp => mlp(x.get(0)?, x.get(1)?, x.get(2)?, x.get(3)?, activation(op)?)?,
+        Op::DecoderBlock => return block(op, x),
+        Op::Fused | Op::Yield | Op::Launch | Op::Check => return Err(Failure::unknown()),
     };
     Ok(vec![result])
 }

@@ -5,7 +5,8 @@
 //! nothing.
 
 use kforge_dialect::{
-    ir::{body, dims, element, erase, integer_attribute, move_before, op_name, ops, replace_uses},
+    Op,
+    ir::{body, dims, element, erase, integer_attribute, move_before, ops, replace_uses},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_models::layer::{Layer, Value};
@@ -28,7 +29,7 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
-    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.decoder_block") {
+    for op in ops(block).into_iter().filter(|op| Op::DecoderBlock.is(op)) {
         let text = function(op).map_err(|cause| PassError::at(&op, cause))?;
         inline(pass.context, op, &text).ok_or_else(|| PassError::at(&op, "could not be spelled out"))?;
         pass.count("decomposed", 1);

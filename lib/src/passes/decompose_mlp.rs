@@ -13,7 +13,8 @@
 //! With `activation = "gelu"` the activation is `gelu` and `arith.mulf`.
 
 use kforge_dialect::{
-    ir::{body, dims, element, erase, insert_before, op_name, ops, replace_uses, string_attribute},
+    Op,
+    ir::{body, dims, element, erase, insert_before, ops, replace_uses, string_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::{
@@ -36,7 +37,7 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
-    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.mlp") {
+    for op in ops(block).into_iter().filter(|op| Op::Mlp.is(op)) {
         let operands: Vec<Value> = op.operands().collect();
         let activation = string_attribute(&op, "activation").unwrap_or_else(|| "silu".into());
         let result = mlp(pass.context, op, operands[0], &operands[1..4], &activation);
@@ -60,8 +61,8 @@ pub fn mlp<'c, 'a>(
     let ty = gate.r#type();
     let one = |name, operands: &[Value<'c, 'a>]| result(insert_before(context, anchor, name, operands, &[ty], &[]));
     let inner = match activation {
-        "gelu" => one("arith.mulf", &[one("transformer.gelu", &[gate]), up]),
-        _ => one("transformer.swiglu", &[gate, up]),
+        "gelu" => one("arith.mulf", &[one(Op::Gelu.name(), &[gate]), up]),
+        _ => one(Op::Swiglu.name(), &[gate, up]),
     };
     linear(context, anchor, inner, weights[2])
 }
@@ -81,7 +82,7 @@ pub fn linear<'c, 'a>(
     shape.pop();
     shape.push(rows);
     let ty = tensor(&shape, element(x.r#type()));
-    result(insert_before(context, anchor, "transformer.linear", &[x, weight], &[ty], &[]))
+    result(insert_before(context, anchor, Op::Linear.name(), &[x, weight], &[ty], &[]))
 }
 
 /// A ranked tensor type.

@@ -9,6 +9,7 @@
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
+    Op,
     ir::{body, defining_op, is_used_by_only, op_name, ops},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -35,9 +36,9 @@ const EPILOGUES: &[&str] = &[
     "arith.maximumf",
     "arith.minimumf",
     "arith.negf",
-    "transformer.silu",
-    "transformer.gelu",
-    "transformer.swiglu",
+    Op::Silu.name(),
+    Op::Gelu.name(),
+    Op::Swiglu.name(),
 ];
 
 /// Maximum number of ops of a group: each adds code in the innermost loop for every accumulator.
@@ -64,7 +65,7 @@ fn producer<'c, 'a>(groups: &Groups<'c, 'a>, op: OperationRef<'c, 'a>) -> Option
     operands.iter().find_map(|value| {
         let producer = defining_op(*value)?;
         let name = op_name(&producer);
-        let is_root = matches!(name.as_str(), "transformer.linear" | "transformer.matmul");
+        let is_root = matches!(Op::of(&producer), Some(Op::Linear | Op::Matmul));
         let is_chained = EPILOGUES.contains(&name.as_str()) && group(&producer).is_some();
         let is_full = group(&producer).is_some_and(|number| groups.members(number).len() >= MOST);
         if !(is_root || is_chained) || is_full || !is_used_by_only(*value, op) {

@@ -11,7 +11,8 @@
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, dims, op_name, ops, users},
+    Op,
+    ir::{body, dims, ops, users},
     pass::{OptionInfo, OptionValue, OptionValues as _, PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{Value, ValueLike, operation::OperationLike};
@@ -35,13 +36,13 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let most = usize::try_from(pass.integer("max-rows"));
     let most = most.map_err(|_| PassError::at(&pass.op, "max-rows must not be negative"))?;
     for op in ops(block) {
-        if !matches!(op_name(&op).as_str(), "transformer.rms_norm" | "transformer.layer_norm") || group(&op).is_some() {
+        if !matches!(Op::of(&op), Some(Op::RmsNorm | Op::LayerNorm)) || group(&op).is_some() {
             continue;
         }
         let norm: Value = op.result(0).expect("a norm has a result").into();
         let readers = users(norm);
         if let [reader] = readers[..]
-            && op_name(&reader) == "transformer.quantize"
+            && Op::Quantize.is(&reader)
             && groups.holds(reader)
         {
             groups.join(&[op, reader]);
@@ -54,7 +55,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             continue;
         }
         let reads = |user: &melior::ir::operation::OperationRef| {
-            op_name(user) == "transformer.linear"
+            Op::Linear.is(user)
                 && groups.holds(*user)
                 && user.operand(0).is_ok_and(|v| v == norm)
                 && user.operand(1).is_ok_and(|v| v != norm)

@@ -11,6 +11,7 @@
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
+    Op,
     ir::{body, key, op_name, operand, ops, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -46,7 +47,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 pub fn linears<'c, 'a>(block: BlockRef<'c, 'a>) -> Vec<Vec<OperationRef<'c, 'a>>> {
     let mut by_input: Vec<Vec<OperationRef>> = vec![];
     let mut places: HashMap<usize, usize> = HashMap::new();
-    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.linear") {
+    for op in ops(block).into_iter().filter(|op| Op::Linear.is(op)) {
         let Some(input) = operand(&op, 0) else { continue };
         let place = *places.entry(key(input)).or_insert(by_input.len());
         if place == by_input.len() {
@@ -65,11 +66,11 @@ pub fn gate<'c, 'a>(linears: &[OperationRef<'c, 'a>]) -> Option<Vec<OperationRef
         (users.len() == 1).then(|| users[0])
     };
     let (a, b) = (user(first)?, user(second)?);
-    if a == b && matches!(op_name(&a).as_str(), "transformer.swiglu" | "arith.mulf") {
+    if a == b && (Op::Swiglu.is(&a) || op_name(&a) == "arith.mulf") {
         return Some(vec![a]);
     }
     let through = |activation: OperationRef<'c, 'a>, other: OperationRef<'c, 'a>| {
-        let is_activation = matches!(op_name(&activation).as_str(), "transformer.gelu" | "transformer.silu");
+        let is_activation = matches!(Op::of(&activation), Some(Op::Gelu | Op::Silu));
         (is_activation && user(&activation)? == other && op_name(&other) == "arith.mulf")
             .then(|| vec![activation, other])
     };

@@ -14,7 +14,8 @@
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, defining_op, dims, has_one_use, op_name, operand, ops, optional_operand},
+    Op,
+    ir::{body, defining_op, dims, has_one_use, operand, ops, optional_operand},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{Value, ValueLike, operation::OperationRef};
@@ -31,7 +32,7 @@ pub static INFO: PassInfo = PassInfo {
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
     let mut groups = Groups::of(pass.context, block);
-    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.attention") {
+    for op in ops(block).into_iter().filter(|op| Op::Attention.is(op)) {
         if let Some(joined) = before(op).filter(|joined| is_whole(&groups, joined)) {
             groups.join(&joined);
             pass.count("fused", 1);
@@ -50,9 +51,9 @@ fn before<'c, 'a>(attention: OperationRef<'c, 'a>) -> Option<Vec<OperationRef<'c
     }
     let mut joined: Vec<OperationRef> = rotation(query?).into_iter().collect();
     for cache in [key?, value?] {
-        let update = defining_op(cache).filter(|def| op_name(def) == "transformer.kv_update")?;
+        let update = defining_op(cache).filter(|def| Op::KvUpdate.is(def))?;
         let rows = operand(&update, 1)?;
-        let is_rounded = defining_op(rows).is_some_and(|def| op_name(&def) == "transformer.quantize");
+        let is_rounded = defining_op(rows).is_some_and(|def| Op::Quantize.is(&def));
         if sequences(&update, 2) != wanted || is_rounded || joined.contains(&update) {
             return None;
         }
@@ -63,13 +64,13 @@ fn before<'c, 'a>(attention: OperationRef<'c, 'a>) -> Option<Vec<OperationRef<'c
     // The overwritten cache is defined outside of the group.
     let overwrites =
         |op: &OperationRef<'c, 'a>| operand(op, 0).and_then(defining_op).is_some_and(|d| joined.contains(&d));
-    let chained = joined.iter().any(|op| op_name(op) == "transformer.kv_update" && overwrites(op));
+    let chained = joined.iter().any(|op| Op::KvUpdate.is(op) && overwrites(op));
     (!chained).then_some(joined)
 }
 
 /// The rotation that defines `rows`, if they have no other use.
 fn rotation<'c, 'a>(rows: Value<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
-    defining_op(rows).filter(|def| op_name(def) == "transformer.rope" && has_one_use(rows))
+    defining_op(rows).filter(|def| Op::Rope.is(def) && has_one_use(rows))
 }
 
 /// Whether the groups of the ops in `joined` contain no other op.

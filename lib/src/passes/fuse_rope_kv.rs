@@ -11,7 +11,8 @@
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
-    ir::{body, defining_op, has_one_use, op_name, ops},
+    Op,
+    ir::{body, defining_op, has_one_use, ops},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::operation::{OperationLike, OperationRef};
@@ -28,22 +29,20 @@ pub static INFO: PassInfo = PassInfo {
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
     let mut groups = Groups::of(pass.context, block);
-    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.attention") {
+    for op in ops(block).into_iter().filter(|op| Op::Attention.is(op)) {
         let mut joined: Vec<OperationRef> = vec![];
         for operand in op.operands().take(3) {
             let Some(def) = defining_op(operand) else { continue };
-            if !matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update")
-                || group(&def).is_some()
-                || joined.contains(&def)
+            if !matches!(Op::of(&def), Some(Op::Rope | Op::KvUpdate)) || group(&def).is_some() || joined.contains(&def)
             {
                 continue;
             }
-            if op_name(&def) == "transformer.kv_update" {
-                let quantize = only_used(def, 1, "transformer.quantize");
+            if Op::KvUpdate.is(&def) {
+                let quantize = only_used(def, 1, Op::Quantize);
                 joined.extend(quantize);
                 joined.extend(match quantize {
-                    Some(quantize) => only_used(quantize, 0, "transformer.rope"),
-                    None => only_used(def, 1, "transformer.rope"),
+                    Some(quantize) => only_used(quantize, 0, Op::Rope),
+                    None => only_used(def, 1, Op::Rope),
                 });
             }
             joined.push(def);
@@ -56,8 +55,8 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     Ok(())
 }
 
-/// The op called `name` that defines operand `index` of `user`, if its result has no other use.
-fn only_used<'c, 'a>(user: OperationRef<'c, 'a>, index: usize, name: &str) -> Option<OperationRef<'c, 'a>> {
+/// The op of a kind that defines operand `index` of `user`, if its result has no other use.
+fn only_used<'c, 'a>(user: OperationRef<'c, 'a>, index: usize, kind: Op) -> Option<OperationRef<'c, 'a>> {
     let operand = user.operand(index).ok()?;
-    defining_op(operand).filter(|def| op_name(def) == name && has_one_use(operand))
+    defining_op(operand).filter(|def| kind.is(def) && has_one_use(operand))
 }

@@ -16,6 +16,7 @@
 
 use crate::fusion::functions;
 use kforge_dialect::{
+    Op,
     ir::{add_argument, body, defining_op, erase, insert_before, op_name, ops, replace_uses, string_attribute, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -43,7 +44,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let mut globals = Globals::new(pass);
     for function in functions(pass.op) {
         for op in body(&function).map(ops).unwrap_or_default() {
-            if op_name(&op) == "transformer.fused" {
+            if Op::Fused.is(&op) {
                 for constant in body(&op).map(ops).unwrap_or_default().into_iter().filter(|c| is_outlined(*c)) {
                     let load = globals.load(op, constant)?;
                     globals.replace(constant, add_argument(op, load));

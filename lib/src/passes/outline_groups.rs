@@ -20,6 +20,7 @@
 
 use crate::fusion::{GROUP, Groups, group};
 use kforge_dialect::{
+    Op,
     ir::{
         body, defining_op, erase_all, fused_location, identity, key, move_before, op_name, operand, ops,
         remove_attribute, replace_uses, set_operand, users,
@@ -63,9 +64,9 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 
 /// The cache update that is the only user of a `quantize`.
 fn rounded_update<'c, 'a>(op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
-    let rows = op.results().next().filter(|_| op_name(&op) == "transformer.quantize")?.into();
+    let rows = op.results().next().filter(|_| Op::Quantize.is(&op))?.into();
     let [update] = users(rows)[..] else { return None };
-    let is_update = op_name(&update) == "transformer.kv_update" && operand(&update, 1) == Some(rows);
+    let is_update = Op::KvUpdate.is(&update) && operand(&update, 1) == Some(rows);
     is_update.then_some(update)
 }
 
@@ -268,11 +269,11 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
             }
         }
         let yields: Vec<Value> = outputs.iter().map(|v| mapping[&key(*v)]).collect();
-        let terminator = OperationBuilder::new("transformer.yield", anchor.location()).add_operands(&yields).build();
+        let terminator = OperationBuilder::new(Op::Yield.name(), anchor.location()).add_operands(&yields).build();
         inner.append_operation(terminator.expect("a yield always builds"));
         let results: Vec<Type> = outputs.iter().map(|v| v.r#type()).collect();
         let locations: Vec<_> = members.iter().map(|op| op.location()).collect();
-        let fused = OperationBuilder::new("transformer.fused", fused_location(self.pass.context, &locations))
+        let fused = OperationBuilder::new(Op::Fused.name(), fused_location(self.pass.context, &locations))
             .add_operands(&values)
             .add_results(&results)
             .add_regions([region])

@@ -12,8 +12,8 @@
 //! input share the rounded one. Fires on f32 activations.
 
 use kforge_dialect::{
-    QuantType,
-    ir::{body, element, insert_before, key, op_name, ops, set_operand},
+    Op, QuantType,
+    ir::{body, element, insert_before, key, ops, set_operand},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{Type, Value, ValueLike, operation::OperationLike};
@@ -31,7 +31,7 @@ pub static INFO: PassInfo = PassInfo {
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
     let mut rounded: HashMap<usize, Value> = HashMap::new();
-    for op in ops(block).into_iter().filter(|op| op_name(op) == "transformer.linear") {
+    for op in ops(block).into_iter().filter(|op| Op::Linear.is(op)) {
         let (Ok(input), Ok(weight)) = (op.operand(0), op.operand(1)) else {
             return Err(PassError::at(&op, "has too few operands"));
         };
@@ -39,7 +39,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             continue;
         }
         let value = *rounded.entry(key(input)).or_insert_with(|| {
-            let quantize = insert_before(pass.context, op, "transformer.quantize", &[input], &[input.r#type()], &[]);
+            let quantize = insert_before(pass.context, op, Op::Quantize.name(), &[input], &[input.r#type()], &[]);
             pass.count("quantized", 1);
             quantize.result(0).expect("quantize has a result").into()
         });

@@ -25,7 +25,7 @@ use crate::{
     tuner,
 };
 use kforge_dialect::{
-    KernelAttribute, QuantType, constant,
+    KernelAttribute, Op, QuantType, constant,
     ir::{
         argument_owner, body, defining_op, dims, element, identity, key, op_name, operand, ops, segments,
         set_attribute, string_attribute, symbol_attribute, users,
@@ -84,12 +84,8 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
         "f16" => true,
         other => return Err(PassError::at(&pass.op, format!("factors are f32 or f16, not '{other}'"))),
     };
-    let fused: Vec<OperationRef> = functions(pass.op)
-        .iter()
-        .filter_map(body)
-        .flat_map(ops)
-        .filter(|op| op_name(op) == "transformer.fused")
-        .collect();
+    let fused: Vec<OperationRef> =
+        functions(pass.op).iter().filter_map(body).flat_map(ops).filter(|op| Op::Fused.is(op)).collect();
     let storage = Storage::of(pass.op);
     let layouts = choose_layouts(pass, &storage, &fused)?;
     for (origin, layout) in &layouts {
@@ -163,24 +159,24 @@ fn tune<'c>(
 /// The kernel family that computes the ops of a region.
 fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>> {
     let inner = body(&fused).map(ops).unwrap_or_default();
-    let has = |name: &str| inner.iter().find(|op| op_name(*op) == name);
-    if let Some(linear) = has("transformer.linear") {
+    let has = |kind: Op| inner.iter().find(|op| kind.is(*op));
+    if let Some(linear) = has(Op::Linear) {
         let input = linear.operand(0).expect("linear has an input").r#type();
         let shape = dims(input);
         let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |product, d| Some(product * (*d)?));
         return Ok(if rows.is_some_and(|rows| rows <= GEMV_ROWS) { "gemv" } else { "gemm" });
     }
     for (op, family) in [
-        ("transformer.matmul", "matmul"),
-        ("transformer.attention", "attention"),
-        ("transformer.rope", "rope"),
-        ("transformer.kv_update", "rope"),
-        ("transformer.embedding", "embedding"),
-        ("transformer.rms_norm", "rowwise"),
-        ("transformer.layer_norm", "rowwise"),
-        ("transformer.softmax", "rowwise"),
-        ("transformer.quantize", "rowwise"),
-        ("transformer.top_k", "top_k"),
+        (Op::Matmul, "matmul"),
+        (Op::Attention, "attention"),
+        (Op::Rope, "rope"),
+        (Op::KvUpdate, "rope"),
+        (Op::Embedding, "embedding"),
+        (Op::RmsNorm, "rowwise"),
+        (Op::LayerNorm, "rowwise"),
+        (Op::Softmax, "rowwise"),
+        (Op::Quantize, "rowwise"),
+        (Op::TopK, "top_k"),
     ] {
         if has(op).is_some() {
             return Ok(family);
@@ -192,28 +188,28 @@ fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>
 /// Whether both operands of every product of a group are already f16; the result is then rounded to f16 anyway.
 fn has_half_factors<'c>(pass: &PassRun<'c, '_>, fused: OperationRef<'c, '_>) -> bool {
     let inner = body(&fused).map(ops).unwrap_or_default();
-    let mut linears = inner.iter().filter(|op| op_name(*op) == "transformer.linear");
+    let mut linears = inner.iter().filter(|op| Op::Linear.is(*op));
     linears.all(|op| (0..2).all(|i| op.operand(i).is_ok_and(|v| element(v.r#type()) == Type::float16(pass.context))))
 }
 
 /// Whether a value is defined by a `quantize` and only read by linear layers with quantised weights: it is then stored as
 /// the integers that they multiply.
 fn is_blocks8<'c>(value: Value<'c, '_>) -> bool {
-    let Some(fused) = defining_op(value).filter(|def| op_name(def) == "transformer.fused") else { return false };
+    let Some(fused) = defining_op(value).filter(|def| Op::Fused.is(def)) else { return false };
     let made = fused.results().position(|r| Value::from(r) == value);
     let yielded = made.and_then(|i| body(&fused)?.terminator()?.operand(i).ok());
-    if yielded.and_then(defining_op).is_none_or(|def| op_name(&def) != "transformer.quantize") {
+    if yielded.and_then(defining_op).is_none_or(|def| !Op::Quantize.is(&def)) {
         return false;
     }
     let multiplies = |argument: Value<'c, '_>| {
         users(argument).iter().all(|user| {
-            op_name(user) == "transformer.linear"
+            Op::Linear.is(user)
                 && user.operand(0).is_ok_and(|v| v == argument)
                 && user.operand(1).is_ok_and(|w| QuantType::from_type(w.r#type()).is_some())
         })
     };
     users(value).iter().all(|user| {
-        op_name(user) == "transformer.fused"
+        Op::Fused.is(user)
             && body(user).is_some_and(|block| {
                 let arguments = user.operands().enumerate().filter(|(_, operand)| *operand == value);
                 arguments.map(|(i, _)| block.argument(i)).all(|argument| argument.is_ok_and(|a| multiplies(a.into())))
@@ -234,7 +230,7 @@ fn choose_layouts<'c, 'a>(
     };
     for op in functions(pass.op).iter().filter_map(body).flat_map(ops) {
         // Views and returns read a tensor row-major; a store writes back a cache that was updated in place.
-        if !matches!(op_name(&op).as_str(), "transformer.fused" | "ml_program.global_store") {
+        if !Op::Fused.is(&op) && op_name(&op) != "ml_program.global_store" {
             op.operands().filter_map(|v| storage.origin(v)).for_each(|place| wish(place, Wish::RowMajor));
         }
     }
@@ -310,10 +306,10 @@ fn updates<'c, 'a>(
     let update = |op: OperationRef<'c, 'a>| {
         let (cache, rows) = (op.operand(0).ok()?, op.operand(1).ok()?);
         let origin = storage.origin(fused.operand(argument_owner(cache)?.1).ok()?)?;
-        let is_quantized = defining_op(rows).is_some_and(|def| op_name(&def) == "transformer.quantize");
+        let is_quantized = defining_op(rows).is_some_and(|def| Op::Quantize.is(&def));
         Some((origin, is_quantized && [cache, rows].iter().all(|v| element(v.r#type()) == f32)))
     };
-    inner.into_iter().filter(|op| op_name(op) == "transformer.kv_update").filter_map(update).collect()
+    inner.into_iter().filter(|op| Op::KvUpdate.is(op)).filter_map(update).collect()
 }
 
 /// The layout that a use of a weight or cache requires.
@@ -341,16 +337,16 @@ fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Wish {
     let uses: Vec<usize> = user.operands().enumerate().filter(|(_, v)| *v == argument).map(|(i, _)| i).collect();
     // One op uses it as two operands, which may need different layouts.
     let [index] = uses[..] else { return Wish::RowMajor };
-    match (op_name(&user).as_str(), index) {
-        ("transformer.linear" | "transformer.embedding", 1) => Wish::Layout("rows16"),
+    match (Op::of(&user), index) {
+        (Some(Op::Linear | Op::Embedding), 1) => Wish::Layout("rows16"),
         // A cache that an attention of the same region reads after its update.
-        ("transformer.kv_update", 0) => {
+        (Some(Op::KvUpdate), 0) => {
             let Some(updated) = user.results().next().map(Value::from) else { return Wish::Any };
-            let readers = users(updated).into_iter().filter(|reader| op_name(reader) != "transformer.yield");
+            let readers = users(updated).into_iter().filter(|reader| !Op::Yield.is(reader));
             readers.fold(Wish::Any, |wish, reader| wish.and(wanted(reader, updated)))
         }
-        ("transformer.attention", 1) if segments(&user).get(3) == Some(&1) => Wish::Layout("keys16"),
-        ("transformer.attention", 2) if segments(&user).get(3) == Some(&1) => Wish::Layout("head_major"),
+        (Some(Op::Attention), 1) if segments(&user).get(3) == Some(&1) => Wish::Layout("keys16"),
+        (Some(Op::Attention), 2) if segments(&user).get(3) == Some(&1) => Wish::Layout("head_major"),
         _ => Wish::RowMajor,
     }
 }
@@ -363,7 +359,7 @@ fn begins_with_a_value(global: OperationRef<'_, '_>) -> bool {
 fn only_fused_uses<'c>(function: OperationRef<'c, '_>, index: usize) -> bool {
     body(&function)
         .and_then(|block| block.argument(index).ok())
-        .is_some_and(|argument| users(argument.into()).iter().all(|u| op_name(u) == "transformer.fused"))
+        .is_some_and(|argument| users(argument.into()).iter().all(|u| Op::Fused.is(u)))
 }
 
 /// The storage of the values of a module.
@@ -417,10 +413,10 @@ impl<'c, 'a> Storage<'c, 'a> {
 
 /// The cache that a result of a `transformer.fused` is an update of.
 fn updated<'c: 'a, 'a>(value: Value<'c, 'a>) -> Option<Value<'c, 'a>> {
-    let fused = defining_op(value).filter(|def| op_name(def) == "transformer.fused")?;
+    let fused = defining_op(value).filter(|def| Op::Fused.is(def))?;
     let position = fused.results().position(|r| Value::from(r) == value)?;
     let update = defining_op(operand(&body(&fused)?.terminator()?, position)?)?;
-    if op_name(&update) != "transformer.kv_update" {
+    if !Op::KvUpdate.is(&update) {
         return None;
     }
     let (_, cache) = argument_owner(operand(&update, 0)?)?;

@@ -14,8 +14,8 @@ use crate::tiles::{
     space,
 };
 use kforge_dialect::{
-    KernelAttribute,
-    ir::{ancestor, body, dims, op_name, ops, set_attribute, string_value},
+    KernelAttribute, Op,
+    ir::{ancestor, body, dims, ops, set_attribute, string_value},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_target::Target;
@@ -68,7 +68,7 @@ fn tile(fused: OperationRef<'_, '_>, family: &str, target: Target) -> Vec<usize>
         "matmul" => vec![4, LANES],
         "attention" if target.is_gpu() => vec![1, 1, 1],
         "attention" => {
-            let op = inner.iter().find(|op| op_name(*op) == "transformer.attention");
+            let op = inner.iter().find(|op| Op::Attention.is(*op));
             op.map_or(vec![], |op| attention(*op, target))
         }
         _ => vec![],

@@ -3,7 +3,7 @@
 use super::product::Product;
 use crate::fusion::functions;
 use kforge_dialect::{
-    KernelAttribute,
+    KernelAttribute, Op,
     ir::{body, erase, op_name, ops, remove_attribute, replace_uses, set_attribute, set_operand},
 };
 use kforge_target::Target;
@@ -54,7 +54,7 @@ impl Problem {
 /// The problems of a module whose kernels have been selected, one for each group of linear layers.
 pub fn of_module<'c>(context: &'c Context, module: &Module<'c>, target: Target) -> Vec<Problem> {
     let functions = functions(module.as_operation());
-    let fused = functions.iter().filter_map(body).flat_map(ops).filter(|op| op_name(op) == "transformer.fused");
+    let fused = functions.iter().filter_map(body).flat_map(ops).filter(|op| Op::Fused.is(op));
     fused.filter_map(|op| Problem::of(context, op, target)).collect()
 }
 
@@ -66,11 +66,8 @@ pub fn key(text: &str) -> String {
 /// The text of a module with a copy of `fused`.
 fn alone<'c>(context: &'c Context, fused: OperationRef<'c, '_>, product: &Product) -> Option<String> {
     let block = body(&fused)?;
-    let weights: Vec<Value> = ops(block)
-        .iter()
-        .filter(|op| op_name(*op) == "transformer.linear")
-        .filter_map(|op| op.operand(1).ok())
-        .collect();
+    let weights: Vec<Value> =
+        ops(block).iter().filter(|op| Op::Linear.is(*op)).filter_map(|op| op.operand(1).ok()).collect();
     let (mut globals, mut arguments, mut code, mut names) = (String::new(), vec![], String::new(), vec![]);
     for (i, operand) in fused.operands().enumerate() {
         let ty = operand.r#type().to_string();

@@ -1,8 +1,8 @@
 //! What a kernel of linear layers has to do: the facts that the choice of its tile depends on.
 
 use kforge_dialect::{
-    KernelAttribute, QuantType,
-    ir::{body, defining_op, dims, op_name, ops, string_value},
+    KernelAttribute, Op, QuantType,
+    ir::{body, defining_op, dims, ops, string_value},
 };
 use kforge_target::{Adapter, Target};
 use melior::ir::{
@@ -97,7 +97,7 @@ impl Product {
         let family = *families.iter().find(|family| family.name() == kernel.name)?;
         let block = body(&fused)?;
         let inner = ops(block);
-        let linears: Vec<_> = inner.iter().filter(|op| op_name(*op) == "transformer.linear").collect();
+        let linears: Vec<_> = inner.iter().filter(|op| Op::Linear.is(*op)).collect();
         let input = linears.first()?.operand(0).ok()?;
         let shape = dims(input.r#type());
         let depth = shape.last().copied().flatten().unwrap_or(0);

@@ -31,13 +31,16 @@
 
 use crate::{
     emit::{Emitter, LANES, V, memref_element},
-    group::{Group, Partner, Result, Signature, Size, dims, element, op_name},
+    group::{Group, Partner, Result, Signature, Size, dims, element},
     kernels::{
         cache::{Cache, CacheOperand, Row, Sequences, parameter},
         shared::{Scalars, Slot, each_lanes, load_lanes, store_lanes},
     },
 };
-use kforge_dialect::ir::{float_attribute, integer_attribute};
+use kforge_dialect::{
+    Op,
+    ir::{float_attribute, integer_attribute},
+};
 use kforge_program::Access;
 use melior::ir::{
     Value, ValueLike,
@@ -135,7 +138,7 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
     /// Finds the group's one attention; its operands are traced through `rope` and `kv_update` ops of the group to the
     /// rows and caches that those read.
     pub fn new(group: &'g Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Self> {
-        let mut ops = group.body.iter().copied().filter(|op| op_name(op) == "transformer.attention");
+        let mut ops = group.body.iter().copied().filter(|op| Op::Attention.is(op));
         let (Some(op), None) = (ops.next(), ops.next()) else {
             let alone = group.body.first().copied().filter(|_| group.body.len() == 1);
             return Err(group.unsupported(alone, "the attention kernel takes one attention"));
@@ -157,7 +160,7 @@ impl<'g, 'c, 'a> Attention<'g, 'c, 'a> {
         let required = |i| {
             let mut value = op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"))?;
             while let Some(def) = group.defining_op(value)
-                && matches!(op_name(&def).as_str(), "transformer.rope" | "transformer.kv_update")
+                && matches!(Op::of(&def), Some(Op::Rope | Op::KvUpdate))
             {
                 value = def.operand(0).map_err(|_| group.unsupported(Some(def), "misses an operand"))?;
             }

@@ -8,7 +8,10 @@ use crate::{
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::shared::{load_lanes, store_lanes},
 };
-use kforge_dialect::ir::{rounds_to_nearest_even, string_value};
+use kforge_dialect::{
+    Op,
+    ir::{rounds_to_nearest_even, string_value},
+};
 use kforge_program::Access;
 use melior::ir::{
     Value, ValueLike,
@@ -38,9 +41,9 @@ const ELEMENTWISE: &[&str] = &[
     "math.rsqrt",
     "math.absf",
     "math.erf",
-    "transformer.silu",
-    "transformer.gelu",
-    "transformer.swiglu",
+    Op::Silu.name(),
+    Op::Gelu.name(),
+    Op::Swiglu.name(),
 ];
 
 pub fn is_elementwise(name: &str) -> bool {
@@ -77,9 +80,9 @@ pub fn apply<'c, 'a>(
         "math.tanh" => e.tanh(x[0]),
         "math.erf" => e.erf(x[0]),
         "math.rsqrt" => 1.0 / e.sqrt(x[0]),
-        "transformer.silu" => x[0] * e.sigmoid(x[0]),
-        "transformer.swiglu" => x[0] * e.sigmoid(x[0]) * x[1],
-        "transformer.gelu" => gelu(e, x[0], is_tanh(op)),
+        _ if Op::Silu.is(&op) => x[0] * e.sigmoid(x[0]),
+        _ if Op::Swiglu.is(&op) => x[0] * e.sigmoid(x[0]) * x[1],
+        _ if Op::Gelu.is(&op) => gelu(e, x[0], is_tanh(op)),
         _ => {
             let message = format!("'{name}' has no element-wise kernel; there are some of {}", ELEMENTWISE.join(", "));
             return Err(group.unsupported(Some(op), message));

@@ -5,9 +5,10 @@
 
 use crate::{
     emit::Emitter,
-    group::{Group, Result, Signature, dims, element, op_name},
+    group::{Group, Result, Signature, dims, element},
     weights::Weight,
 };
+use kforge_dialect::Op;
 use kforge_program::Access;
 use melior::ir::ValueLike;
 
@@ -15,7 +16,7 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     let [op] = group.body[..] else {
         return Err(group.unsupported(None, "the embedding kernel takes one embedding"));
     };
-    if op_name(&op) != "transformer.embedding" {
+    if !Op::Embedding.is(&op) {
         return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding"));
     }
     group.check_result(op)?;

@@ -30,6 +30,7 @@ use crate::{
     },
     weights::{Block, Factors, Reader, Storage, Weight, unshifted},
 };
+use kforge_dialect::Op;
 use kforge_passes::tiles::{
     cpu,
     product::{AHEAD, AHEAD_INT8, Family, PANEL_BYTES},
@@ -131,7 +132,7 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             }
         }
         let norm = group.defining_op(x);
-        if let Some(norm) = norm.filter(|op| !is_norm(&op_name(op))) {
+        if let Some(norm) = norm.filter(|op| !is_norm(op)) {
             return Err(group.unsupported(Some(norm), format!("'{}' cannot be a linear's prologue", op_name(&norm))));
         }
         let source = norm.map_or(Ok(x), |norm| operand(norm, 0))?;
@@ -935,7 +936,7 @@ fn collect_roots<'c, 'a>(
 ) -> Result<'c, 'a, ()> {
     let Some(op) = group.defining_op(value) else { return Ok(()) };
     match op_name(&op).as_str() {
-        "transformer.linear" => {
+        _ if Op::Linear.is(&op) => {
             if !roots.contains(&op) {
                 roots.push(op);
             }
@@ -952,8 +953,7 @@ impl<'c, 'a> Group<'c, 'a> {
     pub fn weight(&self, i: usize) -> Result<'c, 'a, Option<(Storage, usize, usize)>> {
         let argument = self.arguments[i];
         let is_weight = self.body.iter().any(|op| {
-            matches!(op_name(op).as_str(), "transformer.linear" | "transformer.embedding")
-                && op.operand(1).is_ok_and(|w| w == argument)
+            matches!(Op::of(op), Some(Op::Linear | Op::Embedding)) && op.operand(1).is_ok_and(|w| w == argument)
         });
         if !is_weight {
             return Ok(None);

@@ -6,18 +6,19 @@
 
 use crate::{
     emit::{Emitter, LANES, V},
-    group::{Group, Result, Signature, dims, element, op_name},
+    group::{Group, Result, Signature, dims, element},
     kernels::{
         elementwise::{evaluate, reads},
         shared::{load_lanes, store_lanes},
     },
 };
+use kforge_dialect::Op;
 use kforge_passes::tiles::cpu::matmul_rows;
 use kforge_program::Access;
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
-    let mut matmuls = group.body.iter().filter(|op| op_name(*op) == "transformer.matmul");
+    let mut matmuls = group.body.iter().filter(|op| Op::Matmul.is(*op));
     let (Some(op), None) = (matmuls.next().copied(), matmuls.next()) else {
         return Err(group.unsupported(None, "the matmul kernel takes one matmul and its epilogue"));
     };

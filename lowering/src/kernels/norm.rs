@@ -11,7 +11,7 @@ use crate::{
         shared::{each_lanes, fold_lanes, load_lanes, store_lanes},
     },
 };
-use kforge_dialect::ir::operand;
+use kforge_dialect::{Op, ir::operand};
 use kforge_program::Access;
 use kforge_quant::ACTIVATIONS;
 use melior::ir::{
@@ -47,8 +47,8 @@ pub struct Moments<'c, 'a> {
 }
 
 /// Whether [`Norm`] emits this op.
-pub fn is_norm(name: &str) -> bool {
-    matches!(name, "transformer.rms_norm" | "transformer.layer_norm" | "transformer.softmax")
+pub fn is_norm(op: &OperationRef) -> bool {
+    matches!(Op::of(op), Some(Op::RmsNorm | Op::LayerNorm | Op::Softmax))
 }
 
 /// Loads sixteen lanes of a row from a given element on, under a mask.
@@ -59,10 +59,10 @@ pub type Store<'f, 'c, 'a> = &'f dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>, Option<V<'c
 impl<'c, 'a> Norm<'c, 'a> {
     /// `buffers` are the memrefs of the group's operands.
     pub fn new(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>, buffers: &[V<'c, 'a>]) -> Result<'c, 'a, Self> {
-        let kind = match op_name(&op).as_str() {
-            "transformer.rms_norm" => Kind::Rms,
-            "transformer.layer_norm" => Kind::Layer,
-            "transformer.softmax" => Kind::Softmax,
+        let kind = match Op::of(&op) {
+            Some(Op::RmsNorm) => Kind::Rms,
+            Some(Op::LayerNorm) => Kind::Layer,
+            Some(Op::Softmax) => Kind::Softmax,
             _ => return Err(group.unsupported(Some(op), "is no norm or softmax")),
         };
         let length = Self::length(group, op)?;
@@ -153,19 +153,19 @@ impl<'c, 'a> Norm<'c, 'a> {
 
 /// Generates the kernel of a norm, a softmax or a `quantize` alone, or of a norm whose result is quantised.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
-    let is_quantize = |op: &OperationRef| op_name(op) == "transformer.quantize";
+    let is_quantize = |op: &OperationRef| Op::Quantize.is(op);
     let (norm, quantize) = match group.body[..] {
-        [op] if is_norm(&op_name(&op)) => (Some(op), None),
+        [op] if is_norm(&op) => (Some(op), None),
         [op] if is_quantize(&op) => (None, Some(op)),
         [norm, op]
-            if is_norm(&op_name(&norm))
+            if is_norm(&norm)
                 && is_quantize(&op)
                 && operand(&op, 0).is_some_and(|x| group.defining_op(x) == Some(norm)) =>
         {
             (Some(norm), Some(op))
         }
         _ => {
-            let other = group.body.iter().find(|op| !is_norm(&op_name(*op)) && !is_quantize(op));
+            let other = group.body.iter().find(|op| !is_norm(op) && !is_quantize(op));
             let message = match other {
                 Some(op) => format!("'{}' is not a row-wise op", op_name(op)),
                 None => "the rowwise kernel takes a norm or softmax, a quantize, or both in this order".to_owned(),

@@ -25,7 +25,10 @@ use crate::{
         shared::{Scalars, Slot, load_lanes, scatter, store_lanes},
     },
 };
-use kforge_dialect::ir::{f32_array_attribute, float_attribute, optional_operand, string_attribute};
+use kforge_dialect::{
+    Op,
+    ir::{f32_array_attribute, float_attribute, optional_operand, string_attribute},
+};
 use kforge_program::Access;
 use kforge_quant::ACTIVATIONS;
 use melior::ir::{
@@ -105,8 +108,9 @@ pub fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
 }
 
 pub fn summary(group: &Group) -> String {
-    let count = |name: &str| group.body.iter().filter(|op| op_name(*op) == name).count();
-    let parts = ["rope", "quantize", "kv_update"].map(|name| (name, count(&format!("transformer.{name}"))));
+    let count = |kind: Op| group.body.iter().filter(|op| kind.is(*op)).count();
+    let parts = [("rope", Op::Rope), ("quantize", Op::Quantize), ("kv_update", Op::KvUpdate)];
+    let parts = parts.map(|(name, kind)| (name, count(kind)));
     let parts = parts.iter().filter(|(_, count)| *count > 0);
     let parts: Vec<String> =
         parts.map(|(name, count)| if *count == 1 { (*name).to_owned() } else { format!("{name} x{count}") }).collect();
@@ -118,38 +122,41 @@ pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<
     let mut sections = vec![];
     for op in group.body.iter().copied() {
         let value = |i| op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"));
-        match op_name(&op).as_str() {
-            "transformer.rope" => {
+        match Op::of(&op) {
+            Some(Op::Rope) => {
                 let mut section = Section::new(group, op, value(0)?, scalars)?;
                 let sequences = Sequences::new(group, op, value(1)?, kforge_dialect::ir::operand(&op, 2))?;
                 section.rotation = Some(Rotation::new(group, op, section.depth, sequences)?);
                 let turned = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
                 let tensors = results(group, turned).map(|result| Target { result, cache: None, rounded: false });
                 section.targets.extend(tensors);
-                for update in group.body.iter().copied().filter(|op| op_name(op) == "transformer.kv_update") {
+                for update in group.body.iter().copied().filter(|op| Op::KvUpdate.is(op)) {
                     if source(group, update)?.0 == turned {
                         section.targets.extend(update_targets(group, update, scalars)?);
                     }
                 }
                 sections.push(section);
             }
-            "transformer.quantize" => {
+            Some(Op::Quantize) => {
                 let rounded = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
                 if results(group, rounded).next().is_some() {
                     let message = "is read by other groups too; take it out of the group of a cache update";
                     return Err(group.unsupported(Some(op), message));
                 }
             }
-            "transformer.kv_update" => {
+            Some(Op::KvUpdate) => {
                 let (source, _) = source(group, op)?;
-                if group.defining_op(source).is_some_and(|op| op_name(&op) == "transformer.rope") {
+                if group.defining_op(source).is_some_and(|op| Op::Rope.is(&op)) {
                     continue;
                 }
                 let mut section = Section::new(group, op, source, scalars)?;
                 section.targets = update_targets(group, op, scalars)?;
                 sections.push(section);
             }
-            name => return Err(group.unsupported(Some(op), format!("'{name}' is no part of a rope kernel"))),
+            _ => {
+                let message = format!("'{}' is no part of a rope kernel", op_name(&op));
+                return Err(group.unsupported(Some(op), message));
+            }
         }
     }
     let is_stored = |result: usize| sections.iter().flat_map(|section| &section.targets).any(|to| to.result == result);
@@ -164,7 +171,7 @@ pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<
 fn source<'c, 'a>(group: &Group<'c, 'a>, update: OperationRef<'c, 'a>) -> Result<'c, 'a, (Value<'c, 'a>, bool)> {
     let missing = |op| group.unsupported(Some(op), "misses an operand");
     let rows = update.operand(1).map_err(|_| missing(update))?;
-    match group.defining_op(rows).filter(|op| op_name(op) == "transformer.quantize") {
+    match group.defining_op(rows).filter(|op| Op::Quantize.is(op)) {
         Some(quantize) => Ok((quantize.operand(0).map_err(|_| missing(quantize))?, true)),
         None => Ok((rows, false)),
     }

@@ -7,9 +7,10 @@
 
 use crate::{
     emit::{Emitter, LANES, V},
-    group::{Group, Result, Signature, Size, dims, element, op_name},
+    group::{Group, Result, Signature, Size, dims, element},
     kernels::shared::{each_lanes, load_lanes},
 };
+use kforge_dialect::Op;
 use kforge_program::Access;
 use melior::ir::{Value, ValueLike};
 
@@ -39,7 +40,7 @@ impl TopK {
         let [op] = group.body[..] else {
             return Err(group.unsupported(None, "the top_k kernel takes one top_k"));
         };
-        if op_name(&op) != "transformer.top_k" {
+        if !Op::TopK.is(&op) {
             return Err(group.unsupported(Some(op), "the top_k kernel takes one top_k"));
         }
         let input = group.operand(op, 0)?;

@@ -13,6 +13,7 @@
 
 use crate::emit::{Builder, Emitter, V};
 use kforge_dialect::{
+    Op,
     ir::{body, dims, erase_all, op_name, ops, parse_attribute, remove_attribute, string_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -62,7 +63,7 @@ pub fn is_kernel(op: OperationRef<'_, '_>) -> bool {
     let parameters = parameters(block);
     let memrefs = parameters.iter().skip_while(|ty| ty.is_index());
     let is_called_so = parameters.first().is_some_and(|ty| ty.is_index()) && memrefs.clone().all(|ty| ty.is_mem_ref());
-    is_called_so && returns_nothing(op) && !ops(block).iter().any(|op| op_name(op) == "transformer.launch")
+    is_called_so && returns_nothing(op) && !ops(block).iter().any(|op| Op::Launch.is(op))
 }
 
 fn returns_nothing(function: OperationRef<'_, '_>) -> bool {

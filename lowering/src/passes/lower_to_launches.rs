@@ -30,7 +30,7 @@ use crate::{
     operations::operations,
 };
 use kforge_dialect::{
-    KernelAttribute,
+    KernelAttribute, Op,
     ir::{self, body, erase, key, ops, reassociation, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -311,7 +311,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let operands: Vec<Value> = op.operands().collect();
         let result = || op.result(0).map(Value::from).map_err(|_| PassError::at(&op, "has no result"));
         match op_name(&op).as_str() {
-            "transformer.fused" => self.fused(made, op)?,
+            _ if Op::Fused.is(&op) => self.fused(made, op)?,
             "ml_program.global_load" | "ml_program.global_load_const" => {
                 let copy = e.block().append_operation((*op).clone());
                 self.bind(result()?, e.wrap(copy.result(0).expect("a load has a result")));
@@ -557,7 +557,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
         if arithmetic != Arithmetic::F32 {
             attributes.push(("arithmetic", text(arithmetic.name())));
         }
-        e.op("transformer.launch", &operands, &[], &attributes);
+        e.op(Op::Launch.name(), &operands, &[], &attributes);
         self.launches += 1;
     }
 }
@@ -594,19 +594,19 @@ fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec
     let op = group.defining_op(value)?;
     let operand = |i| op.operand(i).ok().and_then(|v| value_dims(group, v));
     let last = stated.last().copied().flatten().map(Size::Const);
-    match op_name(&op).as_str() {
-        "transformer.linear" | "transformer.top_k" => {
+    match Op::of(&op) {
+        Some(Op::Linear | Op::TopK) => {
             let mut sizes = operand(0)?;
             sizes.pop();
             sizes.push(last?);
             Some(sizes)
         }
-        "transformer.embedding" => {
+        Some(Op::Embedding) => {
             let mut sizes = operand(0)?;
             sizes.push(last?);
             Some(sizes)
         }
-        "transformer.matmul" => {
+        Some(Op::Matmul) => {
             let (a, b) = (operand(0)?, operand(1)?);
             let rank = a.len();
             let mut sizes = a[..rank - 2].to_vec();
@@ -614,14 +614,10 @@ fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec
             sizes.push(b[if op.has_attribute("transpose_b") { rank - 2 } else { rank - 1 }].clone());
             Some(sizes)
         }
-        "transformer.rms_norm"
-        | "transformer.layer_norm"
-        | "transformer.softmax"
-        | "transformer.quantize"
-        | "transformer.rope"
-        | "transformer.kv_update"
-        | "transformer.attention" => operand(0),
-        name if kernels::elementwise::is_elementwise(name) => operand(0),
+        Some(Op::RmsNorm | Op::LayerNorm | Op::Softmax | Op::Quantize | Op::Rope | Op::KvUpdate | Op::Attention) => {
+            operand(0)
+        }
+        _ if kernels::elementwise::is_elementwise(&op_name(&op)) => operand(0),
         _ => None,
     }
 }

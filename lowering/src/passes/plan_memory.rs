@@ -18,6 +18,7 @@
 //! while this class lives, above which it begins. Results of the function are no intermediates.
 
 use kforge_dialect::{
+    Op,
     ir::{body, dims, element, key, op_name, ops, set_attribute},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
@@ -49,7 +50,7 @@ const ALIGNMENT: i64 = 64;
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
     let ops = ops(block);
-    let launches: Vec<OperationRef> = ops.iter().copied().filter(|op| op_name(op) == "transformer.launch").collect();
+    let launches: Vec<OperationRef> = ops.iter().copied().filter(|op| Op::Launch.is(op)).collect();
     // First and last launch of every value, in one walk.
     let mut lives: HashMap<usize, (usize, usize)> = HashMap::new();
     for (i, launch) in launches.iter().enumerate() {

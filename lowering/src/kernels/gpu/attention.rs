@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     emit::{Emitter, V},
-    group::{Group, Result, Signature, dims, element, op_name},
+    group::{Group, Result, Signature, dims, element},
     kernels::{
         attention::{Attention, Span},
         cache::{Cache, CacheOperand, Sequences},
@@ -39,7 +39,7 @@ use crate::{
         shared::Scalars,
     },
 };
-use kforge_dialect::ir::optional_operand;
+use kforge_dialect::{Op, ir::optional_operand};
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
@@ -100,14 +100,14 @@ impl Rows {
         let missing = || group.unsupported(Some(attention.op), "misses an operand");
         let mut value = attention.op.operand(i).map_err(|_| missing())?;
         // Keys and values are a cache that the rows are written to; a query is the rows themselves.
-        if let Some(update) = group.defining_op(value).filter(|op| i > 0 && op_name(op) == "transformer.kv_update") {
+        if let Some(update) = group.defining_op(value).filter(|op| i > 0 && Op::KvUpdate.is(op)) {
             value = update.operand(1).map_err(|_| missing())?;
         }
         let Some(rope) = group.defining_op(value) else {
             let heads = heads(group, attention, value)?;
             return Ok(Self { input: group.outside(attention.op, value)?, heads, rotation: None });
         };
-        if op_name(&rope) != "transformer.rope" {
+        if !Op::Rope.is(&rope) {
             return Err(group.unsupported(Some(rope), "is no part of an attention's kernel; take it out of the group"));
         }
         let (rows, positions) = (rope.operand(0).map_err(|_| missing())?, rope.operand(1).map_err(|_| missing())?);
@@ -148,7 +148,7 @@ impl Update {
         let Some((cache, op)) = attention.op.operand(i).ok().and_then(|v| Some((v, group.defining_op(v)?))) else {
             return Ok(None);
         };
-        let positions = optional_operand(&op, 2).filter(|_| op_name(&op) == "transformer.kv_update");
+        let positions = optional_operand(&op, 2).filter(|_| Op::KvUpdate.is(&op));
         let sequences = positions.map(|at| Sequences::new(group, op, at, optional_operand(&op, 3))).transpose()?;
         let is_one = op.operand(1).is_ok_and(|rows| dims(rows.r#type()).get(1) == Some(&Some(1)));
         match sequences.filter(|s| is_one && attention.sequences == Some(*s) && optional_operand(&op, 4).is_none()) {

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     emit::V,
-    group::{Result, Signature, Size, dims, element, op_name},
+    group::{Result, Signature, Size, dims, element},
 };
+use kforge_dialect::Op;
 use kforge_program::layout::LANES;
 use melior::ir::ValueLike;
 
@@ -24,7 +25,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let [op] = group.body[..] else {
         return Err(group.unsupported(None, "the embedding kernel takes one embedding"));
     };
-    if op_name(&op) != "transformer.embedding" {
+    if !Op::Embedding.is(&op) {
         return Err(group.unsupported(Some(op), "the embedding kernel takes one embedding"));
     }
     group.check_result(op)?;

@@ -5,15 +5,16 @@
 
 use super::{Target, workgroup::Declaration};
 use crate::{
-    group::{Result, Signature, dims, op_name},
+    group::{Result, Signature, dims},
     kernels::elementwise::{evaluate, reads},
 };
+use kforge_dialect::Op;
 use melior::ir::{Value, ValueLike, operation::OperationLike};
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
     let group = of.group;
-    let mut matmuls = group.body.iter().filter(|op| op_name(*op) == "transformer.matmul");
+    let mut matmuls = group.body.iter().filter(|op| Op::Matmul.is(*op));
     let (Some(op), None) = (matmuls.next().copied(), matmuls.next()) else {
         return Err(group.unsupported(None, "the matmul kernel takes one matmul and its epilogue"));
     };

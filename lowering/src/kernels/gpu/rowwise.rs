@@ -24,7 +24,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let [op] = group.body[..] else {
         return Err(group.unsupported(None, "a GPU's rowwise kernel takes one norm or softmax"));
     };
-    if !is_norm(&op_name(&op)) {
+    if !is_norm(&op) {
         return Err(group.unsupported(Some(op), format!("is '{}', which no kernel of a GPU computes", op_name(&op))));
     }
     group.check_result(op)?;

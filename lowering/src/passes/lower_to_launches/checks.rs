@@ -14,6 +14,7 @@ use crate::{
     group::{self, Group, Unsupported, dims, op_name},
 };
 use kforge_dialect::{
+    Op,
     ir::{defining_op, integer_attribute, operand, optional_operand},
     pass::PassError,
 };
@@ -72,8 +73,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
     ) -> Result<(), PassError<'c>> {
         let buffer = |i: usize| operands[i].buffer;
         // Sequences, rows and the operand that holds them, if any: where positions, lengths and a block table follow.
-        let (first, new, cache) = match op_name(&op).as_str() {
-            "transformer.embedding" => {
+        let (first, new, cache) = match Op::of(&op) {
+            Some(Op::Embedding) => {
                 let (ids, table) = (group.operand(op, 0).map_err(at)?, group.operand(op, 1).map_err(at)?);
                 let rows = match group::quant(group.arguments[table].r#type()) {
                     Some((_, rows, _)) => Extent::Const(rows),
@@ -82,7 +83,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 self.check("index", &[buffer(ids)], &[rows]);
                 return Ok(());
             }
-            "transformer.rope" => {
+            Some(Op::Rope) => {
                 let positions = group.operand(op, 1).map_err(at)?;
                 let lengths = group.trailing(op, 2).map_err(at)?;
                 let sequences: Vec<V> = [Some(positions), lengths].into_iter().flatten().map(buffer).collect();
@@ -90,8 +91,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 self.check("position", &sequences, &[rows]);
                 return Ok(());
             }
-            "transformer.kv_update" => (2, 1, 0),
-            "transformer.attention" => (3, 0, 1),
+            Some(Op::KvUpdate) => (2, 1, 0),
+            Some(Op::Attention) => (3, 0, 1),
             _ => return Ok(()),
         };
         // Without positions all keys exist, and the verifier has seen to it that there are no lengths nor table.
@@ -181,28 +182,28 @@ fn equal_axes<'c, 'a>(op: OperationRef<'c, 'a>) -> Vec<(Axis<'c, 'a>, Axis<'c, '
     let rank = |value: Value| dims(value.r#type()).len();
     let optional = |i: usize| optional_operand(&op, i);
     let mut equal = vec![];
-    match (op_name(&op).as_str(), &operands[..]) {
-        ("transformer.matmul", [a, b, ..]) if rank(*a) >= 2 && rank(*a) == rank(*b) => {
+    match (Op::of(&op), &operands[..]) {
+        (Some(Op::Matmul), [a, b, ..]) if rank(*a) >= 2 && rank(*a) == rank(*b) => {
             let last = rank(*a) - 1;
             equal.extend((0..last - 1).map(|axis| ((*a, axis), (*b, axis))));
             let inner = |flag, plain, swapped| if op.has_attribute(flag) { swapped } else { plain };
             equal.push(((*a, inner("transpose_a", last, last - 1)), (*b, inner("transpose_b", last - 1, last))));
         }
-        ("transformer.rope", [x, sequences @ ..]) => equal.extend(sequences.iter().map(|s| ((*x, 0), (*s, 0)))),
-        ("transformer.kv_update", [cache, new, ..]) => {
+        (Some(Op::Rope), [x, sequences @ ..]) => equal.extend(sequences.iter().map(|s| ((*x, 0), (*s, 0)))),
+        (Some(Op::KvUpdate), [cache, new, ..]) => {
             equal.extend((2..5).filter_map(optional).map(|s| ((*new, 0), (s, 0))));
             if optional(4).is_none() {
                 equal.push(((*new, 0), (*cache, 0)));
             }
         }
-        ("transformer.attention", [query, key, value, ..]) => {
+        (Some(Op::Attention), [query, key, value, ..]) => {
             equal.extend((0..2).map(|axis| ((*key, axis), (*value, axis))));
             equal.extend((3..6).filter_map(optional).map(|s| ((*query, 0), (s, 0))));
             if optional(5).is_none() {
                 equal.push(((*query, 0), (*key, 0)));
             }
         }
-        (name, [x, rest @ ..]) if name.starts_with("arith.") || name == "transformer.swiglu" => {
+        (kind, [x, rest @ ..]) if kind == Some(Op::Swiglu) || op_name(&op).starts_with("arith.") => {
             equal.extend(rest.iter().flat_map(|y| (0..rank(*x)).map(|axis| ((*x, axis), (*y, axis)))));
         }
         _ => {}
