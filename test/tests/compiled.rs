@@ -1,5 +1,5 @@
-//! Compiled code against the reference: every op and fused kernel, exactness, the decoder, whole programs, random modules
-//! and hostile callers. See `kforge_test::run` for how a case is run.
+//! Compares compiled code with the reference: every op and fused kernel, exactness, the decoder, whole programs, random
+//! modules and invalid calls. See `kforge_test::run` for how a case is run.
 
 #[path = "compiled/caches.rs"]
 mod caches;

@@ -21,7 +21,7 @@ fn inputs(generated: &Generated) -> Vec<Tensor> {
     generated.input_types.iter().enumerate().map(input).collect()
 }
 
-/// Ops of a module's function by name.
+/// Counts the ops of a module's function by name.
 fn count(module: &Module<'_>, counts: &mut BTreeMap<String, usize>) -> usize {
     let functions = ir::ops(module.body());
     assert_eq!(functions.len(), 1);

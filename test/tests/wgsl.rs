@@ -1,5 +1,5 @@
-//! Kernels as WGSL: the test files' and random ones pass naga's validator, and its writers for Metal, Vulkan and DirectX;
-//! random ones also store on this machine's GPU what they must.
+//! Kernels as WGSL: those of the test files and random ones pass naga's validator, and its writers for Metal, Vulkan
+//! and DirectX; random ones also store the expected values on this machine's GPU.
 
 #[path = "wgsl/device.rs"]
 mod device;
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 const SEEDS: u64 = 300;
 
-/// Validates a shader, and writes it in every language that its features and size admit.
+/// Validates a shader, and writes it in every language that supports its features and sizes.
 fn check(shader: &Shader) {
     let valid = check::validate(shader).unwrap_or_else(|e| panic!("{e}\n{}", shader.text));
     let words = valid.spirv().unwrap_or_else(|e| panic!("{e}\n{}", shader.text));

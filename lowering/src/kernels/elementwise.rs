@@ -1,4 +1,4 @@
-//! Element-wise ops: as an epilogue in another kernel's registers, and as a kernel of their own.
+//! Element-wise ops: as an epilogue in another kernel's registers, and as a standalone kernel.
 //!
 //! The standalone kernel views every tensor as one flat row; a task is a run of [`CHUNK`] elements, sixteen lanes at a
 //! time, the last vector masked.

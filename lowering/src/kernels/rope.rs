@@ -51,7 +51,7 @@ pub struct Section {
     pub targets: Vec<Target>,
 }
 
-/// Where rows are stored: a result of the group that is a tensor of its own, or a cache.
+/// Where rows are stored: a separate tensor that is a result of the group, or a cache.
 pub struct Target {
     pub result: usize,
     pub cache: Option<(CacheOperand, Sequences)>,

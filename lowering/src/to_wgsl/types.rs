@@ -243,7 +243,7 @@ pub fn literals(attribute: Attribute<'_>, scalar: Scalar, lanes: usize) -> Resul
     let read = |lane: usize| {
         let at = lane as isize;
         // SAFETY: the elements have the type that is read, and there are as many as lanes; the C API has no getter for
-        // f16, which lies in the raw data in two bytes an element, as the host orders them.
+        // f16, which is stored in the raw data as two bytes per element, in host byte order.
         unsafe {
             match scalar {
                 Scalar::Bool => Ok(Literal::Bool(sys::mlirDenseElementsAttrGetBoolValue(raw, at))),

@@ -59,12 +59,12 @@ struct Entry {
 
 impl Checkpoint {
     /// Opens a GGUF file, a safetensors file beside its `config.json`, or a directory with `config.json` and either
-    /// `model.safetensors` or shards with `model.safetensors.index.json`. The format of a file is detected from its first
-    /// bytes, not its name.
+    /// `model.safetensors` or shards with `model.safetensors.index.json`. The format of a file is detected from its
+    /// first bytes, not its name.
     ///
     /// # Errors
-    /// If a file cannot be read, is of another kind or malformed, if the model is not one that we compute, or if a weight is
-    /// missing or of another shape than the config says. Types that we do not compute with are errors of
+    /// If a file cannot be read, is of another kind or malformed, if the model is not one that we compute, or if a
+    /// weight is missing or of another shape than the config says. Types that we do not compute with are errors of
     /// [`Checkpoint::weight`], so that such a file can still be inspected.
     pub fn open(path: &Path) -> Result<Checkpoint, Error> {
         Self::open_ignoring(path, &[])
@@ -89,8 +89,8 @@ impl Checkpoint {
         }
     }
 
-    /// A model of random weights: `tiny`, or of the sizes of `smollm2-135m` or `llama-8b`. Equal seeds give equal models. See
-    /// [`random`].
+    /// A model of random weights: `tiny`, or of the sizes of `smollm2-135m` or `llama-8b`. Equal seeds give equal
+    /// models. See [`random`].
     ///
     /// # Errors
     /// If there is no random model of this name.
@@ -158,8 +158,8 @@ impl Checkpoint {
         &self.config
     }
 
-    /// The keys of the configuration that nothing read: those that do not change what the model computes, and those that
-    /// the caller has told to ignore. In the file's order.
+    /// The keys of the configuration that nothing read: those that do not change what the model computes, and those
+    /// that the caller has told to ignore. In the file's order.
     pub fn unread(&self) -> &[Unread] {
         &self.unread
     }

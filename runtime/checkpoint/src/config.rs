@@ -14,7 +14,7 @@ fn validated(model: Config) -> Result<Config, Error> {
     model.validate().map_err(config)
 }
 
-/// The head dimension that follows from the others where the file gives none.
+/// The head dimension derived from other sizes, if the file has none.
 fn derived_head_dim(hidden: usize, heads: usize) -> Result<usize, Error> {
     match hidden.checked_rem(heads) {
         Some(0) => Ok(hidden / heads),

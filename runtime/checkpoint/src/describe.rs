@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Everything in the files except the tensors' data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Description {
-    /// In the file's order; of a Hugging Face model the keys of `config.json`, then the safetensors metadata.
+    /// In the file's order; for a Hugging Face model the keys of `config.json`, then the safetensors metadata.
     pub metadata: Vec<MetadataRow>,
     /// The keys of the configuration that nothing reads, as they do not change what the model computes or are ignored.
     pub unread: Vec<MetadataRow>,

@@ -6,8 +6,8 @@ use std::path::Path;
 
 /// A checkpoint that cannot be read or is not supported: location, cause and fix.
 ///
-/// A message includes the messages of inner errors. So inner errors are not reported as a source, whose message would be
-/// printed twice in a chain of errors.
+/// A message includes the messages of inner errors. So inner errors are not reported as a source, whose message would
+/// be printed twice in a chain of errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another error, inside this file.

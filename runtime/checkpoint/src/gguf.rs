@@ -1,9 +1,9 @@
 //! GGUF files, versions 2 and 3: a reader for untrusted files, and a writer.
 //!
-//! A file is a header (magic, version, counts), the metadata (typed key-value pairs), the tensor table, and, aligned, the
-//! tensors' data. [`Gguf::parse`] walks over the first three once and checks all of it: after that, every string is
-//! UTF-8, every array complete, and every tensor's bytes lie inside the file, aligned and without overlap. Its allocations
-//! are linear in the bytes read, never in a number that the file claims. Tensor data and arrays are
+//! A file is a header (magic, version, counts), the metadata (typed key-value pairs), the tensor table, and, aligned,
+//! the tensors' data. [`Gguf::parse`] walks over the first three once and checks all of it: after that, every string is
+//! UTF-8, every array complete, and every tensor's bytes lie inside the file, aligned and without overlap. Its
+//! allocations are linear in the bytes read, never in a number that the file claims. Tensor data and arrays are
 //! borrowed from the memory-mapped file.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.

@@ -37,12 +37,12 @@ fn fetch_model(spec: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// By its name, as nothing else of it is here yet.
+/// Decides by the name, as the file is not downloaded yet.
 fn is_gguf(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
-/// Fetches the parts of a safetensors model: they land side by side.
+/// Fetches the files of a safetensors model into one directory.
 fn fetch_directory(api: &ApiRepo, files: &[&str]) -> Result<PathBuf, String> {
     let config = get(api, "config.json")?;
     for file in files {

@@ -40,7 +40,8 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Map<String, Value>>, E
     if path.is_file() { read_object(path).map(Some) } else { Ok(None) }
 }
 
-/// Typed access to the keys of an object. An absent key and a null are the same. Each key that is asked for is recorded.
+/// Typed access to the keys of an object. An absent key and a null are the same. Each key that is asked for is
+/// recorded.
 pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
     /// Prefix of a key in its full name: `rope_scaling.`.

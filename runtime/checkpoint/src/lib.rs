@@ -1,9 +1,9 @@
 //! Real checkpoints: GGUF files and Hugging Face directories, read into one representation, and written as either.
 //!
-//! A [`Checkpoint`] is a validated [`Config`], the model's weights under their GGUF names (whatever file they came from),
-//! and a [`Tokenizer`] with the model's chat template. Files are memory-mapped. Nothing in them is trusted: an open
-//! checkpoint has every weight that its model uses, of the shape that its config says, inside the file. Families and
-//! tensors are rows of kforge-models' tables.
+//! A [`Checkpoint`] is a validated [`Config`], the model's weights under their GGUF names (whatever file they came
+//! from), and a [`Tokenizer`] with the model's chat template. Files are memory-mapped. Nothing in them is trusted: an
+//! open checkpoint has every weight that its model uses, of the shape that its config says, inside the file. Families
+//! and tensors are rows of kforge-models' tables.
 //!
 //! | module | part |
 //! |---|---|

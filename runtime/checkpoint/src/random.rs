@@ -1,8 +1,8 @@
 //! Random models: real files in memory, so that they go through the same reader as any other.
 //!
 //! Their tokens are the 256 bytes, four special ones, and fillers up to the size of the vocabulary, without merges. The
-//! weights are random, but of the magnitude of a trained model's: logits stay finite and differ. A matrix of more than a
-//! million weights repeats the rows of the first million, because it is only used to measure speed.
+//! weights are random, but of the magnitude of a trained model's: logits stay finite and differ. A matrix of more than
+//! a million weights repeats the rows of the first million, because it is only used to measure speed.
 
 use crate::gguf::{GgmlType, write::Writer};
 use crate::tokenizer::byte_level;

@@ -1,7 +1,8 @@
 //! Safetensors files: one file, or shards listed by an index.
 //!
-//! The `safetensors` crate parses and validates a header: offsets without gaps or overlaps, sizes that match shapes. This
-//! adds the checks left to the caller: the length of the file, names across shards, and paths that stay in the directory.
+//! The `safetensors` crate parses and validates a header: offsets without gaps or overlaps, sizes that match shapes.
+//! This adds the checks left to the caller: the length of the file, names across shards, and paths that stay in the
+//! directory.
 
 use crate::json::read_object;
 use crate::{Error, Storage};
@@ -53,7 +54,8 @@ impl Shards {
     /// Opens the file or the shards of a directory.
     ///
     /// # Errors
-    /// As for one file, or if a shard lies outside the directory, is missing, or lacks a tensor that the index puts there.
+    /// As for one file, or if a shard lies outside the directory, is missing, or lacks a tensor that the index puts
+    /// there.
     pub fn open_directory(directory: &Path) -> Result<Self, Error> {
         let single = directory.join(SINGLE);
         if single.exists() {

@@ -32,8 +32,8 @@ impl Storage {
         Ok(Storage::Mapped(map))
     }
 
-    /// Tells the operating system that the pages of `range` (bytes) are not needed any more. Only whole pages inside the
-    /// range are given back, so its neighbours stay; reading the range again reads the disk again. Does nothing for
+    /// Tells the operating system that the pages of `range` (bytes) are not needed any more. Only whole pages inside
+    /// the range are given back, so its neighbours stay; reading the range again reads the disk again. Does nothing for
     /// owned bytes, and nothing for a range that lies outside the file.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]

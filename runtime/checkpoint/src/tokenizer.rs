@@ -67,8 +67,8 @@ impl Tokenizer {
         self.template.as_ref()
     }
 
-    /// The tokens of a text. Special tokens in the text become one token each; no token is added: see [`Tokenizer::bos`].
-    /// Bytes that the vocabulary lacks are dropped, as in the `tokenizers` crate.
+    /// The tokens of a text. Special tokens in the text become one token each; no token is added: see
+    /// [`Tokenizer::bos`]. Bytes that the vocabulary lacks are dropped, as in the `tokenizers` crate.
     ///
     /// # Errors
     /// If the tokenizer's own definition fails on the text.
@@ -82,8 +82,8 @@ impl Tokenizer {
         self.bos
     }
 
-    /// The text of tokens, special ones included. Bytes that are not UTF-8 become replacement characters. An id past the
-    /// tokenizer, of which a padded embedding has some, adds no text.
+    /// The text of tokens, special ones included. Bytes that are not UTF-8 become replacement characters. An id past
+    /// the tokenizer, of which a padded embedding has some, adds no text.
     ///
     /// # Errors
     /// If the tokenizer's own definition fails on the tokens.
@@ -125,8 +125,8 @@ impl Tokenizer {
 
 /// Runs a part of the `tokenizers` crate on definitions from a file.
 ///
-/// Its regex engine panics where a file's pattern backtracks beyond a limit, and some loaders unwrap. Nothing of ours is
-/// left half-changed: the tokenizer is only read, or dropped.
+/// Its regex engine panics where a file's pattern backtracks beyond a limit, and some loaders unwrap. Nothing of ours
+/// is left half-changed: the tokenizer is only read, or dropped.
 fn contain<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Error> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| Error::Tokenizer(error.to_string())),

@@ -5,8 +5,8 @@
 //! | GGUF | the file, byte by byte | blocks are dequantised, `f32`, `f16` and `bf16` stay |
 //! | Hugging Face | elements stay, but norms and biases are `f32`, as llama.cpp wants them | JSON files byte by byte, weights in one file |
 //!
-//! The names of the weights come from the table that the readers use. llama's queries and keys have different row orders
-//! in the two formats, one for each [`RopeMode`]; each writer permutes the rows to the order of its format.
+//! The names of the weights come from the table that the readers use. llama's queries and keys have different row
+//! orders in the two formats, one for each [`RopeMode`]; each writer permutes the rows to the order of its format.
 //!
 //! A llama or mistral model is a `llama` in GGUF; a `llama` with a sliding window, which transformers' llama does not
 //! have, is a `mistral` in Hugging Face's format. llama.cpp does not read a llama's window, so that there it attends to
@@ -32,7 +32,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use weights::Planned;
 
-/// What blocks become where a format has none.
+/// The type of dequantised blocks, for a format without blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dequantized {
     /// Half the size. A weight beyond f16's range is an error.
@@ -44,7 +44,7 @@ pub enum Dequantized {
 /// Writes a checkpoint as a GGUF file of version 3.
 ///
 /// # Errors
-/// If the model, its tokenizer or its sizes cannot be said in GGUF, before anything is written; or if `to` fails.
+/// If GGUF cannot represent the model, its tokenizer or its sizes, before anything is written; or if `to` fails.
 pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
     let directory = match checkpoint.source() {
         Source::Gguf(gguf) => return Ok(to.write_all(gguf.storage())?),
@@ -84,8 +84,8 @@ pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
 /// folder beside it. `begins` hears of each file before it is there: who catches signals can remove it.
 ///
 /// # Errors
-/// If the model, its tokenizer or its weights cannot be said in this format, if `folder` is there and not empty, or if a
-/// file cannot be written. Then there is no folder.
+/// If this format cannot represent the model, its tokenizer or its weights, if `folder` exists and is not empty, or if
+/// a file cannot be written. Then there is no folder.
 pub fn hugging_face(
     checkpoint: &Checkpoint,
     folder: &Path,
@@ -117,7 +117,7 @@ pub fn hugging_face(
 }
 
 /// # Errors
-/// If there is something in the folder: a file of another model could be taken for one of this.
+/// If the folder is not empty: a file of another model could be taken for one of this.
 fn check_empty(folder: &Path) -> Result<(), Error> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),

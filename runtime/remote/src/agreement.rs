@@ -14,8 +14,8 @@ pub struct Agreement {
     pub characters: usize,
     /// Equal words before the first word that differs.
     pub words: usize,
-    /// `1 - d / n`: `d` the Levenshtein distance between the sequences of words, `n` the length of the longer one; 1 where
-    /// both are empty. Of the first 2048 words.
+    /// `1 - d / n`: `d` the Levenshtein distance between the sequences of words, `n` the length of the longer one; 1
+    /// where both are empty. Of the first 2048 words.
     pub similarity: f64,
 }
 

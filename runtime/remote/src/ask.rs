@@ -56,7 +56,7 @@ impl From<Failure> for Failed {
 }
 
 impl Server {
-    /// Asks, and waits for the whole answer.
+    /// Sends the request, and waits for the whole answer.
     ///
     /// # Errors
     /// If there is no whole answer within the limits. The message is one line, without the key.
@@ -236,7 +236,7 @@ fn reported(message: &str) -> Failed {
     Failed::new(Kind::Server, format!("the server reports: {message}"), "try again, or look into the server's log")
 }
 
-/// Which of the limits was reached.
+/// The error for the limit that was reached.
 fn late(partial: &Partial, limits: &Limits, end: Instant) -> Failed {
     let chunks = partial.chunks();
     let cause = if Instant::now() >= end {

@@ -79,7 +79,7 @@ impl Comparison {
     }
 }
 
-/// A table with a column for each side, and a line on their agreement.
+/// A table with a column per side, and a line on their agreement.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
@@ -113,7 +113,7 @@ fn known(text: Option<String>) -> String {
     text.unwrap_or_else(|| "not known".to_owned())
 }
 
-/// Without control characters other than newlines: a server's escape sequences must not reach a terminal.
+/// Removes control characters other than newlines: a server's escape sequences must not reach a terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }

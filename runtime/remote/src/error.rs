@@ -5,7 +5,7 @@ use crate::key::Key;
 /// Maximum characters of a cause: servers send whole pages.
 const CAUSE: usize = 300;
 
-/// A question that got no answer. The message is one line and never holds the API key.
+/// A request without an answer. The message is one line and never contains the API key.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -15,9 +15,9 @@ pub struct Error {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The base URL cannot be one.
+    /// The base URL is invalid.
     Url,
-    /// The API key is missing, or cannot be one.
+    /// The API key is missing or invalid.
     Key,
     /// No connection, or none that lasted until the head of the response.
     Connection,
@@ -29,7 +29,7 @@ pub enum Kind {
     Server,
     /// The response ends early or violates the protocol.
     Protocol,
-    /// None or several models to choose from.
+    /// The server has no model, or several to choose from.
     Model,
     /// The model declined to answer.
     Refusal,

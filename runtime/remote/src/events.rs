@@ -1,7 +1,7 @@
 //! Server-sent events, from bytes: the payloads of `data:` lines.
 //!
-//! The standard allows several data lines and other fields in an event. Chat servers send one data line per event, so each
-//! is a payload. Other fields and comments, which servers send to keep a connection open, are skipped.
+//! The standard allows several data lines and other fields in an event. Chat servers send one data line per event, so
+//! each is a payload. Other fields and comments, which servers send to keep a connection open, are skipped.
 
 /// Longest line, in bytes; a chunk of a chat has some hundred.
 const LINE: usize = 256 << 10;

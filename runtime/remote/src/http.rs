@@ -1,12 +1,12 @@
 //! One HTTP exchange, on a separate thread.
 //!
-//! The client blocks; it has time-outs for single reads and the whole exchange, but not for the time to the first token or
-//! between two. So it runs on a thread that sends the head and the pieces of the body through a short queue, and the
-//! receiver chooses its time-outs. When the [`Exchange`] is dropped, the thread ends with its next piece, or soon after the
-//! time limit of the exchange.
+//! The client blocks; it has time-outs for single reads and the whole exchange, but not for the time to the first token
+//! or between two. So it runs on a thread that sends the head and the pieces of the body through a short queue, and the
+//! receiver chooses its time-outs. When the [`Exchange`] is dropped, the thread ends with its next piece, or soon after
+//! the time limit of the exchange.
 //!
-//! The client reads the size line of a transfer chunk without a limit on its length. A server that never ends one is limited
-//! only by time: about 25 MB per second until the time limit of the exchange.
+//! The client reads the size line of a transfer chunk without a limit on its length. A server that never ends one is
+//! limited only by time: about 25 MB per second until the time limit of the exchange.
 
 use crate::error::Kind;
 use std::{
@@ -22,10 +22,10 @@ const QUEUE: usize = 4;
 const PIECE: usize = 16 << 10;
 /// The thread outlives the whole time by this much, so that its own time-out is never the one that is reported.
 const GRACE: Duration = Duration::from_secs(1);
-/// What an unbounded time becomes.
+/// Replaces an unbounded time.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What is sent.
+/// A request to send.
 pub(crate) struct Call {
     pub url: String,
     pub bearer: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Call {
     pub end: Instant,
 }
 
-/// What comes back, in order: a head, pieces of the body, an end; or a failure at any point.
+/// Events of the response, in order: a head, pieces of the body, an end; or a failure at any point.
 pub(crate) enum Event {
     Head(Head),
     Body(Vec<u8>),
@@ -76,8 +76,8 @@ impl Exchange {
         }
     }
 
-    /// The next event, or `None` if it does not arrive in time. After `until` the result is `None` even if an event is queued,
-    /// because an endless body always has one.
+    /// The next event, or `None` if it does not arrive in time. After `until` the result is `None` even if an event is
+    /// queued, because an endless body always has one.
     pub(crate) fn next(&self, until: Instant) -> Option<Event> {
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         match self.events.recv_timeout(left) {

@@ -10,7 +10,7 @@ const HIDDEN: &str = "***";
 /// An API key. `Debug` and `Display` show `***`.
 #[derive(Clone)]
 pub struct Key {
-    /// The environment variable that it is from, which errors name.
+    /// The environment variable it is from, which errors name.
     variable: &'static str,
     text: String,
 }
@@ -19,7 +19,7 @@ impl Key {
     /// The key in an environment variable; `None` if that is unset or empty.
     ///
     /// # Errors
-    /// If it cannot be a key.
+    /// If it is not a valid key.
     pub fn from_env(variable: &'static str) -> Result<Option<Key>, Error> {
         match env::var_os(variable).unwrap_or_default().into_string() {
             Ok(text) if text.is_empty() => Ok(None),
@@ -53,7 +53,8 @@ impl Key {
         format!("Bearer {}", self.text)
     }
 
-    /// `text` with the key, and each part of 8 or more of its characters, replaced by `***`. Servers echo keys cut short.
+    /// `text` with the key, and each part of 8 or more of its characters, replaced by `***`. Servers echo keys cut
+    /// short.
     pub(crate) fn scrub(&self, text: &str) -> String {
         let windows: HashSet<&[u8]> = self.text.as_bytes().windows(WINDOW).collect();
         let (mut clean, mut hidden) = (String::with_capacity(text.len()), None);

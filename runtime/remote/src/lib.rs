@@ -8,7 +8,7 @@
 //! | module | part |
 //! |---|---|
 //! | `server` | base URL, key and model; which model to ask |
-//! | `request` | what is asked, and within which [`Limits`] |
+//! | `request` | the request and its [`Limits`] |
 //! | `ask` | attempts and retries |
 //! | `http` | one HTTP exchange on a thread of its own |
 //! | `events` | server-sent events, from bytes |

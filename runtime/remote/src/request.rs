@@ -1,9 +1,9 @@
-//! What is asked, and within which limits.
+//! Requests and their limits.
 
 use serde::Serialize;
 use std::time::Duration;
 
-/// One question. What is `None` or empty is left to the server.
+/// One request. The server decides what is `None` or empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Request {
     pub messages: Vec<Message>,
@@ -37,7 +37,7 @@ impl Message {
     }
 }
 
-/// How long to wait, and how often to try.
+/// Time limits and retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// For a TCP connection.
@@ -48,7 +48,7 @@ pub struct Limits {
     pub between_tokens: Duration,
     /// For everything: the list of models, all attempts and the waits between them.
     pub total: Duration,
-    /// Attempts after the first, where the server is busy or refuses the connection.
+    /// Attempts after the first, if the server is busy or refuses the connection.
     pub retries: usize,
     /// Before the first retry; doubles for each. A server's `Retry-After` takes its place. No wait begins that would
     /// outlast `total`.

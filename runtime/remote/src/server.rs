@@ -27,11 +27,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server at `base`, up to `/chat/completions` and without it. Without a model it is asked which it has. To an
-    /// `http:` URL the key travels in clear text, as servers in one's own network expect it.
+    /// The server at `base`, the URL up to but excluding `/chat/completions`. Without a model, the server is asked for
+    /// its models. To an `http:` URL the key is sent in clear text, as servers in a local network expect.
     ///
     /// # Errors
-    /// If `base` is no such URL. One with a password or a query is refused: those may be secret, and URLs are shown.
+    /// If `base` is not such a URL. One with a password or a query is rejected: those may be secret, and URLs are
+    /// shown.
     pub fn new(base: &str, key: Option<Key>, model: Option<String>) -> Result<Server, Error> {
         check(base).map_err(|cause| bad_url(base, &cause, key.as_ref()))?;
         Ok(Server { base: base.trim_end_matches('/').to_owned(), key, model })
@@ -40,7 +41,7 @@ impl Server {
     /// The server at `base`, with the key in `KFORGE_COMPARE_API_KEY` if that is set.
     ///
     /// # Errors
-    /// If the URL or the key cannot be one.
+    /// If the URL or the key is invalid.
     pub fn from_env(base: &str, model: Option<String>) -> Result<Server, Error> {
         Server::new(base, Key::from_env(SERVER_KEY)?, model)
     }
@@ -48,7 +49,7 @@ impl Server {
     /// Cerebras, with the key in `CEREBRAS_API_KEY`; the model is [`CEREBRAS_MODEL`] unless named.
     ///
     /// # Errors
-    /// If there is no key, or it cannot be one.
+    /// If there is no key, or it is invalid.
     pub fn cerebras(model: Option<String>) -> Result<Server, Error> {
         let Some(key) = Key::from_env(CEREBRAS_KEY)? else {
             let fix = format!("set {CEREBRAS_KEY} to the key from your account there");
@@ -125,7 +126,7 @@ fn check(base: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Shows the URL, unless a part of it may be secret.
+/// The error of an invalid URL; it shows the URL, unless a part of it may be secret.
 fn bad_url(base: &str, cause: &str, key: Option<&Key>) -> Error {
     let place = match base.contains(['@', '?', '#']) {
         true => "the base URL".to_owned(),

@@ -88,8 +88,8 @@ fn word(bytes: &[u8]) -> u64 {
     u64::from_ne_bytes(array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)))
 }
 
-/// Reads `STREAMS` equal parts of the lines in turns, then what is left, with prefetches `AHEAD` lines before each read
-/// if that is not 0. The words of a line are summed apart, so that the loop is one of vectors.
+/// Reads `STREAMS` equal parts of the lines alternately, then the rest, prefetching `AHEAD` lines before each read
+/// unless that is 0. The words of a line are summed separately, so that the loop is vectorised.
 #[inline(always)]
 pub(super) fn sum<const STREAMS: usize, const AHEAD: usize>(lines: &[Line]) -> u64 {
     let each = lines.len() / STREAMS;

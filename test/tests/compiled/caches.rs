@@ -5,7 +5,7 @@ use kforge_passes::Fusions;
 use kforge_program::Layout;
 use kforge_test::run::{Case, Suite, isas, same_bytes};
 
-/// An attention over keys and values of the caller.
+/// An attention over keys and values that the caller passes.
 struct Plain {
     /// Query heads, heads of keys and values, size of a head.
     heads: (usize, usize, usize),
@@ -46,7 +46,7 @@ fn attention_over_tensors() {
         );
         let case = Case::new(format!("attention {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
         cases.push(lengths.iter().fold(case, |case, (rows, keys)| case.sizes(&[*rows, *keys, *keys])));
-        // One row has a kernel of its own.
+        // A single row has a separate kernel.
         if element != "f32" {
             continue;
         }
@@ -64,14 +64,14 @@ fn attention_over_tensors() {
     Suite::new(cases).check();
 }
 
-/// Where the sequences of a call begin and how many rows of each are real, for two sequences.
+/// Positions of the two sequences of a call, and how many rows of each are not padding.
 struct Step {
     rows: usize,
     positions: [i32; 2],
     lengths: [i32; 2],
 }
 
-/// A prompt of unequal lengths, one row, a few, and some past a block of 64.
+/// A prompt of unequal lengths, one row, a few rows, and some past a block of 64.
 const STEPS: [Step; 5] = [
     Step { rows: 17, positions: [0, 0], lengths: [17, 5] },
     Step { rows: 1, positions: [17, 5], lengths: [1, 1] },
@@ -86,14 +86,14 @@ struct Cached {
     heads: (usize, usize, usize),
     attributes: &'static str,
     lengths: bool,
-    /// Rows go through `transformer.quantize` before they enter, so that the state is kept in 8 bits.
+    /// Rows go through `transformer.quantize` before they are stored, so that the state is kept in 8 bits.
     rounded: bool,
-    /// Capacity without a block table; blocks, their size, and the pages of each sequence with one.
+    /// Capacity without a block table; else blocks, their size, and pages per sequence.
     capacity: usize,
     pages: Option<(usize, usize, &'static [i32])>,
 }
 
-/// The block tables of two sequences, interleaved and out of order; pages that are never touched are nowhere.
+/// The block tables of two sequences, interleaved and out of order; unused pages have no block.
 const PAGES_OF_16: &[i32] = &[3, 0, 7, 2, 1, 4, 6, -1];
 const ALL_PAGES_OF_16: &[i32] = &[3, 0, 7, 2, 1, 4, 6, 5];
 const PAGES_OF_24: &[i32] = &[5, 1, 4, 0, 2, 99];
@@ -151,7 +151,7 @@ impl Cached {
         format!("{heads:?} {element}{rounded} {attributes} lengths {lengths}, cache {pages}")
     }
 
-    /// The caches are state: keys interleaved, values by head.
+    /// A case whose caches are state: keys interleaved, values head by head.
     fn state(&self) -> Case {
         let ((q, k, cache), (parameters, operands, types)) = (self.types(), self.sequences());
         let (rounding, kr, vr) = rounding(self.rounded, &k);
@@ -178,7 +178,7 @@ impl Cached {
         self.calls(case.state("keys", &cache, &dims).state("values", &cache, &dims), |rows| vec![rows; 3])
     }
 
-    /// The caches are handed in and out, in the caller's order.
+    /// A case whose caches are arguments and results, row-major.
     fn argument(&self) -> Case {
         let ((q, k, cache), (parameters, operands, types)) = (self.types(), self.sequences());
         let function = format!(
@@ -193,7 +193,7 @@ impl Cached {
     }
 }
 
-/// The ops that round `%k` and `%v` of a type, if they are to be, and the names of the rows that enter the caches.
+/// The ops that quantise `%k` and `%v`, if `rounded`, and the names of the rows that are stored in the caches.
 fn rounding(rounded: bool, ty: &str) -> (String, &'static str, &'static str) {
     if !rounded {
         return (String::new(), "%k", "%v");
@@ -231,10 +231,10 @@ fn attention_over_caches() {
         Cached { lengths: false, heads: (3, 1, 96), capacity: 80, attributes: "window = 9 : i64", ..rounded },
         Cached { pages: Some((8, 16, PAGES_OF_16)), ..rounded },
         Cached { pages: Some((6, 24, PAGES_OF_24)), attributes: "causal, softcap = 5.0 : f32", ..rounded },
-        // Rounded, then kept in sixteen bits each.
+        // Rounded, then stored in sixteen bits each.
         Cached { element: "f16", ..rounded },
     ];
-    // State takes all, arguments every other.
+    // All cases with state, every other one with arguments.
     let arguments = cached.iter().step_by(2).map(Cached::argument);
     Suite::new(cached.iter().map(Cached::state).chain(arguments)).check();
 }
@@ -243,7 +243,7 @@ fn attention_over_caches() {
 #[test]
 fn attention_over_long_caches() {
     let mut cases = vec![];
-    // Every range that there can be once; two of them are enough for the others.
+    // All possible ranges once; two are enough for the others.
     for (capacity, heads, kv_heads, depth, element, rounded, attributes) in [
         (4200, 2, 2, 16, "f32", false, "causal"),
         (1100, 9, 3, 64, "f32", false, "causal"),
@@ -259,7 +259,7 @@ fn attention_over_long_caches() {
             let (k, cache) =
                 (format!("tensor<2x?x{kv_heads}x{depth}xf32>"), format!("tensor<2x?x{kv_heads}x{depth}x{element}>"));
             let (rounding, kr, vr) = rounding(rounded, &k);
-            // The keys before the rows of a call come in by an update of their own, at positions %z.
+            // Earlier keys are written by a separate update, at positions %z.
             let function = format!(
                 "(%q: {q}, %k: {k}, %v: {k}, %z: tensor<2xi32>, %p: tensor<2xi32>) -> {q} {{
                   %kc = ml_program.global_load @keys$ : {cache}
@@ -278,7 +278,7 @@ fn attention_over_long_caches() {
                 Case::new(format!("{rows} rows, {heads}/{kv_heads} of {depth} {element} {attributes}"), function);
             let shape = [2, capacity, kv_heads, depth];
             let case = case.state("keys", &cache, &shape).state("values", &cache, &shape);
-            // All keys, then rows at positions of their own: all that is before them has been written.
+            // All keys, then rows at their own positions, before which everything has been written.
             let first: &[usize] = if rows == "1" { &[capacity, capacity] } else { &[1, capacity, capacity] };
             let mut case = case.call(first, &[&[0, 0], &[0, 62]]);
             let last = capacity as i32 - 1;
@@ -295,8 +295,8 @@ fn attention_over_long_caches() {
     Suite::new(cases).check();
 }
 
-/// A step of decoding, which on a GPU is one launch: rotations, updates and attention, at short and long contexts, with heads
-/// that do not divide, caches of halves, rows that are no more than filling.
+/// A decode step, which on a GPU is one launch: rotations, updates and attention, at short and long contexts, with head
+/// counts that do not divide, f16 caches, and padding rows.
 #[test]
 fn attention_with_its_rotations_and_updates() {
     let mut cases = vec![];
@@ -315,7 +315,7 @@ fn attention_with_its_rotations_and_updates() {
         let (cache, at) = (format!("tensor<2x?x{kv_heads}x{depth}x{element}>"), "tensor<2xi32>");
         let (parameter, operand, ty) =
             if lengths { (", %l: tensor<2xi32>", " lengths %l", ", tensor<2xi32>") } else { Default::default() };
-        // The keys before come in by an update of their own.
+        // Earlier keys are written by a separate update.
         let function = format!(
             "(%q: {q}, %k: {row}, %v: {row}, %kb: {rows}, %vb: {rows}, %z: {at}, %p: {at}{parameter}) -> {q} {{
               %kc = ml_program.global_load @keys$ : {cache}
@@ -351,8 +351,8 @@ fn attention_with_its_rotations_and_updates() {
     Suite::new(cases).check();
 }
 
-/// Integers times their scales are what a cache of floats holds: the layout changes no bit of a result. Rows that the
-/// function also returns are rounded by a kernel of their own, and their caches keep floats.
+/// Integers times their scales equal the values of a float cache, so the layout changes no bit of a result. Rows that
+/// the function also returns are quantised by a separate kernel, and their caches keep floats.
 #[test]
 fn a_cache_of_8_bits_gives_the_bits_of_one_of_floats() {
     let (q, k, cache) = ("tensor<2x?x6x64xf32>", "tensor<2x?x2x64xf32>", "tensor<2x300x2x64xf32>");
@@ -412,7 +412,7 @@ fn updates_alone_keep_the_callers_order() {
                 .call(&[5, 0], &[&[5, 0], &[0, 0]])
                 .call(&[1, 1], &[&[0, 1], &[1, 0]]),
         );
-        // The capacity of a state is known when it is made.
+        // The capacity of a state is known when it is created.
         let function = format!(
             "(%k: {k}, %p: tensor<2xi32>) -> {k} {{
               %c = ml_program.global_load @cache$ : {cache}

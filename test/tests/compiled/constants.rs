@@ -6,7 +6,7 @@ use kforge_reference::{Element, Tensor, random};
 use kforge_test::run::{Case, Suite};
 use std::fmt::Write as _;
 
-/// An op: its operands with their types, and with the values of integers; its result and text.
+/// An op: its operands with their types and, for integers, values; its result and text.
 struct Op {
     operands: Vec<(&'static str, String, Vec<i32>)>,
     result: String,
@@ -130,7 +130,7 @@ fn hex(tensor: &Tensor) -> String {
     tensor.to_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// Sizes and element of a tensor's type.
+/// Sizes and element type of a tensor type.
 fn shape(ty: &str) -> Option<(Vec<usize>, Element)> {
     let mut parts: Vec<&str> = ty.strip_prefix("tensor<")?.strip_suffix('>')?.split('x').collect();
     let element = match parts.pop()? {
@@ -142,7 +142,8 @@ fn shape(ty: &str) -> Option<(Vec<usize>, Element)> {
     Some((parts.into_iter().map(|d| d.parse().expect("a static size")).collect(), element))
 }
 
-/// The op with the operands that `form` says as constants, and the others as arguments; none where it has no such operand.
+/// The op, with the operands for which `form` returns a form as constants, and the others as arguments; none if there
+/// are none.
 fn case(op: &Op, form: impl Fn(usize) -> Option<Form>) -> Option<Case> {
     let (mut arguments, mut body, mut integers, mut names) = (vec![], String::new(), vec![], vec![]);
     let mut case = Case::new("", "");
@@ -159,7 +160,7 @@ fn case(op: &Op, form: impl Fn(usize) -> Option<Form>) -> Option<Case> {
             Element::I32 => Tensor::i32(dims.clone(), values.clone()).expect("as many as its type has"),
             element => random::uniform(7 + i as u64, &dims, element).expect("a tensor"),
         };
-        // Equal integers are another call, and may be out of range.
+        // A splat of integers is another call, and may be out of range.
         let _ = match form {
             Form::Splat if element != Element::I32 => writeln!(body, "%{name} = arith.constant dense<0.25> : {ty}"),
             Form::Sum if element != Element::I32 => writeln!(
@@ -196,7 +197,7 @@ fn case(op: &Op, form: impl Fn(usize) -> Option<Form>) -> Option<Case> {
     Some(case.call(&[], &integers))
 }
 
-/// A constant cache that is updated would take a copy: an error, which `a_constant_cache_is_not_updated` tests.
+/// Updating a constant cache would need a copy: an error, which `a_constant_cache_is_not_updated` tests.
 fn is_updated(op: &Op, i: usize) -> bool {
     op.text.starts_with("transformer.kv_update") && i == 0
 }
@@ -220,7 +221,7 @@ fn all_operands_together() {
     Suite::new(cases).check();
 }
 
-/// A weight that an op also reads as what it is, and that a function returns, lies in one layout that all can read.
+/// A weight that an op also reads as activations, and that a function returns, has one layout that all can read.
 #[test]
 fn one_weight_in_several_roles() {
     let ty = "tensor<32x32xf32>";
@@ -250,7 +251,7 @@ fn one_weight_in_several_roles() {
     .check();
 }
 
-/// State begins with the module's value for it, in a layout that the caller's order fills.
+/// State is initialised to the module's value, packed from row-major order into its layout.
 #[test]
 fn state_begins_with_its_value() {
     let (cache, new) = ("tensor<1x5x2x8xf32>", "tensor<1x1x2x8xf32>");
@@ -272,7 +273,7 @@ fn state_begins_with_its_value() {
     Suite::new([case.call(&[], &[&[2]]).call(&[], &[&[3]])]).check();
 }
 
-/// The bytes of a resource stand at the end of the file, so that it is a module of its own.
+/// The bytes of a resource are at the end of the file, so it needs a separate module.
 #[test]
 fn resources() {
     for (name, of) in [("f32", Element::F32), ("f16", Element::F16), ("bf16", Element::BF16)] {

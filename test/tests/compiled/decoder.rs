@@ -1,4 +1,4 @@
-//! Decoding: token by token through the caches gives what one pass over all tokens gives.
+//! Decoding token by token through the caches gives the same as one pass over all tokens.
 
 use kforge_checkpoint::Checkpoint;
 use kforge_dialect::Interpreter;
@@ -32,7 +32,7 @@ fn tiny() -> &'static (Model, Vec<(Isa, Compiled)>) {
     })
 }
 
-/// An executor whose GPU fails at call number `calls`, the first being 0.
+/// An executor whose GPU fails at call number `calls`, counted from 0.
 struct Failing {
     inner: Box<dyn Execute>,
     calls: usize,
@@ -79,8 +79,8 @@ impl Execute for Failing {
     }
 }
 
-/// Where the device is lost, another executor reads the tokens so far and goes on, with the same bits as if it had been
-/// there from the start.
+/// When the device is lost, another executor prefills the tokens so far and continues, with the same bits as if it had
+/// been used from the start.
 #[test]
 fn another_executor_goes_on_where_the_gpu_fails() {
     let (model, compiled) = tiny();
@@ -109,7 +109,7 @@ fn another_executor_goes_on_where_the_gpu_fails() {
         }
         assert_eq!(warnings.try_iter().collect::<Vec<_>>(), ["the GPU: the device was lost: a test"], "{calls}");
     }
-    // Without another, and where it is no GPU that failed, the error is the caller's.
+    // Without a fallback, and if it is not a GPU that failed, the caller gets the error.
     let mut alone = failing(1);
     alone.prefill(&ids[..4]).expect("a prompt");
     let error = alone.decode(ids[4]).expect_err("there is no other").to_string();
@@ -119,8 +119,8 @@ fn another_executor_goes_on_where_the_gpu_fails() {
     assert!(full.decode(0).expect_err("no room").to_string().starts_with("the context of 12 tokens is full"));
 }
 
-/// Largest difference of a logit on a GPU, whose sums have an order for each kernel: of a GEMV, which decodes, and of a GEMM.
-/// With caches of f16 a last bit may round a key the other way, by 2^-11 of itself.
+/// Largest difference of a logit on a GPU, where the order of sums depends on the kernel: decoding uses a GEMV, prefill
+/// a GEMM. With f16 caches a last bit may round a key the other way, by 2^-11 of itself.
 const GPU_TOLERANCE: [(KvType, f32); 2] = [(KvType::F32, 1e-4), (KvType::F16, 1e-3)];
 
 #[test]
@@ -129,7 +129,7 @@ fn a_tiny_model_on_a_gpu_token_by_token() {
         let model = Model::new(Checkpoint::random("tiny", 1).expect("random weights"), kv_type);
         let ids = tokens(64, model.checkpoint.config().vocab);
         let expected = model.decoder(&model.compile(Isa::host()), 2, 64).score(&ids).expect("a pass over all").to_vec();
-        // Caches of f16 cannot be written without f16.
+        // f16 caches cannot be written without f16.
         for adapter in run::adapters().into_iter().filter(|adapter| adapter.f16 || kv_type == KvType::F32) {
             let compiled = compile::compile(&model.source, &adapter, Options::default()).expect("the model compiles");
             let decoder = || {
@@ -154,14 +154,14 @@ fn a_tiny_model_on_a_gpu_token_by_token() {
                 close(&logits, rows[n - 1], &format!("length {n}, token by token and on the CPU"));
                 close(all, &rows[..n].concat(), &format!("length {n}, at once and on the CPU"));
             }
-            // A prompt in two parts, and again after a rewind.
+            // A prompt in two parts, repeated after a rewind.
             whole.rewind(20);
             close(whole.prefill(&ids[20..]).expect("the rest of the prompt").values, rows[63], "in two parts");
         }
     }
 }
 
-/// Over the borders of ranges of keys, which decoding shares among tasks and a prompt walks through.
+/// Crosses boundaries of ranges of keys, which decoding splits over tasks and a prefill loops over.
 #[test]
 fn long_contexts_and_narrow_caches_token_by_token() {
     let count = 600;
@@ -206,7 +206,7 @@ fn a_tiny_model_token_by_token() {
                 same_logits(&logits, last, &format!("{isa}, {threads} threads, length {n}"));
                 all.extend(logits);
             }
-            // A prompt in two parts, and again after a rewind.
+            // A prompt in two parts, repeated after a rewind.
             whole.rewind(20);
             let last = whole.prefill(&ids[20..]).expect("the rest of the prompt").values;
             same_logits(last, &all[all.len() - last.len()..], &format!("{isa}, {threads} threads, in two parts"));
@@ -217,7 +217,7 @@ fn a_tiny_model_token_by_token() {
     }
 }
 
-/// Tokens that follow a prompt.
+/// Generates tokens after a prompt.
 fn generated(mut decoder: Decoder, options: &Sampling, count: usize) -> Vec<u32> {
     let mut sampler = Sampler::new(options.clone()).expect("options in range");
     let mut ids = vec![];
@@ -278,7 +278,7 @@ fn a_tiny_model_on_the_reference() {
     as_the_reference_says(model, compiled, 10.0);
 }
 
-/// Of keys and values in 8 bits, and of a model whose projections have biases too.
+/// With 8-bit keys and values, and a model whose projections have biases.
 #[test]
 fn caches_of_8_bits_are_as_the_reference_says() {
     for heads in [Heads::Wide, Heads::Biased] {
@@ -286,9 +286,9 @@ fn caches_of_8_bits_are_as_the_reference_says() {
         write_safetensors(&Checkpoint::random("tiny", 1).expect("random weights"), directory.path(), heads);
         let model = Model::new(Checkpoint::open(directory.path()).expect("what was written"), KvType::Q8);
         let compiled: Vec<(Isa, Compiled)> = isas().into_iter().map(|isa| (isa, model.compile(isa))).collect();
-        // The last bit of a key may send its rounding the other way.
+        // The last bit of a key may change its rounding.
         as_the_reference_says(&model, &compiled, 100.0);
-        // One head of 32 elements of each, 36 bytes a position, of which there are sixteen.
+        // One head of 32 elements each for keys and values, 36 bytes per position, of which there are sixteen.
         let decoder = model.decoder(&compiled[0].1, 1, 9);
         let state = |name| decoder.executor().read_state(name).expect("a CPU's memory").map(|bytes| bytes.len());
         assert_eq!([state("k_cache.0"), state("v_cache.1")], [Some(16 * 36); 2]);
@@ -342,12 +342,12 @@ fn as_the_reference_says(model: &Model, compiled: &[(Isa, Compiled)], slack: f64
     }
 }
 
-/// How the rows of the tiny model's projections are taken as heads.
+/// How the rows of the tiny model's projections are divided into heads.
 #[derive(Clone, Copy, PartialEq)]
 enum Heads {
-    /// Four and two of 16, as they are.
+    /// Four and two heads of 16, as in the model.
     Own,
-    /// Two and one of 32.
+    /// Two and one head of 32.
     Wide,
     /// The same, with biases of queries, keys and values: Qwen 2.
     Biased,
@@ -363,7 +363,7 @@ impl Heads {
     }
 }
 
-/// The tiny model as a Hugging Face directory: f32 weights, rows of Q and K ordered for the other rotation.
+/// Writes the tiny model as a Hugging Face directory: f32 weights, rows of Q and K ordered for the other rotation.
 fn write_safetensors(checkpoint: &Checkpoint, directory: &Path, heads: Heads) {
     let config = checkpoint.config();
     assert_eq!(config.rope_mode, RopeMode::Interleaved, "the rows are reordered from this");
@@ -383,7 +383,7 @@ fn write_safetensors(checkpoint: &Checkpoint, directory: &Path, heads: Heads) {
             .collect();
         if name.ends_with("attn_q.weight") || name.ends_with("attn_k.weight") {
             let half = head_dim / 2;
-            // Row i of a head is half (i / half) of pair (i % half), which stands at 2 * pair + half there.
+            // Row i of a head is element (i / half) of pair (i % half), which is at 2 * pair + element in the source.
             let from = |row: usize| {
                 let (head, i) = (row / head_dim, row % head_dim);
                 head * head_dim + 2 * (i % half) + i / half
@@ -444,7 +444,7 @@ fn tokens_and_positions_are_checked() {
     assert_eq!(error(decoder.decode(vocabulary)), outside("decode", 0));
     assert_eq!(error(decoder.prefill(&[0, vocabulary, 1])), outside("prefill", 1));
     assert_eq!(error(decoder.decode(u32::MAX)), outside("decode", 0).replace(&format!("has {vocabulary}"), "has -1"));
-    // What was refused left nothing behind.
+    // Rejected calls change nothing.
     assert_eq!(decoder.position(), 0);
     let full = |held, more| format!("the context of 5 tokens is full: {held} are in it and {more} more were asked for");
     assert_eq!(error(decoder.score(&[1; 6])), full(0, 6));

@@ -1,6 +1,6 @@
-//! What may not change a bit of a result: how many rows are computed together, the tile, the width of the vectors.
+//! Exactness: no bit of a result depends on the number of rows computed together, the tile, or the vector width.
 //!
-//! That the number of threads does not is part of every [`Suite::check`].
+//! Independence of the number of threads is part of every [`Suite::check`].
 
 use crate::text::{FORMATS, depth, tensor, weight};
 use kforge_passes::Fusions;
@@ -17,7 +17,7 @@ fn rows(t: &Tensor, range: Range<usize>) -> Tensor {
     Tensor::from_bytes(shape, t.element(), &bytes[range.start * row..range.end * row]).expect("whole rows")
 }
 
-/// An element by its name.
+/// An element type by its name.
 fn of(name: &str) -> Element {
     match name {
         "f32" => Element::F32,
@@ -27,7 +27,7 @@ fn of(name: &str) -> Element {
     }
 }
 
-/// A linear layer, its kernel chosen by the passes, or by hand.
+/// A linear layer, its kernel chosen by the passes, or given.
 fn linear(count: &str, (n, k): (usize, usize), element: &str, stored: &str, kernel: &str) -> Case {
     let (x, w, y) = (tensor(count, k, element), weight(n, k, stored), tensor(count, n, element));
     let op = "transformer.linear %a, %b";
@@ -46,12 +46,12 @@ fn linear(count: &str, (n, k): (usize, usize), element: &str, stored: &str, kern
     Case::new(format!("{count} rows of {n} x {k}, {element} by {stored} {kernel}"), function)
 }
 
-/// With a fourth number, K goes in blocks, the last one shorter.
+/// With a fourth number, K is split into blocks, the last one shorter.
 const GEMM_TILES: [&str; 7] =
     ["[12, 4, 32, 32]", "[6, 6, 16]", "[130, 2, 16, 64]", "[8, 4, 32]", "[5, 5, 48]", "[128, 1, 16]", "[130, 2, 16]"];
 const GEMV_TILES: [&str; 5] = ["[48, 16, 3]", "[16]", "[64, 32, 2]", "[48]", "[64, 32]"];
 
-/// Rows of 127, each also alone, in threes and under every tile.
+/// 127 rows together, each also alone, in threes and under every tile.
 #[test]
 fn a_row_is_the_same_alone_and_in_a_batch() {
     let (mut suite, mut inputs, mut expected) = (Suite::default(), vec![], vec![]);
@@ -125,7 +125,7 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
         }
         by_isa.push((isa, whole.iter().map(|t| t.to_bytes()).collect()));
     }
-    // With FMA, the width of the vectors does not matter either.
+    // With FMA, the vector width does not matter either.
     by_isa.retain(|(isa, _)| Target::from(*isa).has_fma());
     for pair in by_isa.windows(2) {
         assert_eq!(pair[0].1, pair[1].1, "{} and {}", pair[0].0, pair[1].0);
@@ -135,7 +135,7 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
 const HEADS: &str = "4x16xf32";
 const KEYS: &str = "tensor<2x1100x2x16xf32>";
 
-/// An attention over a cache, its tile chosen by the passes, or by hand.
+/// An attention over a cache, its tile chosen by the passes, or given.
 fn attention(count: &str, batch: usize, tile: &str) -> Case {
     let (q, k, p) = (
         format!("tensor<{batch}x{count}x{HEADS}>"),
@@ -165,7 +165,7 @@ fn an_attention_row_is_the_same_alone_and_in_a_batch() {
     let (rows_of, batch) = (37, 2);
     let q = random::uniform(1, &[batch, rows_of, 4, 16], Element::F32).expect("queries");
     let [k, v] = [2, 3].map(|seed| random::uniform(seed, &[batch, 1100, 2, 16], Element::F32).expect("a cache"));
-    // The second sequence reaches over the borders of ranges at 512 and 768 positions; its window ends within another.
+    // The second sequence crosses the range boundaries at 512 and 768 positions; its window ends within another range.
     let positions = [3, 740];
     let p = |values: &[i32]| Tensor::i32([values.len()], values).expect("positions");
     let (mut suite, mut inputs) = (Suite::default(), vec![]);

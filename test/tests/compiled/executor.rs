@@ -1,4 +1,4 @@
-//! A careless or hostile caller gets one clear error, and the executor goes on.
+//! Invalid calls give one clear error, and the executor remains usable.
 
 use kforge_lowering::compile::{self, Compiled, Machine, Options};
 use kforge_program::{Element, Program};
@@ -138,7 +138,7 @@ fn inputs_are_checked() {
         wrong(&[usize::MAX, 32], Element::F32, x(1)),
         "layer: input 0 has 128 bytes, which is not its shape's size"
     );
-    // The element-wise op takes two tensors of one number of rows, which only the call knows.
+    // The element-wise op takes two tensors with the same number of rows, which only the call determines.
     let message = error(executor.call("layer", &[view(&[3, 32], Element::F32, x(3)), good[1]]));
     assert_eq!(message, "layer: axis 0 of input 0 must be axis 0 of input 1, but they are 3 and 2");
     executor.call("layer", &good).expect("what is right goes through");
@@ -189,7 +189,7 @@ fn inputs_are_checked() {
             i32::MAX
         )
     );
-    // As the reference, which refuses them before it computes: more rows than there are, and fewer than none.
+    // Like the reference, rejects lengths before computing: more rows than there are, and negative ones.
     for (lengths, at, length) in [([3, 2], 0, 3), ([2, -1], 1, -1)] {
         assert_eq!(
             error(append(&mut executor, 2, [0, 0], lengths)),
@@ -202,7 +202,7 @@ fn inputs_are_checked() {
     );
 }
 
-/// A block that does not exist would be read wherever it lies.
+/// An invalid block would be read from arbitrary memory.
 #[test]
 fn block_tables_are_checked() {
     let mut executor = load(&compiled());
@@ -248,7 +248,7 @@ fn block_tables_are_checked() {
     ] {
         assert_eq!(error(call(&positions, &table, [3, 3])), format!("paged: {message}"));
     }
-    // Keys and values, and the sequences of all inputs, must be as many.
+    // Keys and values must have the same number of blocks, and all inputs the same number of sequences.
     let message = error(call(&[3, 7], &[2, -1, 0, 1], [3, 2]));
     assert_eq!(message, "paged: axis 0 of input 1 must be axis 0 of input 2, but they are 3 and 2");
     let message = error(call(&[3], &[2, 1], [3, 3]));
@@ -285,6 +285,6 @@ fn objects_and_programs_are_checked() {
         racing.functions.iter_mut().find(|f| f.launches.iter().any(|l| l.barrier)).expect("a function of two steps");
     function.launches.iter_mut().for_each(|l| l.barrier = false);
     assert!(fails(&racing, &object).ends_with("needs a barrier before it"));
-    // No thread is one thread.
+    // Zero threads means one thread.
     assert_eq!(Executor::new(program, &object, 0).expect("one thread").threads(), 1);
 }

@@ -1,5 +1,5 @@
-//! Every model family, against the logits that transformers computes (`scripts/family_logits.py`). The interpreter would run
-//! the same module, so that it cannot miss an op that the module does not have.
+//! Every model family, compared with logits of transformers (`scripts/family_logits.py`). Comparing with the
+//! interpreter would not suffice: it runs the same module, and cannot detect a missing op.
 
 use kforge_checkpoint::{Checkpoint, write, write::Dequantized};
 use kforge_lowering::compile::{self, Options};
@@ -17,14 +17,14 @@ use std::{collections::BTreeMap, fs::File, path::Path};
 
 /// Largest difference of a logit, of up to 4: sums of 64 to 128 products in another order.
 const TOLERANCE: f32 = 2e-5;
-/// Of a GPU, whose sums have an order for each kernel.
+/// On a GPU, where the order of sums depends on the kernel.
 const GPU_TOLERANCE: f32 = 1e-4;
 
 /// A file of `test/data/families`.
 #[derive(Deserialize)]
 struct Family {
     config: serde_json::Value,
-    /// Shapes by Hugging Face's names, in their order.
+    /// Shapes by Hugging Face's names, in file order.
     tensors: BTreeMap<String, Vec<usize>>,
     tokens: Vec<u32>,
     /// After the last token.
@@ -37,7 +37,7 @@ fn family(arch: &Arch) -> Family {
     serde_json::from_str(&text).expect("what the script writes")
 }
 
-/// The model as a Hugging Face folder, and as a GGUF file made of it.
+/// The model as a Hugging Face folder, and as a GGUF file converted from it.
 fn checkpoints(family: &Family, directory: &Path) -> [Checkpoint; 2] {
     let tensors: Vec<(&String, &Vec<usize>, Vec<u8>)> = family
         .tensors
@@ -67,7 +67,7 @@ fn checkpoints(family: &Family, directory: &Path) -> [Checkpoint; 2] {
     [folder, Checkpoint::open(&file).expect("what was written")]
 }
 
-/// The logits after the last token: of all at once, and of the last four one by one.
+/// Checks the logits after the last token: with all tokens at once, and with the last four one by one.
 fn check(decoder: impl Fn() -> Decoder, family: &Family, tolerance: f32, what: &str) {
     let close = |logits: &[f32], how: &str| {
         let error = logits.iter().zip(&family.logits).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);

@@ -1,16 +1,16 @@
-//! Every fused kernel against the reference, and against the same ops as kernels of their own.
+//! Compares every fused kernel with the reference, and with separate kernels per op.
 
 use crate::text::{tensor, weight};
 use kforge_test::run::{Case, Suite};
 
 const ROWS: [usize; 5] = [1, 3, 33, 127, 0];
 
-/// Calls for `rows`, where `?` is any, of a function with `dynamic` tensors of so many rows.
+/// Calls for `rows`, where `?` is dynamic, of a function with `dynamic` tensors of that many rows.
 fn calls(case: Case, rows: &str, dynamic: usize) -> Case {
     if rows == "?" { ROWS.iter().fold(case, |case, r| case.sizes(&vec![*r; dynamic])) } else { case.sizes(&[]) }
 }
 
-/// A linear layer and what is applied to its result `%y` of type `$y`, with `%r` of that type at hand.
+/// A linear layer and `ops` applied to its result `%y` of type `$y`; `%r` is another operand of that type.
 fn epilogue(rows: &str, element: &str, stored: &str, ops: &str) -> Case {
     let (n, k) = (33, 64);
     let (x, w, y) = (tensor(rows, k, element), weight(n, k, stored), tensor(rows, n, element));
@@ -50,7 +50,7 @@ fn epilogues(element: &str) -> Vec<Case> {
     EPILOGUES.iter().enumerate().map(case).collect()
 }
 
-/// Linear layers of one input that a norm may prepare: Q, K and V, each of its own width and type.
+/// Linear layers that share an input, which may be normalised: Q, K and V, each with its own width and type.
 fn siblings(rows: &str, norm: &str, weights: &[(usize, &str)]) -> Case {
     let k = 64;
     let (x, vector) = (tensor(rows, k, "f32"), format!("tensor<{k}xf32>"));
@@ -76,7 +76,7 @@ fn siblings(rows: &str, norm: &str, weights: &[(usize, &str)]) -> Case {
     calls(case, rows, 1)
 }
 
-/// Gate and up under their activation, and down.
+/// Gate and up projections with activation, and the down projection.
 fn mlp(rows: &str, activation: &str, element: &str, stored: &str) -> Case {
     let (k, n) = (64, 96);
     let (x, wide, narrow) = (tensor(rows, k, element), weight(n, k, stored), weight(k, n, stored));
@@ -105,7 +105,7 @@ fn shared_inputs() -> Vec<Case> {
     ]
 }
 
-/// Gate and up of a row of `k` elements, with a norm in front or none, and a residual.
+/// Gate and up projections of a row of `k` elements, with or without a norm, and a residual.
 fn deep(rows: &str, k: usize, stored: &str, norm: bool) -> Case {
     let n = 19;
     let (x, w, y, vector) =
@@ -130,8 +130,8 @@ fn deep(rows: &str, k: usize, stored: &str, norm: bool) -> Case {
     case.sizes(&[])
 }
 
-/// Few steps for each thread, one of them not for all, and many; eight rows of two weights, whose sums fill a workgroup's
-/// memory.
+/// Few steps per thread, the last one not for all threads; many steps; and eight rows of two weights, whose sums fill
+/// workgroup memory.
 #[test]
 fn layers_of_any_depth() {
     let one = [
@@ -153,7 +153,7 @@ fn epilogues_of_linear_layers() {
     Suite::new(epilogues("f32")).check_fusion();
 }
 
-/// A norm and its rounding in one kernel, a gated pair of products of integers, a value that floats and integers read.
+/// A norm and quantisation in one kernel, a gated pair of integer products, a value read as floats and as integers.
 #[test]
 fn layers_of_integers() {
     let (x, y, g, f) = ("tensor<?x64xf32>", "tensor<?x96xf32>", "tensor<64xf32>", "tensor<96x64xf32>");
@@ -195,7 +195,7 @@ fn a_product_by_itself() {
 
 #[test]
 fn epilogues_in_half_precision_round_once() {
-    // The reference rounds after each op, the fused kernel at the end.
+    // The reference rounds after each op, the fused kernel only at the end.
     let cases = epilogues("f16").into_iter().step_by(2).chain(epilogues("bf16").into_iter().skip(1).step_by(2));
     Suite::new(cases.map(|case| case.slack(2.0))).check_fusion_within_tolerance();
 }

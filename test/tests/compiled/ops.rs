@@ -1,4 +1,4 @@
-//! Every op against the reference, on sizes that no tile divides.
+//! Compares every op with the reference, on sizes that no tile divides.
 
 use crate::text::{ELEMENTS, FORMATS, depth, tensor, weight};
 use kforge_passes::Fusions;
@@ -8,7 +8,7 @@ use kforge_test::run::{Case, Suite, agree, isas};
 /// Row counts around the tiles: a single row, below and above a register tile, around a task's block, and none.
 const ROWS: [usize; 7] = [1, 3, 17, 31, 33, 127, 0];
 
-/// A linear layer of `rows` rows, `?` for any.
+/// A linear layer of `rows` rows; `?` is dynamic.
 fn linear(rows: &str, (n, k): (usize, usize), element: &str, stored: &str, bias: bool) -> Case {
     let (x, w, y) = (tensor(rows, k, element), weight(n, k, stored), tensor(rows, n, element));
     let b = format!("tensor<{n}x{element}>");
@@ -35,7 +35,7 @@ fn linear_layers() {
         cases.push(linear("?", shape, element, stored, i % 2 == 0).rows(&ROWS));
         cases.push(linear(["1", "3", "8"][i % 3], shape, "f32", stored, i % 2 == 1).sizes(&[]));
     }
-    // Depths and widths that no block format has.
+    // Sizes that are not multiples of a block.
     for (rows, shape) in [
         ("?", (31, 17)),
         ("1", (3, 1)),
@@ -333,7 +333,7 @@ fn rotary_embeddings() {
             );
         }
     }
-    // Far out an angle in f32 would be off by half its last digit: 5e-4 at 8191, 0.06 at a million.
+    // At large positions an angle in f32 would be off by half its last digit: 5e-4 at 8191, 0.06 at a million.
     let x = "tensor<2x?x3x64xf32>";
     let function = format!(
         "(%x: {x}, %p: tensor<2xi32>) -> {x} {{

@@ -1,4 +1,4 @@
-//! The map that `perf` reads names of generated kernels from.
+//! The map from which `perf` reads names of generated kernels.
 
 use kforge_lowering::compile::{self, Machine, Options};
 use kforge_runtime::{Object, perf};
@@ -28,7 +28,7 @@ fn every_kernel_is_in_the_map_where_its_code_is() {
     assert!(symbols.iter().all(|s| s.bytes > 0), "{symbols:?}");
     assert!(symbols.windows(2).all(|pair| pair[0].start + pair[0].bytes <= pair[1].start), "{symbols:?}");
 
-    // The file is what perf parses, and holds the same.
+    // The file has the format that perf parses, and the same symbols.
     perf::add(&symbols[..1]).expect("the map can be written");
     perf::add(&symbols[1..]).expect("the map can be added to");
     let text = std::fs::read_to_string(perf::path()).expect("the map can be read");

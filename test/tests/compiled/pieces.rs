@@ -1,4 +1,4 @@
-//! Weights that an adapter does not bind at once lie in several buffers, on a GPU that is said to bind few bytes.
+//! Weights split over several buffers, on a GPU that is claimed to bind few bytes.
 
 use crate::text::{ELEMENTS, FORMATS, depth, tensor, weight};
 use kforge_lowering::compile::{self, Numerics, Options};
@@ -7,9 +7,9 @@ use kforge_runtime::{Execute, View, gpu};
 use kforge_target::Adapter;
 use kforge_test::run::{Case, Suite, adapters, check_writers, gpu};
 
-/// Of a binding: weights below take two to four.
+/// Bytes per binding: the weights below take two to four.
 const BYTES: usize = 32 << 10;
-/// Rows of a weight: 25 groups of sixteen, the last not whole.
+/// Rows of a weight: 25 groups of sixteen, the last one partial.
 const ROWS: usize = 397;
 
 fn small(adapter: Adapter) -> Adapter {
@@ -79,7 +79,7 @@ fn weights_in_pieces() {
     suite.check_adapters(&adapters);
 }
 
-/// No adapter of every machine multiplies matrices, but every naga reads the shaders.
+/// Not every machine has matrix units, but naga validates the shaders on all.
 #[test]
 fn weights_of_matrix_units_in_pieces() {
     let cases = ELEMENTS.into_iter().chain(FORMATS).map(|stored| linear("?", stored));
@@ -100,7 +100,7 @@ fn weights_of_matrix_units_in_pieces() {
     }
 }
 
-/// What is no weight lies in one buffer, and an error says which is too large.
+/// Tensors other than weights are not split; the error says which is too large.
 #[test]
 fn the_rest_is_one_buffer() {
     let source = "ml_program.global private mutable @cache : tensor<?x64xf32>

@@ -1,4 +1,4 @@
-//! Properties of whole programs: launches, memory, what objects need, and other machines.
+//! Properties of whole programs: launches, memory, external symbols of objects, and other machines.
 
 use crate::{spread::SPREAD, text::weight};
 use kforge_lowering::{
@@ -30,7 +30,7 @@ fn default_shapes(layers: usize) -> String {
         .expect("all weights are there")
 }
 
-/// The launch program alone, without the time that its object would take.
+/// Compiles only the launch program, which saves the time of the object.
 fn program(source: &str, isa: Isa, fuse: Fusions) -> Program {
     let context = compile::context();
     let diagnostics = compile::Diagnostics::new(&context, source.into());
@@ -52,7 +52,7 @@ fn a_decode_layer_is_at_most_seven_launches() {
         three - two
     };
     let (fused, unfused) = (launches(Fusions::ALL), launches(Fusions::NONE));
-    // Attention is two: ranges of keys, and folding them.
+    // Attention takes two: ranges of keys, and merging them.
     assert!(fused <= 7, "{fused} launches");
     assert!(unfused > fused, "{unfused} launches unfused, {fused} fused");
 }
@@ -91,7 +91,7 @@ fn the_arena_is_close_to_what_lives_at_once() {
     }
 }
 
-/// Every instruction set, as Linux and Darwin name their machines; compiling needs no machine that has it.
+/// Every instruction set, with the triples of Linux and Darwin; compiling needs no such machine.
 fn targets() -> Vec<Machine> {
     let linux = "x86_64-unknown-linux-gnu";
     [
@@ -138,7 +138,7 @@ fn aarch64_multiplies_and_adds_in_one_instruction() {
     }
 }
 
-/// A norm and a linear layer of blocks, one row.
+/// A norm and a quantised linear layer, one row.
 const GEMV: &str = r"
 func.func @main(%x: tensor<1x64xf32>, %g: tensor<64xf32>, %w: !transformer.quant<q4_1, 33x64>) -> tensor<1x33xf32> {
   %n = transformer.rms_norm %x, %g {eps = 1.0e-5 : f32} : tensor<1x64xf32>, tensor<64xf32>

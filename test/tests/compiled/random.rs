@@ -1,6 +1,6 @@
-//! Random modules: every pass keeps what a module means, and compiled code computes it.
+//! Random modules: every pass preserves a module's semantics, and compiled code computes them.
 //!
-//! `KFORGE_FUZZ_SEEDS=N` takes the first N seeds. A module that fails is made smaller and written to a file.
+//! `KFORGE_FUZZ_SEEDS=N` runs the first N seeds. A failing module is reduced and written to a file.
 
 use kforge_dialect::Interpreter;
 use kforge_lowering::compile::{self, Machine, Options, Pipeline};
@@ -13,7 +13,7 @@ use kforge_test::{
 };
 use std::{env, fs, path::Path};
 
-/// Seeds in a module that is compiled at once.
+/// Seeds per compiled module.
 const BATCH: u64 = 10;
 
 fn seeds(default: u64) -> u64 {
@@ -23,7 +23,7 @@ fn seeds(default: u64) -> u64 {
     }
 }
 
-/// Random inputs; those of the activations' type moved by about `change` of themselves.
+/// Random inputs; those of the activations' type perturbed by a relative `change`.
 fn inputs(generated: &Generated, change: f32) -> Vec<Tensor> {
     let input = |(seed, (shape, element)): (usize, &(Vec<usize>, String))| {
         let element = match element.as_str() {
@@ -52,8 +52,8 @@ fn case(seed: u64, generated: &Generated) -> Case {
     Case::new(format!("seed {seed}"), generated.text.strip_prefix("func.func @main").expect("one function"))
 }
 
-/// What the reference gives, and how far each result may be off: a few roundings, and what moving the inputs by as much
-/// as a rounding does to it, because a softmax of large numbers may turn one rounding into any difference.
+/// The reference's results, and the tolerance of each: a few roundings, plus the effect of perturbing the inputs by a
+/// rounding, because a softmax of large numbers may amplify a rounding arbitrarily.
 fn expected(generated: &Generated) -> (Vec<Tensor>, Vec<f64>) {
     let context = compile::context();
     let module = compile::parse(&context, &generated.text).unwrap_or_else(|e| panic!("{e}\n{}", generated.text));
@@ -91,7 +91,7 @@ fn run_alone(generated: &Generated, isa: Isa, fuse: Fusions) -> Result<(), Strin
     agree(&suite.run(&compiled, 2, &[vec![inputs(generated, 0.0)]])[0], &expected(generated))
 }
 
-/// A message without its numbers: places and sizes change while a module shrinks.
+/// A message without its numbers, as locations and sizes change while a module is reduced.
 fn kind(message: &str) -> String {
     message.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
@@ -108,11 +108,11 @@ fn check_compiled(range: std::ops::Range<u64>, isa: Isa, fuse: Fusions) {
         for (i, (seed, generated)) in seeds.iter().zip(&generated).enumerate() {
             let result = match &outcomes {
                 Ok(outcomes) => agree(&outcomes[i], &expected(generated)),
-                // Whose fault it is shows when each is compiled alone.
+                // The failing modules are found by compiling each alone.
                 Err(_) => run_alone(generated, isa, fuse),
             };
             if let Err(message) = result {
-                // A smaller module may fail for another reason; only the same counts.
+                // A smaller module may fail for another reason; only the same failure counts.
                 let same = |other: String| kind(&other) == kind(&message);
                 fail(*seed, generated, &format!("{isa}, fused {fuse}: {message}"), &|smaller| {
                     run_alone(smaller, isa, fuse).is_err_and(same)
@@ -162,7 +162,7 @@ fn compiled_modules() {
 #[test]
 fn compiled_modules_without_fusion() {
     check_compiled(30..30 + seeds(10), Isa::host(), Fusions::NONE);
-    // Each fusion alone meets groups that the others would have made.
+    // A single fusion sees groups that others would have fused.
     for (i, fusion) in Fusions::singles().enumerate() {
         let first = 4 * i as u64;
         check_compiled(first..first + 4, Isa::host(), fusion);
@@ -178,7 +178,7 @@ fn fail(seed: u64, generated: &Generated, message: &str, fails: &dyn Fn(&Generat
     panic!("seed {seed}: {message}\nthe module is in {}:\n{}", path.display(), smaller.text);
 }
 
-/// The shortest beginning of a module's body that fails, without the ops that it does not need.
+/// The shortest prefix of a module's body that fails, without unneeded ops.
 fn shrink(generated: &Generated, fails: &dyn Fn(&Generated) -> bool) -> Generated {
     let lines: Vec<&str> = generated.text.lines().collect();
     let (header, body) = (lines[0], &lines[1..lines.len() - 2]);
@@ -206,7 +206,7 @@ fn shrink(generated: &Generated, fails: &dyn Fn(&Generated) -> bool) -> Generate
     build(&body).unwrap_or_else(|| generated.clone())
 }
 
-/// The type of a generated op's result; none of one that gives no tensor.
+/// The type of a generated op's result; none if it gives no tensor.
 fn result_type(op: &str) -> Option<&str> {
     if let Some((_, ty)) = op.rsplit_once(" -> ").or_else(|| op.rsplit_once(" into ")) {
         return Some(ty);

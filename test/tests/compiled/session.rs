@@ -1,4 +1,4 @@
-//! Text in, text out: a session gives what the decoder gives, and goes on where it stopped.
+//! Text generation: a session gives the decoder's tokens, and continues where it stopped.
 
 use kforge_engine::{Error, Model, Options, Sampling};
 
@@ -29,7 +29,7 @@ fn a_session_decodes_greedily() {
     let expected = tokenizer.decode(&ids).expect("text");
     let mut session = model.session(Sampling::default(), 64).expect("a session");
     assert_eq!(text(&mut session, "hello", 12), expected);
-    // Again from the start, and with the answer's end left for a text that follows.
+    // Again from the start, with the end of the answer pending for the text that follows.
     session.reset();
     assert_eq!(text(&mut session, "hello", 12), expected);
     assert_eq!(session.decoder().position(), prompt.len() + ids.len() - 1);

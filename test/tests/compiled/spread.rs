@@ -1,5 +1,5 @@
-//! A module with kernels of every family, over every element and several kinds of weights: what an object may need shows
-//! up in one of them.
+//! A module with kernels of every family, over every element type and several kinds of weights, so that any external
+//! symbol that an object may need appears in it.
 
 pub const SPREAD: &str = r#"
 ml_program.global private mutable @keys : tensor<1x?x2x17xf16>

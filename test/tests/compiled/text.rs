@@ -1,4 +1,4 @@
-//! Types as MLIR spells them.
+//! Types in MLIR syntax.
 
 use kforge_quant::BlockFormat;
 
@@ -18,7 +18,7 @@ fn format(element: &str) -> Option<BlockFormat> {
     element.parse().ok()
 }
 
-/// The least depth from `k` on that a weight of an element can have.
+/// The smallest depth, at least `k`, that a weight of an element type can have.
 pub fn depth(k: usize, element: &str) -> usize {
     k.next_multiple_of(format(element).map_or(1, BlockFormat::block))
 }

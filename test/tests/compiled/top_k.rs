@@ -1,10 +1,10 @@
-//! The greatest elements of rows, exactly: equals in order, zeros of both signs, infinities and NaN.
+//! The largest elements of rows, exactly: order of equal elements, zeros of both signs, infinities and NaN.
 
 use crate::text::{ELEMENTS, tensor};
 use kforge_reference::{Element, Tensor, random};
 use kforge_test::run::{Case, Suite};
 
-/// The k greatest of rows of a length; `used` results are returned.
+/// The k largest of rows of a length; `used` results are returned.
 fn top_k(rows: &str, length: usize, k: usize, element: &str, used: &[&str]) -> Case {
     let (x, v, i) = (tensor(rows, length, element), tensor(rows, k, element), tensor(rows, k, "i32"));
     let ty = |result: &&str| if *result == "%v" { v.as_str() } else { i.as_str() };
@@ -18,7 +18,7 @@ fn top_k(rows: &str, length: usize, k: usize, element: &str, used: &[&str]) -> C
     Case::new(format!("{k} of {rows} x {length} {element}"), function).slack(0.0)
 }
 
-/// Rows that bring out an order: random numbers, few different ones, all equal, rising, and what is no number.
+/// Rows that test the order: random numbers, few different ones, all equal, ascending, and NaN and infinities.
 fn rows(kinds: &[usize], length: usize, element: Element) -> Tensor {
     let row = |(seed, kind): (usize, &usize)| {
         let values = random::uniform(seed as u64, &[length], Element::F32).expect("numbers").to_f32();
@@ -29,7 +29,7 @@ fn rows(kinds: &[usize], length: usize, element: Element) -> Tensor {
             2 => -1.5,
             3 => i as f32 / length as f32,
             4 => special[(x.to_bits() >> 5) as usize % special.len()],
-            // Fewer numbers than are wanted.
+            // Fewer numbers than k.
             _ => {
                 if i + 1 == length {
                     f32::NEG_INFINITY
@@ -48,7 +48,8 @@ fn rows(kinds: &[usize], length: usize, element: Element) -> Tensor {
 fn the_greatest_elements() {
     let both = ["%v", "%i"].as_slice();
     let mut suite = Suite::default();
-    // One element, less than a part of a row, about one part, about two, many, and rows of no whole fours.
+    // One element, less than a part of a row, about one part, about two, many, and lengths that are not multiples of
+    // four.
     for (i, length) in [1, 3, 17, 511, 512, 513, 1028, 2047, 2048, 2052, 5001].into_iter().enumerate() {
         for k in [1, 2, 7, 64, 256].into_iter().filter(|k| *k <= length) {
             suite.cases.push(top_k("?", length, k, ELEMENTS[(i + k) % 3], both).rows(&[6, 0]));
@@ -70,7 +71,7 @@ fn the_greatest_elements() {
     suite.check_on(&inputs.collect::<Vec<_>>());
 }
 
-/// A vocabulary, of which a GPU's workgroups each take a part.
+/// A vocabulary, split over workgroups on a GPU.
 #[test]
 fn the_greatest_of_a_vocabulary() {
     let length = 49_152;

@@ -37,7 +37,7 @@ impl Device {
         buffer
     }
 
-    /// What a random kernel stores. An error of wgpu panics.
+    /// Runs a random kernel and returns what it stores. An error of wgpu panics.
     pub fn run(&self, shader: &Shader, inputs: &Inputs) -> (Vec<i32>, Vec<f32>) {
         let words = GROUPS * GROUP * OUTPUTS;
         let mut uniform = vec![0; 16];
@@ -86,7 +86,7 @@ impl Device {
         });
         let source = ShaderSource::Wgsl(shader.text.as_str().into());
         let descriptor = ShaderModuleDescriptor { label: None, source };
-        // SAFETY: random kernels stay inside their memory and end, and this is how the executor makes its shaders.
+        // SAFETY: random kernels stay in bounds and terminate, and the executor creates its shaders the same way.
         let module = unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) };
         let pipeline = device.create_compute_pipeline(&ComputePipelineDescriptor {
             label: None,

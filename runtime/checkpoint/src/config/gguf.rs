@@ -12,12 +12,12 @@ const ROPE_FREQS: &str = "rope_freqs.weight";
 /// llama.cpp's, where a file gives none.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 
-/// Reads and validates the config of a model. Also returns the keys that were not read, except those that describe the file
-/// or belong to the tokenizer.
+/// Reads and validates the config of a model. Also returns the keys that were not read, except those that describe the
+/// file or belong to the tokenizer.
 ///
 /// # Errors
-/// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one of the architecture's
-/// that is not read may change what the model computes, and `ignore` does not name it.
+/// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one of the
+/// architecture's that is not read may change what the model computes, and `ignore` does not name it.
 pub(crate) fn read(gguf: &Gguf, ignore: &[String]) -> Result<(Config, Vec<Unread>), Error> {
     const DESCRIPTIVE: [&str; 4] = ["general.", "tokenizer.", "quantize.", "split."];
     let architecture = gguf.string("general.architecture")?;

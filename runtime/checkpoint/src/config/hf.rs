@@ -17,12 +17,12 @@ const DEFAULT_WINDOW: usize = 4096;
 /// transformers' default of `max_window_layers`.
 const DEFAULT_WINDOW_LAYERS: usize = 28;
 
-/// Reads and validates the config of a model; `has_output` says whether the weights hold an
-/// output projection. Gives the keys that were not read along.
+/// Reads and validates the config of a model; `has_output` says whether the weights include an output projection. Also
+/// returns the keys that were not read.
 ///
 /// # Errors
-/// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one that is not read may
-/// change what the model computes, and `ignore` does not name it.
+/// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one that is not read
+/// may change what the model computes, and `ignore` does not name it.
 pub(crate) fn read(
     object: &Map<String, Value>,
     has_output: bool,

@@ -20,9 +20,9 @@ pub(crate) enum Scaling {
     Llama3(Llama3),
 }
 
-/// The scaling that gives these divisors, up to the rounding of an f32. Of llama3 scaling, which GGUF stores as divisors
-/// alone, the parameters are found among those that models have: a context that is a power of two, and wavelengths of
-/// the whole and of a quarter of it as the ends of the interpolation.
+/// The scaling that gives these divisors, up to the rounding of an f32. GGUF stores only the divisors of llama3
+/// scaling; its parameters are searched among those that models have: a context that is a power of two, and wavelengths
+/// of the whole and of a quarter of it as the ends of the interpolation.
 pub(crate) fn of_divisors(head_dim: usize, base: f32, divisors: &[f32]) -> Option<Scaling> {
     let last = *divisors.last()?;
     if divisors.iter().all(|divisor| *divisor == last) {
@@ -45,8 +45,8 @@ pub(super) fn linear(head_dim: usize, factor: f32) -> Vec<f32> {
     vec![factor; head_dim / 2]
 }
 
-/// Llama 3.1's scaling: frequencies of a wavelength beyond `original_context / low_freq_factor` are divided by `factor`,
-/// those below `original_context / high_freq_factor` stay, and those between are interpolated.
+/// Llama 3.1's scaling: frequencies of a wavelength beyond `original_context / low_freq_factor` are divided by
+/// `factor`, those below `original_context / high_freq_factor` stay, and those between are interpolated.
 ///
 /// Source: `_compute_llama3_parameters` in transformers' `modeling_rope_utils.py`.
 pub(super) fn llama3(head_dim: usize, base: f32, parameters: &Llama3) -> Vec<f32> {

@@ -1,9 +1,9 @@
 //! Keys of a model's configuration that no reader asks for.
 //!
 //! A key that can change what the model computes must be read, or have a neutral value; otherwise the results would be
-//! silently wrong. Which keys these are differs by format: in GGUF every key under the architecture's name; in `config.json`,
-//! which has many other keys, those whose name refers to the computation. [`NEUTRAL_GGUF`] and [`NEUTRAL_HF`] list the
-//! neutral values.
+//! silently wrong. Which keys these are differs by format: in GGUF every key under the architecture's name; in
+//! `config.json`, which has many other keys, those whose name refers to the computation. [`NEUTRAL_GGUF`] and
+//! [`NEUTRAL_HF`] list the neutral values.
 //!
 //! Sources: `gguf-py/gguf/constants.py` and `src/llama-arch.cpp` of llama.cpp; `configuration_llama.py`,
 //! `configuration_mistral.py`, `configuration_qwen2.py`, `configuration_qwen3.py` and `modeling_rope_utils.py` of
@@ -42,7 +42,7 @@ pub struct Unread {
     pub ignored: bool,
 }
 
-/// A key with a value that an accessor has not asked for.
+/// A key and its value that no accessor has read.
 pub(super) struct Left {
     pub key: String,
     pub value: Value,
@@ -50,14 +50,14 @@ pub(super) struct Left {
     pub shown: String,
 }
 
-/// Whether a value changes nothing in a model of this config.
+/// Whether a value has no effect on a model with this config.
 type Neutral = fn(&Value, &Config) -> bool;
 
-/// Which keys of a format can change what a model computes, and with which values they do not.
+/// The keys of a format that can change what a model computes, and their neutral values.
 pub(super) struct Rules {
     /// Whether the key can change it at all.
     matters: fn(&str) -> bool,
-    /// By name, in which `*` stands for any text. The first that fits counts.
+    /// By name, in which `*` matches any text. The first match counts.
     neutral: &'static [(&'static str, Neutral)],
     /// For the keys that no row names.
     otherwise: Neutral,
@@ -150,7 +150,8 @@ const NEUTRAL_HF: &[(&str, Neutral)] = &[
     ("attention_bias", any),
     ("hidden_activation", silu),
     ("activation_function", silu),
-    // Read of families with windows. llama has none in transformers, while engines that share code with mistral apply it.
+    // Read of families with windows. llama has none in transformers, while engines that share code with mistral apply
+    // it.
     ("sliding_window", |value, config| {
         off(value, config) || value.as_f64().is_some_and(|window| window >= config.context as f64)
     }),
@@ -237,7 +238,7 @@ impl Rules {
     }
 }
 
-/// Whether a name is of a pattern, in which `*` stands for any text.
+/// Whether a name matches a pattern, in which `*` matches any text.
 fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -252,7 +253,7 @@ fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_bool().map(f64::from))
 }
 
-/// Up to the rounding of a file's f32.
+/// Whether a value equals `expected`, up to the rounding of a file's f32.
 fn is(value: &Value, expected: f64) -> bool {
     value.as_f64().is_some_and(|value| (value - expected).abs() <= 1e-6 * expected.abs())
 }

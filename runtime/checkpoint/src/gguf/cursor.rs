@@ -52,7 +52,8 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// Reads the number of following items of at least `least` bytes each; an error if the file cannot contain that many.
+    /// Reads the number of following items of at least `least` bytes each; an error if the file cannot contain that
+    /// many.
     pub fn count(&mut self, least: usize) -> Result<usize, Cause> {
         let offset = self.offset;
         let count = self.u64()?;

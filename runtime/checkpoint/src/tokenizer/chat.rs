@@ -1,8 +1,8 @@
 //! Chat templates: Jinja programs that turn a conversation into text, rendered as transformers renders them.
 //!
 //! The engine is minijinja. Where its language or built-ins differ from those of transformers' `apply_chat_template`
-//! (jinja2's `ImmutableSandboxedEnvironment` and some additional functions), [`source`](super::source) rewrites the template
-//! and [`python`](super::python) has the functions. `scripts/chat_templates.py` compares the two.
+//! (jinja2's `ImmutableSandboxedEnvironment` and some additional functions), [`source`](super::source) rewrites the
+//! template and [`python`](super::python) has the functions. `scripts/chat_templates.py` compares the two.
 
 use super::{python, source};
 use crate::Error;
@@ -18,11 +18,11 @@ const FUEL: u64 = 10_000_000;
 /// Names under which the reasoning of a message comes. Templates read the first, those of gpt-oss the second.
 const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
-/// What a chat template renders, in the form of the OpenAI API; a JSON object gives one.
+/// The input of a chat template, in the form of the OpenAI API; deserialised from a JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Conversation {
-    /// Objects with a `role`, a `content` that is a string or a list of parts, and what else the template reads:
+    /// Objects with a `role`, a `content` that is a string or a list of parts, and other keys that the template reads:
     /// `tool_calls`, `reasoning_content`, ...
     pub messages: Vec<Value>,
     /// JSON schemas of functions that the model may call.
@@ -36,7 +36,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// What a user says first, up to where the assistant's answer begins.
+    /// A single user message, up to where the assistant's answer begins.
     pub fn of_user(content: &str) -> Self {
         let message = Value::from_pairs([("role", "user"), ("content", content)]);
         Conversation { messages: vec![message], add_generation_prompt: true, ..Conversation::default() }
@@ -61,7 +61,7 @@ impl ChatTemplate {
         &self.source
     }
 
-    /// With a variable, if there is a value: `bos_token`.
+    /// Adds a variable, if it has a value: `bos_token`.
     #[must_use]
     pub(super) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
         self.variables.extend(value.map(|value| (name, value.to_owned())));

@@ -1,8 +1,8 @@
 //! Pre-tokenizers by their name in GGUF's `tokenizer.ggml.pre`: how a text is split before merges apply.
 //!
-//! The names, and which of them are the same, are those of llama.cpp's `llama-vocab.cpp`. A pattern is that of the model's
-//! own tokenizer.json where llama.cpp quotes it, else llama.cpp's. Several patterns apply one after another: each splits the
-//! pieces left by the previous one, both its matches and the text between them.
+//! The names, and which of them are the same, are those of llama.cpp's `llama-vocab.cpp`. A pattern is that of the
+//! model's own tokenizer.json where llama.cpp quotes it, else llama.cpp's. Several patterns apply one after another:
+//! each splits the pieces left by the previous one, both its matches and the text between them.
 
 use crate::Error;
 use tokenizers::SplitDelimiterBehavior::Isolated;

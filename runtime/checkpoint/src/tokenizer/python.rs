@@ -12,7 +12,7 @@ use minijinja::{Environment, Error, ErrorKind, State, filters};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Deeper values are refused, before the stack overflows.
+/// Maximum nesting of values, to prevent a stack overflow.
 const MOST_DEPTH: usize = 200;
 
 /// Adds the functions of transformers, and replaces those of minijinja that differ from jinja2's.
@@ -78,10 +78,10 @@ pub(super) fn set_up(environment: &mut Environment, now: DateTime) {
     });
 }
 
-/// The name of a test, as filters take it.
+/// The name of a test, as an argument of filters.
 type Test<'a> = Option<Cow<'a, str>>;
 
-/// What Python makes step by step: it can be gone through once.
+/// A Python generator: it can be iterated once.
 #[derive(Debug)]
 struct Generator(Mutex<Vec<Value>>);
 
@@ -129,7 +129,7 @@ fn escape(value: &Value) -> Value {
     Value::from_safe_string(escaped)
 }
 
-/// The texts of items, or of an attribute of theirs, with something between them.
+/// Joins the texts of items, or of an attribute of theirs, with a separator.
 fn join(state: &mut State, items: &Value, between: Option<&str>, named: Kwargs) -> Result<String, Error> {
     let between = between.or(named.get("d")?).unwrap_or_default();
     let attribute: Option<Value> = named.get("attribute")?;
@@ -144,7 +144,7 @@ fn join(state: &mut State, items: &Value, between: Option<&str>, named: Kwargs) 
     Ok(items.try_iter()?.map(|item| text(&item)).collect::<Vec<_>>().join(between))
 }
 
-/// What a loop goes over.
+/// The iterable of a loop.
 fn iterate(value: &Value) -> Result<Value, Error> {
     if value.is_none() {
         return Err(failure("none is not iterable"));
@@ -237,7 +237,7 @@ fn integer(value: &Value) -> Option<i128> {
     float(value).is_none().then(|| i128::try_from(value.clone()).ok()).flatten()
 }
 
-/// A number, or a text that is one.
+/// A number, or a text that parses as one.
 fn number(value: &Value) -> Option<f64> {
     match value.as_str() {
         Some(text) => text.trim().parse().ok(),
@@ -249,7 +249,7 @@ fn float(value: &Value) -> Option<f64> {
     (value.is_number() && !value.is_integer()).then(|| f64::try_from(value.clone()).ok()).flatten()
 }
 
-/// Python's `repr` of a float: the shortest digits that give it back.
+/// Python's `repr` of a float: the shortest digits that parse to it.
 fn float_text(value: f64) -> String {
     if value.is_nan() {
         return "nan".to_owned();
@@ -266,7 +266,7 @@ fn float_text(value: f64) -> String {
     }
 }
 
-/// The date in C's format.
+/// Formats a date with C's `strftime` format.
 fn strftime(format: &str, now: DateTime) -> Result<String, Error> {
     // What Python gives for a date without a time zone and in the C locale, and jiff does not.
     let mut directives = String::new();

@@ -6,14 +6,15 @@
 //! | `{% for x in y %}` | `{% for x in __iterate__(y) %}` | going over none is an error, not nothing; and minijinja knows the length of a list only |
 //! | `a % b` | `__modulo__(a, b)` | of a string it is formatting; minijinja's operator takes numbers only |
 //!
-//! Everything else is kept byte for byte, including lines. After a syntax error the rest of a template is left unchanged.
+//! Everything else is kept byte for byte, including lines. After a syntax error the rest of a template is left
+//! unchanged.
 
 /// The function that stands for `%`.
 pub(super) const MODULO: &str = "__modulo__";
-/// The function that stands around what a loop goes over.
+/// The function that wraps the iterable of a loop.
 pub(super) const ITERATE: &str = "__iterate__";
 
-/// No tag of a template that people wrote has more of these. Each is looked for through the whole tag.
+/// Maximum operators per tag, more than in any handwritten template. Each is searched for through the whole tag.
 const MOST_OPERATORS: usize = 64;
 
 pub(super) fn rewrite(source: &str) -> String {
@@ -34,7 +35,7 @@ pub(super) fn rewrite(source: &str) -> String {
     out + rest
 }
 
-/// The length of the comment, the block, the expression or the raw text that `source` begins with, and its rewriting.
+/// The length of the comment, block, expression or raw text at the start of `source`, and its rewritten text.
 fn read_tag(source: &str) -> Option<(usize, String)> {
     let same = |length: usize| Some((length, source[..length].to_owned()));
     match source.as_bytes().get(..2)? {
@@ -150,7 +151,7 @@ fn assemble(source: &str, tokens: Vec<Token>, end: &str) -> (usize, String) {
     (length, format!("{}{}{end}", &source[..2], parts.concat()))
 }
 
-/// The tokens of what a loop goes over, if this is the tag of a loop.
+/// The token range of a loop's iterable, if this is the tag of a loop.
 fn loop_operand(tokens: &[Token]) -> Option<(usize, usize)> {
     let first = tokens.iter().position(|token| !matches!(token.text, "-" | "+"))?;
     if tokens[first].text != "for" {

@@ -1,7 +1,8 @@
 //! Tokens that are special by their text, regardless of their type in a file.
 //!
-//! Converters get types wrong: a `<|im_end|>` typed as ordinary text would be cut into pieces in a prompt, and would not
-//! end a turn. llama.cpp (`llama-vocab.cpp`) and transformers (`integrations/ggml.py`) use the text, and so does this module.
+//! Converters get types wrong: a `<|im_end|>` typed as ordinary text would be cut into pieces in a prompt, and would
+//! not end a turn. llama.cpp (`llama-vocab.cpp`) and transformers (`integrations/ggml.py`) use the text, and so does
+//! this module.
 
 use std::collections::HashSet;
 

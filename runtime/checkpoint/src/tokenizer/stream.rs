@@ -1,10 +1,10 @@
 //! Decoding tokens one by one: the same text, byte for byte, as decoding them all at once.
 //!
-//! A token may contain a part of a character, and the text of a token may depend on its neighbours. Repeatedly decoding a
-//! window of the last tokens, as vLLM and text-generation-inference do, is correct for most decoders and wrong for some: a
-//! byte of a character that began before the window, or a space that is stripped only at the start of a text. So each
-//! decoder that `tokenizer.json` can name is a [`Stage`] here, which takes tokens and returns the output that later tokens
-//! cannot change. The `tokenizers` crate does what a decoder does to each token separately.
+//! A token may contain a part of a character, and the text of a token may depend on its neighbours. Repeatedly decoding
+//! a window of the last tokens, as vLLM and text-generation-inference do, is correct for most decoders and wrong for
+//! some: a byte of a character that began before the window, or a space that is stripped only at the start of a text.
+//! So each decoder that `tokenizer.json` can name is a [`Stage`] here, which takes tokens and returns the output that
+//! later tokens cannot change. The `tokenizers` crate does what a decoder does to each token separately.
 //!
 //! | decoder | output is final |
 //! |---|---|
@@ -47,8 +47,8 @@ impl<'a> Stream<'a> {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// What is left: empty, or what only the end of the text decides, such as the part of a character. The stream is then
-    /// as new.
+    /// The rest of the text: empty, or what only the end of the text determines, such as a part of a character. The
+    /// stream is then reset.
     ///
     /// # Errors
     /// As [`Stream::push`].
@@ -73,7 +73,7 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// The text that `pieces` lead to.
+/// Passes pieces through all stages; returns the resulting text.
 fn run(stages: &mut [Stage], mut pieces: Vec<Piece>) -> Result<String, Error> {
     for stage in stages {
         let mut out = Vec::new();
@@ -93,13 +93,13 @@ struct Piece {
     ends: bool,
 }
 
-/// One decoder, and what it remembers.
+/// One decoder, and its state.
 #[derive(Debug)]
 struct Stage<'a> {
     kind: Kind<'a>,
     /// Tokens that have ended.
     index: usize,
-    /// What has come of the present token.
+    /// The part of the current token received so far.
     token: String,
 }
 
@@ -121,7 +121,7 @@ enum Kind<'a> {
     StripStart {
         content: char,
         most: usize,
-        /// Characters that the present token lost; none once it has shown another one.
+        /// Characters stripped from the current token; none once another character has been seen.
         cut: Option<usize>,
     },
     /// Replace of a text that is not empty.
@@ -144,7 +144,7 @@ enum Kind<'a> {
         decoder: &'a DecoderWrapper,
         last: Option<String>,
     },
-    /// A decoder that takes each token on its own.
+    /// A decoder that processes each token separately.
     Alone(&'a DecoderWrapper),
 }
 
@@ -177,7 +177,7 @@ fn stages<'a>(decoder: &'a DecoderWrapper, out: &mut Vec<Stage<'a>>) {
     out.push(Stage::new(kind));
 }
 
-/// What Replace looks for, if it is a text that is not empty. Only its JSON tells.
+/// The pattern of Replace, if it is a nonempty text. Only its JSON exposes it.
 fn pattern(decoder: &DecoderWrapper) -> Option<String> {
     let json = serde_json::to_value(decoder).ok()?;
     let pattern = json.get("pattern")?.get("String")?.as_str()?;
@@ -189,7 +189,7 @@ impl<'a> Stage<'a> {
         Stage { kind, index: 0, token: String::new() }
     }
 
-    /// Takes a piece and gives what it decides.
+    /// Takes a piece and returns the output that is now final.
     fn push(&mut self, piece: Piece, out: &mut Vec<Piece>) -> Result<(), Error> {
         let Piece { text, ends } = piece;
         match &mut self.kind {
@@ -244,7 +244,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Takes a whole token, by decoders that must see it whole.
+    /// Takes a whole token, for decoders that need it whole.
     fn push_token(&mut self, token: String, out: &mut Vec<Piece>) -> Result<(), Error> {
         let mut whole = |text| out.push(Piece { text, ends: true });
         match &mut self.kind {
@@ -308,7 +308,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Gives what the end of the text decides.
+    /// Returns the output that is final at the end of the text.
     fn finish(&mut self) -> Vec<Piece> {
         let whole = |text| Piece { text, ends: true };
         match &mut self.kind {

@@ -8,7 +8,7 @@ use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow};
 use serde_json::{Value, json};
 
 /// # Errors
-/// If the model has biases that its family has none of in GGUF.
+/// If the model has biases that its family does not have in GGUF.
 pub(super) fn check_biases(checkpoint: &Checkpoint) -> Result<(), Error> {
     let facts = &checkpoint.config().arch.gguf;
     if facts.biases == Biases::None && has_biases(checkpoint) {
@@ -21,7 +21,7 @@ pub(super) fn check_biases(checkpoint: &Checkpoint) -> Result<(), Error> {
 /// Writes the metadata of a model.
 ///
 /// # Errors
-/// If GGUF cannot hold the scaling of its rotary embedding.
+/// If GGUF cannot represent the scaling of its rotary embedding.
 pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error> {
     let facts = &config.arch.gguf;
     let architecture = facts.name;
@@ -80,7 +80,7 @@ pub(super) fn frequency_factors(config: &Config) -> Option<Vec<u8>> {
 /// The `config.json` of a model read from GGUF.
 ///
 /// # Errors
-/// If no model of transformers is the same.
+/// If transformers has no equivalent model.
 pub(super) fn to_hugging_face(checkpoint: &Checkpoint, plan: &[Planned]) -> Result<Value, Error> {
     let config = checkpoint.config();
     let family = Arch::in_hugging_face(config)
@@ -144,7 +144,7 @@ fn rope_scaling(config: &Config) -> Result<Value, Error> {
     }
 }
 
-/// The type of the embedding, in which transformers then holds the model.
+/// The type of the embedding, with which transformers loads the model.
 fn torch_dtype(plan: &[Planned]) -> &'static str {
     let embedding = plan.iter().find(|weight| weight.name == "token_embd.weight");
     match embedding.map(|weight| weight.element) {
@@ -154,7 +154,7 @@ fn torch_dtype(plan: &[Planned]) -> &'static str {
     }
 }
 
-/// The shortest decimal that reads back as this f32, for a number that people read: 1e-5, not 9.99999974737875e-6.
+/// The shortest decimal that parses to this f32, for readability: 1e-5, not 9.99999974737875e-6.
 fn decimal(value: f32) -> Value {
     value.to_string().parse::<f64>().unwrap_or(f64::from(value)).into()
 }

@@ -1,4 +1,4 @@
-//! Byte-level BPE tokenizers from one format to the other.
+//! Converts byte-level BPE tokenizers between formats.
 //!
 //! Converting to `tokenizer.json` always works: the tokenizer that the GGUF reader builds is saved. The other direction
 //! requires a definition that GGUF can represent: a vocabulary of bytes, merges, a pre-tokenizer with a name in
@@ -20,7 +20,7 @@ use std::path::Path;
 const ROLES: [(&str, &str); 4] =
     [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")];
 
-/// What a Hugging Face folder says of a tokenizer.
+/// The parts of a Hugging Face folder that describe a tokenizer.
 pub(super) struct Files {
     /// `tokenizer.json`.
     pub json: Value,
@@ -67,7 +67,7 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, gguf: &Gguf) -> Result<Op
     Ok(Some(Files { json, config, ids }))
 }
 
-/// Tokens that are found in a text first, but are text themselves: they are not left out where special ones are.
+/// Marks user-defined tokens, which are matched in a text first, but are ordinary text: decoding does not skip them.
 fn mark_user_defined(json: &mut Value, types: &[i64]) {
     for token in json["added_tokens"].as_array_mut().into_iter().flatten() {
         let ty = token["id"].as_u64().and_then(|id| types.get(usize::try_from(id).ok()?));
@@ -94,7 +94,7 @@ fn post_processor(tokenizer: &Tokenizer) -> Value {
 /// Writes the metadata of the tokenizer of a Hugging Face folder.
 ///
 /// # Errors
-/// If there is none, or GGUF has no such tokenizer.
+/// If there is none, or GGUF cannot represent it.
 pub(super) fn to_gguf(checkpoint: &Checkpoint, directory: &Path, writer: &mut Writer) -> Result<(), Error> {
     let tokenizer = checkpoint.tokenizer()?;
     let definition = serde_json::to_value(tokenizer.inner())?;
@@ -114,7 +114,7 @@ pub(super) fn to_gguf(checkpoint: &Checkpoint, directory: &Path, writer: &mut Wr
     Ok(())
 }
 
-/// The text and the type of every id, fillers for those without a token included: llama.cpp wants as many tokens as the
+/// The text and the type of every id, with fillers for those without a token: llama.cpp expects as many tokens as the
 /// embedding has `rows`.
 fn vocabulary(tokenizer: &Tokenizer, rows: usize, definition: &Value) -> Result<(Vec<String>, Vec<i32>), Error> {
     let added = tokenizer.inner().get_added_tokens_decoder();
@@ -160,7 +160,7 @@ fn vocabulary(tokenizer: &Tokenizer, rows: usize, definition: &Value) -> Result<
     Ok((tokens, types))
 }
 
-/// Parts of a definition, and the values that GGUF's tokenizer can have there.
+/// Parts of a definition, and the values that GGUF can represent for them.
 const PARTS: [(&str, &[&str]); 6] = [
     ("/model/type", &["\"BPE\""]),
     ("/decoder/type", &["\"ByteLevel\""]),
@@ -171,7 +171,7 @@ const PARTS: [(&str, &[&str]); 6] = [
 ];
 
 /// # Errors
-/// If a part of the definition is none that GGUF's tokenizer has.
+/// If GGUF cannot represent a part of the definition.
 fn check_parts(definition: &Value, tokens: &[String]) -> Result<(), Error> {
     for (path, allowed) in PARTS {
         let found = definition.pointer(path).unwrap_or(&Value::Null).to_string();
@@ -212,7 +212,7 @@ fn pre_name(definition: &Value) -> Result<&'static str, Error> {
     })
 }
 
-/// The patterns by which a pre-tokenizer cuts before it spells bytes as characters; none if it does something else.
+/// The patterns by which a pre-tokenizer splits before it maps bytes to characters; none if it does something else.
 fn patterns(pre_tokenizer: &Value) -> Option<Vec<&str>> {
     let steps = match pre_tokenizer["pretokenizers"].as_array() {
         Some(steps) => steps,
@@ -228,7 +228,7 @@ fn patterns(pre_tokenizer: &Value) -> Option<Vec<&str>> {
     Some(patterns)
 }
 
-/// The pattern of one cut.
+/// The pattern of one split.
 fn pattern(step: &Value) -> Option<&str> {
     match step["type"].as_str()? {
         "Split" if step["behavior"] == "Isolated" && step["invert"] == false => step["pattern"]["Regex"].as_str(),
@@ -254,7 +254,7 @@ fn merges(definition: &Value) -> Result<Vec<String>, Error> {
 /// Writes the ids of special tokens.
 ///
 /// # Errors
-/// If the model ends its turn by more tokens than GGUF has names for.
+/// If more tokens end a turn than GGUF has names for.
 fn write_roles(tokenizer: &Tokenizer, directory: &Path, writer: &mut Writer) -> Result<(), Error> {
     let config = read_optional(&directory.join("tokenizer_config.json"))?.unwrap_or_default();
     let fields = Fields::new(&config);

@@ -18,7 +18,7 @@ pub(super) struct Planned {
     reorder: Option<Reorder>,
 }
 
-/// From one order of a head's rows to the other.
+/// A conversion between the two orders of a head's rows.
 #[derive(Clone, Copy)]
 struct Reorder {
     to: RopeMode,
@@ -37,10 +37,10 @@ impl Reorder {
     }
 }
 
-/// Every weight of the checkpoint in the rows' order `order`, as the elements that `element` chooses.
+/// Plans every weight of the checkpoint, with rows in `order` and elements chosen by `element`.
 ///
 /// # Errors
-/// If a weight is of a type that we do not compute with, or a size overflows.
+/// If a weight has a type that we do not compute with, or a size overflows.
 pub(super) fn plan(
     checkpoint: &Checkpoint,
     order: RopeMode,
@@ -130,7 +130,7 @@ impl Planned {
     }
 }
 
-/// Appends a row in another element.
+/// Appends a row, converted to another element type.
 fn convert(bytes: &[u8], columns: usize, from: Element, to: Element, out: &mut Vec<u8>) -> Result<(), String> {
     let values = to_f32(bytes, columns, from)?;
     match to {

@@ -1,5 +1,5 @@
-//! Chat templates give what transformers gives. `scripts/chat_templates.py tests/data/chat --write` made the texts; each
-//! template there has constructs that templates of public models use.
+//! Chat templates give the same as transformers. `scripts/chat_templates.py tests/data/chat --write` generated the
+//! texts; each template there has constructs that templates of public models use.
 
 use kforge_checkpoint::{ChatTemplate, Conversation};
 use serde::Deserialize;

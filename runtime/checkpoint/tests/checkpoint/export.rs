@@ -1,5 +1,5 @@
-//! Checkpoints written in the other format and back: the same weights, configuration and tokens; what a format cannot say
-//! is refused.
+//! Checkpoints written in the other format and back: the same weights, configuration and tokens; what a format cannot
+//! represent is rejected.
 
 use crate::support::{elements, safetensors};
 use jiff::civil::DateTime;

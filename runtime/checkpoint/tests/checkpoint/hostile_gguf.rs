@@ -1,4 +1,4 @@
-//! GGUF files that are truncated, damaged or made to harm: one clear error each.
+//! GGUF files that are truncated, damaged or malicious: one clear error each.
 
 use crate::support::GgufModel;
 use kforge_checkpoint::gguf::write::Writer;

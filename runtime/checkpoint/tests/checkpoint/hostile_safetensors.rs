@@ -1,4 +1,4 @@
-//! Safetensors models that are truncated, damaged or made to harm: one clear error each.
+//! Safetensors models that are truncated, damaged or malicious: one clear error each.
 
 use crate::support::{hf_config, hf_tensors, open_directory, open_without_path, safetensors, with_header};
 use serde_json::{Value, json};

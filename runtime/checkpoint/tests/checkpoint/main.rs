@@ -1,4 +1,4 @@
-//! Whole checkpoints: valid ones read right, hostile ones are refused with a clear error and never a panic.
+//! Whole checkpoints: valid ones are read correctly, malicious ones are rejected with a clear error and never a panic.
 
 mod chat;
 mod config;

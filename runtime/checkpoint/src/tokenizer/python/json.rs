@@ -127,7 +127,7 @@ impl JsonWriter {
         self.out.push('"');
     }
 
-    /// What comes before item `i`.
+    /// Writes the separator before item `i`.
     fn separate(&mut self, i: usize, depth: usize) {
         if i > 0 {
             self.out.push_str(&self.item);

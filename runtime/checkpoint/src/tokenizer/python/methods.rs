@@ -94,10 +94,10 @@ fn words_from_end(text: &str, most: usize) -> Vec<Value> {
     pieces
 }
 
-/// No text is padded to more characters.
+/// Maximum width that a text is padded to.
 const MOST_WIDTH: usize = 1 << 20;
 
-/// Characters that a text lacks to a width.
+/// Number of characters to pad a text to a width.
 fn missing(text: &str, width: usize) -> Result<usize, Error> {
     if width > MOST_WIDTH {
         return Err(failure(format!("a width of {width} is more than {MOST_WIDTH}")));
