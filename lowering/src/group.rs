@@ -5,7 +5,7 @@ use kforge_dialect::{
     Op,
     ir::{body, first_result, key, ops, string_value},
 };
-use kforge_program::{Access, Arithmetic};
+use kforge_program::{Access, Arithmetic, Family};
 use melior::ir::{
     BlockLike, Type, Value, ValueLike,
     attribute::ArrayAttribute,
@@ -91,7 +91,7 @@ pub struct Partner {
 /// A fused op, analysed.
 pub struct Group<'c, 'a> {
     pub op: OperationRef<'c, 'a>,
-    pub kernel: String,
+    pub family: Family,
     pub tile: Vec<usize>,
     /// One name a operand, from `transformer.layouts`.
     pub layouts: Vec<String>,
@@ -128,8 +128,8 @@ fn layout_names(op: OperationRef<'_, '_>, attribute: &str, count: usize) -> Opti
 const MOST_OPS: usize = 4096;
 
 impl<'c, 'a> Group<'c, 'a> {
-    /// Analyses a `transformer.fused`; `kernel` and `tile` are its selected kernel.
-    pub fn new(op: OperationRef<'c, 'a>, kernel: String, tile: Vec<usize>) -> Result<'c, 'a, Self> {
+    /// Analyses a `transformer.fused`; `family` and `tile` are its selected kernel.
+    pub fn new(op: OperationRef<'c, 'a>, family: Family, tile: Vec<usize>) -> Result<'c, 'a, Self> {
         let fail = |message: &str| Unsupported { op, message: message.into() };
         let block = body(&op).ok_or_else(|| fail("the fused region is empty"))?;
         let argument = |i| block.argument(i).map_err(|_| fail("the fused region lacks an argument"));
@@ -155,7 +155,7 @@ impl<'c, 'a> Group<'c, 'a> {
             .ok_or_else(|| fail("'transformer.layouts' must name one layout for each operand"))?;
         let result_layouts = layout_names(op, "transformer.result_layouts", yields.len())
             .ok_or_else(|| fail("'transformer.result_layouts' must name one layout for each result"))?;
-        let group = Self { op, kernel, tile, layouts, result_layouts, arguments, body, yields, index };
+        let group = Self { op, family, tile, layouts, result_layouts, arguments, body, yields, index };
         group.check_elements()?;
         group.check_layouts()?;
         group.check_result_layouts()?;
@@ -237,9 +237,9 @@ impl<'c, 'a> Group<'c, 'a> {
 
     /// The arithmetic of its kernel's products.
     pub fn arithmetic(&self) -> Arithmetic {
-        match self.kernel.as_str() {
-            "mma" => Arithmetic::F16,
-            "gemv" | "gemm" if self.layouts.iter().any(|layout| layout == "blocks8") => Arithmetic::Int8,
+        match self.family {
+            Family::Mma => Arithmetic::F16,
+            Family::Gemv | Family::Gemm if self.layouts.iter().any(|layout| layout == "blocks8") => Arithmetic::Int8,
             _ => Arithmetic::F32,
         }
     }

@@ -12,7 +12,7 @@ func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
 // -----
 
 func.func @f(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> {
-  // expected-error @below {{'transformer.fused' op cannot be compiled: there is no kernel family 'conv'; use gemv, gemm, matmul, attention, rope, embedding, rowwise, top_k or elementwise}}
+  // expected-error @below {{'transformer.fused' op cannot be compiled: there is no kernel family 'conv'; there are gemv, gemm, mma, matmul, attention, rope, embedding, rowwise, top_k, elementwise}}
   %r = transformer.fused(%X = %x : tensor<4x64xf32>, %W = %w : tensor<32x64xf32>) -> tensor<4x32xf32> kernel #transformer.kernel<"conv"> {
     %0 = transformer.linear %X, %W : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
     transformer.yield %0 : tensor<4x32xf32>

@@ -32,6 +32,7 @@ use kforge_dialect::{
     },
     pass::{OptionValues as _, PassError, PassInfo, PassRun, StatisticInfo},
 };
+use kforge_program::{Family, Layout};
 use kforge_target::Target;
 use melior::{
     StringRef,
@@ -55,6 +56,9 @@ pub static INFO: PassInfo = PassInfo {
     ],
     run,
 };
+
+/// The layout of a value that is stored as the integers of `transformer.quantize`; no global has it.
+const BLOCKS8: &str = "blocks8";
 
 /// Storage that outlives a call: a global, or a function's argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,7 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
     let storage = Storage::of(pass.op);
     let layouts = choose_layouts(pass, &storage, &fused)?;
     for (origin, layout) in &layouts {
-        let value = StringAttribute::new(pass.context, layout).into();
+        let value = StringAttribute::new(pass.context, layout.name()).into();
         match *origin {
             Origin::Global(global) => set_attribute(global, "transformer.layout", value),
             // SAFETY: the function has such an argument; name and attribute are of its context.
@@ -105,14 +109,13 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
         pass.count("packed", 1);
     }
     let mut session = tuner::session(target, tuning).map_err(fail)?;
-    let chosen: HashMap<_, &'static str> =
-        layouts.iter().map(|(origin, layout)| (origin.identity(), *layout)).collect();
+    let chosen: HashMap<_, Layout> = layouts.iter().map(|(origin, layout)| (origin.identity(), *layout)).collect();
     let mut layouts_of_values: HashMap<usize, &'static str> = HashMap::new();
     let mut layout = |value: Value<'c, 'a>| {
         *layouts_of_values.entry(key(value)).or_insert_with(|| match storage.origin(value) {
-            _ if is_blocks8(value) => "blocks8",
-            Some(origin) => chosen.get(&origin.identity()).copied().unwrap_or("row_major"),
-            None => "row_major",
+            _ if is_blocks8(value) => BLOCKS8,
+            Some(origin) => chosen.get(&origin.identity()).copied().map_or(Layout::RowMajor.name(), Layout::name),
+            None => Layout::RowMajor.name(),
         })
     };
     let mut layouts = |values: &mut dyn Iterator<Item = Value<'c, 'a>>| -> Attribute<'c> {
@@ -125,12 +128,12 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
         }
         set_attribute(*op, "transformer.layouts", layouts(&mut op.operands()));
         if !op.has_attribute("kernel") {
-            let mut name = family(*op)?;
+            let mut family = family(*op)?;
             let has_matrices = target.adapter().is_some_and(|adapter| adapter.matrices && adapter.f16);
-            if name == "gemm" && has_matrices && (rounds || has_half_factors(pass, *op)) {
-                name = "mma";
+            if family == Family::Gemm && has_matrices && (rounds || has_half_factors(pass, *op)) {
+                family = Family::Mma;
             }
-            let kernel = KernelAttribute { name: name.to_owned(), tile: vec![] };
+            let kernel = KernelAttribute { name: family.name().to_owned(), tile: vec![] };
             set_attribute(*op, "kernel", kernel.to_attribute(pass.context));
             pass.count("selected", 1);
             if let (Some(session), Some(problem)) = (&mut session, Problem::of(pass.context, *op, target)) {
@@ -157,32 +160,32 @@ fn tune<'c>(
 }
 
 /// The kernel family that computes the ops of a region.
-fn family<'c>(fused: OperationRef<'c, '_>) -> Result<&'static str, PassError<'c>> {
+fn family<'c>(fused: OperationRef<'c, '_>) -> Result<Family, PassError<'c>> {
     let inner = body(&fused).map(ops).unwrap_or_default();
     let has = |kind: Op| inner.iter().find(|op| kind.is(*op));
     if let Some(linear) = has(Op::Linear) {
         let input = linear.operand(0).expect("linear has an input").r#type();
         let shape = dims(input);
         let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |product, d| Some(product * (*d)?));
-        return Ok(if rows.is_some_and(|rows| rows <= GEMV_ROWS) { "gemv" } else { "gemm" });
+        return Ok(if rows.is_some_and(|rows| rows <= GEMV_ROWS) { Family::Gemv } else { Family::Gemm });
     }
     for (op, family) in [
-        (Op::Matmul, "matmul"),
-        (Op::Attention, "attention"),
-        (Op::Rope, "rope"),
-        (Op::KvUpdate, "rope"),
-        (Op::Embedding, "embedding"),
-        (Op::RmsNorm, "rowwise"),
-        (Op::LayerNorm, "rowwise"),
-        (Op::Softmax, "rowwise"),
-        (Op::Quantize, "rowwise"),
-        (Op::TopK, "top_k"),
+        (Op::Matmul, Family::Matmul),
+        (Op::Attention, Family::Attention),
+        (Op::Rope, Family::Rope),
+        (Op::KvUpdate, Family::Rope),
+        (Op::Embedding, Family::Embedding),
+        (Op::RmsNorm, Family::Rowwise),
+        (Op::LayerNorm, Family::Rowwise),
+        (Op::Softmax, Family::Rowwise),
+        (Op::Quantize, Family::Rowwise),
+        (Op::TopK, Family::TopK),
     ] {
         if has(op).is_some() {
             return Ok(family);
         }
     }
-    Ok("elementwise")
+    Ok(Family::Elementwise)
 }
 
 /// Whether both operands of every product of a group are already f16; the result is then rounded to f16 anyway.
@@ -222,7 +225,7 @@ fn choose_layouts<'c, 'a>(
     pass: &PassRun<'c, 'a>,
     storage: &Storage<'c, 'a>,
     fused: &[OperationRef<'c, 'a>],
-) -> Result<Vec<(Origin<'c, 'a>, &'static str)>, PassError<'c>> {
+) -> Result<Vec<(Origin<'c, 'a>, Layout)>, PassError<'c>> {
     let mut wishes: HashMap<_, (Origin, Wish)> = HashMap::new();
     let mut wish = |origin: Origin<'c, 'a>, wish: Wish| {
         let (_, old) = wishes.entry(origin.identity()).or_insert((origin, wish));
@@ -245,13 +248,13 @@ fn choose_layouts<'c, 'a>(
             for user in users(argument) {
                 let wanted = wanted(user, argument);
                 if let Some(place) = place {
-                    let mut keeps_order = |layout: &str| match place {
+                    let mut keeps_order = |layout: Layout| match place {
                         // A cache passed in and out keeps the caller's order, and so does a weight that ops other than kernels read.
                         Origin::Argument(function, index) => {
-                            layout != "rows16"
+                            layout != Layout::Rows16
                                 || !*packable.entry(key(operand)).or_insert_with(|| only_fused_uses(function, index))
                         }
-                        Origin::Global(global) => layout != "rows16" && begins_with_a_value(global),
+                        Origin::Global(global) => layout != Layout::Rows16 && begins_with_a_value(global),
                     };
                     wish(
                         place,
@@ -261,7 +264,7 @@ fn choose_layouts<'c, 'a>(
                         },
                     );
                 }
-                if quant && wanted != Wish::Layout("rows16") {
+                if quant && wanted != Wish::Layout(Layout::Rows16) {
                     return Err(PassError::at(&user, "cannot take a quantised weight in this place"));
                 }
             }
@@ -274,7 +277,7 @@ fn choose_layouts<'c, 'a>(
         }
     }
     for (place, op) in quantised {
-        if wishes.get(&place).is_none_or(|(_, wish)| *wish != Wish::Layout("rows16")) {
+        if wishes.get(&place).is_none_or(|(_, wish)| *wish != Wish::Layout(Layout::Rows16)) {
             return Err(PassError::at(&op, "has a quantised weight that is also used as something else"));
         }
     }
@@ -286,8 +289,8 @@ fn choose_layouts<'c, 'a>(
     let narrowed = |(origin, wish): (Origin<'c, 'a>, Wish)| {
         let layout = match wish {
             Wish::Any | Wish::RowMajor => return None,
-            Wish::Layout("keys16") if is_rounded(origin) => "keys16_i8",
-            Wish::Layout("head_major") if is_rounded(origin) => "head_major_i8",
+            Wish::Layout(Layout::Keys16) if is_rounded(origin) => Layout::Keys16Int8,
+            Wish::Layout(Layout::HeadMajor) if is_rounded(origin) => Layout::HeadMajorInt8,
             Wish::Layout(layout) => layout,
         };
         Some((origin, layout))
@@ -318,7 +321,7 @@ enum Wish {
     /// Any layout: a cache update can write all of them.
     Any,
     RowMajor,
-    Layout(&'static str),
+    Layout(Layout),
 }
 
 impl Wish {
@@ -338,15 +341,15 @@ fn wanted<'c, 'a>(user: OperationRef<'c, 'a>, argument: Value<'c, 'a>) -> Wish {
     // One op uses it as two operands, which may need different layouts.
     let [index] = uses[..] else { return Wish::RowMajor };
     match (Op::of(&user), index) {
-        (Some(Op::Linear | Op::Embedding), 1) => Wish::Layout("rows16"),
+        (Some(Op::Linear | Op::Embedding), 1) => Wish::Layout(Layout::Rows16),
         // A cache that an attention of the same region reads after its update.
         (Some(Op::KvUpdate), 0) => {
             let Some(updated) = user.results().next().map(Value::from) else { return Wish::Any };
             let readers = users(updated).into_iter().filter(|reader| !Op::Yield.is(reader));
             readers.fold(Wish::Any, |wish, reader| wish.and(wanted(reader, updated)))
         }
-        (Some(Op::Attention), 1) if segments(&user).get(3) == Some(&1) => Wish::Layout("keys16"),
-        (Some(Op::Attention), 2) if segments(&user).get(3) == Some(&1) => Wish::Layout("head_major"),
+        (Some(Op::Attention), 1) if segments(&user).get(3) == Some(&1) => Wish::Layout(Layout::Keys16),
+        (Some(Op::Attention), 2) if segments(&user).get(3) == Some(&1) => Wish::Layout(Layout::HeadMajor),
         _ => Wish::RowMajor,
     }
 }

@@ -18,6 +18,7 @@ use kforge_dialect::{
     ir::{ancestor, body, dims, ops, set_attribute, string_value},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
+use kforge_program::Family;
 use kforge_target::Target;
 use melior::ir::{
     ValueLike,
@@ -41,7 +42,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         if !kernel.tile.is_empty() {
             continue;
         }
-        let tile = tile(op, &kernel.name, target);
+        let tile = kernel.name.parse().map_or_else(|_| vec![], |family| tile(op, family, target));
         if !tile.is_empty() {
             set_attribute(op, "kernel", KernelAttribute { tile, ..kernel }.to_attribute(pass.context));
             pass.count("tiled", 1);
@@ -60,14 +61,16 @@ pub fn target<'c>(module: OperationRef<'c, '_>) -> Result<Target, PassError<'c>>
     name.parse().map_err(|message: String| PassError::at(&module, message))
 }
 
-fn tile(fused: OperationRef<'_, '_>, family: &str, target: Target) -> Vec<usize> {
+fn tile(fused: OperationRef<'_, '_>, family: Family, target: Target) -> Vec<usize> {
     let inner = body(&fused).map(ops).unwrap_or_default();
     match family {
-        "gemv" | "gemm" | "mma" => Product::of(fused, target).map(|product| space::rule(&product)).unwrap_or_default(),
-        "matmul" if target.is_gpu() => vec![16, 16],
-        "matmul" => vec![4, LANES],
-        "attention" if target.is_gpu() => vec![1, 1, 1],
-        "attention" => {
+        Family::Gemv | Family::Gemm | Family::Mma => {
+            Product::of(fused, target).map(|product| space::rule(&product)).unwrap_or_default()
+        }
+        Family::Matmul if target.is_gpu() => vec![16, 16],
+        Family::Matmul => vec![4, LANES],
+        Family::Attention if target.is_gpu() => vec![1, 1, 1],
+        Family::Attention => {
             let op = inner.iter().find(|op| Op::Attention.is(*op));
             op.map_or(vec![], |op| attention(*op, target))
         }

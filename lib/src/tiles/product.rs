@@ -4,6 +4,7 @@ use kforge_dialect::{
     KernelAttribute, Op, QuantType,
     ir::{body, defining_op, dims, ops, string_value},
 };
+pub use kforge_program::Family;
 use kforge_target::{Adapter, Target};
 use melior::ir::{
     BlockLike, Type, TypeLike, ValueLike,
@@ -34,24 +35,6 @@ pub const AHEAD_INT8: usize = 6;
 const USUAL_ROWS: usize = 128;
 const USUAL_ROWS_OF_GPU: usize = 512;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    Gemv,
-    Gemm,
-    /// On a GPU's matrix units.
-    Mma,
-}
-
-impl Family {
-    pub fn name(self) -> &'static str {
-        match self {
-            Family::Gemv => "gemv",
-            Family::Gemm => "gemm",
-            Family::Mma => "mma",
-        }
-    }
-}
-
 /// The linear layers behind one output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section {
@@ -64,6 +47,7 @@ pub struct Section {
 /// A group of linear layers, as its kernel sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
+    /// One whose tile is chosen: [`Family::Gemv`], [`Family::Gemm`] or [`Family::Mma`].
     pub family: Family,
     pub target: Target,
     /// M; `None` where it is known when called only.
@@ -94,7 +78,7 @@ impl Product {
         let kernel = fused.attribute("kernel").ok().and_then(KernelAttribute::from_attribute)?;
         let families: &[Family] =
             if target.is_gpu() { &[Family::Gemm, Family::Mma] } else { &[Family::Gemv, Family::Gemm] };
-        let family = *families.iter().find(|family| family.name() == kernel.name)?;
+        let family = kernel.name.parse().ok().filter(|family| families.contains(family))?;
         let block = body(&fused)?;
         let inner = ops(block);
         let linears: Vec<_> = inner.iter().filter(|op| Op::Linear.is(*op)).collect();

@@ -22,7 +22,7 @@ pub fn least_seconds(product: &Product, roofs: &Roofs) -> f64 {
     match product.family {
         Family::Gemv => products.max(reads),
         Family::Gemm => products,
-        Family::Mma => reads,
+        _ => reads,
     }
 }
 

@@ -156,15 +156,15 @@ impl<'g, 'c, 'a> Linear<'g, 'c, 'a> {
             let ty = group.yields[section.output].r#type();
             parameters.push(module.memref(&[None, Some(section.columns)], element(ty)));
         }
-        let totals = if group.kernel == "gemv" { vec![] } else { self.totals()? };
+        let totals = if group.family == Family::Gemv { vec![] } else { self.totals()? };
         let width = totals.iter().map(|totals| totals.count).sum();
         if !totals.is_empty() {
             parameters.push(module.memref(&[None, Some(width)], module.f32()));
         }
         let tasks = module.func(name, &parameters, |e, values| {
             let (task, rows, buffers) = (values[0], values[1], &values[2..]);
-            match group.kernel.as_str() {
-                "gemv" => self.gemv(e, task, buffers),
+            match group.family {
+                Family::Gemv => self.gemv(e, task, buffers),
                 _ => self.gemm(e, task, rows, buffers, &totals),
             }
         })?;

@@ -18,26 +18,22 @@ use crate::{
     emit::Emitter,
     group::{Group, Result, Signature},
 };
+use kforge_program::Family;
 
 /// Appends the kernel of `group` to the module as `name`.
 ///
 /// # Errors
 /// If the selected family cannot compute the group's ops; the error points at the op it does not support.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
-    match group.kernel.as_str() {
-        "gemv" | "gemm" => linear::generate(group, module, name),
-        "matmul" => matmul::generate(group, module, name),
-        "attention" => attention::generate(group, module, name),
-        "rope" => rope::generate(group, module, name),
-        "embedding" => embedding::generate(group, module, name),
-        "rowwise" => norm::generate(group, module, name),
-        "top_k" => top_k::generate(group, module, name),
-        "elementwise" => elementwise::generate(group, module, name),
-        other => Err(group.unsupported(
-            None,
-            format!(
-                "there is no kernel family '{other}'; use gemv, gemm, matmul, attention, rope, embedding, rowwise, top_k or elementwise"
-            ),
-        )),
+    match group.family {
+        Family::Gemv | Family::Gemm => linear::generate(group, module, name),
+        Family::Matmul => matmul::generate(group, module, name),
+        Family::Attention => attention::generate(group, module, name),
+        Family::Rope => rope::generate(group, module, name),
+        Family::Embedding => embedding::generate(group, module, name),
+        Family::Rowwise => norm::generate(group, module, name),
+        Family::TopK => top_k::generate(group, module, name),
+        Family::Elementwise => elementwise::generate(group, module, name),
+        Family::Mma => Err(group.unsupported(None, "has a kernel of a GPU's matrix units; use gemm")),
     }
 }

@@ -35,7 +35,7 @@ use kforge_dialect::{
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{fusion::functions, passes::tile::target};
-use kforge_program::{Access, Arithmetic, Role};
+use kforge_program::{Access, Arithmetic, Family, Role};
 use kforge_target::{Adapter, Target};
 use melior::{
     Context,
@@ -111,7 +111,7 @@ impl<'c> Kernels<'c, '_> {
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
-        let name = format!("{}_{}", group.kernel, self.known.len());
+        let name = format!("{}_{}", group.family, self.known.len());
         let block = self.gpu.map_or(self.module, |(_, kernels)| kernels);
         let builder = Builder::new(self.context, block, group.op.location());
         let emitter = Emitter::new(&builder, self.target);
@@ -127,7 +127,7 @@ impl<'c> Kernels<'c, '_> {
 
 /// A text that is equal for groups of equal kernels: ops, attributes and types, with operands and results by position.
 fn identity(group: &Group<'_, '_>) -> String {
-    let mut text = format!("{}{:?}{:?}{:?}", group.kernel, group.tile, group.layouts, group.result_layouts);
+    let mut text = format!("{}{:?}{:?}{:?}", group.family, group.tile, group.layouts, group.result_layouts);
     let place = |v: Value| match group.definition(v) {
         Some(Definition::Argument(i)) => format!("a{i}:{}", v.r#type()),
         Some(Definition::Op(i)) => {
@@ -443,7 +443,9 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let kernel = KernelAttribute::from_attribute(kernel).ok_or_else(|| {
             PassError::at(&op, format!("has {kernel}, which is no kernel; a tile has positive numbers"))
         })?;
-        let group = Group::new(op, kernel.name, kernel.tile).map_err(|e| PassError::at(&e.op, e.message))?;
+        let family = kernel.name.parse::<Family>();
+        let family = family.map_err(|message| PassError::at(&op, format!("cannot be compiled: {message}")))?;
+        let group = Group::new(op, family, kernel.tile).map_err(|e| PassError::at(&e.op, e.message))?;
         let (name, signature) = made.kernel(&group)?;
         let operands = op.operands().map(|v| self.tensor(op, v)).collect::<Result<Vec<_>, _>>()?;
         self.checks(&group, &operands)?;
@@ -547,7 +549,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
             ("kernel", FlatSymbolRefAttribute::new(e.context, name).into()),
             ("access", DenseI32ArrayAttribute::new(e.context, &access).into()),
             ("operandSegmentSizes", segments),
-            ("family", text(&group.kernel)),
+            ("family", text(group.family.name())),
             ("summary", text(summary)),
         ];
         if role == Role::Companion {

@@ -24,7 +24,8 @@ use crate::{
     group::{Result, Signature, Size},
     kernels::linear::{Linear, Section},
 };
-use kforge_passes::tiles::{Family, gpu::Tile};
+use kforge_passes::tiles::gpu::Tile;
+use kforge_program::Family;
 
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;

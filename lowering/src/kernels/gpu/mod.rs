@@ -26,7 +26,7 @@ use crate::{
     group::{Group, Result, Signature, Size, dims, element},
 };
 use buffer::{Buffer, buffer_type};
-use kforge_program::{Access, Expr, Layout, Pieces};
+use kforge_program::{Access, Expr, Family, Layout, Pieces};
 use kforge_target::Adapter;
 use melior::ir::{Type, Value, ValueLike};
 
@@ -49,23 +49,17 @@ pub fn generate<'c, 'a>(
     }
     let pieces = pieces(group, adapter)?;
     let of = Target { group, module: &module.with_lanes(1), name, adapter, pieces: &pieces };
-    match group.kernel.as_str() {
-        "gemv" => linear::generate(of),
-        "gemm" => gemm::generate(of),
-        "mma" => mma::generate(of),
-        "matmul" => matmul::generate(of),
-        "attention" => attention::generate(of),
-        "rope" => rope::generate(of),
-        "embedding" => embedding::generate(of),
-        "rowwise" => rowwise::generate(of),
-        "top_k" => top_k::generate(of),
-        "elementwise" => elementwise::generate(of),
-        other => Err(group.unsupported(
-            None,
-            format!(
-                "there is no kernel family '{other}'; use gemv, gemm, mma, matmul, attention, rope, embedding, rowwise, top_k or elementwise"
-            ),
-        )),
+    match group.family {
+        Family::Gemv => linear::generate(of),
+        Family::Gemm => gemm::generate(of),
+        Family::Mma => mma::generate(of),
+        Family::Matmul => matmul::generate(of),
+        Family::Attention => attention::generate(of),
+        Family::Rope => rope::generate(of),
+        Family::Embedding => embedding::generate(of),
+        Family::Rowwise => rowwise::generate(of),
+        Family::TopK => top_k::generate(of),
+        Family::Elementwise => elementwise::generate(of),
     }
 }
 

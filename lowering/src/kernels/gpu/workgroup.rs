@@ -83,7 +83,7 @@ impl<'c> Declaration<'_, 'c> {
                 format!(
                     "{} takes {threads} threads and {bytes} bytes of a workgroup, and the adapter has {} and {}; fuse \
                      less (--fuse)",
-                    of.group.kernel, adapter.threads, adapter.workgroup_bytes
+                    of.group.family, adapter.threads, adapter.workgroup_bytes
                 ),
             ));
         }

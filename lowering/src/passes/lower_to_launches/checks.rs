@@ -18,6 +18,7 @@ use kforge_dialect::{
     ir::{defining_op, integer_attribute, operand, optional_operand},
     pass::PassError,
 };
+use kforge_program::Family;
 use melior::ir::{
     Value, ValueLike,
     attribute::StringAttribute,
@@ -39,8 +40,8 @@ impl<'c, 'a> Lowering<'c, 'a> {
             }
             self.check_integers(group, *op, operands)?;
         }
-        match group.kernel.as_str() {
-            "elementwise" => self.check_elements(group, operands),
+        match group.family {
+            Family::Elementwise => self.check_elements(group, operands),
             _ => Ok(()),
         }
     }
