@@ -1,6 +1,5 @@
 //! The ops of the dialect by name.
 
-use crate::ir;
 use melior::ir::operation::OperationLike;
 use std::fmt;
 
@@ -81,13 +80,13 @@ impl Op {
 
     /// The op of a full name; `None` for those of other dialects.
     pub fn named(name: &str) -> Option<Op> {
-        Op::ALL.into_iter().find(|op| op.name() == name)
+        // Most names are of other dialects.
+        name.strip_prefix("transformer.").and_then(|_| Op::ALL.into_iter().find(|op| op.name() == name))
     }
 
     /// Which op of the dialect an operation is; `None` for those of other dialects.
     pub fn of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<Op> {
-        let name = operation.name();
-        Op::named(&ir::text(name.as_string_ref()))
+        operation.name().as_string_ref().as_str().ok().and_then(Op::named)
     }
 
     /// Whether an operation is this op.

@@ -14,7 +14,8 @@ use melior::{
         r#type::IntegerType,
     },
 };
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap as HashMap;
+use std::collections::BTreeMap;
 
 /// The attribute's name.
 pub const GROUP: &str = "transformer.group";
@@ -36,7 +37,7 @@ pub struct Groups<'c, 'a> {
 
 impl<'c, 'a> Groups<'c, 'a> {
     pub fn of(context: &'c Context, block: BlockRef<'c, 'a>) -> Self {
-        let mut groups = Groups { context, positions: HashMap::new(), members: BTreeMap::new() };
+        let mut groups = Groups { context, positions: HashMap::default(), members: BTreeMap::new() };
         for (position, op) in ops(block).into_iter().enumerate() {
             groups.positions.insert(identity(op), position);
             if let Some(number) = group(&op) {

@@ -23,7 +23,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
     r#type::{MemRefType, RankedTensorType, ShapedTypeLike},
 };
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 type Result<'c, T> = std::result::Result<T, PassError<'c>>;
 
@@ -48,7 +48,7 @@ pub fn program<'c>(module: OperationRef<'c, '_>) -> Result<'c, Program> {
         program.binding_bytes = Some(adapter.unwrap_or_default().binding_bytes);
     }
     let globals = program.globals.iter().enumerate().map(|(i, global)| (global.name.clone(), i)).collect();
-    let mut numbers = Numbers { globals, kernels: HashMap::new() };
+    let mut numbers = Numbers { globals, kernels: HashMap::default() };
     for op in &all {
         if op_name(op) == "func.func" && !is_kernel(*op) {
             let function = Extract::new(&mut program, &mut numbers, is_gpu).function(*op)?;
@@ -132,8 +132,8 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             numbers,
             is_gpu,
             symbols: vec![],
-            buffers: HashMap::new(),
-            sizes: HashMap::new(),
+            buffers: HashMap::default(),
+            sizes: HashMap::default(),
             marker: std::marker::PhantomData,
         }
     }
@@ -181,13 +181,13 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
         let all = ops(block);
         let returned: Vec<Value> =
             all.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).collect();
-        let mut outputs_of: HashMap<usize, usize> = HashMap::new();
+        let mut outputs_of: HashMap<usize, usize> = HashMap::default();
         for (i, value) in returned.iter().enumerate() {
             outputs_of.entry(key(*value)).or_insert(i);
         }
         let (mut locals, mut launches, mut checks): (Vec<Local>, Vec<Launch>, Vec<Check>) = (vec![], vec![], vec![]);
-        let mut known = HashSet::new();
-        let mut types: HashMap<usize, TensorType> = HashMap::new();
+        let mut known = HashSet::default();
+        let mut types: HashMap<usize, TensorType> = HashMap::default();
         // The dynamic dimensions of each class of intermediates, and the class of each intermediate.
         let classes = arena_classes(function)?;
         let mut units: Vec<Option<Expr>> = vec![None; classes.len()];
@@ -270,7 +270,7 @@ impl<'p, 'c, 'a> Extract<'p, 'c, 'a> {
             }
         }
         // Positions checked with a capacity need no check without one.
-        let mut bounded = HashSet::new();
+        let mut bounded = HashSet::default();
         for check in &known {
             if let Check::Position { positions, lengths, rows, capacity: Some(_) } = check {
                 bounded.insert((positions, lengths, rows));

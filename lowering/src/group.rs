@@ -11,7 +11,7 @@ use melior::ir::{
     attribute::ArrayAttribute,
     operation::{OperationLike, OperationRef},
 };
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// An op that no kernel can be generated for: the op to report, the cause and the fix.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl<'c, 'a> Group<'c, 'a> {
             return Err(fail(&format!("the fused region has {} ops, over {MOST_OPS}; split it", body.len())));
         }
         let yields = terminator.operands();
-        let mut index = HashMap::new();
+        let mut index = HashMap::default();
         for (i, argument) in arguments.iter().enumerate() {
             index.insert(key(*argument), Definition::Argument(i));
         }

@@ -19,7 +19,7 @@ use melior::ir::{
     BlockRef,
     operation::{OperationLike, OperationRef},
 };
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 pub static INFO: PassInfo = PassInfo {
     name: "fuse-qkv",
@@ -46,7 +46,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
 /// The linear ops of a block, grouped by the activations that they read, both in program order.
 pub fn linears<'c, 'a>(block: BlockRef<'c, 'a>) -> Vec<Vec<OperationRef<'c, 'a>>> {
     let mut by_input: Vec<Vec<OperationRef>> = vec![];
-    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut places: HashMap<usize, usize> = HashMap::default();
     for op in ops(block).into_iter().filter(|op| Op::Linear.is(op)) {
         let Some(input) = operand(&op, 0) else { continue };
         let place = *places.entry(key(input)).or_insert(by_input.len());

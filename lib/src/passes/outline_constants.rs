@@ -26,7 +26,7 @@ use melior::ir::{
     operation::{OperationBuilder, OperationLike, OperationRef},
     r#type::RankedTensorType,
 };
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 pub static INFO: PassInfo = PassInfo {
     name: "outline-constants",
@@ -95,7 +95,7 @@ impl<'r, 'c, 'a> Globals<'r, 'c, 'a> {
     fn new(pass: &'r PassRun<'c, 'a>) -> Self {
         let symbols = body(&pass.op).map(ops).unwrap_or_default();
         let taken = symbols.iter().filter_map(|op| string_attribute(op, "sym_name")).collect();
-        Globals { pass, taken, front: symbols.first().copied(), names: HashMap::new(), numbers: 0 }
+        Globals { pass, taken, front: symbols.first().copied(), names: HashMap::default(), numbers: 0 }
     }
 
     /// Loads the global of a constant's value before `anchor`.

@@ -32,7 +32,7 @@ use melior::ir::{
     operation::{OperationBuilder, OperationLike, OperationRef},
     r#type::RankedTensorType,
 };
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 pub static INFO: PassInfo = PassInfo {
     name: "outline-groups",
@@ -128,7 +128,7 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
         }
         let is_store = |position: &usize| op_name(&ops[*position]) == "ml_program.global_store";
         let stores = (0..ops.len()).filter(is_store).collect();
-        Outline { pass, block, ops, units, groups, states: HashMap::new(), stores }
+        Outline { pass, block, ops, units, groups, states: HashMap::default(), stores }
     }
 
     fn run(&mut self) -> Result<(), PassError<'c>> {
@@ -212,7 +212,7 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
     /// The values that the ops of a group use from outside, without duplicates.
     fn inputs(&self, group: usize) -> Inputs<'c, 'a> {
         let mut inputs = Inputs { values: vec![], constants: vec![] };
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         for value in self.groups[group].iter().flat_map(|op| op.operands()) {
             match defining_op(value) {
                 Some(def) if self.is_in(def, group) => {}
@@ -253,7 +253,7 @@ impl<'p, 'c, 'a> Outline<'p, 'c, 'a> {
         let located: Vec<_> = values.iter().map(|v| (v.r#type(), anchor.location())).collect();
         let region = Region::new();
         let inner = region.append_block(Block::new(&located));
-        let mut mapping: HashMap<usize, Value> = HashMap::new();
+        let mut mapping: HashMap<usize, Value> = HashMap::default();
         for (i, value) in values.iter().enumerate() {
             mapping.insert(key(*value), inner.argument(i).expect("an argument for each input").into());
         }

@@ -17,7 +17,7 @@ use kforge_dialect::{
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use melior::ir::{Type, Value, ValueLike, operation::OperationLike};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 pub static INFO: PassInfo = PassInfo {
     name: "quantize-activations",
@@ -30,7 +30,7 @@ pub static INFO: PassInfo = PassInfo {
 
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let Some(block) = body(&pass.op) else { return Ok(()) };
-    let mut rounded: HashMap<usize, Value> = HashMap::new();
+    let mut rounded: HashMap<usize, Value> = HashMap::default();
     for op in ops(block).into_iter().filter(|op| Op::Linear.is(op)) {
         let (Ok(input), Ok(weight)) = (op.operand(0), op.operand(1)) else {
             return Err(PassError::at(&op, "has too few operands"));

@@ -42,7 +42,8 @@ use melior::{
         operation::{OperationLike, OperationRef},
     },
 };
-use std::{cell::RefCell, collections::HashMap};
+use rustc_hash::FxHashMap as HashMap;
+use std::cell::RefCell;
 
 pub static INFO: PassInfo = PassInfo {
     name: "select-kernels",
@@ -110,7 +111,7 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
     }
     let mut session = tuner::session(target, tuning).map_err(fail)?;
     let chosen: HashMap<_, Layout> = layouts.iter().map(|(origin, layout)| (origin.identity(), *layout)).collect();
-    let mut layouts_of_values: HashMap<usize, &'static str> = HashMap::new();
+    let mut layouts_of_values: HashMap<usize, &'static str> = HashMap::default();
     let mut layout = |value: Value<'c, 'a>| {
         *layouts_of_values.entry(key(value)).or_insert_with(|| match storage.origin(value) {
             _ if is_blocks8(value) => BLOCKS8,
@@ -226,7 +227,7 @@ fn choose_layouts<'c, 'a>(
     storage: &Storage<'c, 'a>,
     fused: &[OperationRef<'c, 'a>],
 ) -> Result<Vec<(Origin<'c, 'a>, Layout)>, PassError<'c>> {
-    let mut wishes: HashMap<_, (Origin, Wish)> = HashMap::new();
+    let mut wishes: HashMap<_, (Origin, Wish)> = HashMap::default();
     let mut wish = |origin: Origin<'c, 'a>, wish: Wish| {
         let (_, old) = wishes.entry(origin.identity()).or_insert((origin, wish));
         *old = old.and(wish);
@@ -237,8 +238,8 @@ fn choose_layouts<'c, 'a>(
             op.operands().filter_map(|v| storage.origin(v)).for_each(|place| wish(place, Wish::RowMajor));
         }
     }
-    let mut packable = HashMap::new();
-    let mut quantised = HashMap::new();
+    let mut packable = HashMap::default();
+    let mut quantised = HashMap::default();
     for op in fused {
         let Some(block) = body(op) else { continue };
         for (i, operand) in op.operands().enumerate() {
@@ -281,7 +282,7 @@ fn choose_layouts<'c, 'a>(
             return Err(PassError::at(&op, "has a quantised weight that is also used as something else"));
         }
     }
-    let mut rounded = HashMap::new();
+    let mut rounded = HashMap::default();
     for (origin, is_rounded) in fused.iter().flat_map(|op| updates(pass, storage, *op)) {
         *rounded.entry(origin.identity()).or_insert(true) &= is_rounded;
     }

@@ -84,7 +84,7 @@ pub fn candidates(product: &Product) -> Vec<Vec<usize>> {
         Family::Gemv => gemv_candidates(product, &mut tiles),
         _ => gemm_candidates(product, &mut tiles),
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = rustc_hash::FxHashSet::default();
     tiles.retain(|tile| legal(product, tile).is_ok() && seen.insert(spelled_out(product, tile)));
     tiles
 }

@@ -46,11 +46,8 @@ use melior::{
         r#type::{FunctionType, RankedTensorType},
     },
 };
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-    fmt::Write,
-};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+use std::{cell::RefCell, fmt::Write};
 
 pub static INFO: PassInfo = PassInfo {
     name: "lower-to-launches",
@@ -68,7 +65,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let target = target(pass.op)?;
     let Some(module) = body(&pass.op) else { return Ok(()) };
     let gpu = target.adapter().map(|adapter| (adapter, gpu_module(pass.context, module, pass.op)));
-    let mut made = Kernels { context: pass.context, target, module, gpu, known: HashMap::new() };
+    let mut made = Kernels { context: pass.context, target, module, gpu, known: HashMap::default() };
     for function in functions(pass.op) {
         if body(&function).is_none() {
             continue;
@@ -230,10 +227,10 @@ impl<'c, 'a> Lowering<'c, 'a> {
         let e = Emitter::new(&builder, made.target);
         let mut lowering = Lowering {
             e,
-            tensors: HashMap::new(),
-            indices: HashMap::new(),
+            tensors: HashMap::default(),
+            indices: HashMap::default(),
             sizes: RefCell::default(),
-            checked: HashSet::new(),
+            checked: HashSet::default(),
             in_place: InPlace::of(old),
             launches: 0,
         };

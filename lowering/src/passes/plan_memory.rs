@@ -29,7 +29,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
     r#type::{IntegerType, MemRefType, ShapedTypeLike},
 };
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 pub static INFO: PassInfo = PassInfo {
     name: "plan-memory",
@@ -52,7 +52,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let ops = ops(block);
     let launches: Vec<OperationRef> = ops.iter().copied().filter(|op| Op::Launch.is(op)).collect();
     // First and last launch of every value, in one walk.
-    let mut lives: HashMap<usize, (usize, usize)> = HashMap::new();
+    let mut lives: HashMap<usize, (usize, usize)> = HashMap::default();
     for (i, launch) in launches.iter().enumerate() {
         for operand in launch.operands() {
             lives.entry(key(operand)).and_modify(|life| life.1 = i).or_insert((i, i));
@@ -62,7 +62,7 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         ops.iter().filter(|op| op_name(*op) == "func.return").flat_map(|op| op.operands()).map(key).collect();
     // Classes by their dynamic sizes.
     let mut classes: Vec<(Vec<usize>, Vec<Planned>)> = vec![];
-    let mut numbers: HashMap<Vec<usize>, usize> = HashMap::new();
+    let mut numbers: HashMap<Vec<usize>, usize> = HashMap::default();
     for op in ops.iter().filter(|op| op_name(*op) == "memref.alloc") {
         let buffer: Value = op.result(0).expect("an alloc has a result").into();
         let Some((first, last)) = lives.get(&key(buffer)).copied().filter(|_| !returned.contains(&key(buffer))) else {

@@ -21,7 +21,8 @@ use melior::ir::{
     attribute::DenseI64ArrayAttribute,
     operation::{OperationLike, OperationRef},
 };
-use std::collections::{BTreeSet, HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+use std::collections::BTreeSet;
 
 /// A value in WGSL.
 #[derive(Clone, Debug)]
@@ -189,8 +190,8 @@ impl Function {
             workgroup_size,
             barrier,
             rows,
-            values: HashMap::new(),
-            memories: HashMap::new(),
+            values: HashMap::default(),
+            memories: HashMap::default(),
             text: String::new(),
             depth: 1,
         }

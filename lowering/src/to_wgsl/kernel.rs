@@ -18,7 +18,7 @@ use melior::ir::{
     operation::{OperationLike, OperationRef},
     r#type::FunctionType,
 };
-use std::collections::HashSet;
+use rustc_hash::FxHashSet as HashSet;
 
 /// Which memrefs a kernel reads and writes, by the keys of their values.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Identifiers of a shader: deterministic, legal and unique.
 
 use melior::ir::Location;
-use std::collections::HashSet;
+use rustc_hash::FxHashSet as HashSet;
 
 /// The names used so far in one shader.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use melior::ir::{
     Attribute, AttributeLike, BlockLike, BlockRef, RegionLike, Value,
     operation::{OperationLike, OperationRef},
 };
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// When the values of a function are last read, and where its globals are loaded and stored: one walk of the function, so
 /// that a check looks at none of its other ops.
@@ -35,7 +35,7 @@ impl<'c, 'a> InPlace<'c, 'a> {
     pub fn of(block: BlockRef<'c, 'a>) -> Self {
         let ops = ops(block);
         let positions = ops.iter().enumerate().map(|(position, op)| (identity(*op), position)).collect();
-        let mut last_uses: HashMap<usize, usize> = HashMap::new();
+        let mut last_uses: HashMap<usize, usize> = HashMap::default();
         // Backwards, so that the last use of a view is known where the view is met.
         for (position, op) in ops.iter().enumerate().rev() {
             let through = first_result(op).filter(|_| is_view(*op)).and_then(|view| last_uses.get(&key(view)).copied());
@@ -44,7 +44,7 @@ impl<'c, 'a> InPlace<'c, 'a> {
                 last_uses.entry(key(value)).and_modify(|last| *last = used.max(*last)).or_insert(used);
             });
         }
-        let mut globals: HashMap<usize, Vec<Access>> = HashMap::new();
+        let mut globals: HashMap<usize, Vec<Access>> = HashMap::default();
         for (position, op) in ops.iter().enumerate() {
             let Some(global) = global(*op) else { continue };
             let accesses = globals.entry(global).or_default();
