@@ -9,27 +9,11 @@ pub mod tuner;
 
 pub use fusions::Fusions;
 pub use options::{Numerics, Options, Tuning};
+pub use passes::PASSES;
 
-use kforge_dialect::pass::{self, PassInfo, PipelineInfo};
+use kforge_dialect::pass::{self, PipelineInfo};
 use kforge_target::Target;
 use std::sync::Once;
-
-/// Every pass of this crate, in the order of the pipeline.
-pub static PASSES: &[&PassInfo] = &[
-    &passes::decompose_mlp::INFO,
-    &passes::decompose_decoder_block::INFO,
-    &passes::quantize_activations::INFO,
-    &passes::fuse_qkv::INFO,
-    &passes::fuse_gate_up::INFO,
-    &passes::fuse_norm::INFO,
-    &passes::fuse_epilogue::INFO,
-    &passes::fuse_rope_kv::INFO,
-    &passes::fuse_rope_attention::INFO,
-    &passes::outline_constants::INFO,
-    &passes::outline_groups::INFO,
-    &passes::select_kernels::INFO,
-    &passes::tile::INFO,
-];
 
 /// The pipelines of this crate.
 pub static PIPELINES: &[&PipelineInfo] = &[&PipelineInfo {

@@ -15,14 +15,12 @@ pub mod passes;
 pub mod to_wgsl;
 pub mod weights;
 
-use kforge_dialect::pass::{self, OptionValues, PassInfo, Pipeline, PipelineInfo, PipelineOptions};
+pub use passes::PASSES;
+
+use kforge_dialect::pass::{self, OptionValues, Pipeline, PipelineInfo, PipelineOptions};
 use kforge_passes::{Options, options};
 use kforge_target::Target;
 use std::sync::Once;
-
-/// The passes of this crate.
-pub static PASSES: &[&PassInfo] =
-    &[&passes::lower_to_launches::INFO, &passes::plan_memory::INFO, &passes::kernel_entries::INFO];
 
 /// Hash of the sources that affect generated code; part of every cache key.
 pub const BUILD_ID: &str = env!("KFORGE_BUILD_ID");
