@@ -26,7 +26,7 @@ use together::best;
 
 /// Rounds over all measurements. Each has new threads, which the scheduler places again: two threads that a busy
 /// machine put on one core stay there as long as they live.
-const HEATS: usize = 6;
+const ROOF_ROUNDS: usize = 6;
 
 /// Time per instruction and pattern in a round. With 2 threads, all rounds take about nine seconds.
 const BUDGET: Duration = Duration::from_millis(45);
@@ -63,7 +63,7 @@ impl From<&Roof> for Roofs {
 /// If the operating system gives no more threads.
 pub fn peaks(threads: usize) -> Result<Peaks> {
     let (mut f32, mut int8) = (Best::default(), Best::default());
-    for _ in 0..HEATS {
+    for _ in 0..ROOF_ROUNDS {
         compute_heat(threads, &mut f32, &mut int8)?;
     }
     Ok(of_heats(f32, int8))
@@ -97,7 +97,7 @@ impl Roofline {
     /// # Errors
     /// If the operating system gives no more threads.
     pub fn measure(&self, threads: usize) -> Result<Roof> {
-        self.measure_in(HEATS, threads)
+        self.measure_in(ROOF_ROUNDS, threads)
     }
 
     /// The same in `heats` rounds: fewer are faster, but more likely too low.

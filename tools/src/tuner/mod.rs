@@ -24,7 +24,7 @@ use std::{
 const TILE: &str = kforge_passes::passes::tile::INFO.name;
 
 /// Rounds of measuring a CPU's roofs, which only rank candidates.
-const HEATS: usize = 2;
+const ROOF_ROUNDS: usize = 2;
 
 /// Registers this program as the tuner's host: `select-kernels{mode=tune}` measures here.
 pub fn install() {
@@ -148,7 +148,7 @@ pub fn roofs(machine: &Environment, database: &Database) -> Result<Roofs> {
     if let Some(roofs) = stored.filter(sensible) {
         return Ok(roofs);
     }
-    let roofs = runner::roofs(machine, Some(HEATS))?;
+    let roofs = runner::roofs(machine, Some(ROOF_ROUNDS))?;
     database.put_roofs(machine, &serde_json::to_string(&roofs)?)?;
     Ok(roofs)
 }

@@ -15,7 +15,7 @@ pub enum Kept {
     /// Two f16 per 32-bit word.
     Halves,
     /// Two bf16 per 32-bit word.
-    BrainHalves,
+    Bf16Halves,
 }
 
 /// A buffer seen by a kernel under construction.
@@ -28,7 +28,7 @@ pub struct Buffer<'c, 'a> {
 impl Kept {
     pub fn of<'c>(e: &Emitter<'c, '_>, adapter: Adapter, element: Type<'c>) -> Kept {
         if element == Type::bfloat16(e.context) {
-            Kept::BrainHalves
+            Kept::Bf16Halves
         } else if element == e.f16() && !adapter.f16 {
             Kept::Halves
         } else {
@@ -54,7 +54,7 @@ impl<'c, 'a> Buffer<'c, 'a> {
     }
 
     /// Whether the memref's elements are vec4.
-    pub fn in_fours(&self) -> bool {
+    pub fn in_quads(&self) -> bool {
         memref_element(self.memref).is_vector()
     }
 
@@ -66,7 +66,7 @@ impl<'c, 'a> Buffer<'c, 'a> {
     /// The same; `load` performs the memory accesses.
     pub fn load_by(&self, e: &Emitter<'c, 'a>, index: V<'c, 'a>, load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
         match self.kept {
-            Kept::Plain if self.in_fours() => {
+            Kept::Plain if self.in_quads() => {
                 let (four, lane) = index.div_rem(4);
                 e.widen(e.extract_at(load(four), lane))
             }
@@ -75,7 +75,7 @@ impl<'c, 'a> Buffer<'c, 'a> {
                 let (word, lane) = index.div_rem(2);
                 e.extract_at(e.halves_of(load(word)), lane)
             }
-            Kept::BrainHalves => {
+            Kept::Bf16Halves => {
                 let (word, lane) = index.div_rem(2);
                 let word = load(word);
                 let odd = e.cast("arith.index_cast", lane, e.int(32));
@@ -98,7 +98,7 @@ impl<'c, 'a> Buffer<'c, 'a> {
         index: V<'c, 'a>,
         load: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>,
     ) -> V<'c, 'a> {
-        if self.kept == Kept::Plain && self.in_fours() {
+        if self.kept == Kept::Plain && self.in_quads() {
             return e.widen(load(index));
         }
         let first = index * 4;

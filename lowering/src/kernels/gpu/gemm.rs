@@ -2,7 +2,7 @@
 //!
 //! `#transformer.kernel<"gemm", tile = [BM, BN, BK, TM, TN]>`: a workgroup computes BM rows by BN columns, a thread TM
 //! by TN of them in registers. For each BK columns of K the threads load activations and weights into workgroup memory,
-//! as f32 ([`Bring`]):
+//! as f32 ([`TileLoader`]):
 //!
 //! ```text
 //! x  [BK][BM / 4 + 1] vec4 of f32, padded by one so that columns of K begin at different banks
@@ -13,9 +13,9 @@
 
 use super::{
     Target,
-    bring::{Bring, Part},
     buffer::Buffer,
-    linear::{Kinds, by_fours, each_section, epilogue_four, parameters},
+    linear::{Kinds, by_quads, each_section, epilogue_four, parameters},
+    tile_loader::{Part, TileLoader},
     weights::Weight,
     workgroup::{Declaration, Workgroup},
 };
@@ -46,7 +46,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
     let declaration = Declaration {
         name: of.name,
-        buffers: parameters(&of, &linear, &kinds, true, by_fours),
+        buffers: parameters(&of, &linear, &kinds, true, by_quads),
         scalars: 1,
         shared,
         threads: tile.threads(of.adapter),
@@ -55,9 +55,18 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let (kinds, buffers) = (&kinds, &buffers[..]);
-        let bring =
-            Bring { linear: &linear, kinds, workgroup, buffers, rows, columns, depth, spread: false, early: false };
-        let kernel = Gemm { of, workgroup, buffers, bring, tile };
+        let loader = TileLoader {
+            linear: &linear,
+            kinds,
+            workgroup,
+            buffers,
+            rows,
+            columns,
+            depth,
+            spread: false,
+            early: false,
+        };
+        let kernel = Gemm { of, workgroup, buffers, loader, tile };
         let row_tiles = workgroup.scalars[0].ceil_div(tile.rows);
         let (column, row) = workgroup.task.div_rem(row_tiles);
         let first = row * tile.rows;
@@ -77,7 +86,7 @@ struct Gemm<'k, 'c, 'a> {
     of: Target<'k, 'c, 'a>,
     workgroup: &'k Workgroup<'c, 'a>,
     buffers: &'k [Buffer<'c, 'a>],
-    bring: Bring<'k, 'c, 'a>,
+    loader: TileLoader<'k, 'c, 'a>,
     tile: Tile,
 }
 
@@ -90,7 +99,7 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         column: V<'c, 'a>,
     ) -> Result<'c, 'a, ()> {
         let tile = self.tile;
-        let weights = self.bring.weights(section)?;
+        let weights = self.loader.weights(section)?;
         // Adjacent threads have adjacent columns and the same rows.
         let across = tile.columns / tile.width;
         let (down, right) = self.workgroup.thread.div_rem(across);
@@ -100,7 +109,7 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
         let rows: Vec<V> = (0..tile.height).map(|i| self.row(down, i)).collect();
         let places = self.places(e, down, &rows);
         let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
-        let sums = self.bring.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
+        let sums = self.loader.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
             let mut sums = sums.to_vec();
             for k in 0..tile.depth {
                 let x = self.activations(e, k, &places);
@@ -169,13 +178,13 @@ impl<'c, 'a> Gemm<'_, 'c, 'a> {
     /// Stores a part into workgroup memory.
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let (tile, shared) = (self.tile, &self.workgroup.shared);
-        self.bring.each_activation(e, part, |e, row, four, value| {
+        self.loader.each_activation(e, part, |e, row, four, value| {
             let ((of_rows, row), value) = (row.div_rem(4), e.widen(value));
             let at = four * (4 * tile.pitch()) + of_rows;
             for lane in 0..4 {
                 e.store(e.extract(value, lane), shared[0], &[at + lane * tile.pitch(), row]);
             }
         });
-        self.bring.keep_weights(e, weights, column, part, &shared[1..], (e.f32(), tile.weight_pitch()));
+        self.loader.keep_weights(e, weights, column, part, &shared[1..], (e.f32(), tile.weight_pitch()));
     }
 }

@@ -46,7 +46,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     let most = linear.sections.iter().map(|s| s.roots.len()).max().unwrap_or(1);
     let mut threads = kinds.threads(linear.depth, linear.norm.is_some()).min(of.adapter.threads);
     let plan = |threads| {
-        let parts = Parts::new(threads, most, &of);
+        let parts = PartialSums::new(threads, most, &of);
         (parts, parts.memory(&of, rows, threads, &kinds, linear.norm.is_some()))
     };
     let (mut parts, mut shared) = plan(threads);
@@ -87,7 +87,7 @@ impl Kinds {
 
     /// The same for a kernel that multiplies f16 without conversion.
     pub fn in_halves(self) -> Kinds {
-        let kind = |kind| if kind == (Kind::Half { brain: false }) { Kind::Float } else { kind };
+        let kind = |kind| if kind == (Kind::Half { bf16: false }) { Kind::Float } else { kind };
         Kinds(self.0.into_iter().map(|(operand, of)| (operand, kind(of))).collect())
     }
 
@@ -157,12 +157,12 @@ struct Gemv<'k, 'c, 'a> {
     workgroup: &'k Workgroup<'c, 'a>,
     buffers: &'k [Buffer<'c, 'a>],
     rows: usize,
-    parts: Parts,
+    parts: PartialSums,
 }
 
 /// Layout of the partial sums in workgroup memory: `count` per activation row, root and quad of weight rows.
 #[derive(Clone, Copy)]
-struct Parts {
+struct PartialSums {
     /// Whether sums are reduced within subgroups first.
     across: bool,
     count: usize,
@@ -170,11 +170,11 @@ struct Parts {
     most: usize,
 }
 
-impl Parts {
-    fn new(threads: usize, most: usize, of: &Target<'_, '_, '_>) -> Parts {
+impl PartialSums {
+    fn new(threads: usize, most: usize, of: &Target<'_, '_, '_>) -> PartialSums {
         let subgroups = of.adapter.subgroups;
         let across = subgroups >= 8 && threads.is_multiple_of(subgroups);
-        Parts { across, count: if across { threads / subgroups } else { ADDERS }, most }
+        PartialSums { across, count: if across { threads / subgroups } else { ADDERS }, most }
     }
 
     /// Types of the workgroup memory: the sums; without subgroups also the values that threads reduce; and one element
@@ -209,7 +209,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         if self.rows == 0 {
             return Ok(());
         }
-        let front = self.linear.norm.map(|op| Front::new(self, op)).transpose()?;
+        let front = self.linear.norm.map(|op| FusedNorm::new(self, op)).transpose()?;
         each_section(e, &self.linear.sections, self.workgroup.task, LANES, |e, section, group| {
             self.section(e, section, group, front.as_ref())
         })
@@ -220,7 +220,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e: &Emitter<'c, 'a>,
         section: &Section<'c, 'a>,
         group: V<'c, 'a>,
-        front: Option<&Front<'c, 'a>>,
+        front: Option<&FusedNorm<'c, 'a>>,
     ) -> Result<'c, 'a, ()> {
         let weights = section.roots.iter().map(|root| self.weight(*root)).collect::<Result<Vec<_>>>()?;
         let alike = |from: usize| {
@@ -245,7 +245,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
             for (root, sums) in sums.iter().enumerate() {
                 let first = self.parts.first(row, root);
                 match self.parts.across {
-                    true => self.meet_across(e, weights[root].kind, &sums[row], first),
+                    true => self.reduce_across(e, weights[root].kind, &sums[row], first),
                     false => self.meet(e, weights[root].kind, &sums[row], first),
                 }
             }
@@ -274,7 +274,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e: &Emitter<'c, 'a>,
         weights: &[Weight<'c, 'a>],
         group: V<'c, 'a>,
-        front: &Front<'c, 'a>,
+        front: &FusedNorm<'c, 'a>,
     ) -> Option<Vec<Step<'c, 'a>>> {
         let rounds = self.rounds(weights);
         let kind = weights[0].kind;
@@ -309,7 +309,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e: &Emitter<'c, 'a>,
         weights: &[Weight<'c, 'a>],
         group: V<'c, 'a>,
-        front: Option<(&Front<'c, 'a>, &[norm::Moments<'c, 'a>])>,
+        front: Option<(&FusedNorm<'c, 'a>, &[norm::Moments<'c, 'a>])>,
         ahead: Option<Vec<Step<'c, 'a>>>,
     ) -> Vec<Vec<Vec<V<'c, 'a>>>> {
         let kind = weights[0].kind;
@@ -379,7 +379,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
         e: &Emitter<'c, 'a>,
         first: V<'c, 'a>,
         count: usize,
-        front: Option<&Front<'c, 'a>>,
+        front: Option<&FusedNorm<'c, 'a>>,
     ) -> Activations<'c, 'a> {
         let (x, depth) = (self.buffers[self.linear.input], self.linear.depth);
         let load = |buffer: Buffer<'c, 'a>, row: usize| match count {
@@ -389,8 +389,9 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
                 (0..count / 4).map(|i| buffer.load_four(e, start + i)).collect()
             }
         };
-        let of_norm =
-            |buffer: fn(&Front<'c, 'a>) -> Option<Buffer<'c, 'a>>| front.and_then(buffer).map(|buffer| load(buffer, 0));
+        let of_norm = |buffer: fn(&FusedNorm<'c, 'a>) -> Option<Buffer<'c, 'a>>| {
+            front.and_then(buffer).map(|buffer| load(buffer, 0))
+        };
         Activations {
             rows: (0..self.rows).map(|row| load(x, row)).collect(),
             weight: of_norm(|front| front.weight),
@@ -400,7 +401,7 @@ impl<'c, 'a> Gemv<'_, 'c, 'a> {
 
     /// Reduces the sums within each subgroup by shuffles and stores one per subgroup in workgroup memory, from `first`
     /// on.
-    fn meet_across(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
+    fn reduce_across(&self, e: &Emitter<'c, 'a>, kind: Kind, sums: &[V<'c, 'a>], first: usize) {
         // Adjacent lanes hold sums of different quads of weight rows; lanes this far apart hold sums of the same quad.
         let quads = 4 / kind.quads();
         let (subgroup, lane) = self.workgroup.thread.div_rem(self.workgroup.subgroups);
@@ -561,18 +562,18 @@ pub fn epilogue_four<'c, 'a>(
 }
 
 /// Whether the row length of a tensor is a multiple of four.
-pub fn by_fours(value: Value<'_, '_>) -> bool {
+pub fn by_quads(value: Value<'_, '_>) -> bool {
     dims(value.r#type()).last().copied().flatten().is_some_and(|columns| columns.is_multiple_of(4))
 }
 
 /// A fused norm; its result is never stored.
-struct Front<'c, 'a> {
+struct FusedNorm<'c, 'a> {
     norm: Norm<'c, 'a>,
     weight: Option<Buffer<'c, 'a>>,
     bias: Option<Buffer<'c, 'a>>,
 }
 
-impl<'c, 'a> Front<'c, 'a> {
+impl<'c, 'a> FusedNorm<'c, 'a> {
     fn new(of: &Gemv<'_, 'c, 'a>, op: OperationRef<'c, 'a>) -> Result<'c, 'a, Self> {
         let group = of.of.group;
         let norm = Norm::new(group, op, &of.workgroup.buffers)?;
@@ -580,14 +581,14 @@ impl<'c, 'a> Front<'c, 'a> {
             return Err(group.unsupported(Some(op), "a softmax cannot be a linear's prologue on a GPU"));
         }
         let buffer = |i: usize| Ok(group.trailing(op, i)?.map(|operand| of.buffers[operand]));
-        Ok(Front { norm, weight: buffer(1)?, bias: buffer(2)? })
+        Ok(FusedNorm { norm, weight: buffer(1)?, bias: buffer(2)? })
     }
 
     /// Mean and scale of each row.
     fn moments(&self, of: &Gemv<'_, 'c, 'a>, e: &Emitter<'c, 'a>) -> Vec<norm::Moments<'c, 'a>> {
         let (x, depth) = (of.buffers[of.linear.input], of.linear.depth);
         let scratch = *of.workgroup.shared.last().expect("memory of the norm was declared");
-        let by = if x.in_fours() { 4 } else { 1 };
+        let by = if x.in_quads() { 4 } else { 1 };
         let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>, row: usize| match by {
             4 => x.load_four(e, at + row * depth / 4),
             _ => x.load(e, at + row * depth),

@@ -2,7 +2,7 @@
 //!
 //! `#transformer.kernel<"mma", tile = [BM, BN, BK, WM, WN]>`: a workgroup computes BM rows by BN columns, a subgroup WM
 //! by WN of them, in cooperative matrices of 16 x 16. As in `gemm`, parts of BK columns of K go through workgroup
-//! memory ([`Bring`]); here they are rounded to f16 on the way:
+//! memory ([`TileLoader`]); here they are rounded to f16 on the way:
 //!
 //! ```text
 //! x  [BM][BK / 4 + 2] vector<4xf16>, padded by two so that rows begin at different banks
@@ -14,9 +14,9 @@
 
 use super::{
     Target,
-    bring::{Bring, Part},
     buffer::Buffer,
-    linear::{Kinds, by_fours, each_section, epilogue_four, parameters},
+    linear::{Kinds, by_quads, each_section, epilogue_four, parameters},
+    tile_loader::{Part, TileLoader},
     weights::Weight,
     workgroup::{Declaration, Workgroup},
 };
@@ -49,15 +49,15 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     shared.extend(vec![of.module.shared(&[w], four); most]);
     shared.extend(vec![sums; most]);
     let tiles: usize = linear.sections.iter().map(|s| s.columns.div_ceil(tile.columns)).sum();
-    let buffers = parameters(&of, &linear, &kinds, true, by_fours);
+    let buffers = parameters(&of, &linear, &kinds, true, by_quads);
     let declaration = Declaration { name: of.name, buffers, scalars: 1, shared, threads: tile.threads(of.adapter) };
     declaration.build(&of, |e, workgroup| {
         let buffers = of.buffers(e, &workgroup.buffers);
         let Tile { rows, columns, depth, .. } = tile;
         let (kinds, buffers) = (&kinds, &buffers[..]);
-        let bring =
-            Bring { linear: &linear, kinds, workgroup, buffers, rows, columns, depth, spread: true, early: true };
-        let kernel = Mma { of, workgroup, buffers, bring, tile, most };
+        let loader =
+            TileLoader { linear: &linear, kinds, workgroup, buffers, rows, columns, depth, spread: true, early: true };
+        let kernel = Mma { of, workgroup, buffers, loader, tile, most };
         let row_tiles = workgroup.scalars[0].ceil_div(tile.rows);
         let (column, row) = workgroup.task.div_rem(row_tiles);
         let first = row * tile.rows;
@@ -77,7 +77,7 @@ struct Mma<'k, 'c, 'a> {
     of: Target<'k, 'c, 'a>,
     workgroup: &'k Workgroup<'c, 'a>,
     buffers: &'k [Buffer<'c, 'a>],
-    bring: Bring<'k, 'c, 'a>,
+    loader: TileLoader<'k, 'c, 'a>,
     tile: Tile,
     /// Maximum weights per section.
     most: usize,
@@ -92,14 +92,14 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
         column: V<'c, 'a>,
     ) -> Result<'c, 'a, ()> {
         let tile = self.tile;
-        let weights = self.bring.weights(section)?;
+        let weights = self.loader.weights(section)?;
         let subgroup = self.workgroup.thread / self.workgroup.subgroups;
         let (down, right) = subgroup.div_rem(tile.columns / tile.width);
         let (height, width) = (tile.height / SIDE, tile.width / SIDE);
         let zeros = vec![e.matrix_zero(); weights.len() * height * width];
         let keep = |e: &Emitter<'c, 'a>, part: &Part<'c, 'a>| self.keep(e, &weights, column, part);
         let (x_first, w_first) = (down * (tile.height * tile.pitch()), right * (tile.width / 4));
-        let sums = self.bring.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
+        let sums = self.loader.each_part(e, &weights, (row, column), &zeros, keep, |e, sums| {
             let mut sums = sums.to_vec();
             for k in 0..tile.depth / SIDE {
                 let x = |i: usize| {
@@ -168,10 +168,10 @@ impl<'c, 'a> Mma<'_, 'c, 'a> {
     /// Stores a part into workgroup memory.
     fn keep(&self, e: &Emitter<'c, 'a>, weights: &[Weight<'c, 'a>], column: V<'c, 'a>, part: &Part<'c, 'a>) {
         let (tile, shared) = (self.tile, &self.workgroup.shared);
-        self.bring.each_activation(e, part, |e, row, four, value| {
+        self.loader.each_activation(e, part, |e, row, four, value| {
             e.store(e.narrow(value, e.f16()), shared[0], &[row * tile.pitch() + four]);
         });
-        self.bring.keep_weights(e, weights, column, part, &shared[1..], (e.f16(), tile.weight_pitch()));
+        self.loader.keep_weights(e, weights, column, part, &shared[1..], (e.f16(), tile.weight_pitch()));
     }
 }
 

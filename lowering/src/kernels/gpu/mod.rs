@@ -6,7 +6,6 @@
 //! CPU's order.
 
 mod attention;
-mod bring;
 mod buffer;
 mod elementwise;
 mod embedding;
@@ -16,6 +15,7 @@ mod matmul;
 mod mma;
 mod rope;
 mod rowwise;
+mod tile_loader;
 mod top_k;
 mod weights;
 mod workgroup;

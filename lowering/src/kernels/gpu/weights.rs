@@ -30,9 +30,9 @@ pub enum Kind {
     /// f32 in `rows16`, one column per step, so that loads of adjacent threads coalesce. Also f16, in a kernel that
     /// multiplies f16 without conversion.
     Float,
-    /// f16, or bf16 if `brain`, in `rows16`; one column per step.
+    /// f16, or bf16 if `bf16`, in `rows16`; one column per step.
     Half {
-        brain: bool,
+        bf16: bool,
     },
     /// Row-major floats, `count` columns per step.
     RowMajor {
@@ -63,7 +63,7 @@ impl Kind {
         match storage {
             Storage::Quant(format) => Kind::Quant(format),
             Storage::Float(Layout::Rows16) if element == e.f32() => Kind::Float,
-            Storage::Float(Layout::Rows16) => Kind::Half { brain: element == Type::bfloat16(e.context) },
+            Storage::Float(Layout::Rows16) => Kind::Half { bf16: element == Type::bfloat16(e.context) },
             Storage::Float(_) => Kind::RowMajor { count: if columns.is_multiple_of(4) { 4 } else { 1 } },
         }
     }
@@ -199,10 +199,10 @@ impl<'c, 'a> Weight<'c, 'a> {
                 let column = group * self.columns + step;
                 plain(vec![vec![e.widen(load(column * 4 + four))]])
             }
-            Kind::Half { brain } => {
+            Kind::Half { bf16 } => {
                 let column = group * self.columns + step;
                 let words = load(column * 2 + thread);
-                plain(vec![(0..2).map(|four| halves(e, words, four, brain)).collect()])
+                plain(vec![(0..2).map(|four| halves(e, words, four, bf16)).collect()])
             }
             Kind::RowMajor { count } => {
                 let row = group * LANES + four * 4;
@@ -357,9 +357,9 @@ fn pick<'c, 'a>(e: &Emitter<'c, 'a>, values: &[V<'c, 'a>], number: V<'c, 'a>) ->
 }
 
 /// Rows `4 four` to `4 four + 3` of eight f16 or bf16 in four words, as f32.
-fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, brain: bool) -> V<'c, 'a> {
+fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, bf16: bool) -> V<'c, 'a> {
     let word = |i: usize| e.extract(words, 2 * four + i);
-    let two = |word| match brain {
+    let two = |word| match bf16 {
         false => {
             let halves = e.halves_of(word);
             [e.extract(halves, 0), e.extract(halves, 1)]

@@ -17,7 +17,7 @@ use kforge_program::layout::LANES;
 use melior::ir::{Type, ValueLike, operation::OperationRef};
 
 /// The tile loader of a kernel: which operands, by which threads, in which parts.
-pub struct Bring<'k, 'c, 'a> {
+pub struct TileLoader<'k, 'c, 'a> {
     pub linear: &'k Linear<'k, 'c, 'a>,
     pub kinds: &'k Kinds,
     pub workgroup: &'k Workgroup<'c, 'a>,
@@ -61,7 +61,7 @@ impl<'c, 'a> Part<'c, 'a> {
 /// Place of an item: row group, step and thread within the step.
 type Place<'c, 'a> = [V<'c, 'a>; 3];
 
-impl<'c, 'a> Bring<'_, 'c, 'a> {
+impl<'c, 'a> TileLoader<'_, 'c, 'a> {
     /// The weights of a section.
     pub fn weights(&self, section: &Section<'c, 'a>) -> Result<'c, 'a, Vec<Weight<'c, 'a>>> {
         let weight = |root: &OperationRef<'c, 'a>| {
@@ -188,9 +188,9 @@ impl<'c, 'a> Bring<'_, 'c, 'a> {
                 let at = row * (depth / 4) + four + first;
                 let load = |e: &Emitter<'c, 'a>| {
                     // f16 is kept as f16 until the kernel converts it.
-                    if x.in_fours() { e.load(x.memref, &[at]) } else { x.load_four(e, at) }
+                    if x.in_quads() { e.load(x.memref, &[at]) } else { x.load_four(e, at) }
                 };
-                let zero = e.cf_like(0.0, if x.in_fours() { memref_element(x.memref) } else { e.vector(4, e.f32()) });
+                let zero = e.cf_like(0.0, if x.in_quads() { memref_element(x.memref) } else { e.vector(4, e.f32()) });
                 if depth.is_multiple_of(self.depth) {
                     return load(e);
                 }
