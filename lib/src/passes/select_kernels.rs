@@ -113,10 +113,12 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
     let chosen: HashMap<_, Layout> = layouts.iter().map(|(origin, layout)| (origin.identity(), *layout)).collect();
     let mut layouts_of_values: HashMap<usize, &'static str> = HashMap::default();
     let mut layout = |value: Value<'c, 'a>| {
-        *layouts_of_values.entry(key(value)).or_insert_with(|| match storage.origin(value) {
-            _ if is_blocks8(value) => BLOCKS8,
-            Some(origin) => chosen.get(&origin.identity()).copied().map_or(Layout::RowMajor.name(), Layout::name),
-            None => Layout::RowMajor.name(),
+        *layouts_of_values.entry(key(value)).or_insert_with(|| {
+            if is_blocks8(value) {
+                return BLOCKS8;
+            }
+            let layout = storage.origin(value).and_then(|origin| chosen.get(&origin.identity()).copied());
+            layout.unwrap_or(Layout::RowMajor).name()
         })
     };
     let mut layouts = |values: &mut dyn Iterator<Item = Value<'c, 'a>>| -> Attribute<'c> {

@@ -51,9 +51,7 @@ static HOST: OnceLock<Host> = OnceLock::new();
 /// Names the program that measures, and makes this the tuner of the passes, once in a process.
 pub fn install(host: Host) {
     // The first stays; a process has one.
-    if HOST.set(host).is_ok() {
-        tuner::install(Box::new(Measured));
-    }
+    tuner::install(Box::new(Measured { host: HOST.get_or_init(|| host) }));
 }
 
 /// Says something once in a process, if there is a host to say it.
@@ -67,20 +65,20 @@ fn warn(message: &str) {
 }
 
 /// The tuner of the installed host.
-struct Measured;
+struct Measured {
+    host: &'static Host,
+}
 
 impl Tuner for Measured {
     fn session(&self, target: Target, tuning: Tuning) -> Result<Box<dyn tuner::Session>, String> {
-        let host = HOST.get().ok_or("the tuner has no host")?;
-        Session::open(host, target, tuning).map(|session| Box::new(session) as _)
+        Session::open(self.host, target, tuning).map(|session| Box::new(session) as _)
     }
 
     fn fingerprint(&self, target: Target, threads: usize) -> String {
-        let Some(host) = HOST.get() else { return String::new() };
-        let Some(directory) = host.directory.as_ref().filter(|d| d.join(database::FILE).exists()) else {
+        let Some(directory) = self.host.directory.as_ref().filter(|d| d.join(database::FILE).exists()) else {
             return String::new();
         };
-        let Ok(environment) = (host.environment)(target, threads) else { return String::new() };
+        let Ok(environment) = (self.host.environment)(target, threads) else { return String::new() };
         Database::open(directory).and_then(|database| database.fingerprint(&environment.id())).unwrap_or_default()
     }
 }

@@ -935,13 +935,13 @@ fn collect_roots<'c, 'a>(
     roots: &mut Vec<OperationRef<'c, 'a>>,
 ) -> Result<'c, 'a, ()> {
     let Some(op) = group.defining_op(value) else { return Ok(()) };
-    match op_name(&op).as_str() {
-        _ if Op::Linear.is(&op) => {
-            if !roots.contains(&op) {
-                roots.push(op);
-            }
-            Ok(())
+    if Op::Linear.is(&op) {
+        if !roots.contains(&op) {
+            roots.push(op);
         }
+        return Ok(());
+    }
+    match op_name(&op).as_str() {
         "arith.constant" => Ok(()),
         name if is_elementwise(name) => op.operands().try_for_each(|o| collect_roots(group, o, roots)),
         name => Err(group.unsupported(Some(op), format!("'{name}' cannot be a linear's epilogue"))),
