@@ -25,13 +25,7 @@ pub fn tensor(attribute: Attribute<'_>) -> Result<Tensor, String> {
     let shape: Vec<usize> = dims.into_iter().collect::<Option<_>>().ok_or("has a constant of dynamic shape")?;
     check_size(&shape).map_err(|failure| failure.to_string())?;
     let count: usize = shape.iter().product();
-    let width = match element {
-        Element::F32 | Element::I32 => 4,
-        Element::F16 | Element::BF16 => 2,
-        Element::I64 => 8,
-        Element::Bool => 1,
-        Element::Quant(_) => return Err("has a quantised constant".into()),
-    };
+    let width = element.bytes().ok_or("has a quantised constant")?;
     if let Some(bytes) = resource(attribute)? {
         if bytes.len() != count * width {
             let wanted = count * width;

@@ -14,10 +14,9 @@ use kforge_lowering::{
 };
 use kforge_passes::Fusions;
 use kforge_program::{Element, Layout};
-use kforge_reference::{Comparison, Element as ReferenceElement, Tensor, Tolerance, compare, random};
+use kforge_reference::{Comparison, Tensor, Tolerance, compare, random};
 use kforge_runtime::{Execute, Executor, gpu};
 use kforge_target::{Adapter, Isa};
-pub use kforge_tools::tensors::reference_element;
 use kforge_tools::{
     gpu::features,
     tensors::{self, Inputs},
@@ -366,7 +365,7 @@ fn is_of(name: &str, index: usize) -> bool {
 /// Random floats, and the call's integers, for a signature.
 fn inputs(name: &str, signature: &kforge_dialect::interpret::Signature, call: &Call, seed: u64) -> Vec<Tensor> {
     let (mut sizes, mut integers) = (call.sizes.iter(), call.integers.iter());
-    let input = |(i, (dims, element)): (usize, &(Vec<Option<usize>>, ReferenceElement))| {
+    let input = |(i, (dims, element)): (usize, &(Vec<Option<usize>>, Element))| {
         let size =
             |d: &Option<usize>| d.or_else(|| sizes.next().copied()).unwrap_or_else(|| panic!("{name}: too few sizes"));
         let shape: Vec<usize> = dims.iter().map(size).collect();
@@ -425,8 +424,8 @@ fn all_near(actual: &[Tensor], expected: &[Tensor], slack: f64) -> Result<(), (u
 /// By how much it differs.
 pub fn near(actual: &Tensor, expected: &Tensor, slack: f64) -> Result<Comparison, String> {
     let unit = match expected.element() {
-        ReferenceElement::F16 => 2f64.powi(-10),
-        ReferenceElement::BF16 => 2f64.powi(-7),
+        Element::F16 => 2f64.powi(-10),
+        Element::BF16 => 2f64.powi(-7),
         _ => 1e-5,
     };
     let largest = expected.to_f32().into_iter().map(|x| f64::from(x.abs())).fold(1.0, f64::max);
@@ -473,7 +472,7 @@ fn unpacked(layout: Layout, element: Element, dims: &[usize], bytes: &[u8]) -> T
         };
         out.extend(&bytes[at * width..(at + 1) * width]);
     }
-    Tensor::from_bytes(dims, reference_element(element), &out).expect("a state of its shape's size")
+    Tensor::from_bytes(dims, element, &out).expect("a state of its shape's size")
 }
 
 fn each(batch: usize, rows: usize, heads: usize, depth: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {

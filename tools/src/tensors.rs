@@ -1,33 +1,17 @@
 //! Passes tensors of the reference semantics into an executor, and out of it.
 
 use anyhow::{Context as _, Result, bail};
-use kforge_program::Element;
-use kforge_reference::{Element as Reference, Tensor};
+use kforge_reference::{Element, Tensor};
 use kforge_runtime::{Execute, Outputs, View};
 
-/// Converts the reference's element type to the program's.
+/// An element type, if tensors of it can be passed in and out.
 ///
 /// # Errors
-/// If such tensors cannot be passed in or out.
-pub fn program_element(element: Reference) -> Result<Element> {
-    Ok(match element {
-        Reference::F32 => Element::F32,
-        Reference::F16 => Element::F16,
-        Reference::BF16 => Element::BF16,
-        Reference::I32 => Element::I32,
-        Reference::Quant(format) => Element::Quant(format),
-        Reference::I64 | Reference::Bool => bail!("tensors of {element} are not passed in or out; use i32"),
-    })
-}
-
-/// Converts the program's element type to the reference's.
-pub fn reference_element(element: Element) -> Reference {
+/// For the others, which launch programs do not have.
+pub fn passed(element: Element) -> Result<Element> {
     match element {
-        Element::F32 => Reference::F32,
-        Element::F16 => Reference::F16,
-        Element::BF16 => Reference::BF16,
-        Element::I32 => Reference::I32,
-        Element::Quant(format) => Reference::Quant(format),
+        Element::I64 | Element::Bool => bail!("tensors of {element} are not passed in or out; use i32"),
+        element => Ok(element),
     }
 }
 
@@ -38,7 +22,7 @@ impl<'t> Inputs<'t> {
     /// # Errors
     /// If a tensor's element type cannot be passed in.
     pub fn new(tensors: impl IntoIterator<Item = &'t Tensor>) -> Result<Inputs<'t>> {
-        let input = |t: &'t Tensor| Ok((t.shape(), program_element(t.element())?, t.to_bytes()));
+        let input = |t: &'t Tensor| Ok((t.shape(), passed(t.element())?, t.to_bytes()));
         Ok(Inputs(tensors.into_iter().map(input).collect::<Result<_>>()?))
     }
 
@@ -76,7 +60,7 @@ pub fn results(outputs: &Outputs) -> Result<Vec<Tensor>> {
     let result = |i| {
         let view =
             outputs.get(i).with_context(|| format!("result {i} is a cache in a layout of its own; return a copy"))?;
-        Ok(Tensor::from_bytes(view.dims, reference_element(view.element), view.bytes)?)
+        Ok(Tensor::from_bytes(view.dims, view.element, view.bytes)?)
     };
     (0..outputs.len()).map(result).collect()
 }

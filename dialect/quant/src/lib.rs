@@ -6,11 +6,13 @@
 //! bytes; to add one is to add its row to the table in `format.rs`.
 
 mod block;
+mod element;
 mod format;
 mod rope;
 mod row;
 
 pub use block::Block;
+pub use element::Element;
 pub use format::{BlockFormat, Scales, Values};
 pub use rope::{RopeMode, UnknownRopeMode};
 

@@ -26,9 +26,10 @@ pub use block::{Activation, DecoderBlock, DecoderBlockAttributes, decoder_block,
 pub use cache::Sequences;
 pub use compare::{Comparison, Roundings, RowTolerance, Tolerance, compare, compare_rows};
 pub use error::{Error, Result};
+pub use kforge_quant::Element;
 pub use kforge_quant::RopeMode;
 pub use kv_update::kv_update;
 pub use linear::{embedding, linear, matmul};
 pub use norm::{layer_norm, quantize, rms_norm, softmax, top_k};
 pub use rope::{RopeAttributes, rope};
-pub use tensor::{Data, Element, Tensor};
+pub use tensor::{Data, Tensor};

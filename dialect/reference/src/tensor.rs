@@ -2,47 +2,7 @@
 
 use crate::{Error, Result};
 use half::{bf16, f16};
-use kforge_quant::BlockFormat;
-use std::fmt;
-
-/// Element type of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Element {
-    F32,
-    F16,
-    BF16,
-    I32,
-    /// Also MLIR's `index`.
-    I64,
-    /// MLIR's `i1`.
-    Bool,
-    /// A block-quantised weight: rank 2, [rows, columns], columns a multiple of the block.
-    Quant(BlockFormat),
-}
-
-impl Element {
-    pub fn is_float(self) -> bool {
-        matches!(self, Element::F32 | Element::F16 | Element::BF16)
-    }
-
-    pub fn is_integer(self) -> bool {
-        matches!(self, Element::I32 | Element::I64 | Element::Bool)
-    }
-}
-
-impl fmt::Display for Element {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Element::F32 => f.write_str("f32"),
-            Element::F16 => f.write_str("f16"),
-            Element::BF16 => f.write_str("bf16"),
-            Element::I32 => f.write_str("i32"),
-            Element::I64 => f.write_str("i64"),
-            Element::Bool => f.write_str("i1"),
-            Element::Quant(format) => format.fmt(f),
-        }
-    }
-}
+use kforge_quant::{BlockFormat, Element};
 
 /// The elements of a tensor, last axis fastest.
 #[derive(Clone, Debug, PartialEq)]

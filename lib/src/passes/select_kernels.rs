@@ -131,7 +131,7 @@ fn run<'c, 'a>(pass: &PassRun<'c, 'a>) -> Result<(), PassError<'c>> {
         }
         set_attribute(*op, "transformer.layouts", layouts(&mut op.operands()));
         if !op.has_attribute("kernel") {
-            let mut family = family(*op)?;
+            let mut family = family(*op);
             let has_matrices = target.adapter().is_some_and(|adapter| adapter.matrices && adapter.f16);
             if family == Family::Gemm && has_matrices && (rounds || has_half_factors(pass, *op)) {
                 family = Family::Mma;
@@ -163,32 +163,19 @@ fn tune<'c>(
 }
 
 /// The kernel family that computes the ops of a region.
-fn family<'c>(fused: OperationRef<'c, '_>) -> Result<Family, PassError<'c>> {
+fn family(fused: OperationRef<'_, '_>) -> Family {
     let inner = body(&fused).map(ops).unwrap_or_default();
-    let has = |kind: Op| inner.iter().find(|op| kind.is(*op));
-    if let Some(linear) = has(Op::Linear) {
-        let input = linear.operand(0).expect("linear has an input").r#type();
+    let names: Vec<String> = inner.iter().map(|op| op_name(op)).collect();
+    let find = |kind: &str| names.iter().position(|name| name.strip_prefix("transformer.") == Some(kind));
+    let main = Family::ALL.iter().find_map(|family| Some((*family, family.ops().iter().find_map(|op| find(op))?)));
+    let Some((family, main)) = main else { return Family::Elementwise };
+    if family == Family::Gemm {
+        let input = inner[main].operand(0).expect("linear has an input").r#type();
         let shape = dims(input);
         let rows = shape[..shape.len() - 1].iter().try_fold(1usize, |product, d| Some(product * (*d)?));
-        return Ok(if rows.is_some_and(|rows| rows <= GEMV_ROWS) { Family::Gemv } else { Family::Gemm });
+        return if rows.is_some_and(|rows| rows <= GEMV_ROWS) { Family::Gemv } else { Family::Gemm };
     }
-    for (op, family) in [
-        (Op::Matmul, Family::Matmul),
-        (Op::Attention, Family::Attention),
-        (Op::Rope, Family::Rope),
-        (Op::KvUpdate, Family::Rope),
-        (Op::Embedding, Family::Embedding),
-        (Op::RmsNorm, Family::Rowwise),
-        (Op::LayerNorm, Family::Rowwise),
-        (Op::Softmax, Family::Rowwise),
-        (Op::Quantize, Family::Rowwise),
-        (Op::TopK, Family::TopK),
-    ] {
-        if has(op).is_some() {
-            return Ok(family);
-        }
-    }
-    Ok(Family::Elementwise)
+    family
 }
 
 /// Whether both operands of every product of a group are already f16; the result is then rounded to f16 anyway.
@@ -427,4 +414,16 @@ fn updated<'c: 'a, 'a>(value: Value<'c, 'a>) -> Option<Value<'c, 'a>> {
     }
     let (_, cache) = argument_owner(operand(&update, 0)?)?;
     operand(&fused, cache)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_name_ops_of_the_dialect() {
+        for name in Family::ALL.iter().flat_map(|family| family.ops()) {
+            assert!(Op::named(&format!("transformer.{name}")).is_some(), "{name}");
+        }
+    }
 }

@@ -20,34 +20,53 @@ pub enum Family {
     Elementwise,
 }
 
+/// The facts of one family.
+struct Row {
+    family: Family,
+    name: &'static str,
+    /// The ops that it computes as the main op of a group, by their names in the dialect.
+    ops: &'static [&'static str],
+}
+
+/// A group is of the first family with an op of the group. `select-kernels` replaces `gemm` by `gemv` and `mma` where they
+/// serve better.
+const ROWS: [Row; 10] = [
+    Row { family: Family::Gemv, name: "gemv", ops: &[] },
+    Row { family: Family::Gemm, name: "gemm", ops: &["linear"] },
+    Row { family: Family::Mma, name: "mma", ops: &[] },
+    Row { family: Family::Matmul, name: "matmul", ops: &["matmul"] },
+    Row { family: Family::Attention, name: "attention", ops: &["attention"] },
+    Row { family: Family::Rope, name: "rope", ops: &["rope", "kv_update"] },
+    Row { family: Family::Embedding, name: "embedding", ops: &["embedding"] },
+    Row { family: Family::Rowwise, name: "rowwise", ops: &["rms_norm", "layer_norm", "softmax", "quantize"] },
+    Row { family: Family::TopK, name: "top_k", ops: &["top_k"] },
+    Row { family: Family::Elementwise, name: "elementwise", ops: &[] },
+];
+
 impl Family {
-    pub const ALL: [Family; 10] = [
-        Family::Gemv,
-        Family::Gemm,
-        Family::Mma,
-        Family::Matmul,
-        Family::Attention,
-        Family::Rope,
-        Family::Embedding,
-        Family::Rowwise,
-        Family::TopK,
-        Family::Elementwise,
-    ];
+    /// Every family, in the order of their rows.
+    pub const ALL: [Family; ROWS.len()] = {
+        let mut all = [Family::Gemm; ROWS.len()];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = ROWS[i].family;
+            i += 1;
+        }
+        all
+    };
+
+    fn row(self) -> &'static Row {
+        ROWS.iter().find(|row| row.family == self).expect("every family has a row")
+    }
 
     /// The name in `#transformer.kernel`.
     pub fn name(self) -> &'static str {
-        match self {
-            Family::Gemv => "gemv",
-            Family::Gemm => "gemm",
-            Family::Mma => "mma",
-            Family::Matmul => "matmul",
-            Family::Attention => "attention",
-            Family::Rope => "rope",
-            Family::Embedding => "embedding",
-            Family::Rowwise => "rowwise",
-            Family::TopK => "top_k",
-            Family::Elementwise => "elementwise",
-        }
+        self.row().name
+    }
+
+    /// The ops that it computes as the main op of a group, by their names in the dialect: `rope`.
+    pub fn ops(self) -> &'static [&'static str] {
+        self.row().ops
     }
 }
 

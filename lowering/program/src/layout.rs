@@ -29,11 +29,8 @@
 //! Rows past the last are zero. Six-bit scales and minima become bytes, which one instruction widens to a register:
 //! q4_k and q5_k take 3 % more than in the file, every other format the same.
 
-use crate::{
-    expr::Expr,
-    types::{Element, TensorType},
-};
-use kforge_quant::{Block, BlockFormat};
+use crate::{expr::Expr, types::TensorType};
+use kforge_quant::{Block, BlockFormat, Element};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;

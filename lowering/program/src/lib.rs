@@ -18,10 +18,11 @@ pub mod verify;
 pub use constant::Constant;
 pub use expr::{Expr, Symbols};
 pub use family::{Arithmetic, Family, Role};
+pub use kforge_quant::Element;
 pub use layout::Layout;
 pub use pieces::Pieces;
 pub use shader::Shader;
-pub use types::{Dim, Element, TensorType};
+pub use types::{Dim, TensorType};
 
 use serde::{Deserialize, Serialize};
 

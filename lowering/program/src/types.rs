@@ -1,52 +1,9 @@
 //! Tensor types of the launch program.
 
 use crate::{expr::Expr, layout::Layout};
-use kforge_quant::BlockFormat;
+use kforge_quant::Element;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// Element type of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Element {
-    F32,
-    F16,
-    BF16,
-    I32,
-    /// A block-quantised weight; rank 2, [rows, columns], columns a multiple of the block's length.
-    Quant(BlockFormat),
-}
-
-impl Element {
-    /// Bytes of one element; `None` for a quantised weight, whose bytes are per block.
-    pub fn bytes(self) -> Option<usize> {
-        match self {
-            Element::F32 | Element::I32 => Some(4),
-            Element::F16 | Element::BF16 => Some(2),
-            Element::Quant(_) => None,
-        }
-    }
-
-    /// Bytes of a row-major tensor of `dims`; `None` on overflow or a partial block.
-    pub fn tensor_bytes(self, dims: &[usize]) -> Option<usize> {
-        match (self, dims) {
-            (Element::Quant(format), [rows, columns]) => format.bytes(*rows, *columns),
-            (Element::Quant(_), _) => None,
-            (element, dims) => dims.iter().try_fold(element.bytes()?, |product, d| product.checked_mul(*d)),
-        }
-    }
-}
-
-impl fmt::Display for Element {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Element::F32 => f.write_str("f32"),
-            Element::F16 => f.write_str("f16"),
-            Element::BF16 => f.write_str("bf16"),
-            Element::I32 => f.write_str("i32"),
-            Element::Quant(format) => write!(f, "{format}"),
-        }
-    }
-}
 
 /// A dimension: a constant, or an expression over the function's symbols.
 pub type Dim = Expr;

@@ -21,33 +21,35 @@
 
 mod checks;
 mod in_place;
+mod kernels;
+mod sizes;
 
-use self::in_place::InPlace;
+use self::{
+    in_place::InPlace,
+    kernels::Kernels,
+    sizes::{Computed, Extent, value_dims},
+};
 use crate::{
     emit::{Builder, Emitter, V},
-    group::{Definition, Group, Partner, Signature, Size, dims, element, op_name},
-    kernels,
+    group::{Group, Partner, dims, element, op_name},
+    kernels::int8,
     operations::operations,
 };
 use kforge_dialect::{
     KernelAttribute, Op,
-    ir::{self, body, erase, key, ops, reassociation, users},
+    ir::{self, body, erase, key, ops, users},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
 use kforge_passes::{fusion::functions, passes::tile::target};
 use kforge_program::{Access, Arithmetic, Family, Role};
-use kforge_target::{Adapter, Target};
-use melior::{
-    Context,
-    ir::{
-        Attribute, Block, BlockLike, BlockRef, Region, RegionLike, Type, Value, ValueLike,
-        attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute, StringAttribute, TypeAttribute},
-        operation::{OperationBuilder, OperationLike, OperationRef},
-        r#type::{FunctionType, RankedTensorType},
-    },
+use melior::ir::{
+    Attribute, Block, BlockLike, Region, RegionLike, Type, Value, ValueLike,
+    attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute, StringAttribute, TypeAttribute},
+    operation::{OperationBuilder, OperationLike, OperationRef},
+    r#type::{FunctionType, RankedTensorType},
 };
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
-use std::{cell::RefCell, fmt::Write};
+use std::cell::RefCell;
 
 pub static INFO: PassInfo = PassInfo {
     name: "lower-to-launches",
@@ -64,8 +66,7 @@ pub static INFO: PassInfo = PassInfo {
 fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
     let target = target(pass.op)?;
     let Some(module) = body(&pass.op) else { return Ok(()) };
-    let gpu = target.adapter().map(|adapter| (adapter, gpu_module(pass.context, module, pass.op)));
-    let mut made = Kernels { context: pass.context, target, module, gpu, known: HashMap::default() };
+    let mut made = Kernels::new(pass.context, target, module, pass.op);
     for function in functions(pass.op) {
         if body(&function).is_none() {
             continue;
@@ -73,93 +74,8 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
         let launches = Lowering::lower(&mut made, function)?;
         pass.count("launches", launches);
     }
-    let kernels = made.known.values().map(|(_, made)| 1 + usize::from(made.partner.is_some()));
-    pass.count("kernels", kernels.sum());
+    pass.count("kernels", made.count());
     Ok(())
-}
-
-/// Puts a `gpu.module` for the kernels in front and returns its body.
-fn gpu_module<'c, 'a>(context: &'c Context, module: BlockRef<'c, 'a>, op: OperationRef<'c, 'a>) -> BlockRef<'c, 'a> {
-    let region = Region::new();
-    region.append_block(Block::new(&[]));
-    let name = StringAttribute::new(context, "kernels").into();
-    let kernels = OperationBuilder::new("gpu.module", op.location())
-        .add_attributes(&[(melior::ir::Identifier::new(context, "sym_name"), name)])
-        .add_regions([region])
-        .build()
-        .expect("a module always builds");
-    let kernels = module.insert_operation(0, kernels);
-    body(&kernels).expect("the module was given a block")
-}
-
-/// Kernels generated so far, by what they compute.
-struct Kernels<'c, 'a> {
-    context: &'c Context,
-    target: Target,
-    module: BlockRef<'c, 'a>,
-    /// What the GPU has, and where its kernels go.
-    gpu: Option<(Adapter, BlockRef<'c, 'a>)>,
-    known: HashMap<String, (String, Signature)>,
-}
-
-impl<'c> Kernels<'c, '_> {
-    fn kernel(&mut self, group: &Group<'c, '_>) -> Result<(String, Signature), PassError<'c>> {
-        let key = identity(group);
-        if let Some(known) = self.known.get(&key) {
-            return Ok(known.clone());
-        }
-        let name = format!("{}_{}", group.family, self.known.len());
-        let block = self.gpu.map_or(self.module, |(_, kernels)| kernels);
-        let builder = Builder::new(self.context, block, group.op.location());
-        let emitter = Emitter::new(&builder, self.target);
-        let signature = match self.gpu {
-            Some((adapter, _)) => kernels::gpu::generate(group, &emitter, &name, adapter),
-            None => kernels::generate(group, &emitter, &name),
-        };
-        let signature = signature.map_err(|e| PassError::at(&e.op, format!("cannot be compiled: {}", e.message)))?;
-        self.known.insert(key, (name.clone(), signature.clone()));
-        Ok((name, signature))
-    }
-}
-
-/// A text that is equal for groups of equal kernels: ops, attributes and types, with operands and results by position.
-fn identity(group: &Group<'_, '_>) -> String {
-    let mut text = format!("{}{:?}{:?}{:?}", group.family, group.tile, group.layouts, group.result_layouts);
-    let place = |v: Value| match group.definition(v) {
-        Some(Definition::Argument(i)) => format!("a{i}:{}", v.r#type()),
-        Some(Definition::Op(i)) => {
-            let result = group.body[i].results().position(|result| Value::from(result) == v);
-            format!("o{i}.{}", result.unwrap_or_default())
-        }
-        None => String::new(),
-    };
-    for op in &group.body {
-        let operands: Vec<String> = op.operands().map(place).collect();
-        let attributes: Vec<String> =
-            op.attributes().map(|(name, value)| format!("{}={value}", ir::text(name.as_string_ref()))).collect();
-        let results: Vec<String> = op.results().map(|r| r.r#type().to_string()).collect();
-        let _ = write!(text, ";{}{operands:?}{attributes:?}{results:?}", op_name(op));
-    }
-    let yields: Vec<String> = group.yields.iter().map(|v| place(*v)).collect();
-    let _ = write!(text, "{yields:?}");
-    text
-}
-
-/// A size in the new function: known, or an SSA value.
-#[derive(Clone, Copy)]
-enum Extent<'c, 'a> {
-    Const(usize),
-    Index(V<'c, 'a>),
-}
-
-impl Extent<'_, '_> {
-    /// Equal for equal extents: a size, or the value's identity.
-    fn identity(&self) -> Result<usize, usize> {
-        match self {
-            Extent::Const(c) => Ok(*c),
-            Extent::Index(v) => Err(key(*v)),
-        }
-    }
 }
 
 /// What a tensor value became: a buffer, and its extents.
@@ -182,9 +98,6 @@ struct Launched<'n, 'c, 'a> {
 
 /// What tells one check from another: kind, buffers, sizes.
 type Checked = (&'static str, Vec<usize>, Vec<Result<usize, usize>>);
-
-/// What tells one size from another: a constant, or an operation and the identities of what it is applied to.
-type Computed = (&'static str, [Result<usize, usize>; 2]);
 
 struct Lowering<'c, 'a> {
     e: Emitter<'c, 'a>,
@@ -276,28 +189,6 @@ impl<'c, 'a> Lowering<'c, 'a> {
         self.tensors.get(&key(value)).cloned().ok_or_else(|| PassError::at(&op, "uses a value that no launch computes"))
     }
 
-    fn index(&self, extent: Extent<'c, 'a>) -> V<'c, 'a> {
-        match extent {
-            Extent::Const(c) => self.once(("", [Ok(c); 2]), || self.e.ci(c)),
-            Extent::Index(v) => v,
-        }
-    }
-
-    /// A size, which `compute` emits where it is not there yet.
-    fn once(&self, size: Computed, compute: impl FnOnce() -> V<'c, 'a>) -> V<'c, 'a> {
-        if let Some(known) = self.sizes.borrow().get(&size) {
-            return *known;
-        }
-        let value = compute();
-        self.sizes.borrow_mut().insert(size, value);
-        value
-    }
-
-    fn arithmetic(&self, op: &'static str, a: Extent<'c, 'a>, b: Extent<'c, 'a>) -> Extent<'c, 'a> {
-        let compute = || self.e.same(op, &[self.index(a), self.index(b)]);
-        Extent::Index(self.once((op, [a.identity(), b.identity()]), compute))
-    }
-
     /// Lowers one op; a return gives the types of the results.
     fn op(
         &mut self,
@@ -375,29 +266,6 @@ impl<'c, 'a> Lowering<'c, 'a> {
         Ok(None)
     }
 
-    /// Extents collapsed to `rank` dimensions by an op's reassociation.
-    fn collapsed(
-        &self,
-        op: OperationRef<'c, 'a>,
-        source: &[Extent<'c, 'a>],
-        rank: usize,
-    ) -> Result<Vec<Extent<'c, 'a>>, PassError<'c>> {
-        let groups = reassociation(&op).filter(|groups| groups.len() == rank);
-        let groups = groups.ok_or_else(|| PassError::at(&op, "has an unreadable reassociation"))?;
-        let mut axes = source.iter();
-        Ok(groups
-            .iter()
-            .map(|group| {
-                axes.by_ref().take(group.len()).copied().fold(Extent::Const(1), |product, d| match (product, d) {
-                    (Extent::Const(a), Extent::Const(b)) => Extent::Const(a * b),
-                    (Extent::Const(1), d) => d,
-                    (a, Extent::Const(1)) => a,
-                    (a, b) => Extent::Index(self.index(a) * self.index(b)),
-                })
-            })
-            .collect())
-    }
-
     /// A store is nothing to do where the value is the global's own buffer, updated in place.
     fn check_store(&self, op: OperationRef<'c, 'a>) -> Result<(), PassError<'c>> {
         let stored = self.tensor(op, op.operand(0).expect("a store has a value"))?;
@@ -410,26 +278,6 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 &op,
                 "would copy a tensor into the global; store what 'transformer.kv_update' made of the global itself",
             )),
-        }
-    }
-
-    fn size(&self, size: &Size, operands: &[Tensor<'c, 'a>]) -> Extent<'c, 'a> {
-        let both = |a: &Size, b: &Size| (self.size(a, operands), self.size(b, operands));
-        match size {
-            Size::Const(c) => Extent::Const(*c),
-            Size::Dim(operand, axis) => operands[*operand].dims[*axis],
-            Size::Mul(a, b) => match both(a, b) {
-                (Extent::Const(a), Extent::Const(b)) => Extent::Const(a * b),
-                (a, b) => self.arithmetic("arith.muli", a, b),
-            },
-            Size::Add(a, b) => match both(a, b) {
-                (Extent::Const(a), Extent::Const(b)) => Extent::Const(a + b),
-                (a, b) => self.arithmetic("arith.addi", a, b),
-            },
-            Size::CeilDiv(a, by) => match self.size(a, operands) {
-                Extent::Const(a) => Extent::Const(a.div_ceil(*by)),
-                a => self.arithmetic("arith.ceildivui", a, Extent::Const(*by)),
-            },
         }
     }
 
@@ -474,7 +322,7 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 }
             };
             // A shader that had a buffer twice could not write to it.
-            if made.gpu.is_none() || signature.in_place[i].is_none() {
+            if !made.is_gpu() || signature.in_place[i].is_none() {
                 buffers.push(tensor.buffer);
             }
             self.tensors.insert(key(value), tensor);
@@ -581,51 +429,11 @@ fn foreign<'c>(op: OperationRef<'c, '_>, name: &str) -> String {
     )
 }
 
-/// The dimensions of a value inside a group, by the group's operands.
-fn value_dims<'c, 'a>(group: &Group<'c, 'a>, value: Value<'c, 'a>) -> Option<Vec<Size>> {
-    let stated = dims(value.r#type());
-    if stated.iter().all(Option::is_some) {
-        return Some(stated.into_iter().flatten().map(Size::Const).collect());
-    }
-    if let Some(operand) = group.argument(value) {
-        return Some((0..stated.len()).map(|axis| group.size(operand, axis..axis + 1)).collect());
-    }
-    let op = group.defining_op(value)?;
-    let operand = |i| op.operand(i).ok().and_then(|v| value_dims(group, v));
-    let last = stated.last().copied().flatten().map(Size::Const);
-    match Op::of(&op) {
-        Some(Op::Linear | Op::TopK) => {
-            let mut sizes = operand(0)?;
-            sizes.pop();
-            sizes.push(last?);
-            Some(sizes)
-        }
-        Some(Op::Embedding) => {
-            let mut sizes = operand(0)?;
-            sizes.push(last?);
-            Some(sizes)
-        }
-        Some(Op::Matmul) => {
-            let (a, b) = (operand(0)?, operand(1)?);
-            let rank = a.len();
-            let mut sizes = a[..rank - 2].to_vec();
-            sizes.push(a[if op.has_attribute("transpose_a") { rank - 1 } else { rank - 2 }].clone());
-            sizes.push(b[if op.has_attribute("transpose_b") { rank - 2 } else { rank - 1 }].clone());
-            Some(sizes)
-        }
-        Some(Op::RmsNorm | Op::LayerNorm | Op::Softmax | Op::Quantize | Op::Rope | Op::KvUpdate | Op::Attention) => {
-            operand(0)
-        }
-        _ if kernels::elementwise::is_elementwise(&op_name(&op)) => operand(0),
-        _ => None,
-    }
-}
-
 /// The buffer of a tensor in the layout `blocks8`, as words of 32 bits.
 fn blocks8_type<'c>(e: Emitter<'c, '_>, ty: Type<'c>) -> Type<'c> {
     let mut shape: Vec<i64> = dims(ty).iter().map(|d| d.map_or(i64::MIN, |d| d as i64)).collect();
     if let Some(last) = shape.last_mut() {
-        *last = kernels::int8::row_bytes(usize::try_from(*last).unwrap_or(0)) as i64 / 4;
+        *last = int8::row_bytes(usize::try_from(*last).unwrap_or(0)) as i64 / 4;
     }
     melior::ir::r#type::MemRefType::new(e.f32(), &shape, None, None).into()
 }

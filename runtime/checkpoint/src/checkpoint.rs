@@ -113,7 +113,7 @@ impl Checkpoint {
             name: tensor.name.clone(),
             dims: tensor.dims.clone(),
             ty: tensor.ty.name.to_owned(),
-            element: Element::of_ggml(tensor.ty),
+            element: tensor.ty.element(),
             file: 0,
             range: tensor.range.clone(),
         });
@@ -135,7 +135,7 @@ impl Checkpoint {
                 name,
                 dims: tensor.dims.clone(),
                 ty: format!("{:?}", tensor.dtype),
-                element: Element::of_safetensors(tensor.dtype),
+                element: safetensors::element(tensor.dtype),
                 file: tensor.shard,
                 range: tensor.range.clone(),
             });
@@ -172,7 +172,7 @@ impl Checkpoint {
         let place = || format!("tensor `{name}`");
         let entry = self.entry(name).ok_or_else(|| Error::invalid(place(), "the model uses no weight of this name"))?;
         let Some(element) = entry.element else {
-            let cause = format!("type {} is not supported; {} are", entry.ty, Element::supported());
+            let cause = format!("type {} is not supported; {} are", entry.ty, gguf::GgmlType::supported());
             return Err(Error::invalid(place(), cause));
         };
         if let (Element::Quant(_), [_]) = (element, &entry.dims[..]) {

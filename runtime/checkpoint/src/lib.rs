@@ -18,7 +18,6 @@
 mod checkpoint;
 mod config;
 mod describe;
-mod element;
 mod error;
 pub mod gguf;
 pub mod hub;
@@ -32,8 +31,8 @@ pub mod write;
 pub use checkpoint::{Checkpoint, Weight};
 pub use config::unread::Unread;
 pub use describe::{Description, MetadataRow, TensorRow};
-pub use element::Element;
 pub use error::Error;
 pub use kforge_models::{Arch, Biases, Config, RopeMode};
+pub use kforge_quant::Element;
 pub use storage::Storage;
 pub use tokenizer::{ChatTemplate, Conversation, Stream, Tokenizer};

@@ -4,11 +4,11 @@
 //! weights are random, but of the magnitude of a trained model's: logits stay finite and differ. A matrix of more than
 //! a million weights repeats the rows of the first million, because it is only used to measure speed.
 
+use crate::Error;
 use crate::gguf::{GgmlType, write::Writer};
 use crate::tokenizer::byte_level;
 use crate::tokenizer::gguf::{CONTROL, NORMAL};
 use crate::write::write_config;
-use crate::{Element, Error};
 use kforge_models::{Arch, Config, TensorOf};
 use kforge_quant::BlockFormat;
 
@@ -151,7 +151,7 @@ fn matrix(
         let from = (random.next() % pool as u64) as usize;
         stored.copy_within(from * row..(from + 1) * row, i * row);
     }
-    writer.tensor(name, &dims, Element::Quant(format).ggml(), &stored);
+    writer.tensor(name, &dims, GgmlType::of_format(format), &stored);
     Ok(())
 }
 

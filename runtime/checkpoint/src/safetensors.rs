@@ -6,6 +6,7 @@
 
 use crate::json::read_object;
 use crate::{Error, Storage};
+use kforge_quant::Element;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use std::collections::{BTreeMap, HashSet};
@@ -17,8 +18,21 @@ use std::sync::Arc;
 pub const INDEX: &str = "model.safetensors.index.json";
 /// The file of a directory without shards.
 pub const SINGLE: &str = "model.safetensors";
+/// The types of weights' elements, as the format names them.
+const ELEMENTS: [(Dtype, Element); 3] =
+    [(Dtype::F32, Element::F32), (Dtype::F16, Element::F16), (Dtype::BF16, Element::BF16)];
 /// The `safetensors` crate's own limit.
 const MOST_HEADER: u64 = 100_000_000;
+
+/// The elements of a weight of this type, if kernels compute with them.
+pub(crate) fn element(dtype: Dtype) -> Option<Element> {
+    ELEMENTS.into_iter().find(|(ty, _)| *ty == dtype).map(|(_, element)| element)
+}
+
+/// The type of a weight's elements; `None` for blocks, which the format does not have.
+pub(crate) fn dtype(element: Element) -> Option<Dtype> {
+    ELEMENTS.into_iter().find(|(_, of)| *of == element).map(|(ty, _)| ty)
+}
 
 /// A tensor's entry, checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -22,7 +22,10 @@ mod tokenizer;
 mod weights;
 
 use crate::checkpoint::Source;
-use crate::gguf::write::{Writer, padding};
+use crate::gguf::{
+    GgmlType,
+    write::{Writer, padding},
+};
 use crate::{Checkpoint, Element, Error};
 pub(crate) use config::to_gguf as write_config;
 use kforge_models::{RopeMode, to_hugging_face};
@@ -56,7 +59,7 @@ pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
     tokenizer::to_gguf(checkpoint, directory, &mut writer).map_err(|error| error.in_file(directory))?;
     let frequencies = config::frequency_factors(checkpoint.config());
     if let Some(factors) = &frequencies {
-        writer.declare("rope_freqs.weight", &[factors.len() / 4], Element::F32.ggml(), factors.len() as u64);
+        writer.declare("rope_freqs.weight", &[factors.len() / 4], GgmlType::F32, factors.len() as u64);
     }
     let order = checkpoint.config().arch.gguf.rope_mode;
     let plan = weights::plan(checkpoint, order, |weight| match weight.dims {
@@ -64,7 +67,9 @@ pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
         _ => weight.element,
     })?;
     for weight in &plan {
-        writer.declare(&weight.name, &weight.dims, weight.element.ggml(), weight.bytes as u64);
+        let place = || Error::invalid(format!("tensor `{}`", weight.name), "GGUF files hold no weights of its type");
+        let ty = GgmlType::of(weight.element).ok_or_else(place)?;
+        writer.declare(&weight.name, &weight.dims, ty, weight.bytes as u64);
     }
     let mut to = BufWriter::new(to);
     to.write_all(&writer.header())?;
@@ -188,7 +193,7 @@ fn write_safetensors(checkpoint: &Checkpoint, plan: &[Planned], to: impl Write) 
         infos.push((
             to_hugging_face(&weight.name).ok_or_else(place)?,
             safetensors::tensor::TensorInfo {
-                dtype: weight.element.safetensors().ok_or_else(place)?,
+                dtype: crate::safetensors::dtype(weight.element).ok_or_else(place)?,
                 shape: weight.dims.clone(),
                 data_offsets: (start, end),
             },

@@ -6,16 +6,6 @@ use kforge_models::{Emission, KvType, Phase, Returns};
 use kforge_program::Element;
 use kforge_runtime::{Execute, View};
 
-/// Converts a checkpoint's element type to the program's.
-pub fn element(element: kforge_checkpoint::Element) -> Element {
-    match element {
-        kforge_checkpoint::Element::F32 => Element::F32,
-        kforge_checkpoint::Element::F16 => Element::F16,
-        kforge_checkpoint::Element::BF16 => Element::BF16,
-        kforge_checkpoint::Element::Quant(format) => Element::Quant(format),
-    }
-}
-
 /// The type of a weight as MLIR spells it.
 pub fn weight_type(dims: &[usize], element: Element) -> String {
     let dims: Vec<String> = dims.iter().map(usize::to_string).collect();
@@ -40,7 +30,7 @@ pub fn emit(checkpoint: &Checkpoint, emission: Emission, phases: &[Phase]) -> Re
         .into_iter()
         .map(|name| {
             let weight = checkpoint.weight(&name)?;
-            let ty = weight_type(weight.dims, element(weight.element));
+            let ty = weight_type(weight.dims, weight.element);
             Ok((name, ty))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -51,8 +41,7 @@ pub fn emit(checkpoint: &Checkpoint, emission: Emission, phases: &[Phase]) -> Re
 pub fn set_weights(executor: &mut dyn Execute, checkpoint: &Checkpoint, mut done: impl FnMut(&str)) -> Result<()> {
     for name in checkpoint.names() {
         let weight = checkpoint.weight(&name)?;
-        executor
-            .set_weight(&name, View { dims: weight.dims, element: element(weight.element), bytes: weight.bytes })?;
+        executor.set_weight(&name, View { dims: weight.dims, element: weight.element, bytes: weight.bytes })?;
         checkpoint.release(&name);
         done(&name);
     }

@@ -2,7 +2,7 @@
 
 use kforge_checkpoint::Checkpoint;
 use kforge_dialect::Interpreter;
-use kforge_engine::module::{element, module, set_weights};
+use kforge_engine::module::{module, set_weights};
 use kforge_lowering::compile::{self, Compiled, Options};
 use kforge_models::{KvType, Phase, Returns, RopeMode, to_hugging_face};
 use kforge_program::Program;
@@ -14,7 +14,7 @@ use kforge_runtime::{
 use kforge_target::Isa;
 use kforge_test::{
     model::{Model, same_logits, tokens},
-    run::{self, THREADS, isas, near, reference_element},
+    run::{self, THREADS, isas, near},
 };
 use safetensors::{Dtype, tensor::TensorView};
 use std::{
@@ -314,7 +314,7 @@ fn as_the_reference_says(model: &Model, compiled: &[(Isa, Compiled)], slack: f64
             true => Tensor::zeros(global.dims.iter().map(|d| d.unwrap_or(16)).collect::<Vec<_>>(), global.element),
             false => {
                 let weight = model.checkpoint.weight(&global.name).expect("a weight of the model");
-                Tensor::from_bytes(weight.dims, reference_element(element(weight.element)), weight.bytes)
+                Tensor::from_bytes(weight.dims, weight.element, weight.bytes)
             }
         };
         interpreter.set_global(&global.name, value.expect("a tensor")).expect("of the global's type");
@@ -374,7 +374,7 @@ fn write_safetensors(checkpoint: &Checkpoint, directory: &Path, heads: Heads) {
     for name in checkpoint.names() {
         let weight = checkpoint.weight(&name).expect("a weight of the model");
         let dims = weight.dims.to_vec();
-        let tensor = Tensor::from_bytes(dims.clone(), reference_element(element(weight.element)), weight.bytes);
+        let tensor = Tensor::from_bytes(dims.clone(), weight.element, weight.bytes);
         let mut rows: Vec<Vec<f32>> = tensor
             .expect("a tensor")
             .to_f32()

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     product::HALF_FACTORS,
-    tensors::{self, Inputs, reference_element, set_weight},
+    tensors::{self, Inputs, set_weight},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use kforge_dialect::Interpreter;
@@ -249,7 +249,7 @@ impl<'p> Bench<'p> {
         let function = self.runner.program().function(ENTRY).context("the program has no function")?;
         let mut most = 0f64;
         for ((bytes, right), output) in answer.iter().zip(&self.answer).zip(&function.outputs) {
-            let element = reference_element(output.ty.element);
+            let element = output.ty.element;
             let size = output.ty.element.bytes().unwrap_or(1);
             let [a, b] = [bytes, right].map(|bytes| Tensor::from_bytes([bytes.len() / size], element, bytes));
             let (a, b) = (a?.to_f32(), b?.to_f32());

@@ -2,7 +2,7 @@
 
 use kforge_lowering::compile::{self, Compiled, Machine, Options};
 use kforge_program::{Element, layout};
-use kforge_reference::{Element as ReferenceElement, random};
+use kforge_reference::random;
 use kforge_runtime::Executor;
 use kforge_test::{need::program, run::call};
 use std::{fs, process::Command};
@@ -61,9 +61,9 @@ pub fn a_kernel_runs_on_aarch64() {
         ["clang", "ld.lld", "qemu-aarch64"].map(|name| program(name).unwrap_or_else(|e| panic!("{e}")));
     let q4_1 = "q4_1".parse().expect("a format");
     let inputs = [
-        random::uniform(1, &[1, 64], ReferenceElement::F32),
-        random::uniform(2, &[64], ReferenceElement::F32),
-        random::uniform(3, &[33, 64], ReferenceElement::Quant(q4_1)),
+        random::uniform(1, &[1, 64], Element::F32),
+        random::uniform(2, &[64], Element::F32),
+        random::uniform(3, &[33, 64], Element::Quant(q4_1)),
     ]
     .map(|t| t.expect("a tensor"));
     let host = compile::compile(GEMV, &Machine::host(None).expect("this machine"), Options::default())

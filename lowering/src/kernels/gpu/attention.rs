@@ -24,9 +24,9 @@
 //! earlier rows of the caches, so no workgroup waits for another.
 
 use super::{
-    Target,
     buffer::Buffer,
     rope::{pair_of, table, turned},
+    target::Target,
     workgroup::{Declaration, Fold, Workgroup},
 };
 use crate::{

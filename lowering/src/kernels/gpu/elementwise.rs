@@ -1,6 +1,6 @@
 //! Element-wise ops: one thread per element.
 
-use super::{Target, workgroup::Declaration};
+use super::{target::Target, workgroup::Declaration};
 use crate::{
     group::{Result, Signature, op_name},
     kernels::elementwise::{elements, evaluate},

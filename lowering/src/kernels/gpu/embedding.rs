@@ -3,8 +3,8 @@
 //! An id outside the table reads the nearest row; the executor has rejected such ids before.
 
 use super::{
-    Target,
     buffer::buffer_type,
+    target::Target,
     weights::{Kind, Weight},
     workgroup::Declaration,
 };

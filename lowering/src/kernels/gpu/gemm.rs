@@ -12,9 +12,9 @@
 //! are computed from the last row's data and not stored; columns past K are zero in x.
 
 use super::{
-    Target,
     buffer::Buffer,
     linear::{Kinds, by_quads, each_section, epilogue_four, parameters},
+    target::Target,
     tile_loader::{Part, TileLoader},
     weights::Weight,
     workgroup::{Declaration, Workgroup},

@@ -6,8 +6,8 @@
 //! is computed by every workgroup redundantly, which costs less than a launch.
 
 use super::{
-    Target,
     buffer::Buffer,
+    target::Target,
     weights::{Kind, Weight},
     workgroup::{Declaration, Fold, Workgroup, bytes},
 };

@@ -3,7 +3,7 @@
 //! `#transformer.kernel<"matmul", tile = [MR, NC]>`: a workgroup computes MR rows and NC columns. General rather than
 //! fast: operands are read again for each element.
 
-use super::{Target, workgroup::Declaration};
+use super::{target::Target, workgroup::Declaration};
 use crate::{
     group::{Result, Signature, dims},
     kernels::elementwise::{evaluate, reads},

@@ -13,9 +13,9 @@
 //! most 2^-11, and a product 2^-10; the sums are as accurate as elsewhere. f16 operands are not rounded.
 
 use super::{
-    Target,
     buffer::Buffer,
     linear::{Kinds, by_quads, each_section, epilogue_four, parameters},
+    target::Target,
     tile_loader::{Part, TileLoader},
     weights::Weight,
     workgroup::{Declaration, Workgroup},

@@ -4,7 +4,7 @@
 //! frequency, so a frequency is an integer: turns per position times 2^44, without whole turns. The product may
 //! overflow: it wraps at whole turns, so the remaining fraction is exact to 2^-24 of a turn at any position below 2^20.
 
-use super::{Target, buffer::Buffer, workgroup::Declaration};
+use super::{buffer::Buffer, target::Target, workgroup::Declaration};
 use crate::{
     emit::{Emitter, V},
     group::{Result, Signature, Size, element},

@@ -1,7 +1,7 @@
 //! Norms and softmax over the last axis: one workgroup per row.
 
 use super::{
-    Target,
+    target::Target,
     workgroup::{Declaration, Fold, Workgroup},
 };
 use crate::{

@@ -12,8 +12,8 @@
 //! part needs no second launch.
 
 use super::{
-    Target,
     buffer::Buffer,
+    target::Target,
     workgroup::{Declaration, Workgroup},
 };
 use crate::{

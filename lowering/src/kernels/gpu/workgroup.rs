@@ -11,7 +11,7 @@
 //! Parameters are buffers, then scalars, then the number of tasks. A weight larger than the adapter's binding limit is
 //! several buffers, one after another.
 
-use super::Target;
+use super::target::Target;
 use crate::{
     emit::{Emitter, V, VectorType},
     group::{Result, dims},

@@ -1,6 +1,6 @@
 //! The types of values and tensors that GGUF numbers.
 
-use kforge_quant::BlockFormat;
+use kforge_quant::{BlockFormat, Element};
 use std::fmt;
 
 /// Type of a metadata value.
@@ -144,6 +144,29 @@ impl GgmlType {
     /// The type of a block format.
     pub fn of_format(format: BlockFormat) -> Self {
         Self::from_id(format.ggml_id()).expect("GGML has numbered every block format")
+    }
+
+    /// The type of a weight's elements; `None` for integers, which no weight has.
+    pub fn of(element: Element) -> Option<Self> {
+        match element {
+            Element::F32 => Some(Self::F32),
+            Element::F16 => Some(Self::F16),
+            Element::BF16 => Some(Self::BF16),
+            Element::Quant(format) => Some(Self::of_format(format)),
+            Element::I32 | Element::I64 | Element::Bool => None,
+        }
+    }
+
+    /// The elements of a weight of this type, if kernels compute with them.
+    pub fn element(self) -> Option<Element> {
+        let blocks = BlockFormat::ALL.into_iter().map(Element::Quant);
+        let floats = [Element::F32, Element::F16, Element::BF16];
+        floats.into_iter().chain(blocks).find(|element| Self::of(*element) == Some(self))
+    }
+
+    /// The types that have an [`element`](Self::element), as an error about another type lists them.
+    pub(crate) fn supported() -> String {
+        format!("F32, F16, BF16, {}", BlockFormat::names().to_uppercase().replace(" AND ", " and "))
     }
 }
 

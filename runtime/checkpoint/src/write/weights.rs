@@ -157,6 +157,7 @@ fn to_f32(bytes: &[u8], columns: usize, from: Element) -> Result<Vec<f32>, Strin
             format.dequantize_row(bytes, &mut values).map_err(|error| error.to_string())?;
             values
         }
+        Element::I32 | Element::I64 | Element::Bool => return Err(format!("{from} is no type of a weight")),
     })
 }
 

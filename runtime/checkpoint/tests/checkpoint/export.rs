@@ -79,6 +79,7 @@ fn encode(values: &[f32], element: Element) -> Vec<u8> {
             format.quantize_row(values, &mut bytes).unwrap();
             bytes
         }
+        other => unreachable!("no weight is of {other}"),
     }
 }
 
@@ -93,6 +94,7 @@ fn decode(bytes: &[u8], element: Element, count: usize) -> Vec<f32> {
             format.dequantize_row(bytes, &mut values).unwrap();
             values
         }
+        other => unreachable!("no weight is of {other}"),
     }
 }
 
@@ -122,7 +124,7 @@ fn write_weights(model: Model, writer: &mut Writer) {
     for (name, dims) in tensors(model) {
         let element = if dims.len() == 1 { Element::F32 } else { model.element };
         let bytes = encode(&weights(&name, elements(&dims)), element);
-        writer.tensor(&name, &dims, element.ggml(), &bytes);
+        writer.tensor(&name, &dims, GgmlType::of(element).unwrap(), &bytes);
     }
 }
 

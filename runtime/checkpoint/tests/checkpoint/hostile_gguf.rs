@@ -3,7 +3,7 @@
 use crate::support::GgufModel;
 use kforge_checkpoint::gguf::write::Writer;
 use kforge_checkpoint::gguf::{GgmlType, ValueType};
-use kforge_checkpoint::{Checkpoint, Element, Storage};
+use kforge_checkpoint::{Checkpoint, Storage};
 use kforge_quant::BlockFormat;
 
 /// Offsets in the file of [`GgufModel`]: the header, then the first entry, `general.architecture`.
@@ -115,8 +115,8 @@ fn blocks_of_256() {
         // Whole: what is wrong with it is that no model has it.
         let whole = error_of(model(&[2, 512], 4 * bytes).bytes());
         assert!(whole.starts_with("tensor `more.weight`: no model"), "{whole}");
-        assert_eq!(Element::of_ggml(ty).unwrap().row_bytes(512), Some(2 * bytes));
-        assert_eq!(Element::of_ggml(ty).unwrap().row_bytes(320), None);
+        assert_eq!(ty.element().unwrap().row_bytes(512), Some(2 * bytes));
+        assert_eq!(ty.element().unwrap().row_bytes(320), None);
         for (dims, data, expected) in [
             (vec![2, 512], 4 * bytes - 32, "tensor `token_embd.weight`: its data overlaps".to_owned()),
             (vec![2, 1 << 40], 4 * bytes, "tensor `more.weight`: its ".to_owned()),

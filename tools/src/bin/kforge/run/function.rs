@@ -16,7 +16,7 @@ use kforge_tools::{
     bounds,
     output::{self, STANDARD},
     source::ModuleFile,
-    tensors::{self, program_element, reference_element},
+    tensors::{self, passed},
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -65,11 +65,8 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     options.outputs.iter().try_for_each(|path| output::check_place(path))?;
     let results = plan.run(common, common.target)?;
     for (i, result) in results.iter().enumerate() {
-        let array = Array {
-            dims: result.shape().to_vec(),
-            element: program_element(result.element())?,
-            bytes: result.to_bytes(),
-        };
+        let array =
+            Array { dims: result.shape().to_vec(), element: passed(result.element())?, bytes: result.to_bytes() };
         match options.outputs.get(i) {
             Some(path) => npy::write(path, &array)?,
             None => {
@@ -153,7 +150,7 @@ impl<'s> Plan<'s> {
                 None if info.mutable => {
                     let dims: Vec<usize> = info.dims.iter().map(|d| d.unwrap_or(options.ctx)).collect();
                     fits(&dims).with_context(|| format!("global '{}'", info.name))?;
-                    states.push((info.name, dims, program_element(info.element)?));
+                    states.push((info.name, dims, passed(info.element)?));
                     continue;
                 }
                 None => match options.random_globals {
@@ -199,7 +196,7 @@ impl<'s> Plan<'s> {
             interpreter.set_global(name, value.clone()).map_err(located)?;
         }
         for (name, dims, element) in &self.states {
-            let zeros = Tensor::zeros(dims.clone(), reference_element(*element))?;
+            let zeros = Tensor::zeros(dims.clone(), *element)?;
             interpreter.set_global(name, zeros).map_err(located)?;
         }
         Ok(interpreter.call(self.entry, self.inputs.clone()).map_err(located)?)
@@ -233,10 +230,10 @@ fn fits(dims: &[usize]) -> Result<()> {
 }
 
 /// The tensor of a specification: a file, or random numbers.
-fn value(spec: &OsStr, declared: &[Option<usize>], element: kforge_reference::Element) -> Result<Tensor> {
+fn value(spec: &OsStr, declared: &[Option<usize>], element: Element) -> Result<Tensor> {
     let Some(random) = spec.to_str().and_then(|spec| spec.strip_prefix("random:")) else {
         let array = npy::read(Path::new(spec))?;
-        return Ok(Tensor::from_bytes(array.dims, reference_element(array.element), &array.bytes)?);
+        return Ok(Tensor::from_bytes(array.dims, array.element, &array.bytes)?);
     };
     let (seed, dims) = match random.split_once(':') {
         Some((seed, dims)) => {

@@ -13,7 +13,7 @@ use kforge_lowering::compile::Compiled;
 use kforge_measure::median;
 use kforge_passes::{Numerics, tuner::Mode};
 use kforge_quant::BlockFormat;
-use kforge_reference::{Tensor, linear, random};
+use kforge_reference::{Element, Tensor, linear, random};
 use kforge_runtime::{Execute, Executor, memory};
 use kforge_tools::{
     bounds,
@@ -117,7 +117,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let kernels = kernels(common, options, shape)?;
     let element = options.dtype.reference();
     let a = random::uniform(1, &[shape.m, shape.k], element)?;
-    let weight = options.weight.map_or(element, kforge_reference::Element::Quant);
+    let weight = options.weight.map_or(element, Element::Quant);
     if let Some(format) = options.weight
         && !shape.k.is_multiple_of(format.block())
     {
@@ -125,7 +125,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     }
     let b = random::uniform(2, &[shape.n, shape.k], weight)?;
     let product = Product::new(shape, &a, &b)?;
-    let source = shape.module(tensors::program_element(element)?, tensors::program_element(weight)?);
+    let source = shape.module(tensors::passed(element)?, tensors::passed(weight)?);
     let on_gpu = common.target == Target::Gpu;
     let by_rule = Common { tuning: Mode::Off, ..common.clone() };
     let tuning = if options.kernel == Some(Kernel::Tuned) { Mode::Tune } else { common.tuning };
@@ -341,11 +341,11 @@ fn table(rows: &[Row]) -> Table {
 }
 
 impl Dtype {
-    fn reference(self) -> kforge_reference::Element {
+    fn reference(self) -> Element {
         match self {
-            Dtype::F32 => kforge_reference::Element::F32,
-            Dtype::F16 => kforge_reference::Element::F16,
-            Dtype::BF16 => kforge_reference::Element::BF16,
+            Dtype::F32 => Element::F32,
+            Dtype::F16 => Element::F16,
+            Dtype::BF16 => Element::BF16,
         }
     }
 }

@@ -48,7 +48,7 @@ fn parse(bytes: &[u8]) -> Result<Array> {
     Ok(Array { dims, element, bytes })
 }
 
-/// Writes an f32, f16 or i32 array; bf16, which NumPy lacks, as f32.
+/// Writes an array of floats or integers; bf16, which NumPy lacks, as f32.
 pub fn write(path: &Path, array: &Array) -> Result<()> {
     let shape: Vec<u64> = array.dims.iter().map(|d| *d as u64).collect();
     let words = || array.bytes.as_chunks::<4>().0.iter();
@@ -58,6 +58,8 @@ pub fn write(path: &Path, array: &Array) -> Result<()> {
         Element::I32 => encode(&shape, words().map(|b| i32::from_le_bytes(*b)))?,
         Element::F16 => encode(&shape, halves().map(|b| f16::from_le_bytes(*b)))?,
         Element::BF16 => encode(&shape, halves().map(|b| half::bf16::from_le_bytes(*b).to_f32()))?,
+        Element::I64 => encode(&shape, array.bytes.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)))?,
+        Element::Bool => encode(&shape, array.bytes.iter().map(|b| *b != 0))?,
         Element::Quant(_) => bail!("a block-quantised weight has no .npy form"),
     };
     output::write(path, &bytes)

@@ -31,6 +31,8 @@ fn elements(view: View) -> Vec<String> {
         Element::I32 => words().map(|b| i32::from_le_bytes(*b).to_string()).collect(),
         Element::F16 => halves().map(|b| general(f16::from_le_bytes(*b).to_f64())).collect(),
         Element::BF16 => halves().map(|b| general(bf16::from_le_bytes(*b).to_f64())).collect(),
+        Element::I64 => view.bytes.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b).to_string()).collect(),
+        Element::Bool => view.bytes.iter().map(|b| (*b != 0).to_string()).collect(),
         Element::Quant(_) => vec![],
     }
 }

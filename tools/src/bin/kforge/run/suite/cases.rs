@@ -6,13 +6,12 @@ use kforge_passes::Numerics;
 use kforge_program::Element;
 use kforge_quant::BlockFormat;
 use kforge_reference::{
-    AttentionAttributes, Element as ReferenceElement, Sequences, Tensor, Tolerance, attention, compare, quantize,
-    random, rms_norm, top_k,
+    AttentionAttributes, Sequences, Tensor, Tolerance, attention, compare, quantize, random, rms_norm, top_k,
 };
 use kforge_runtime::Execute;
 use kforge_tools::{
     product::{Errors, HALF_FACTORS, Product, Shape},
-    tensors::{self, program_element, set_weight},
+    tensors::{self, passed, set_weight},
 };
 
 /// Named f32 products, M x N x K: three of a decoder block.
@@ -67,7 +66,7 @@ pub struct Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// C[M, N] = A[M, K] x B[N, K]^T, B being a constant weight.
-    Linear { shape: Shape, weight: ReferenceElement },
+    Linear { shape: Shape, weight: Element },
     /// The last `rows` of `context` positions; the cache holds all of them.
     Attention { rows: usize, context: usize },
     /// RMS norm of each row.
@@ -84,15 +83,15 @@ pub fn all(large: bool) -> Vec<Case> {
     let mut cases = vec![];
     for (m, n) in if large { &LARGE[..] } else { &[] } {
         let shape = Shape { m: *m, n: *n, k: *n };
-        let formats = [BlockFormat::Q4_1, BlockFormat::Q4_K].map(ReferenceElement::Quant);
-        for weight in [ReferenceElement::F32, ReferenceElement::F16].into_iter().chain(formats) {
+        let formats = [BlockFormat::Q4_1, BlockFormat::Q4_K].map(Element::Quant);
+        for weight in [Element::F32, Element::F16].into_iter().chain(formats) {
             let name = format!("linear/{weight}/{m}x{n}x{n}/exact");
             cases.push(Case { name, numerics: Numerics::Exact, work: Work::Linear { shape, weight } });
         }
     }
     let named = NAMED_MATMULS.map(|(name, shape)| (format!("{name}/"), shape));
     for (name, [m, n, k]) in named.into_iter().chain(MATMULS.map(|shape| (String::new(), shape))) {
-        let work = Work::Linear { shape: Shape { m, n, k }, weight: ReferenceElement::F32 };
+        let work = Work::Linear { shape: Shape { m, n, k }, weight: Element::F32 };
         cases.push(Case { name: format!("matmul/{name}{m}x{n}x{k}"), numerics: Numerics::Exact, work });
     }
     for [n, k] in WEIGHTS {
@@ -100,7 +99,7 @@ pub fn all(large: bool) -> Vec<Case> {
             for m in ROWS {
                 for numerics in [Numerics::Exact, Numerics::Fast] {
                     let name = format!("linear/{format}/{m}x{n}x{k}/{}", numerics.name());
-                    let work = Work::Linear { shape: Shape { m, n, k }, weight: ReferenceElement::Quant(format) };
+                    let work = Work::Linear { shape: Shape { m, n, k }, weight: Element::Quant(format) };
                     cases.push(Case { name, numerics, work });
                 }
             }
@@ -139,8 +138,8 @@ impl Work {
         let bytes = match self {
             Work::Linear { shape: Shape { m, n, k }, weight } => {
                 let weight = match weight {
-                    ReferenceElement::Quant(format) => format.bytes(n, k).unwrap_or(0),
-                    ReferenceElement::F16 => 2 * n * k,
+                    Element::Quant(format) => format.bytes(n, k).unwrap_or(0),
+                    Element::F16 => 2 * n * k,
                     _ => 4 * n * k,
                 };
                 4 * m * k + weight
@@ -154,13 +153,13 @@ impl Work {
 
     /// Whether products are computed on 8-bit integers.
     pub fn is_int8(self, numerics: Numerics) -> bool {
-        numerics == Numerics::Fast && matches!(self, Work::Linear { weight: ReferenceElement::Quant(_), .. })
+        numerics == Numerics::Fast && matches!(self, Work::Linear { weight: Element::Quant(_), .. })
     }
 
     /// The product, if it is one of f32.
     pub fn f32_product(self) -> Option<Shape> {
         match self {
-            Work::Linear { shape, weight: ReferenceElement::F32 } => Some(shape),
+            Work::Linear { shape, weight: Element::F32 } => Some(shape),
             _ => None,
         }
     }
@@ -168,7 +167,7 @@ impl Work {
     /// The module; the measured function is `main`.
     fn module(self) -> Result<String> {
         Ok(match self {
-            Work::Linear { shape, weight } => shape.module(Element::F32, program_element(weight)?),
+            Work::Linear { shape, weight } => shape.module(Element::F32, passed(weight)?),
             Work::Attention { rows, .. } => {
                 // As in a decoder: one row is static, more are dynamic.
                 let rows = if rows == 1 { "1" } else { "?" };
@@ -233,11 +232,11 @@ pub struct Loaded {
 /// The last weight, cached: cases are grouped by weight.
 #[derive(Default)]
 pub struct Weights {
-    last: Option<([usize; 2], ReferenceElement, Tensor)>,
+    last: Option<([usize; 2], Element, Tensor)>,
 }
 
 impl Weights {
-    fn get(&mut self, shape: [usize; 2], element: ReferenceElement) -> Result<&Tensor> {
+    fn get(&mut self, shape: [usize; 2], element: Element) -> Result<&Tensor> {
         if self.last.as_ref().is_none_or(|(s, e, _)| *s != shape || *e != element) {
             self.last = Some((shape, element, random::uniform(2, &shape, element)?));
         }
@@ -254,7 +253,7 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
     let mut executor = compile::executor(&common, (&case.work.module()?).into())?;
     let errors = match case.work {
         Work::Linear { shape, weight } => {
-            let a = random::uniform(1, &[shape.m, shape.k], ReferenceElement::F32)?;
+            let a = random::uniform(1, &[shape.m, shape.k], Element::F32)?;
             let b = weights.get([shape.n, shape.k], weight)?;
             set_weight(&mut *executor, "b", b)?;
             let c = call(&mut *executor, "main", [&a])?;
@@ -267,7 +266,7 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
             product.errors(&c)?
         }
         Work::Attention { rows, context } => {
-            let heads = |seed, rows, heads| random::uniform(seed, &[1, rows, heads, DEPTH], ReferenceElement::F32);
+            let heads = |seed, rows, heads| random::uniform(seed, &[1, rows, heads, DEPTH], Element::F32);
             let (q, k, v) = (heads(1, rows, HEADS)?, heads(2, context, KV_HEADS)?, heads(3, context, KV_HEADS)?);
             for state in ["k", "v"] {
                 executor.make_state(state, k.shape())?;
@@ -281,13 +280,13 @@ pub fn load(common: &Common, case: &Case, weights: &mut Weights) -> Result<Loade
             within(&y, &attention(&q, &k, &v, &sequences, &attributes)?)?
         }
         Work::Norm { rows, width } => {
-            let x = random::uniform(1, &[rows, width], ReferenceElement::F32)?;
-            let w = random::uniform(2, &[width], ReferenceElement::F32)?;
+            let x = random::uniform(1, &[rows, width], Element::F32)?;
+            let w = random::uniform(2, &[width], Element::F32)?;
             set_weight(&mut *executor, "w", &w)?;
             within(&call(&mut *executor, "main", [&x])?, &rms_norm(&x, &w, EPS)?)?
         }
         Work::TopK { width, k } => {
-            let x = random::uniform(1, &[width], ReferenceElement::F32)?;
+            let x = random::uniform(1, &[width], Element::F32)?;
             within(&call(&mut *executor, "main", [&x])?, &top_k(&x, k)?.0)?
         }
     };
@@ -338,9 +337,9 @@ mod tests {
     #[test]
     fn work_by_hand() {
         let shape = Shape { m: 2, n: 3, k: 32 };
-        let f32 = Work::Linear { shape, weight: ReferenceElement::F32 };
+        let f32 = Work::Linear { shape, weight: Element::F32 };
         assert_eq!((f32.operations(), f32.bytes()), (384, 256 + 384));
-        let quant = Work::Linear { shape, weight: ReferenceElement::Quant(BlockFormat::Q4_0) };
+        let quant = Work::Linear { shape, weight: Element::Quant(BlockFormat::Q4_0) };
         assert_eq!((quant.operations(), quant.bytes()), (384, 256 + 3 * 18));
         assert!(quant.is_int8(Numerics::Fast) && !quant.is_int8(Numerics::Exact) && !f32.is_int8(Numerics::Fast));
         let decode = Work::Attention { rows: 1, context: 10 };

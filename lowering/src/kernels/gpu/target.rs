@@ -1,74 +1,32 @@
-//! GPU kernel families, one per file. As on a CPU, a generator turns a fused group into a kernel and describes how it
-//! is launched, with the same layouts; here a task is a workgroup.
+//! The inputs of a GPU kernel's generator, and the parameters that all kernels have.
 //!
 //! A kernel's parameters are one buffer per operand, one per result that does not overwrite an operand's buffer, then
-//! the scalars. The order of sums is fixed by shape and tile, so a kernel gives the same bits each time; it is not the
-//! CPU's order.
+//! the scalars.
 
-mod attention;
-mod buffer;
-mod elementwise;
-mod embedding;
-mod gemm;
-mod linear;
-mod matmul;
-mod mma;
-mod rope;
-mod rowwise;
-mod tile_loader;
-mod top_k;
-mod weights;
-mod workgroup;
-
+use super::buffer::{self, Buffer, buffer_type};
 use crate::{
     emit::{Emitter, V},
     extract::tensor_type,
     group::{Group, Result, Signature, Size, dims, element},
 };
-use buffer::{Buffer, buffer_type};
-use kforge_program::{Access, Expr, Family, Layout, Pieces};
+
+use kforge_program::{Access, Expr, Layout, Pieces};
 use kforge_target::Adapter;
 use melior::ir::{Type, Value, ValueLike};
 
-/// Appends the kernel of `group` to a `gpu.module`'s body as `name`.
+/// For each operand of a group that is a weight split over several buffers, its pieces. `rows16` is used only for
+/// weights that the executor is given, and is read only by linear layers and embeddings.
 ///
 /// # Errors
-/// If the selected family cannot compute the group's ops on this adapter; the error points at the op it does not
-/// support.
-pub fn generate<'c, 'a>(
-    group: &Group<'c, 'a>,
-    module: &Emitter<'c, 'a>,
-    name: &str,
-    adapter: Adapter,
-) -> Result<'c, 'a, Signature> {
+/// If a tensor has a layout that no kernel of a GPU reads, or an operand or result of a static size is larger than a buffer
+/// and cannot be split.
+pub fn pieces<'c, 'a>(group: &Group<'c, 'a>, adapter: Adapter) -> Result<'c, 'a, Vec<Option<Pieces>>> {
     if let Some(layout) = group.layouts.iter().chain(&group.result_layouts).find(|l| l.contains('8')) {
         return Err(group.unsupported(
             None,
             format!("has a tensor in the layout {layout}, which no kernel of a GPU reads; use --kv-type f32 or f16, and --numerics exact"),
         ));
     }
-    let pieces = pieces(group, adapter)?;
-    let of = Target { group, module: &module.with_lanes(1), name, adapter, pieces: &pieces };
-    match group.family {
-        Family::Gemv => linear::generate(of),
-        Family::Gemm => gemm::generate(of),
-        Family::Mma => mma::generate(of),
-        Family::Matmul => matmul::generate(of),
-        Family::Attention => attention::generate(of),
-        Family::Rope => rope::generate(of),
-        Family::Embedding => embedding::generate(of),
-        Family::Rowwise => rowwise::generate(of),
-        Family::TopK => top_k::generate(of),
-        Family::Elementwise => elementwise::generate(of),
-    }
-}
-
-/// For each operand of a group that is a weight split over several buffers, its pieces. `rows16` is used only for
-/// weights that the executor is given, and is read only by linear layers and embeddings.
-///
-/// # Errors
-/// If an operand or result of a static size is larger than a buffer and cannot be split.
-fn pieces<'c, 'a>(group: &Group<'c, 'a>, adapter: Adapter) -> Result<'c, 'a, Vec<Option<Pieces>>> {
     let limit = adapter.binding_bytes;
     let pieces = |value: &Value<'c, 'a>, layout: &str, what: &str| {
         let dims = dims(value.r#type()).into_iter().map(|d| Some(Expr::Const(i64::try_from(d?).ok()?)));
@@ -106,23 +64,23 @@ fn pieces<'c, 'a>(group: &Group<'c, 'a>, adapter: Adapter) -> Result<'c, 'a, Vec
 
 /// Inputs of a kernel generator.
 #[derive(Clone, Copy)]
-struct Target<'t, 'c, 'a> {
-    group: &'t Group<'c, 'a>,
-    module: &'t Emitter<'c, 'a>,
-    name: &'t str,
-    adapter: Adapter,
+pub struct Target<'t, 'c, 'a> {
+    pub group: &'t Group<'c, 'a>,
+    pub module: &'t Emitter<'c, 'a>,
+    pub name: &'t str,
+    pub adapter: Adapter,
     /// Per operand: its pieces, if it is split over several buffers.
-    pieces: &'t [Option<Pieces>],
+    pub pieces: &'t [Option<Pieces>],
 }
 
 impl<'c, 'a> Target<'_, 'c, 'a> {
     /// The memref type of a tensor; of vec4 elements if `four`.
-    fn memref(&self, value: Value<'c, 'a>, four: bool) -> Type<'c> {
+    pub fn memref(&self, value: Value<'c, 'a>, four: bool) -> Type<'c> {
         buffer_type(self.module, self.adapter, element(value.r#type()), four)
     }
 
     /// Parameters of all operands and results, as memrefs of scalar elements.
-    fn scalars(&self) -> Vec<(Type<'c>, String)> {
+    pub fn scalars(&self) -> Vec<(Type<'c>, String)> {
         let operands = self.group.arguments.iter().enumerate().map(|(i, v)| (self.memref(*v, false), format!("x{i}")));
         let results = self.group.yields.iter().enumerate().map(|(i, v)| (self.memref(*v, false), format!("y{i}")));
         operands.chain(results).collect()
@@ -130,14 +88,14 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
 
     /// The same without results that overwrite an operand's buffer, as named by `in_place`: a shader with the same
     /// buffer bound twice could not write to it.
-    fn separate(&self, in_place: &[Option<usize>]) -> Vec<(Type<'c>, String)> {
+    pub fn separate(&self, in_place: &[Option<usize>]) -> Vec<(Type<'c>, String)> {
         let operands = self.group.arguments.len();
         let is_own = |i: usize| i < operands || in_place[i - operands].is_none();
         self.scalars().into_iter().enumerate().filter(|(i, _)| is_own(*i)).map(|(_, buffer)| buffer).collect()
     }
 
     /// One memref per operand and result, given the buffers that [`separate`](Self::separate) declares.
-    fn shared(&self, in_place: &[Option<usize>], buffers: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
+    pub fn shared(&self, in_place: &[Option<usize>], buffers: &[V<'c, 'a>]) -> Vec<V<'c, 'a>> {
         let (operands, mut own) = buffers.split_at(self.group.arguments.len());
         let mut memrefs = operands.to_vec();
         for cache in in_place {
@@ -154,7 +112,7 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
     }
 
     /// Buffer accesses of a kernel that reads its operands and writes its results.
-    fn access(&self, in_place: &[Option<usize>]) -> Vec<Access> {
+    pub fn access(&self, in_place: &[Option<usize>]) -> Vec<Access> {
         let mut access = vec![Access::Read; self.group.arguments.len()];
         for cache in in_place {
             match cache {
@@ -166,19 +124,19 @@ impl<'c, 'a> Target<'_, 'c, 'a> {
     }
 
     /// The signature of a kernel whose results all have their own buffers.
-    fn signature(&self, tasks: Size, scalars: Vec<Size>, summary: String) -> Signature {
+    pub fn signature(&self, tasks: Size, scalars: Vec<Size>, summary: String) -> Signature {
         let in_place = vec![None; self.group.yields.len()];
         Signature { access: self.access(&in_place), in_place, tasks, scalars, summary, partner: None }
     }
 
     /// The buffers of operands and results.
-    fn buffers(&self, e: &Emitter<'c, 'a>, memrefs: &[V<'c, 'a>]) -> Vec<Buffer<'c, 'a>> {
+    pub fn buffers(&self, e: &Emitter<'c, 'a>, memrefs: &[V<'c, 'a>]) -> Vec<Buffer<'c, 'a>> {
         let values = self.group.arguments.iter().chain(&self.group.yields);
         values.zip(memrefs).map(|(v, memref)| Buffer::new(e, self.adapter, element(v.r#type()), *memref)).collect()
     }
 
     /// Fails if a result cannot be stored one element at a time.
-    fn check_results(&self) -> Result<'c, 'a, ()> {
+    pub fn check_results(&self) -> Result<'c, 'a, ()> {
         for value in &self.group.yields {
             let ty = element(value.r#type());
             if buffer::Kept::of(self.module, self.adapter, ty) != buffer::Kept::Plain {
