@@ -38,6 +38,30 @@ FAMILIES = {
     "mistral": {"sliding_window": 5, "tie_word_embeddings": False, "rope_theta": 10000.0},
     "qwen2": {"tie_word_embeddings": False, "rope_theta": 1000000.0},
     "qwen3": {"head_dim": 32, "tie_word_embeddings": True, "rope_theta": 1000000.0},
+    "gemma2": {
+        "num_hidden_layers": 3, "head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 5, "hidden_act": None,
+        "hidden_activation": "gelu_pytorch_tanh", "attn_logit_softcapping": 3.0, "final_logit_softcapping": 2.0,
+        "tie_word_embeddings": True, "rope_theta": 10000.0,
+    },
+    "gemma3_text": {
+        "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 5, "hidden_act": None,
+        "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True, "rope_theta": 1000000.0,
+        "rope_local_base_freq": 10000.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+    },
+    "granite": {
+        "embedding_multiplier": 6.0, "residual_multiplier": 0.22, "attention_multiplier": 0.125, "logits_scaling": 4.0,
+        "tie_word_embeddings": True, "rope_theta": 10000.0,
+    },
+    "olmo2": {"tie_word_embeddings": False, "rope_theta": 500000.0},
+    "phi3": {"sliding_window": 5, "tie_word_embeddings": False, "rope_theta": 10000.0, "pad_token_id": None},
+    "smollm3": {
+        "num_hidden_layers": 5, "no_rope_layers": [1, 1, 1, 0, 1], "use_sliding_window": False,
+        "tie_word_embeddings": True, "rope_theta": 5000000.0, "pad_token_id": None,
+    },
+    "starcoder2": {
+        "hidden_act": "gelu_pytorch_tanh", "norm_epsilon": 1e-5, "rms_norm_eps": None, "sliding_window": 5,
+        "use_bias": True, "tie_word_embeddings": True, "rope_theta": 100000.0,
+    },
 }
 TOKENS = [(i * 7919 + 13) % SIZES["vocab_size"] for i in range(12)]
 
@@ -53,7 +77,7 @@ def signed(seed, count):
 
 
 def model_of(family):
-    config = transformers.AutoConfig.for_model(family, **SIZES, **FAMILIES[family])
+    config = transformers.AutoConfig.for_model(family, **config_of(family))
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
     own = dict(model.named_parameters())
@@ -65,12 +89,16 @@ def model_of(family):
     return model, own
 
 
+def config_of(family):
+    """The sizes and what is particular; a key that is None there is one that the family does not have."""
+    return {key: value for key, value in (SIZES | FAMILIES[family]).items() if value is not None or key == "pad_token_id"}
+
+
 def record(family):
     model, own = model_of(family)
     with torch.no_grad():
         logits = model(torch.tensor([TOKENS])).logits[0, -1]
-    keep = [*SIZES, *FAMILIES[family]]
-    config = {"model_type": family, **{key: (SIZES | FAMILIES[family])[key] for key in keep}}
+    config = {"model_type": family, **{key: value for key, value in config_of(family).items() if value is not None}}
     return {
         "origin": f"scripts/family_logits.py, transformers {transformers.__version__}",
         "config": config,

@@ -432,6 +432,49 @@ def Transformer_SiluOp : Transformer_TensorOp<"silu", [SameOperandsAndResultType
   let assemblyFormat = "$input attr-dict `:` type($input)";
 }
 
+def Transformer_ScaleOp : Transformer_TensorOp<"scale", [SameOperandsAndResultType]> {
+  let summary = "product with a constant";
+  let description = [{
+    `result = factor * x`
+
+    Source: the embedding's scale of Vaswani et al., 2017, arXiv:1706.03762, section 3.4; the multipliers of muP, Yang et al.,
+    2022, arXiv:2203.03466.
+
+    ```mlir
+    // kforge-run FILE --input random:1 --compare reference
+    func.func @main(%x: tensor<4x64xf32>) -> tensor<4x64xf32> {
+      %y = transformer.scale %x {factor = 12.0 : f32} : tensor<4x64xf32>
+      return %y : tensor<4x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Transformer_FloatTensor:$input,
+                       Transformer_Attr<ConfinedAttr<F32Attr, [Transformer_Finite]>, "the formula's factor">:$factor);
+  let results = (outs Transformer_FloatTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+}
+
+def Transformer_SoftcapOp : Transformer_TensorOp<"softcap", [SameOperandsAndResultType]> {
+  let summary = "values limited smoothly to a range";
+  let description = [{
+    `result = cap * tanh(x / cap)`
+
+    Source: the logits of Gemma 2, arXiv:2408.00118, section 2; Bello et al., 2016, arXiv:1611.09940, appendix A.
+
+    ```mlir
+    // kforge-run FILE --input random:1 --compare reference
+    func.func @main(%x: tensor<4x64xf32>) -> tensor<4x64xf32> {
+      %y = transformer.softcap %x {cap = 30.0 : f32} : tensor<4x64xf32>
+      return %y : tensor<4x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Transformer_FloatTensor:$input,
+                       Transformer_Attr<ConfinedAttr<F32Attr, [Transformer_Positive]>, "the formula's cap">:$cap);
+  let results = (outs Transformer_FloatTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+}
+
 def Transformer_SwigluOp : Transformer_TensorOp<"swiglu", [SameOperandsAndResultType]> {
   let summary = "gated activation of two linear layers";
   let description = [{

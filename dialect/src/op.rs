@@ -16,6 +16,8 @@ pub enum Op {
     TopK,
     Gelu,
     Silu,
+    Scale,
+    Softcap,
     Swiglu,
     Rope,
     Attention,
@@ -29,7 +31,7 @@ pub enum Op {
 }
 
 impl Op {
-    pub const ALL: [Op; 20] = [
+    pub const ALL: [Op; 22] = [
         Op::Embedding,
         Op::Linear,
         Op::Matmul,
@@ -40,6 +42,8 @@ impl Op {
         Op::TopK,
         Op::Gelu,
         Op::Silu,
+        Op::Scale,
+        Op::Softcap,
         Op::Swiglu,
         Op::Rope,
         Op::Attention,
@@ -65,6 +69,8 @@ impl Op {
             Op::TopK => "transformer.top_k",
             Op::Gelu => "transformer.gelu",
             Op::Silu => "transformer.silu",
+            Op::Scale => "transformer.scale",
+            Op::Softcap => "transformer.softcap",
             Op::Swiglu => "transformer.swiglu",
             Op::Rope => "transformer.rope",
             Op::Attention => "transformer.attention",

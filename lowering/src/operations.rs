@@ -44,6 +44,7 @@ fn of_op<'c, 'a>(op: OperationRef<'c, 'a>, sizes: &dyn Fn(Value<'c, 'a>) -> Opti
         Some(Op::RmsNorm | Op::Quantize | Op::Swiglu | Op::Silu) => each(4),
         Some(Op::LayerNorm | Op::Softmax) => each(5),
         Some(Op::Gelu) => each(8),
+        Some(Op::Softcap) => each(6),
         Some(Op::TopK) => elements(operand(0)?),
         Some(Op::Embedding | Op::KvUpdate) => Some(Size::Const(0)),
         None if op_name(&op) == "arith.constant" => Some(Size::Const(0)),

@@ -41,6 +41,14 @@ func.func @f(%x: tensor<4x64xf32>, %g: tensor<64xf32>, %b: tensor<65xf32>) {
 // -----
 
 func.func @f(%x: tensor<4xf32>) {
+  // expected-error @below {{'transformer.softcap' op attribute 'cap' failed to satisfy constraint}}
+  %y = transformer.softcap %x {cap = 0.0 : f32} : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
   // expected-error @below {{'transformer.gelu' op attribute 'approximate' failed to satisfy constraint: string attribute that is "none" or "tanh"}}
   %y = transformer.gelu %x {approximate = "fast"} : tensor<4xf32>
   return

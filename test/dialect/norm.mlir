@@ -16,14 +16,18 @@ func.func @norms(%x: tensor<1x?x64xf32>, %g: tensor<64xf32>, %b: tensor<64xf32>)
 // CHECK: transformer.gelu %{{.*}} : tensor<4x?xf16>
 // CHECK: transformer.gelu %{{.*}} {approximate = "tanh"} : tensor<4x?xf16>
 // CHECK: transformer.silu %{{.*}} : tensor<4x?xf16>
+// CHECK: transformer.scale %{{.*}} {factor = 1.200000e+01 : f32} : tensor<4x?xf16>
+// CHECK: transformer.softcap %{{.*}} {cap = 3.000000e+01 : f32} : tensor<4x?xf16>
 // CHECK: transformer.swiglu %{{.*}}, %{{.*}} : tensor<4x?xf16>
 func.func @activations(%x: tensor<4x?xf16>) -> tensor<4x?xf16> {
   %0 = transformer.softmax %x : tensor<4x?xf16>
   %1 = transformer.gelu %0 : tensor<4x?xf16>
   %2 = transformer.gelu %1 {approximate = "tanh"} : tensor<4x?xf16>
   %3 = transformer.silu %2 : tensor<4x?xf16>
-  %4 = transformer.swiglu %3, %x : tensor<4x?xf16>
-  return %4 : tensor<4x?xf16>
+  %4 = transformer.scale %3 {factor = 1.2e+01 : f32} : tensor<4x?xf16>
+  %5 = transformer.softcap %4 {cap = 3.0e+01 : f32} : tensor<4x?xf16>
+  %6 = transformer.swiglu %5, %x : tensor<4x?xf16>
+  return %6 : tensor<4x?xf16>
 }
 
 // CHECK-LABEL: @quantize

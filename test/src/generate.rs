@@ -211,9 +211,11 @@ impl Generator {
                 self.norm(x);
             }
             Step::Activation => {
-                let op = self.random.pick(&["gelu", "gelu_tanh", "silu"]);
+                let op = self.random.pick(&["gelu", "gelu_tanh", "silu", "scale", "softcap"]);
                 let (op, attribute) = match op {
                     "gelu_tanh" => ("gelu", " {approximate = \"tanh\"}"),
+                    "scale" => ("scale", " {factor = -8.75e-1 : f32}"),
+                    "softcap" => ("softcap", " {cap = 5.0 : f32}"),
                     op => (op, ""),
                 };
                 let ty = self.ty(&x.dims);

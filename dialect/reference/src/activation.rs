@@ -1,4 +1,4 @@
-//! `gelu`, `silu`, `swiglu`.
+//! `gelu`, `silu`, `swiglu`, `scale`, `softcap`.
 
 use crate::check::Op;
 use crate::{Error, Result, Tensor};
@@ -47,6 +47,17 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     Tensor::from_f32(gate.shape(), gate.element(), x.iter().zip(&y).map(product).collect())
 }
 
+/// `factor * x`.
+pub fn scale(input: &Tensor, factor: f32) -> Result<Tensor> {
+    map(Op("scale"), input, |x| f64::from(factor) * x)
+}
+
+/// `cap * tanh(x / cap)` (Gemma 2, 2024).
+pub fn softcap(input: &Tensor, cap: f32) -> Result<Tensor> {
+    let cap = f64::from(cap);
+    map(Op("softcap"), input, |x| cap * (x / cap).tanh())
+}
+
 fn sigmoid_weighted(x: f64) -> f64 {
     x / (1.0 + (-x).exp())
 }
@@ -85,6 +96,14 @@ mod tests {
     fn silu_values() {
         let x = f32s(&[0.0, 1.0, -1.0, 100.0, -1000.0]);
         assert_near(&silu(&x).unwrap(), &[0.0, 0.7310585786300049, -0.2689414213699951, 100.0, 0.0]);
+    }
+
+    #[test]
+    fn scaled_and_capped_values() {
+        let x = f32s(&[0.0, 1.0, -3.0, 1e30]);
+        assert_near(&scale(&x, -2.5).unwrap(), &[0.0, -2.5, 7.5, -2.5e30]);
+        // 2 tanh(x / 2).
+        assert_near(&softcap(&x, 2.0).unwrap(), &[0.0, 0.9242343145200195, -1.8102965072897328, 2.0]);
     }
 
     #[test]

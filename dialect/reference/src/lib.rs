@@ -20,7 +20,7 @@ pub mod random;
 pub mod rope;
 mod tensor;
 
-pub use activation::{Approximate, gelu, silu, swiglu};
+pub use activation::{Approximate, gelu, scale, silu, softcap, swiglu};
 pub use attention::{AttentionAttributes, attention};
 pub use block::{Activation, DecoderBlock, DecoderBlockAttributes, decoder_block, mlp};
 pub use cache::Sequences;

@@ -6,7 +6,7 @@ use crate::{Op, ir};
 use kforge_reference::{
     Approximate, AttentionAttributes, DecoderBlock, DecoderBlockAttributes, RopeAttributes, RopeMode, Sequences,
     Tensor, attention, decoder_block, embedding, gelu, kv_update, layer_norm, linear, matmul, mlp, quantize, rms_norm,
-    rope, silu, softmax, swiglu, top_k,
+    rope, scale, silu, softcap, softmax, swiglu, top_k,
 };
 use melior::ir::operation::{OperationLike, OperationRef};
 
@@ -30,6 +30,8 @@ pub(super) fn evaluate(op: OperationRef<'_, '_>, kind: Op, x: &Operands) -> Resu
             gelu(x.get(0)?, approximate.map_or(Ok(Approximate::None), |name| name.parse())?)?
         }
         Op::Silu => silu(x.get(0)?)?,
+        Op::Scale => scale(x.get(0)?, float(op, "factor")?)?,
+        Op::Softcap => softcap(x.get(0)?, float(op, "cap")?)?,
         Op::Swiglu => swiglu(x.get(0)?, x.get(1)?)?,
         Op::Rope => rope(x.get(0)?, x.get(1)?, x.last(2), &rope_attributes(op, "")?)?,
         Op::Attention => {

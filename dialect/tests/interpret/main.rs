@@ -8,7 +8,7 @@ use kforge_quant::BlockFormat;
 use kforge_reference::{
     Activation, Approximate, AttentionAttributes, DecoderBlock, DecoderBlockAttributes, Element, RopeAttributes,
     RopeMode, Sequences, Tensor, attention, decoder_block, elementwise, embedding, gelu, kv_update, layer_norm, linear,
-    matmul, mlp, random, rms_norm, rope, silu, softmax, swiglu,
+    matmul, mlp, random, rms_norm, rope, scale, silu, softcap, softmax, swiglu,
 };
 use melior::{
     Context,

@@ -61,6 +61,8 @@ fn norms_and_activations() {
         ("gelu %a0".into(), 1, gelu(&x, Approximate::None)),
         ("gelu %a0 {approximate = \"tanh\"}".into(), 1, gelu(&x, Approximate::Tanh)),
         ("silu %a0".into(), 1, silu(&x)),
+        ("scale %a0 {factor = -1.2e1 : f32}".into(), 1, scale(&x, -12.0)),
+        ("softcap %a0 {cap = 2.0 : f32}".into(), 1, softcap(&x, 2.0)),
         ("swiglu %a0, %a1".into(), 1, swiglu(&x, &y)),
     ] {
         let vectors = ", tensor<4xf32>".repeat(operands - 1);

@@ -1,6 +1,6 @@
 //! The sizes of a model, validated.
 
-use crate::{Arch, RopeMode, TENSORS, Tensor, TensorOf, When};
+use crate::{Arch, Norm, QkNorm, RopeMode, TENSORS, Tensor, TensorOf, When};
 
 /// Which projections of the attention have a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,24 @@ pub struct Config {
     pub rope_divisors: Option<Vec<f32>>,
     /// Sliding-window attention: how many keys a query sees, its own included.
     pub window: Option<usize>,
+    /// The layers without the window, ascending.
+    pub global: Vec<usize>,
+    /// RoPE's base in the layers with the window, which then have no divisors; `None` where it is as in the others.
+    pub window_rope_base: Option<f32>,
+    /// The layers without RoPE, ascending.
+    pub unrotated: Vec<usize>,
+    /// What multiplies token embeddings.
+    pub embedding_scale: f32,
+    /// What multiplies the output of attention and MLP before it is added to the stream.
+    pub residual_scale: f32,
+    /// What multiplies logits.
+    pub logit_scale: f32,
+    /// What multiplies scores; `None` for `1 / sqrt(head_dim)`.
+    pub attention_scale: Option<f32>,
+    /// A score x becomes `c tanh(x / c)`.
+    pub attention_softcap: Option<f32>,
+    /// The same for logits.
+    pub logit_softcap: Option<f32>,
     pub biases: Biases,
     /// The output projection is the token embedding.
     pub tied_embedding: bool,
@@ -72,9 +90,28 @@ impl Config {
             rope_mode: arch.gguf.rope_mode,
             rope_divisors: None,
             window: None,
+            global: Vec::new(),
+            window_rope_base: None,
+            unrotated: Vec::new(),
+            embedding_scale: 1.0,
+            residual_scale: 1.0,
+            logit_scale: 1.0,
+            attention_scale: None,
+            attention_softcap: None,
+            logit_softcap: None,
             biases: Biases::None,
             tied_embedding: true,
         }
+    }
+
+    /// The attention of a layer.
+    pub fn layer(&self, number: usize) -> LayerKind<'_> {
+        let window = self.window.filter(|_| self.global.binary_search(&number).is_err());
+        let rope = self.unrotated.binary_search(&number).is_err().then(|| match self.window_rope_base {
+            Some(base) if window.is_some() => Rope { base, divisors: None },
+            _ => Rope { base: self.rope_base, divisors: self.rope_divisors.as_deref() },
+        });
+        LayerKind { window, rope }
     }
 
     /// Rows of the query projection.
@@ -118,13 +155,21 @@ impl Config {
         match when {
             When::Always => Some(true),
             When::Untied => (!self.tied_embedding).then_some(true),
-            When::QkNorm => self.arch.qk_norm.then_some(true),
+            When::QkNormed
+            | When::PreNorm
+            | When::PreNormBias
+            | When::PostNorm
+            | When::PostNormBias
+            | When::NormBias
+            | When::Gated => self.arch.may_have(when).then_some(true),
+            When::MlpBias => (self.arch.may_have(when) && self.biases == Biases::All).then_some(true),
             When::QkvBias => match self.biases {
                 Biases::Found => Some(false),
                 Biases::None => None,
                 Biases::Qkv | Biases::All => Some(true),
             },
             When::OutputBias => match self.biases {
+                Biases::All if self.arch.may_have(When::MlpBias) => Some(true),
                 Biases::Found | Biases::All => Some(false),
                 Biases::None | Biases::Qkv => None,
             },
@@ -158,8 +203,24 @@ impl Config {
         if !head_dim.is_multiple_of(2) {
             return Err(format!("a head dimension of {head_dim} is odd; rotary embeddings need pairs"));
         }
-        positive("norm epsilon", self.norm_eps)?;
-        positive("rope base", self.rope_base)?;
+        for (field, value) in [
+            ("norm epsilon", Some(self.norm_eps)),
+            ("rope base", Some(self.rope_base)),
+            ("rope base of layers with a window", self.window_rope_base),
+            ("embedding scale", Some(self.embedding_scale)),
+            ("residual scale", Some(self.residual_scale)),
+            ("logit scale", Some(self.logit_scale)),
+            ("attention scale", self.attention_scale),
+            ("soft cap of scores", self.attention_softcap),
+            ("soft cap of logits", self.logit_softcap),
+        ] {
+            value.map_or(Ok(()), |value| positive(field, value))?;
+        }
+        for (field, layers) in [("without a window", &self.global), ("without RoPE", &self.unrotated)] {
+            if !layers.is_sorted_by(|a, b| a < b) || layers.last().is_some_and(|last| *last >= self.layers) {
+                return Err(format!("the layers {field} cannot be {layers:?} of {}", self.layers));
+            }
+        }
         if let Some(divisors) = &self.rope_divisors {
             if divisors.len() != head_dim / 2 {
                 let count = divisors.len();
@@ -168,6 +229,40 @@ impl Config {
             divisors.iter().try_for_each(|divisor| positive("rope divisor", *divisor))?;
         }
         Ok(self)
+    }
+}
+
+/// The attention of one layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerKind<'a> {
+    pub window: Option<usize>,
+    /// `None` for a layer without RoPE.
+    pub rope: Option<Rope<'a>>,
+}
+
+/// Rotary embeddings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope<'a> {
+    pub base: f32,
+    /// Of the frequencies; all 1 if `None`.
+    pub divisors: Option<&'a [f32]>,
+}
+
+impl Arch {
+    /// Whether some model of the family has a tensor.
+    pub fn may_have(&self, when: When) -> bool {
+        let has_norm_bias = self.norm == Norm::Layer;
+        match when {
+            When::QkNormed => self.qk_norm != QkNorm::None,
+            When::PreNorm => self.norms.has_pre(),
+            When::PreNormBias => self.norms.has_pre() && has_norm_bias,
+            When::PostNorm => self.norms.has_post(),
+            When::PostNormBias => self.norms.has_post() && has_norm_bias,
+            When::NormBias => has_norm_bias,
+            When::Gated => self.mlp.is_gated(),
+            When::MlpBias => !self.mlp.is_gated(),
+            When::Always | When::QkvBias | When::OutputBias | When::Untied => true,
+        }
     }
 }
 

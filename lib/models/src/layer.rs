@@ -19,6 +19,7 @@
 //! ```
 //! The order of the ops must not change: fusion and the bits of results depend on it.
 
+use crate::{Arch, Mlp, Norm, QkNorm};
 use std::fmt::Write;
 
 /// An SSA value: its name without `%`, and its type.
@@ -37,12 +38,15 @@ impl Value {
 /// A layer: sizes, attributes as MLIR text, and the values that every model has.
 #[derive(Clone, Debug)]
 pub struct Layer<'a> {
+    /// The norms, the MLP and their places.
+    pub arch: &'a Arch,
     /// Suffix of the names of the values that it defines.
     pub suffix: &'a str,
     /// Dynamic if `None`.
     pub batch: Option<usize>,
     pub rows: Option<usize>,
     pub hidden: usize,
+    pub ffn: usize,
     pub heads: usize,
     pub kv_heads: usize,
     pub head_dim: usize,
@@ -50,10 +54,12 @@ pub struct Layer<'a> {
     pub element: &'a str,
     /// Of the norms: `1.0e-5 : f32`.
     pub eps: &'a str,
-    /// Of RoPE: `mode = "half", base = 1.0e4 : f32`.
-    pub rope: &'a str,
-    /// Of the attention: `64 : i64`.
-    pub window: Option<&'a str>,
+    /// Of RoPE: `mode = "half", base = 1.0e4 : f32`; `None` without it.
+    pub rope: Option<&'a str>,
+    /// Of the attention: `, window = 64 : i64`.
+    pub attention: &'a str,
+    /// What multiplies the outputs of attention and MLP: `0.22 : f32`.
+    pub residual_scale: Option<&'a str>,
     /// Of the MLP: `"gelu"`.
     pub activation: Option<&'a str>,
     /// Whether rows are rounded to 8 bits before they enter the caches.
@@ -88,6 +94,16 @@ impl Layer<'_> {
     }
 }
 
+/// A norm of `x` as an op; only a layer norm has a bias.
+pub fn norm(kind: Norm, x: &Value, weight: &Value, bias: Option<&Value>, eps: &str) -> String {
+    let name = match kind {
+        Norm::Rms => "rms_norm",
+        Norm::Layer => "layer_norm",
+    };
+    let (operand, ty) = bias.map(|bias| (format!(", %{}", bias.name), format!(", {}", bias.ty))).unwrap_or_default();
+    format!("transformer.{name} %{}, %{}{operand} {{eps = {eps}}} : {}, {}{ty}", x.name, weight.name, x.ty, weight.ty)
+}
+
 /// The type of a tensor.
 pub fn tensor(dims: &[Option<usize>], element: &str) -> String {
     let mut text = String::from("tensor<");
@@ -110,22 +126,23 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
     fn layer(mut self) -> Result<Output, &'static str> {
         let Layer { hidden, heads, kv_heads, .. } = *self.layer;
         let x = self.layer.x.clone();
-        let n = self.norm("n", &x, "attn_norm.weight")?;
-        let q = self.heads("q", &n, heads, ["attn_q.weight", "attn_q.bias"])?;
-        let q = self.head_norm("qn", q, "attn_q_norm.weight");
-        let q = self.rope("q", &q);
-        let k = self.heads("k", &n, kv_heads, ["attn_k.weight", "attn_k.bias"])?;
-        let k = self.head_norm("kn", k, "attn_k_norm.weight");
-        let k = self.rope("k", &k);
-        let v = self.heads("v", &n, kv_heads, ["attn_v.weight", "attn_v.bias"])?;
+        let (pre, post) = (self.layer.arch.norms.has_pre(), self.layer.arch.norms.has_post());
+        let n = if pre { self.norm("n", &x, ["attn_norm.weight", "attn_norm.bias"])? } else { x.clone() };
+        let q = self.heads("q", &n, heads, ["attn_q.weight", "attn_q.bias"], Some("attn_q_norm.weight"))?;
+        let q = self.rope("q", q);
+        let k = self.heads("k", &n, kv_heads, ["attn_k.weight", "attn_k.bias"], Some("attn_k_norm.weight"))?;
+        let k = self.rope("k", k);
+        let v = self.heads("v", &n, kv_heads, ["attn_v.weight", "attn_v.bias"], None)?;
         let k_cache = self.update("k", &self.layer.k_cache, k);
         let v_cache = self.update("v", &self.layer.v_cache, v);
         let a = self.attention(&q, &k_cache, &v_cache);
         let o = self.linear("o", &a, hidden, ["attn_output.weight", "attn_output.bias"])?;
-        let h = self.add("h", &o, &x);
-        let m = self.norm("m", &h, "ffn_norm.weight")?;
+        let o = if post { self.norm("on", &o, ["post_attention_norm.weight", "post_attention_norm.bias"])? } else { o };
+        let h = self.add("h", o, &x);
+        let m = if pre { self.norm("m", &h, ["ffn_norm.weight", "ffn_norm.bias"])? } else { h.clone() };
         let f = self.mlp("f", &m)?;
-        Ok(Output { x: self.add("y", &f, &h), k_cache, v_cache })
+        let f = if post { self.norm("fn", &f, ["post_ffw_norm.weight", "post_ffw_norm.bias"])? } else { f };
+        Ok(Output { x: self.add("y", f, &h), k_cache, v_cache })
     }
 
     /// A line that defines a value of a name and type.
@@ -145,24 +162,27 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
         tensor(&dims, self.layer.element)
     }
 
-    fn norm(&mut self, name: &str, x: &Value, part: &'static str) -> Result<Value, &'static str> {
-        let weight = self.need(part)?;
-        Ok(self.normed(name, x, &weight))
+    fn norm(&mut self, name: &str, x: &Value, [weight, bias]: [&'static str; 2]) -> Result<Value, &'static str> {
+        let weight = self.need(weight)?;
+        match self.layer.arch.norm {
+            Norm::Rms => Ok(self.rms_norm(name, x, &weight)),
+            Norm::Layer => {
+                let bias = self.need(bias)?;
+                let text = norm(Norm::Layer, x, &weight, Some(&bias), self.layer.eps);
+                Ok(self.define(name, text, &x.ty))
+            }
+        }
     }
 
-    fn normed(&mut self, name: &str, x: &Value, weight: &Value) -> Value {
-        let eps = self.layer.eps;
-        let text =
-            format!("transformer.rms_norm %{}, %{} {{eps = {eps}}} : {}, {}", x.name, weight.name, x.ty, weight.ty);
+    fn rms_norm(&mut self, name: &str, x: &Value, weight: &Value) -> Value {
+        let text = norm(Norm::Rms, x, weight, None, self.layer.eps);
         self.define(name, text, &x.ty)
     }
 
-    /// The norm of each head, where the model has one.
-    fn head_norm(&mut self, name: &str, x: Value, part: &str) -> Value {
-        match (self.weight)(part) {
-            Some(weight) => self.normed(name, &x, &weight),
-            None => x,
-        }
+    /// The norm of queries or keys.
+    fn qk_norm(&mut self, name: &str, x: Value, part: &'static str) -> Result<Value, &'static str> {
+        let weight = self.need(part)?;
+        Ok(self.rms_norm(&format!("{name}n"), &x, &weight))
     }
 
     /// The product of `x` and a weight of `width` rows, with the weight's bias where the model has one.
@@ -186,10 +206,20 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
         Ok(self.define(name, text, &ty))
     }
 
-    /// A projection as heads, [B, S, H, D].
-    fn heads(&mut self, name: &str, x: &Value, heads: usize, parts: [&'static str; 2]) -> Result<Value, &'static str> {
-        let depth = self.layer.head_dim;
-        let wide = self.linear(&format!("{name}w"), x, heads * depth, parts)?;
+    /// A projection as heads, [B, S, H, D], with its norm where the family has one.
+    fn heads(
+        &mut self,
+        name: &str,
+        x: &Value,
+        heads: usize,
+        parts: [&'static str; 2],
+        norm: Option<&'static str>,
+    ) -> Result<Value, &'static str> {
+        let (depth, qk_norm) = (self.layer.head_dim, self.layer.arch.qk_norm);
+        let mut wide = self.linear(&format!("{name}w"), x, heads * depth, parts)?;
+        if let (Some(norm), QkNorm::Projection) = (norm, qk_norm) {
+            wide = self.qk_norm(name, wide, norm)?;
+        }
         let mut sizes = Vec::new();
         for (axis, size) in [self.layer.batch, self.layer.rows].into_iter().enumerate() {
             sizes.push(match size {
@@ -209,11 +239,16 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
             sizes.join(", "),
             wide.ty
         );
-        Ok(self.define(&format!("{name}h"), text, &ty))
+        let split = self.define(&format!("{name}h"), text, &ty);
+        match (norm, qk_norm) {
+            (Some(norm), QkNorm::Head) => self.qk_norm(name, split, norm),
+            _ => Ok(split),
+        }
     }
 
-    fn rope(&mut self, name: &str, x: &Value) -> Value {
-        let (at, attributes) = (self.sequences(false), self.layer.rope);
+    fn rope(&mut self, name: &str, x: Value) -> Value {
+        let Some(attributes) = self.layer.rope else { return x };
+        let at = self.sequences(false);
         let text = format!("transformer.rope %{}{} {{{attributes}}} : {}{}", x.name, at.values, x.ty, at.types);
         self.define(name, text, &x.ty)
     }
@@ -234,9 +269,9 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
     /// The attention, with its heads concatenated again.
     fn attention(&mut self, q: &Value, k: &Value, v: &Value) -> Value {
         let at = self.sequences(true);
-        let window = self.layer.window.map(|window| format!(", window = {window}")).unwrap_or_default();
+        let attributes = self.layer.attention;
         let text = format!(
-            "transformer.attention %{}, %{}, %{}{} {{causal{window}}} : {}, {}, {}{}",
+            "transformer.attention %{}, %{}, %{}{} {{causal{attributes}}} : {}, {}, {}{}",
             q.name, k.name, v.name, at.values, q.ty, k.ty, v.ty, at.types
         );
         let a = self.define("a", text, &q.ty);
@@ -246,18 +281,45 @@ impl<F: FnMut(&str) -> Option<Value>> Builder<'_, F> {
     }
 
     fn mlp(&mut self, name: &str, x: &Value) -> Result<Value, &'static str> {
-        let [gate, up, down] =
-            [self.need("ffn_gate.weight")?, self.need("ffn_up.weight")?, self.need("ffn_down.weight")?];
-        let activation = self.layer.activation.map(|name| format!(" {{activation = {name}}}")).unwrap_or_default();
-        let text = format!(
-            "transformer.mlp %{}, %{}, %{}, %{}{activation} : {}, {}, {}, {}",
-            x.name, gate.name, up.name, down.name, x.ty, gate.ty, up.ty, down.ty
-        );
-        Ok(self.define(name, text, &x.ty))
+        let (hidden, ffn) = (self.layer.hidden, self.layer.ffn);
+        let inner = match self.layer.arch.mlp {
+            Mlp::Swiglu => {
+                let [gate, up, down] =
+                    [self.need("ffn_gate.weight")?, self.need("ffn_up.weight")?, self.need("ffn_down.weight")?];
+                let activation =
+                    self.layer.activation.map(|name| format!(" {{activation = {name}}}")).unwrap_or_default();
+                let text = format!(
+                    "transformer.mlp %{}, %{}, %{}, %{}{activation} : {}, {}, {}, {}",
+                    x.name, gate.name, up.name, down.name, x.ty, gate.ty, up.ty, down.ty
+                );
+                return Ok(self.define(name, text, &x.ty));
+            }
+            Mlp::Geglu => {
+                let gate = self.linear("g", x, ffn, ["ffn_gate.weight", "ffn_gate.bias"])?;
+                let up = self.linear("u", x, ffn, ["ffn_up.weight", "ffn_up.bias"])?;
+                let gate = self.gelu("ga", &gate);
+                self.define("gu", format!("arith.mulf %{}, %{} : {}", gate.name, up.name, gate.ty), &gate.ty)
+            }
+            Mlp::Gelu => {
+                let up = self.linear("u", x, ffn, ["ffn_up.weight", "ffn_up.bias"])?;
+                self.gelu("ga", &up)
+            }
+        };
+        self.linear(name, &inner, hidden, ["ffn_down.weight", "ffn_down.bias"])
     }
 
-    fn add(&mut self, name: &str, a: &Value, b: &Value) -> Value {
-        self.define(name, format!("arith.addf %{}, %{} : {}", a.name, b.name, a.ty), &a.ty)
+    fn gelu(&mut self, name: &str, x: &Value) -> Value {
+        let text = format!("transformer.gelu %{} {{approximate = \"tanh\"}} : {}", x.name, x.ty);
+        self.define(name, text, &x.ty)
+    }
+
+    /// The sum of the stream `x` and what a part of the layer adds to it.
+    fn add(&mut self, name: &str, mut a: Value, x: &Value) -> Value {
+        if let Some(factor) = self.layer.residual_scale {
+            let text = format!("transformer.scale %{} {{factor = {factor}}} : {}", a.name, a.ty);
+            a = self.define(&format!("{name}s"), text, &a.ty);
+        }
+        self.define(name, format!("arith.addf %{}, %{} : {}", a.name, x.name, a.ty), &a.ty)
     }
 
     /// Operands that locate the sequences: positions, and optionally lengths and a block table.

@@ -16,8 +16,8 @@ pub mod layer;
 mod module;
 mod tensors;
 
-pub use arch::{Arch, ConfigBiases, ConfigWindow, Gguf, HuggingFace};
-pub use config::{Biases, Config};
+pub use arch::{Arch, ConfigBiases, ConfigWindow, Fused, Gguf, HuggingFace, Mlp, Norm, Norms, QkNorm, Softcaps};
+pub use config::{Biases, Config, LayerKind, Rope};
 pub use kforge_quant::RopeMode;
 pub use module::{Batch, Emission, KvType, Phase, Returns, module};
 pub use tensors::{Size, TENSORS, Tensor, TensorOf, When, from_hugging_face, is_buffer, to_hugging_face};

@@ -13,8 +13,8 @@
 //! With [`Batch::Any`] the first dimension of ids, positions and caches is `?`; `%lengths: tensor<?xi32>` and
 //! `%blocks: tensor<?x?xi32>` are further optional arguments, in this order.
 
-use crate::Config;
-use crate::layer::{Layer, Value, tensor};
+use crate::layer::{Layer, Value, norm, tensor};
+use crate::{Config, Norm, Rope};
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write,
@@ -128,6 +128,7 @@ pub fn module(
 const EMBEDDING: &str = "token_embd.weight";
 const OUTPUT: &str = "output.weight";
 const OUTPUT_NORM: &str = "output_norm.weight";
+const OUTPUT_NORM_BIAS: &str = "output_norm.bias";
 
 struct Emit<'a> {
     config: &'a Config,
@@ -182,7 +183,8 @@ impl<'a> Emit<'a> {
     }
 
     fn function(&mut self, phase: Phase) -> Result<(), String> {
-        let Config { layers, hidden, vocab, norm_eps, .. } = *self.config;
+        let Config { arch, layers, hidden, vocab, norm_eps, embedding_scale, logit_scale, logit_softcap, .. } =
+            *self.config;
         let batch = self.batch();
         let (name, rows) = match phase {
             Phase::Prefill => ("prefill", None),
@@ -212,11 +214,16 @@ impl<'a> Emit<'a> {
         let ty = tensor(&[batch, rows, Some(hidden)], "f32");
         self.line(&format!("  %x.0 = transformer.embedding %ids, %embd : {}, {} -> {ty}", ids.ty, table.ty));
         let mut x = Value::new("x.0", ty);
+        x = self.unary("x.s", "scale", "factor", Some(embedding_scale).filter(|scale| *scale != 1.0), x);
         for i in 0..layers {
             x = self.layer(i, rows, x, &positions, &lengths, &blocks)?;
         }
         let output = if self.config.tied_embedding { table } else { self.load("output", OUTPUT)? };
-        let norm = self.load("output_norm", OUTPUT_NORM)?;
+        let weight = self.load("output_norm", OUTPUT_NORM)?;
+        let bias = match arch.norm {
+            Norm::Rms => None,
+            Norm::Layer => Some(self.load("output_norm_bias", OUTPUT_NORM_BIAS)?),
+        };
         if phase == Phase::Prefill {
             // The output head, the largest weight, is applied only to the requested rows.
             let flat = tensor(&[None, Some(hidden)], "f32");
@@ -224,24 +231,31 @@ impl<'a> Emit<'a> {
             self.line(&format!("  %picked = transformer.embedding %rows, %flat : {}, {flat} -> {flat}", picks.ty));
             x = Value::new("picked", flat);
         }
-        let eps = float(norm_eps);
-        self.line(&format!(
-            "  %n = transformer.rms_norm %{}, %output_norm {{eps = {eps}}} : {}, {}",
-            x.name, x.ty, norm.ty
-        ));
+        self.line(&format!("  %n = {}", norm(arch.norm, &x, &weight, bias.as_ref(), &float(norm_eps))));
         self.line(&format!(
             "  %logits = transformer.linear %n, %{} : {}, {} -> {logits}",
             output.name, x.ty, output.ty
         ));
+        let mut result = Value::new("logits", logits);
+        result = self.unary("scaled", "scale", "factor", Some(logit_scale).filter(|scale| *scale != 1.0), result);
+        result = self.unary("capped", "softcap", "cap", logit_softcap, result);
+        let Value { name: logits, ty } = result;
         match self.emission.returns {
-            Returns::Logits => self.line(&format!("  return %logits : {logits}\n}}")),
+            Returns::Logits => self.line(&format!("  return %{logits} : {ty}\n}}")),
             Returns::Best(k) => {
                 let best = best(k);
-                self.line(&format!("  %best, %tokens = transformer.top_k %logits : {logits} -> {best}"));
+                self.line(&format!("  %best, %tokens = transformer.top_k %{logits} : {ty} -> {best}"));
                 self.line(&format!("  return %best, %tokens : {best}\n}}"));
             }
         }
         Ok(())
+    }
+
+    /// An op of one operand with an attribute, where there is a value for it.
+    fn unary(&mut self, name: &str, op: &str, attribute: &str, value: Option<f32>, x: Value) -> Value {
+        let Some(value) = value else { return x };
+        self.line(&format!("  %{name} = transformer.{op} %{} {{{attribute} = {}}} : {}", x.name, float(value), x.ty));
+        Value::new(name, x.ty)
     }
 
     fn layer(
@@ -254,21 +268,25 @@ impl<'a> Emit<'a> {
         blocks: &Option<Value>,
     ) -> Result<Value, String> {
         let cache = self.cache();
-        let Config { hidden, heads, kv_heads, head_dim, norm_eps, .. } = *self.config;
-        let (eps, rope) = (float(norm_eps), rope(self.config));
-        let window = self.config.window.map(|window| format!("{window} : i64"));
+        let Config { arch, hidden, ffn, heads, kv_heads, head_dim, norm_eps, residual_scale, .. } = *self.config;
+        let kind = self.config.layer(i);
+        let (eps, rope) = (float(norm_eps), kind.rope.map(|rope| rope_attributes(self.config, rope)));
+        let residual_scale = (residual_scale != 1.0).then(|| float(residual_scale));
         let layer = Layer {
+            arch,
             suffix: &format!(".{i}"),
             batch: self.batch(),
             rows,
             hidden,
+            ffn,
             heads,
             kv_heads,
             head_dim,
             element: "f32",
             eps: &eps,
-            rope: &rope,
-            window: window.as_deref(),
+            rope: rope.as_deref(),
+            attention: &attention_attributes(self.config, kind.window),
+            residual_scale: residual_scale.as_deref(),
             activation: None,
             quantize_kv: self.emission.kv_type == KvType::Q8,
             x,
@@ -302,10 +320,17 @@ impl<'a> Emit<'a> {
     }
 }
 
-/// RoPE's attributes.
-fn rope(config: &Config) -> String {
-    let mut text = format!("mode = \"{}\", base = {}", config.rope_mode, float(config.rope_base));
-    if let Some(divisors) = &config.rope_divisors {
+/// The attributes of attention after the first.
+fn attention_attributes(config: &Config, window: Option<usize>) -> String {
+    let scale = config.attention_scale.map(|scale| format!(", scale = {}", float(scale)));
+    let window = window.map(|window| format!(", window = {window} : i64"));
+    let softcap = config.attention_softcap.map(|cap| format!(", softcap = {}", float(cap)));
+    [scale, window, softcap].into_iter().flatten().collect()
+}
+
+fn rope_attributes(config: &Config, rope: Rope) -> String {
+    let mut text = format!("mode = \"{}\", base = {}", config.rope_mode, float(rope.base));
+    if let Some(divisors) = rope.divisors {
         let divisors: Vec<String> = divisors.iter().map(|divisor| number(*divisor)).collect();
         let _ = write!(text, ", freq_divisors = array<f32: {}>", divisors.join(", "));
     }
@@ -330,7 +355,7 @@ fn number(value: f32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arch, Biases};
+    use crate::{Arch, Biases, QkNorm};
 
     fn types(config: &Config) -> Vec<(String, String)> {
         let typed = |dims: &[usize]| tensor(&dims.iter().copied().map(Some).collect::<Vec<_>>(), "f32");
@@ -345,7 +370,9 @@ mod tests {
                     Config { arch, biases, layers: 2, tied_embedding: false, ..Config::plain(64, 4, 128, 260) };
                 let text =
                     module(&config, &types(&config), Emission::default(), &[Phase::Prefill, Phase::Decode]).unwrap();
-                assert_eq!(text.matches("rms_norm").count(), 2 * (1 + 2 * if arch.qk_norm { 4 } else { 2 }));
+                let norms = [arch.norms.has_pre(), arch.norms.has_post(), arch.qk_norm != QkNorm::None];
+                let norms = 2 * norms.iter().filter(|has| **has).count();
+                assert_eq!(text.matches("_norm %").count(), 2 * (1 + 2 * norms), "{}", arch.name);
             }
         }
     }

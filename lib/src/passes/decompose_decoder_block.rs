@@ -9,7 +9,10 @@ use kforge_dialect::{
     ir::{body, dims, element, erase, integer_attribute, move_before, ops, replace_uses},
     pass::{PassError, PassInfo, PassRun, StatisticInfo},
 };
-use kforge_models::layer::{Layer, Value};
+use kforge_models::{
+    Arch,
+    layer::{Layer, Value},
+};
 use melior::{
     Context,
     ir::{
@@ -75,17 +78,21 @@ fn function(op: OperationRef<'_, '_>) -> Result<String, String> {
     let divisors = attribute("rope_freq_divisors").map(|divisors| format!(", freq_divisors = {divisors}"));
     let (window, activation) = (attribute("window"), attribute("activation"));
     let layer = Layer {
+        arch: Arch::LLAMA,
         suffix: "",
         batch,
         rows,
         hidden,
+        // Of no use to an MLP that is one op.
+        ffn: 0,
         heads,
         kv_heads,
         head_dim,
         element: &element(input).to_string(),
         eps: &eps,
-        rope: &format!("mode = {mode}, base = {base}{}", divisors.unwrap_or_default()),
-        window: window.as_deref(),
+        rope: Some(&format!("mode = {mode}, base = {base}{}", divisors.unwrap_or_default())),
+        attention: &window.map(|window| format!(", window = {window}")).unwrap_or_default(),
+        residual_scale: None,
         activation: activation.as_deref(),
         quantize_kv: op.has_attribute("quantize_kv"),
         x: x.clone(),

@@ -37,6 +37,8 @@ const EPILOGUES: &[&str] = &[
     "arith.minimumf",
     "arith.negf",
     Op::Silu.name(),
+    Op::Scale.name(),
+    Op::Softcap.name(),
     Op::Gelu.name(),
     Op::Swiglu.name(),
 ];

@@ -10,7 +10,7 @@ use crate::{
 };
 use kforge_dialect::{
     Op,
-    ir::{rounds_to_nearest_even, string_value},
+    ir::{float_attribute, rounds_to_nearest_even, string_value},
 };
 use kforge_program::Access;
 use melior::ir::{
@@ -42,6 +42,8 @@ const ELEMENTWISE: &[&str] = &[
     "math.absf",
     "math.erf",
     Op::Silu.name(),
+    Op::Scale.name(),
+    Op::Softcap.name(),
     Op::Gelu.name(),
     Op::Swiglu.name(),
 ];
@@ -81,6 +83,11 @@ pub fn apply<'c, 'a>(
         "math.erf" => e.erf(x[0]),
         "math.rsqrt" => 1.0 / e.sqrt(x[0]),
         _ if Op::Silu.is(&op) => x[0] * e.sigmoid(x[0]),
+        _ if Op::Scale.is(&op) => x[0] * float(group, op, "factor")?,
+        _ if Op::Softcap.is(&op) => {
+            let cap = float(group, op, "cap")?;
+            e.tanh(x[0] / cap) * cap
+        }
         _ if Op::Swiglu.is(&op) => x[0] * e.sigmoid(x[0]) * x[1],
         _ if Op::Gelu.is(&op) => gelu(e, x[0], is_tanh(op)),
         _ => {
@@ -88,6 +95,10 @@ pub fn apply<'c, 'a>(
             return Err(group.unsupported(Some(op), message));
         }
     })
+}
+
+fn float<'c, 'a>(group: &Group<'c, 'a>, op: OperationRef<'c, 'a>, name: &str) -> Result<'c, 'a, f32> {
+    float_attribute(&op, name).ok_or_else(|| group.unsupported(Some(op), format!("has no number '{name}'")))
 }
 
 fn is_tanh<'c, 'a>(op: OperationRef<'c, 'a>) -> bool {

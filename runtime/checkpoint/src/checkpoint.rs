@@ -3,9 +3,11 @@
 use crate::gguf::Gguf;
 use crate::json::{read_object, read_optional};
 use crate::safetensors::Shards;
+use crate::write::to_f32;
 use crate::{Element, Error, Storage, Tokenizer, Unread, config, gguf, random, safetensors, tokenizer};
-use kforge_models::{Config, TensorOf, from_hugging_face, is_buffer};
+use kforge_models::{Config, Fused, TensorOf, from_hugging_face, is_buffer, to_hugging_face};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -32,15 +34,15 @@ pub(crate) enum Source {
 }
 
 /// A weight of an open checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Weight<'a> {
     /// Its canonical name.
     pub name: &'a str,
     /// Row-major: `[rows, columns]`, or `[n]`.
     pub dims: &'a [usize],
     pub element: Element,
-    /// Its data in the file, little-endian, without alignment guarantees.
-    pub bytes: &'a [u8],
+    /// Little-endian, without alignment guarantees; the file's own where it stores the weight as the model uses it.
+    pub bytes: Cow<'a, [u8]>,
 }
 
 /// A tensor of a file, before the model is known.
@@ -55,6 +57,8 @@ struct Entry {
     element: Option<Element>,
     file: usize,
     range: Range<usize>,
+    /// The file stores the weight less 1.
+    less_one: bool,
 }
 
 impl Checkpoint {
@@ -116,8 +120,10 @@ impl Checkpoint {
             element: tensor.ty.element(),
             file: 0,
             range: tensor.range.clone(),
+            less_one: false,
         });
-        let weights = select(&config, entries.collect())?;
+        let entries = split(&config, config.arch.gguf.fused, entries.collect())?;
+        let weights = select(&config, entries)?;
         let files = vec![gguf.storage().clone()];
         Ok(Self::new(config, unread, Source::Gguf(gguf), files, weights))
     }
@@ -125,13 +131,22 @@ impl Checkpoint {
     fn open_hf(directory: &Path, shards: Shards, ignore: &[String]) -> Result<Checkpoint, Error> {
         let path = directory.join("config.json");
         let object = read_object(&path)?;
+        let has_output = |arch: &_| {
+            let name = to_hugging_face(arch, "output.weight");
+            shards.tensors.iter().any(|tensor| Some(&tensor.name) == name.as_ref())
+        };
+        let (config, unread) = config::hf::read(&object, has_output, ignore).map_err(|error| error.in_file(&path))?;
+        let facts = &config.arch.hugging_face;
         let mut entries = Vec::new();
-        for tensor in &shards.tensors {
-            if is_buffer(&tensor.name) {
-                continue;
-            }
-            let name = from_hugging_face(&tensor.name).ok_or_else(|| unknown(&tensor.name).in_file(directory))?;
+        for tensor in shards.tensors.iter().filter(|tensor| !is_buffer(&tensor.name)) {
+            let is_fused = facts.fused.iter().any(|fused| fused.parts_of(&tensor.name).is_some());
+            let name = match is_fused {
+                true => tensor.name.clone(),
+                false => from_hugging_face(config.arch, &tensor.name)
+                    .ok_or_else(|| unknown(&tensor.name).in_file(directory))?,
+            };
             entries.push(Entry {
+                less_one: facts.norm_less_one && name.ends_with("norm.weight"),
                 name,
                 dims: tensor.dims.clone(),
                 ty: format!("{:?}", tensor.dtype),
@@ -140,10 +155,8 @@ impl Checkpoint {
                 range: tensor.range.clone(),
             });
         }
-        let has_output = entries.iter().any(|entry| entry.name == "output.weight");
-        let read = config::hf::read(&object, has_output, ignore);
-        let (config, unread) = read.map_err(|error| error.in_file(&path))?;
-        let weights = select(&config, entries).map_err(|error| error.in_file(directory))?;
+        let entries = split(&config, facts.fused, entries);
+        let weights = entries.and_then(|entries| select(&config, entries)).map_err(|error| error.in_file(directory))?;
         let files = shards.files.clone();
         let source = Source::HuggingFace { directory: directory.to_owned(), config: object, shards };
         Ok(Self::new(config, unread, source, files, weights))
@@ -181,7 +194,14 @@ impl Checkpoint {
         }
         let bytes = self.files.get(entry.file).and_then(|file| file.get(entry.range.clone()));
         let bytes = bytes.ok_or_else(|| Error::invalid(place(), "its data lies outside the file"))?;
-        Ok(Weight { name: &entry.name, dims: &entry.dims, element, bytes })
+        let weight = Weight { name: &entry.name, dims: &entry.dims, element, bytes: Cow::Borrowed(bytes) };
+        if !entry.less_one {
+            return Ok(weight);
+        }
+        let values =
+            to_f32(bytes, entry.dims.iter().product(), element).map_err(|cause| Error::invalid(place(), cause))?;
+        let bytes = values.iter().flat_map(|value| (1.0 + value).to_le_bytes()).collect();
+        Ok(Weight { element: Element::F32, bytes: Cow::Owned(bytes), ..weight })
     }
 
     /// Whether the model has this weight: `output.weight` is absent if tied, biases are optional.
@@ -296,6 +316,45 @@ fn select(config: &Config, entries: Vec<Entry>) -> Result<Vec<Entry>, Error> {
         Some(name) => Err(unknown(&name)),
         None => Ok(weights),
     }
+}
+
+/// Replaces each tensor that holds the rows of several by those.
+///
+/// # Errors
+/// If its shape is not that of its parts together.
+fn split(config: &Config, fused: &[Fused], entries: Vec<Entry>) -> Result<Vec<Entry>, Error> {
+    if fused.is_empty() {
+        return Ok(entries);
+    }
+    let dims: HashMap<String, Vec<usize>> =
+        config.tensors().into_iter().map(|tensor| (tensor.name, tensor.dims)).collect();
+    let mut all = Vec::new();
+    for entry in entries {
+        let parts = fused.iter().find_map(|fused| fused.parts_of(&entry.name));
+        // The name may also be that of a part.
+        let Some(parts) = parts.filter(|_| dims.get(&entry.name) != Some(&entry.dims)) else {
+            all.push(entry);
+            continue;
+        };
+        let parts: Vec<(String, &[usize])> =
+            parts.into_iter().filter_map(|part| Some((part.clone(), &dims.get(&part)?[..]))).collect();
+        let rows: usize = parts.iter().map(|(_, dims)| dims[0]).sum();
+        let columns = entry.dims.last().copied().unwrap_or(0);
+        if entry.dims != [rows, columns] || parts.iter().any(|(_, dims)| dims[1..] != [columns]) {
+            let cause =
+                format!("its shape is {:?}, but the model's config says [{rows}, {}]", entry.dims, config.hidden);
+            return Err(Error::invalid(format!("tensor `{}`", entry.name), cause));
+        }
+        let row = entry.range.len().checked_div(rows).unwrap_or(0);
+        let mut start = entry.range.start;
+        for (name, dims) in parts {
+            let end = start + row * dims[0];
+            let (dims, ty) = (dims.to_vec(), entry.ty.clone());
+            all.push(Entry { name, dims, ty, range: start..end, ..entry });
+            start = end;
+        }
+    }
+    Ok(all)
 }
 
 fn unknown(name: &str) -> Error {

@@ -8,6 +8,9 @@ pub(crate) mod unread;
 use crate::Error;
 use kforge_models::Config;
 
+/// A number of layers that is safe to allocate for, before the config is validated.
+const MOST_LAYERS: usize = 1 << 12;
+
 /// # Errors
 /// Names the field and the rule that it breaks.
 fn validated(model: Config) -> Result<Config, Error> {
@@ -30,6 +33,11 @@ fn config(cause: String) -> Error {
 fn unsupported_architecture(place: &str, found: &str, supported: &str) -> Error {
     let cause = format!("architecture `{found}` is not supported; {supported} are");
     Error::invalid(place, cause)
+}
+
+/// The layers whose numbers, counted from 1, are multiples of a period; none for a period of 0.
+pub(crate) fn every(period: usize, layers: usize) -> Vec<usize> {
+    (0..layers.min(MOST_LAYERS)).filter(|layer| period > 0 && (layer + 1).is_multiple_of(period)).collect()
 }
 
 /// # Errors

@@ -34,6 +34,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use weights::Planned;
+pub(crate) use weights::to_f32;
 
 /// The type of dequantised blocks, for a format without blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +192,7 @@ fn write_safetensors(checkpoint: &Checkpoint, plan: &[Planned], to: impl Write) 
         let start = end;
         end = end.checked_add(weight.bytes).ok_or_else(place)?;
         infos.push((
-            to_hugging_face(&weight.name).ok_or_else(place)?,
+            to_hugging_face(checkpoint.config().arch, &weight.name).ok_or_else(place)?,
             safetensors::tensor::TensorInfo {
                 dtype: crate::safetensors::dtype(weight.element).ok_or_else(place)?,
                 shape: weight.dims.clone(),

@@ -41,7 +41,7 @@ pub fn emit(checkpoint: &Checkpoint, emission: Emission, phases: &[Phase]) -> Re
 pub fn set_weights(executor: &mut dyn Execute, checkpoint: &Checkpoint, mut done: impl FnMut(&str)) -> Result<()> {
     for name in checkpoint.names() {
         let weight = checkpoint.weight(&name)?;
-        executor.set_weight(&name, View { dims: weight.dims, element: weight.element, bytes: weight.bytes })?;
+        executor.set_weight(&name, View { dims: weight.dims, element: weight.element, bytes: &weight.bytes })?;
         checkpoint.release(&name);
         done(&name);
     }

@@ -314,7 +314,7 @@ fn as_the_reference_says(model: &Model, compiled: &[(Isa, Compiled)], slack: f64
             true => Tensor::zeros(global.dims.iter().map(|d| d.unwrap_or(16)).collect::<Vec<_>>(), global.element),
             false => {
                 let weight = model.checkpoint.weight(&global.name).expect("a weight of the model");
-                Tensor::from_bytes(weight.dims, weight.element, weight.bytes)
+                Tensor::from_bytes(weight.dims, weight.element, &weight.bytes)
             }
         };
         interpreter.set_global(&global.name, value.expect("a tensor")).expect("of the global's type");
@@ -369,12 +369,12 @@ fn write_safetensors(checkpoint: &Checkpoint, directory: &Path, heads: Heads) {
     assert_eq!(config.rope_mode, RopeMode::Interleaved, "the rows are reordered from this");
     let joined = if heads == Heads::Own { 1 } else { 2 };
     let (count, kv_count, head_dim) = (config.heads / joined, config.kv_heads / joined, config.head_dim * joined);
-    let hugging_face = |name: &str| to_hugging_face(name).expect("a tensor of the table");
+    let hugging_face = |name: &str| to_hugging_face(checkpoint.config().arch, name).expect("a tensor of the table");
     let mut tensors = vec![];
     for name in checkpoint.names() {
         let weight = checkpoint.weight(&name).expect("a weight of the model");
         let dims = weight.dims.to_vec();
-        let tensor = Tensor::from_bytes(dims.clone(), weight.element, weight.bytes);
+        let tensor = Tensor::from_bytes(dims.clone(), weight.element, &weight.bytes);
         let mut rows: Vec<Vec<f32>> = tensor
             .expect("a tensor")
             .to_f32()

@@ -29,12 +29,13 @@ fn epilogue(rows: &str, element: &str, stored: &str, ops: &str) -> Case {
     calls(case, rows, 2)
 }
 
-const EPILOGUES: [&str; 9] = [
+const EPILOGUES: [&str; 10] = [
     "%z = arith.addf %y, %r : $y",
     "%z = arith.addf %r, %y : $y",
     "%z = arith.mulf %y, %r : $y",
     "%z = transformer.silu %y : $y",
     "%z = transformer.gelu %y : $y",
+    "%s = transformer.scale %y {factor = 3.0e-1 : f32} : $y\n %z = transformer.softcap %s {cap = 2.0 : f32} : $y",
     "%z = transformer.gelu %y {approximate = \"tanh\"} : $y",
     "%z = transformer.swiglu %y, %r : $y",
     "%s = transformer.silu %y : $y\n %t = arith.mulf %s, %r : $y\n %z = arith.addf %t, %r : $y",

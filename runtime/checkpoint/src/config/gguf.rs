@@ -1,11 +1,11 @@
 //! A config from the metadata of a GGUF file.
 
 use super::unread::{self, Asked, Left, Unread};
-use super::{derived_head_dim, scaling, size, unsupported_architecture, validated};
+use super::{derived_head_dim, every, scaling, size, unsupported_architecture, validated};
 use crate::Error;
 use crate::gguf::{self, GgmlType, Gguf, TensorInfo};
 use crate::json::shorten;
-use kforge_models::{Arch, Config};
+use kforge_models::{Arch, Config, Norm, Softcaps};
 use serde_json::Value;
 
 const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -75,10 +75,33 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         (None, Some(rows)) => *rows,
         (None, None) => return Err(Error::invalid("tensor `token_embd.weight`", "the tensor is missing")),
     };
+    let layers = keys.require("block_count")?;
+    let window = keys.optional("attention.sliding_window")?.filter(|window| *window > 0);
+    let multiplier = |key: &str| match arch.multipliers {
+        // 0 is "not set" to llama.cpp.
+        true => Ok::<_, Error>(keys.number(key)?.filter(|scale| *scale != 0.0)),
+        false => Ok(None),
+    };
+    let embedding_scale = match arch.scaled_embedding {
+        true => (hidden as f32).sqrt(),
+        false => multiplier("embedding_scale")?.unwrap_or(1.0),
+    };
+    let attention_scale = match arch.gguf.wide_scale_at {
+        Some(wide) if layers == wide => Some((hidden as f32 / heads as f32).powf(-0.5)),
+        _ => multiplier("attention.scale")?,
+    };
+    let softcap = |key: &str, default: fn(&Softcaps) -> Option<f32>| match &arch.softcaps {
+        Some(caps) => Ok::<_, Error>(keys.number(key)?.or(default(caps)).filter(|cap| *cap != 0.0)),
+        None => Ok(None),
+    };
+    let eps = match arch.norm {
+        Norm::Rms => "attention.layer_norm_rms_epsilon",
+        Norm::Layer => "attention.layer_norm_epsilon",
+    };
     validated(Config {
         arch,
         name: gguf.optional("general.name", Gguf::string)?.map(str::to_owned),
-        layers: keys.require("block_count")?,
+        layers,
         hidden,
         heads,
         kv_heads: keys.optional("attention.head_count_kv")?.unwrap_or(heads),
@@ -86,14 +109,44 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         ffn: keys.require("feed_forward_length")?,
         vocab,
         context: keys.require("context_length")?,
-        norm_eps: gguf.f32(&keys.asked("attention.layer_norm_rms_epsilon"))?,
+        norm_eps: gguf.f32(&keys.asked(eps))?,
         rope_base: keys.number("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE),
         rope_mode: arch.gguf.rope_mode,
         rope_divisors: rope_divisors(keys, head_dim)?,
-        window: keys.optional("attention.sliding_window")?.filter(|window| *window > 0),
+        window,
+        global: if window.is_some() { global(keys, layers)? } else { Vec::new() },
+        window_rope_base: match arch.window_rope_base {
+            Some(default) => Some(keys.number("rope.freq_base_swa")?.unwrap_or(default)),
+            None => None,
+        },
+        unrotated: arch.unrotated_every.map(|period| every(period, layers)).unwrap_or_default(),
+        embedding_scale,
+        residual_scale: multiplier("residual_scale")?.unwrap_or(1.0),
+        logit_scale: multiplier("logit_scale")?.map_or(1.0, f32::recip),
+        attention_scale: attention_scale.filter(|scale| *scale != (head_dim as f32).powf(-0.5)),
+        attention_softcap: softcap("attn_logit_softcapping", |caps| caps.scores)?,
+        logit_softcap: softcap("final_logit_softcapping", |caps| caps.logits)?,
         biases: arch.gguf.biases,
         tied_embedding: tensor(gguf, "output.weight").is_none(),
     })
+}
+
+/// The layers without the window: from a period, a flag for each layer that has the window, or the family's period.
+fn global(keys: &Keys, layers: usize) -> Result<Vec<usize>, Error> {
+    const KEY: &str = "attention.sliding_window_pattern";
+    let name = keys.asked(KEY);
+    let Some(value) = keys.gguf.metadata().find(|(key, _)| *key == name).map(|(_, value)| value) else {
+        return Ok(keys.arch.global_every.map(|period| every(period, layers)).unwrap_or_default());
+    };
+    let gguf::Value::Array(array) = value else {
+        return Ok(every(keys.require(KEY)?, layers));
+    };
+    if array.element != gguf::ValueType::Bool || array.len != layers {
+        let cause = format!("expected a number, or an array of {layers} flags");
+        return Err(Error::invalid(keys.place(KEY), cause));
+    }
+    let windows = keys.gguf.view(array).values();
+    Ok(windows.enumerate().filter(|(_, value)| *value == gguf::Value::Bool(false)).map(|(layer, _)| layer).collect())
 }
 
 /// Keys under the architecture's name. Each that is asked for is recorded.

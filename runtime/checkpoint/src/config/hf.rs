@@ -1,31 +1,24 @@
 //! A config from Hugging Face's `config.json`.
 
-use super::scaling::{self, Llama3};
+mod layers;
+mod rope;
+
 use super::unread::{self, Left, Unread};
 use super::{derived_head_dim, size, unsupported_architecture, validated};
 use crate::Error;
 use crate::json::{Fields, shorten};
-use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow, RopeMode};
+use kforge_models::{Arch, Biases, Config, ConfigBiases, Norm, RopeMode, Softcaps};
 use serde_json::{Map, Value};
 
-/// transformers' default of `rope_theta`.
-const DEFAULT_ROPE_BASE: f32 = 10_000.0;
-/// transformers' default of `rms_norm_eps`.
-const DEFAULT_NORM_EPS: f32 = 1e-6;
-/// transformers' default of `sliding_window` where a family has one: what a config without the key means.
-const DEFAULT_WINDOW: usize = 4096;
-/// transformers' default of `max_window_layers`.
-const DEFAULT_WINDOW_LAYERS: usize = 28;
-
-/// Reads and validates the config of a model; `has_output` says whether the weights include an output projection. Also
-/// returns the keys that were not read.
+/// Reads and validates the config of a model; `has_output` says whether the weights include an output projection of
+/// the family. Also returns the keys that were not read.
 ///
 /// # Errors
 /// If a key is missing, has the wrong type, or asks for something that we do not compute; or if one that is not read
 /// may change what the model computes, and `ignore` does not name it.
 pub(crate) fn read(
     object: &Map<String, Value>,
-    has_output: bool,
+    has_output: impl Fn(&Arch) -> bool,
     ignore: &[String],
 ) -> Result<(Config, Vec<Unread>), Error> {
     let fields = Fields::new(object);
@@ -38,7 +31,7 @@ pub(crate) fn read(
     Ok((config, unread))
 }
 
-fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
+fn read_config(fields: &Fields, has_output: impl Fn(&Arch) -> bool) -> Result<Config, Error> {
     let model_type = fields.require("model_type", fields.string("model_type")?)?;
     let arch = Arch::of_hugging_face(model_type)
         .ok_or_else(|| unsupported_architecture("`model_type`", model_type, &Arch::hugging_face_names()))?;
@@ -46,9 +39,7 @@ fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
         let cause = "quantised safetensors are not supported; use the original checkpoint, or a GGUF file";
         return Err(Error::invalid("`quantization_config`", cause));
     }
-    if let Some(activation) = fields.string("hidden_act")?.filter(|name| *name != "silu") {
-        return Err(Error::invalid("`hidden_act`", format!("activation `{activation}` is not supported; silu is")));
-    }
+    check_names(fields, arch)?;
     let count = |key: &str| -> Result<Option<usize>, Error> {
         fields.count(key)?.map(|value| size(&fields.place(key), value)).transpose()
     };
@@ -61,6 +52,22 @@ fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
         None => derived_head_dim(hidden, heads)?,
     };
     let layers = require("num_hidden_layers")?;
+    let (window, global) = layers::windows(fields, arch, layers)?;
+    let (eps, default_eps) = arch.hugging_face.eps;
+    let multiplier = |key: &str| if arch.multipliers { fields.number(key) } else { Ok(None) };
+    let embedding_scale = match arch.scaled_embedding {
+        true => (hidden as f32).sqrt(),
+        false => multiplier("embedding_multiplier")?.unwrap_or(1.0),
+    };
+    let attention_scale = match arch.hugging_face.query_scalar {
+        Some(default) => Some(fields.number("query_pre_attn_scalar")?.unwrap_or(default).powf(-0.5)),
+        None => multiplier("attention_multiplier")?,
+    };
+    let softcap = |key: &str, default: fn(&Softcaps) -> Option<f32>| match &arch.softcaps {
+        // A null is none, and not the default.
+        Some(caps) => Ok::<_, Error>(fields.number(key)?.or_else(|| default(caps).filter(|_| !fields.names(key)))),
+        None => Ok(None),
+    };
     let config = validated(Config {
         arch,
         name: fields.string("_name_or_path")?.filter(|name| !name.is_empty()).map(str::to_owned),
@@ -72,22 +79,35 @@ fn read_config(fields: &Fields, has_output: bool) -> Result<Config, Error> {
         ffn: require("intermediate_size")?,
         vocab: require("vocab_size")?,
         context: require("max_position_embeddings")?,
-        norm_eps: fields.number("rms_norm_eps")?.unwrap_or(DEFAULT_NORM_EPS),
-        rope_base: rope_base(fields)?,
+        norm_eps: fields.number(eps)?.unwrap_or(default_eps),
+        rope_base: rope::base(fields, arch)?,
         rope_mode: RopeMode::Half,
         rope_divisors: None,
-        window: window(fields, arch, layers)?,
+        window,
+        global,
+        window_rope_base: rope::window_base(fields, arch)?,
+        unrotated: layers::unrotated(fields, arch, layers)?,
+        embedding_scale,
+        residual_scale: multiplier("residual_multiplier")?.unwrap_or(1.0),
+        logit_scale: multiplier("logits_scaling")?.map_or(1.0, f32::recip),
+        attention_scale: attention_scale.filter(|scale| *scale != (head_dim as f32).powf(-0.5)),
+        attention_softcap: softcap("attn_logit_softcapping", |caps| caps.scores)?,
+        logit_softcap: softcap("final_logit_softcapping", |caps| caps.logits)?,
         biases: biases(fields, arch)?,
-        tied_embedding: !has_output || fields.flag("tie_word_embeddings")?.unwrap_or(false),
+        tied_embedding: !has_output(arch) || fields.flag("tie_word_embeddings")?.unwrap_or(false),
     })?;
     // After the check of the head dimension, which sizes them.
-    let rope_divisors = rope_divisors(fields, &config)?;
+    let rope_divisors = rope::divisors(fields, &config)?;
     validated(Config { rope_divisors, ..config })
 }
 
 fn biases(fields: &Fields, arch: &Arch) -> Result<Biases, Error> {
     Ok(match arch.hugging_face.biases {
         ConfigBiases::Qkv => Biases::Qkv,
+        ConfigBiases::UseBias => match fields.flag("use_bias")? {
+            Some(true) | None => Biases::All,
+            Some(false) => Biases::None,
+        },
         ConfigBiases::Key | ConfigBiases::ForeignKey => match fields.flag("attention_bias")? {
             Some(true) => Biases::All,
             Some(false) | None => Biases::None,
@@ -95,84 +115,21 @@ fn biases(fields: &Fields, arch: &Arch) -> Result<Biases, Error> {
     })
 }
 
-/// transformers 5 moved the rope's keys into `rope_parameters`.
-fn rope_base(fields: &Fields) -> Result<f32, Error> {
-    if let Some(parameters) = fields.nested("rope_parameters")?
-        && let Some(base) = parameters.number("rope_theta")?
-    {
-        if let Some(value) = parameters.peek("rope_theta") {
-            fields.repeats("rope_theta", value);
-        }
-        return Ok(base);
-    }
-    Ok(fields.number("rope_theta")?.unwrap_or(DEFAULT_ROPE_BASE))
-}
-
-fn rope_divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, Error> {
-    let scaling = match (fields.nested("rope_parameters")?, fields.nested("rope_scaling")?) {
-        (Some(parameters), older) => {
-            // Files that older versions should read too have both.
-            for (older, key) in older.iter().flat_map(|older| older.keys().map(move |key| (older, key))) {
-                if let Some(value) = parameters.peek(key) {
-                    older.repeats(key, value);
-                }
-            }
-            parameters
-        }
-        (None, Some(parameters)) => parameters,
-        (None, None) => return Ok(None),
-    };
-    let number = |key: &str| scaling.require(key, scaling.number(key)?);
-    // `type` is the older name of the key.
-    let kind = match scaling.get("rope_type") {
-        Some(kind) => {
-            scaling.repeats("type", kind);
-            scaling.string("rope_type")?
-        }
-        None => scaling.string("type")?,
-    };
-    match kind {
-        None | Some("default") => Ok(None),
-        Some("linear") => Ok(Some(scaling::linear(config.head_dim, number("factor")?))),
-        Some("llama3") => {
-            let parameters = Llama3 {
-                factor: number("factor")?,
-                low_freq_factor: number("low_freq_factor")?,
-                high_freq_factor: number("high_freq_factor")?,
-                original_context: number("original_max_position_embeddings")?,
-            };
-            Ok(Some(scaling::llama3(config.head_dim, config.rope_base, &parameters)))
-        }
-        Some(other) => {
-            let cause = format!("rope scaling `{other}` is not supported; linear and llama3 are");
-            Err(Error::invalid(scaling.place("rope_type"), cause))
+/// # Errors
+/// If the activation or the kind of norms is not the family's.
+fn check_names(fields: &Fields, arch: &Arch) -> Result<(), Error> {
+    let known = arch.mlp.activations();
+    for key in arch.hugging_face.activation {
+        if let Some(activation) = fields.string(key)?.filter(|name| !known.contains(name)) {
+            let cause = format!("activation `{activation}` is not supported; {} is", known.join(", "));
+            return Err(Error::invalid(fields.place(key), cause));
         }
     }
-}
-
-fn window(fields: &Fields, arch: &Arch, layers: usize) -> Result<Option<usize>, Error> {
-    let count = |key: &str, default: usize| match fields.count(key)? {
-        Some(value) => size(&fields.place(key), value).map(Some),
-        // A null is none, and not the default.
-        None => Ok((!fields.names(key)).then_some(default)),
-    };
-    match arch.hugging_face.window {
-        ConfigWindow::Never => Ok(None),
-        ConfigWindow::Always => count("sliding_window", DEFAULT_WINDOW),
-        ConfigWindow::Switched => {
-            let (window, slides) = (count("sliding_window", DEFAULT_WINDOW)?, fields.flag("use_sliding_window")?);
-            // Only the layers from here on slide.
-            let first = count("max_window_layers", DEFAULT_WINDOW_LAYERS)?.unwrap_or(DEFAULT_WINDOW_LAYERS);
-            match first {
-                _ if !slides.unwrap_or(false) || window.is_none() => Ok(None),
-                0 => Ok(window),
-                first if first >= layers => Ok(None),
-                first => {
-                    let cause =
-                        format!("a sliding window from layer {first} of {layers} on is not supported; 0 or all are");
-                    Err(Error::invalid(fields.place("max_window_layers"), cause))
-                }
-            }
+    let norm = if arch.norm == Norm::Layer { fields.string("norm_type")? } else { None };
+    match norm.filter(|norm| *norm != "layer_norm") {
+        Some(norm) => {
+            Err(Error::invalid(fields.place("norm_type"), format!("norm `{norm}` is not supported; layer_norm is")))
         }
+        None => Ok(()),
     }
 }

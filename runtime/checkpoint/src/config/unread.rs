@@ -141,6 +141,7 @@ const NEUTRAL_HF: &[(&str, Neutral)] = &[
     ("*moe*", zero),
     ("attention_multiplier", inverse_root),
     ("query_pre_attn_scalar", head_dim),
+    ("*attention_softmax_in_fp32", any),
     ("*_multiplier", one),
     ("logit_scale", one),
     ("logits_scaling", one),

@@ -56,6 +56,12 @@ impl Writer {
         self.raw(key, ValueType::Array.id(), &bytes)
     }
 
+    pub fn bools(&mut self, key: &str, values: &[bool]) -> &mut Self {
+        let mut bytes = array_header(ValueType::Bool, values.len());
+        bytes.extend(values.iter().map(|value| u8::from(*value)));
+        self.raw(key, ValueType::Array.id(), &bytes)
+    }
+
     pub fn i32s(&mut self, key: &str, values: &[i32]) -> &mut Self {
         let mut bytes = array_header(ValueType::I32, values.len());
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));

@@ -1,10 +1,11 @@
 //! A config as GGUF metadata, and as `config.json`.
 
 use super::weights::{Planned, has_biases};
+use crate::config::every;
 use crate::config::scaling::{Llama3, Scaling, of_divisors};
 use crate::gguf::write::Writer;
 use crate::{Checkpoint, Element, Error};
-use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow};
+use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow, Norm};
 use serde_json::{Value, json};
 
 /// # Errors
@@ -48,8 +49,43 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
             writer.u32(&format!("{architecture}.{key}"), value as u32);
         }
     }
-    writer.f32(&format!("{architecture}.rope.freq_base"), config.rope_base);
-    writer.f32(&format!("{architecture}.attention.layer_norm_rms_epsilon"), config.norm_eps);
+    let eps = match config.arch.norm {
+        Norm::Rms => "attention.layer_norm_rms_epsilon",
+        Norm::Layer => "attention.layer_norm_epsilon",
+    };
+    let defaults = config.arch.softcaps.as_ref();
+    // Zero is none, which need not be the family's default.
+    let cap = |cap: Option<f32>, default: Option<f32>| if cap == default { None } else { Some(cap.unwrap_or(0.0)) };
+    for (key, value) in [
+        ("rope.freq_base", Some(config.rope_base)),
+        ("rope.freq_base_swa", config.window_rope_base),
+        (eps, Some(config.norm_eps)),
+        ("attn_logit_softcapping", cap(config.attention_softcap, defaults.and_then(|caps| caps.scores))),
+        ("final_logit_softcapping", cap(config.logit_softcap, defaults.and_then(|caps| caps.logits))),
+    ] {
+        if let Some(value) = value {
+            writer.f32(&format!("{architecture}.{key}"), value);
+        }
+    }
+    if config.arch.multipliers {
+        for (key, value) in [
+            ("embedding_scale", config.embedding_scale),
+            ("residual_scale", config.residual_scale),
+            ("attention.scale", config.attention_scale.unwrap_or((config.head_dim as f32).powf(-0.5))),
+            ("logit_scale", config.logit_scale.recip()),
+        ] {
+            writer.f32(&format!("{architecture}.{key}"), value);
+        }
+    }
+    check_scale(config)?;
+    if config.window.is_some() && config.global != every_or_none(config.arch.global_every, config.layers) {
+        let windows = (0..config.layers).map(|layer| config.layer(layer).window.is_some());
+        writer.bools(&format!("{architecture}.attention.sliding_window_pattern"), &windows.collect::<Vec<_>>());
+    }
+    if config.unrotated != every_or_none(config.arch.unrotated_every, config.layers) {
+        let cause = format!("GGUF's {architecture} cannot say that the layers {:?} have none", config.unrotated);
+        return Err(Error::invalid("the model's rotary embedding", cause));
+    }
     match linear_factor(config) {
         Some(factor) => {
             writer.string(&format!("{architecture}.rope.scaling.type"), "linear");
@@ -62,6 +98,28 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
         None => {}
     }
     Ok(())
+}
+
+fn every_or_none(period: Option<usize>, layers: usize) -> Vec<usize> {
+    period.map(|period| every(period, layers)).unwrap_or_default()
+}
+
+/// # Errors
+/// If the model scales its scores otherwise than its family does in GGUF, which has no key for it.
+fn check_scale(config: &Config) -> Result<(), Error> {
+    let wide = (config.hidden as f32 / config.heads as f32).powf(-0.5);
+    let expected = (config.arch.gguf.wide_scale_at == Some(config.layers)).then_some(wide);
+    let near = |a: f32, b: f32| (a / b - 1.0).abs() < 1e-5;
+    match (config.attention_scale, expected) {
+        _ if config.arch.multipliers => Ok(()),
+        (None, None) => Ok(()),
+        (Some(scale), Some(expected)) if near(scale, expected) => Ok(()),
+        (scale, _) => {
+            let scale = scale.unwrap_or((config.head_dim as f32).powf(-0.5));
+            let cause = format!("GGUF's {} cannot say that scores are scaled by {scale}", config.arch.gguf.name);
+            Err(Error::invalid("the model's attention", cause))
+        }
+    }
 }
 
 /// The factor of a scaling that is the same for all frequencies.
@@ -85,7 +143,17 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, plan: &[Planned]) -> Resu
     let config = checkpoint.config();
     let family = Arch::in_hugging_face(config)
         .ok_or_else(|| Error::invalid("the model's config", "no model of transformers has such a sliding window"))?;
+    if !family.is_plain() {
+        let plain: Vec<&str> = Arch::ALL.iter().filter(|arch| arch.is_plain()).map(|arch| arch.name).collect();
+        let cause =
+            format!("models of {} are not written in this format; those of {} are", family.name, plain.join(", "));
+        return Err(Error::invalid("the model's architecture", cause));
+    }
     let facts = &family.hugging_face;
+    if !config.global.is_empty() && facts.window != ConfigWindow::Switched {
+        let cause = format!("transformers' {} has a sliding window in all layers or in none", family.name);
+        return Err(Error::invalid("the model's config", cause));
+    }
     let biases = has_biases(checkpoint);
     if biases && facts.biases == ConfigBiases::ForeignKey {
         let cause = "transformers has no model with both a sliding window and biases on its attention";
@@ -120,8 +188,13 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, plan: &[Planned]) -> Resu
     }
     if facts.window == ConfigWindow::Switched {
         json["use_sliding_window"] = config.window.is_some().into();
+        let kind = |layer| if config.layer(layer).window.is_some() { "sliding_attention" } else { "full_attention" };
+        if !config.global.is_empty() {
+            json["layer_types"] = (0..config.layers).map(kind).collect();
+        }
         // The first layer that has the window.
-        json["max_window_layers"] = if config.window.is_some() { 0 } else { config.layers }.into();
+        let first = (0..config.layers).find(|layer| config.layer(*layer).window.is_some());
+        json["max_window_layers"] = first.unwrap_or(config.layers).into();
     }
     Ok(json)
 }

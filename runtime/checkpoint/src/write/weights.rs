@@ -101,7 +101,7 @@ impl Planned {
         }
         let weight = checkpoint.weight(&self.name)?;
         if self.reorder.is_none() && self.element == weight.element {
-            to.write_all(weight.bytes)?;
+            to.write_all(&weight.bytes)?;
         } else {
             self.write_rows(&weight, to)?;
         }
@@ -146,7 +146,11 @@ fn convert(bytes: &[u8], columns: usize, from: Element, to: Element, out: &mut V
     Ok(())
 }
 
-fn to_f32(bytes: &[u8], columns: usize, from: Element) -> Result<Vec<f32>, String> {
+/// The values of a row.
+///
+/// # Errors
+/// If the bytes are not a row of such elements.
+pub(crate) fn to_f32(bytes: &[u8], columns: usize, from: Element) -> Result<Vec<f32>, String> {
     let halves = || bytes.as_chunks::<2>().0.iter();
     Ok(match from {
         Element::F32 => bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect(),

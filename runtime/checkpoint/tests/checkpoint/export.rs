@@ -192,7 +192,7 @@ fn to_folder(checkpoint: &Checkpoint) -> (TempDir, Checkpoint) {
 fn numbers(checkpoint: &Checkpoint, name: &str) -> Vec<Vec<u32>> {
     let weight = checkpoint.weight(name).unwrap();
     let columns = if let [_, columns] = weight.dims { *columns } else { 1 };
-    let values = decode(weight.bytes, weight.element, elements(weight.dims));
+    let values = decode(&weight.bytes, weight.element, elements(weight.dims));
     let rows: Vec<Vec<u32>> =
         values.chunks(columns).map(|row| row.iter().map(|value| value.to_bits()).collect()).collect();
     let rotated = ["attn_q.", "attn_k."].iter().any(|part| name.contains(part));

@@ -229,7 +229,7 @@ fn configs_that_are_missing_or_make_no_sense() {
             |writer, key| {
                 writer.string(key, "qwen3moe");
             },
-            "metadata `general.architecture`: architecture `qwen3moe` is not supported; llama, qwen2 and qwen3 are",
+            "metadata `general.architecture`: architecture `qwen3moe` is not supported; llama, qwen2, qwen3, ",
         ),
         (
             "llama.block_count",

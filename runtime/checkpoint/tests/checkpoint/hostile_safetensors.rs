@@ -109,7 +109,7 @@ fn configs_that_are_missing_or_make_no_sense() {
         (
             "model_type",
             json!("gpt2"),
-            "`model_type`: architecture `gpt2` is not supported; llama, mistral, qwen2 and qwen3 are",
+            "`model_type`: architecture `gpt2` is not supported; llama, mistral, qwen2, qwen3, ",
         ),
         ("model_type", json!(3), "`model_type`: expected a string, found 3"),
         ("hidden_size", json!("64"), "`hidden_size`: expected a non-negative integer, found a string"),
