@@ -43,7 +43,7 @@
 // ISA: kforge-run: unknown instruction set 'mmx'; use host, avx512+vnni, avx512, avx2, sse2, neon
 // NEON: kforge-run: 'aarch64-unknown-linux-gnu' has no avx2; use neon
 // TRIPLE: kforge-run: no kernels are generated for 'riscv64-unknown-linux-gnu'; use an x86_64 or aarch64 triple
-// RANDOM: kforge-run: random model `huge`: there is no random model of this name; there are tiny, tiny-qwen3, smollm2-135m, llama-8b
+// RANDOM: kforge-run: random model `huge`: there is no random model of this name; there are tiny, smollm2-135m, llama-8b, tiny-llama, 
 // HEAT: error: invalid value '-1' for '--temperature <TEMPERATURE>': it must be at least 0 and finite
 // ID: kforge-run: prefill: input 0 has 260 at element 1, but must be in 0..260
 // MODEL: {{^}}kforge-run: {{.*}}run-errors.mlir: the file: neither GGUF nor safetensors: it begins with "// What "{{$}}

@@ -361,13 +361,17 @@ impl Arch {
 
     /// The simplest family, used for models given by sizes instead of a checkpoint.
     pub const LLAMA: &Arch = &LLAMA;
-    pub const QWEN3: &Arch = &QWEN3;
 
     /// Whether it differs from Llama in biases, windows and norms of heads only.
     pub fn is_plain(&self) -> bool {
         let shape = (self.norm, self.norms, self.mlp) == (Norm::Rms, Norms::Pre, Mlp::Swiglu);
         let factors = self.scaled_embedding || self.multipliers || self.softcaps.is_some();
         shape && !factors && self.unrotated_every.is_none() && self.hugging_face.fused.is_empty()
+    }
+
+    /// The rows that read GGUF files: one for each name there.
+    pub fn gguf_rows() -> impl Iterator<Item = &'static Arch> {
+        Self::ALL.iter().filter(|arch| Self::of_gguf(arch.gguf.name) == Some(arch))
     }
 
     /// By `general.architecture` of a GGUF file.

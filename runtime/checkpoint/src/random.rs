@@ -14,48 +14,68 @@ use kforge_quant::BlockFormat;
 
 /// A model, and how each of its matrices is stored, by the part of a tensor's name before `.weight`.
 struct Model {
-    name: &'static str,
     config: Config,
     format: fn(&str) -> BlockFormat,
 }
 
-fn models() -> [Model; 4] {
+/// The names of the models.
+fn names() -> impl Iterator<Item = String> {
+    let families = Arch::gguf_rows().map(|arch| format!("tiny-{}", arch.gguf.name));
+    ["tiny", "smollm2-135m", "llama-8b"].map(str::to_owned).into_iter().chain(families)
+}
+
+fn model(name: &str) -> Option<Model> {
+    // Small, with a separate output matrix, and alternating formats.
     let tiny = Config { layers: 2, kv_heads: 2, context: 512, tied_embedding: false, ..Config::plain(64, 4, 128, 260) };
-    let of_family = |arch: &'static Arch, config: Config| Config { arch, rope_mode: arch.gguf.rope_mode, ..config };
-    [
-        // Small, with every feature: a separate output matrix, and alternating formats.
-        Model { name: "tiny", config: tiny.clone(), format: alternating },
-        // The same with norms of heads, whose size is their own.
-        Model {
-            name: "tiny-qwen3",
-            config: Config { head_dim: 32, tied_embedding: true, ..of_family(Arch::QWEN3, tiny) },
-            format: alternating,
-        },
+    let config = match name {
+        "tiny" => tiny,
         // As the file that `make model` fetches.
-        Model {
-            name: "smollm2-135m",
-            config: Config {
-                layers: 30,
-                kv_heads: 3,
-                context: 8192,
-                rope_base: 1e5,
-                ..Config::plain(576, 9, 1536, 49152)
-            },
-            format: |part| if part == "token_embd" { BlockFormat::Q8_0 } else { BlockFormat::Q4_1 },
+        "smollm2-135m" => {
+            Config { layers: 30, kv_heads: 3, context: 8192, rope_base: 1e5, ..Config::plain(576, 9, 1536, 49152) }
+        }
+        "llama-8b" => Config {
+            layers: 32,
+            kv_heads: 8,
+            context: 8192,
+            rope_base: 5e5,
+            tied_embedding: false,
+            ..Config::plain(4096, 32, 14336, 128_256)
         },
-        Model {
-            name: "llama-8b",
-            config: Config {
-                layers: 32,
-                kv_heads: 8,
-                context: 8192,
-                rope_base: 5e5,
-                tied_embedding: false,
-                ..Config::plain(4096, 32, 14336, 128_256)
-            },
-            format: |_| BlockFormat::Q4_K,
-        },
-    ]
+        family => of_family(Arch::of_gguf(family.strip_prefix("tiny-")?)?, tiny),
+    };
+    let format = match name {
+        "smollm2-135m" => |part: &str| if part == "token_embd" { BlockFormat::Q8_0 } else { BlockFormat::Q4_1 },
+        "llama-8b" => |_: &str| BlockFormat::Q4_K,
+        _ => alternating,
+    };
+    Some(Model { config, format })
+}
+
+/// A small model with everything that a family has: heads of a size of their own, layers of both kinds, and factors.
+fn of_family(arch: &'static Arch, tiny: Config) -> Config {
+    let layers = arch.global_every.or(arch.unrotated_every).unwrap_or(2);
+    let every =
+        |period: Option<usize>| (0..layers).filter(|layer| period.is_some_and(|p| (layer + 1) % p == 0)).collect();
+    let scale = |scale: f32| if arch.multipliers { scale } else { 1.0 };
+    Config {
+        arch,
+        layers,
+        head_dim: 32,
+        rope_mode: arch.gguf.rope_mode,
+        window: arch.global_every.map(|_| 16),
+        global: every(arch.global_every),
+        window_rope_base: arch.window_rope_base,
+        unrotated: every(arch.unrotated_every),
+        embedding_scale: if arch.scaled_embedding { (tiny.hidden as f32).sqrt() } else { scale(6.0) },
+        residual_scale: scale(0.25),
+        logit_scale: scale(0.25),
+        attention_scale: arch.multipliers.then_some(0.125),
+        attention_softcap: arch.softcaps.as_ref().and_then(|caps| caps.scores),
+        logit_softcap: arch.softcaps.as_ref().and_then(|caps| caps.logits),
+        biases: arch.gguf.biases,
+        tied_embedding: true,
+        ..tiny
+    }
 }
 
 fn alternating(part: &str) -> BlockFormat {
@@ -78,13 +98,12 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + me
 /// # Errors
 /// If there is no model of this name.
 pub fn gguf(name: &str, seed: u64) -> Result<Vec<u8>, Error> {
-    let models = models();
-    let Some(model) = models.iter().find(|model| model.name == name) else {
-        let known = models.each_ref().map(|model| model.name).join(", ");
+    let Some(model) = model(name) else {
+        let known = names().collect::<Vec<_>>().join(", ");
         let cause = format!("there is no random model of this name; there are {known}");
         return Err(Error::invalid(format!("random model `{name}`"), cause));
     };
-    let config = Config { name: Some(name.to_owned()), ..model.config.clone() };
+    let config = Config { name: Some(name.to_owned()), ..model.config };
     let mut writer = Writer::new();
     write_config(&config, &mut writer)?;
     write_tokenizer(config.vocab, &mut writer);
@@ -125,7 +144,10 @@ fn write_weights(
                 let format = format(part.strip_suffix(".weight").unwrap_or(part));
                 matrix(writer, random, &name, [rows, columns], format)?;
             }
-            _ => norm(writer, random, &name, dims.iter().product()),
+            _ => {
+                let mean = if name.ends_with(".bias") { 0.0 } else { 1.0 };
+                vector(writer, random, &name, dims.iter().product(), mean);
+            }
         }
     }
     Ok(())
@@ -155,9 +177,9 @@ fn matrix(
     Ok(())
 }
 
-/// Weights around 1.
-fn norm(writer: &mut Writer, random: &mut SplitMix, name: &str, size: usize) {
-    let bytes: Vec<u8> = (0..size).flat_map(|_| (1.0 + 0.25 * random.signed()).to_le_bytes()).collect();
+/// Weights of a norm, around 1, or a bias, around 0.
+fn vector(writer: &mut Writer, random: &mut SplitMix, name: &str, size: usize, mean: f32) {
+    let bytes: Vec<u8> = (0..size).flat_map(|_| (mean + 0.25 * random.signed()).to_le_bytes()).collect();
     writer.tensor(name, &[size], GgmlType::F32, &bytes);
 }
 
@@ -209,9 +231,15 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known() {
         let error = gguf("huge", 0).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "random model `huge`: there is no random model of this name; there are tiny, tiny-qwen3, smollm2-135m, llama-8b"
-        );
+        let expected = "random model `huge`: there is no random model of this name; there are tiny, smollm2-135m, llama-8b, tiny-llama, ";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn every_name_is_a_model() {
+        for name in names().filter(|name| name.starts_with("tiny")) {
+            let model = crate::Checkpoint::random(&name, 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(model.config().name, Some(name));
+        }
     }
 }
