@@ -483,7 +483,7 @@ func.func @f(%k: tensor<1x1x2x16xf32>, %kc: tensor<1x8x2x16xf32>, %at: tensor<1x
 
 func.func @f(%k: tensor<1x1x2x32xf32>, %kc: tensor<1x8x2x32xf32>, %at: tensor<1xi32>) -> (tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>) {
   %0:2 = transformer.fused(%A = %kc : tensor<1x8x2x32xf32>, %B = %k : tensor<1x1x2x32xf32>, %C = %at : tensor<1xi32>) -> (tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>) kernel #transformer.kernel<"rope"> {
-    // expected-error @below {{'transformer.quantize' op cannot be compiled: is read by other groups too; take it out of the group of a cache update}}
+    // expected-error @below {{'transformer.quantize' op cannot be compiled: is read by other groups too; take it out of the group of a rotation or cache update}}
     %1 = transformer.quantize %B : tensor<1x1x2x32xf32>
     %2 = transformer.kv_update %A, %1 at %C : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>, tensor<1xi32>
     transformer.yield %2, %1 : tensor<1x8x2x32xf32>, tensor<1x1x2x32xf32>

@@ -2,7 +2,7 @@
 // RUN: kforge-opt %s --fuse-epilogue --mlir-pass-statistics 2>&1 | FileCheck %s --check-prefix=STATS
 
 // STATS: fuse-epilogue
-// STATS-NEXT: (S) 6 fused
+// STATS-NEXT: (S) 7 fused
 
 // CHECK-LABEL: @residual
 // CHECK: transformer.linear {{.*}} {transformer.group = 0 : i64}
@@ -71,4 +71,14 @@ func.func @not_ready(%x: tensor<1x64xf32>, %w: tensor<64x64xf32>) -> (tensor<1x6
   %3 = transformer.linear %x, %w : tensor<1x64xf32>, tensor<64x64xf32> -> tensor<1x64xf32>
   %4 = transformer.softmax %3 : tensor<1x64xf32>
   return %2, %4 : tensor<1x64xf32>, tensor<1x64xf32>
+}
+
+// A norm whose result is added to a stream.
+// CHECK-LABEL: @norm
+// CHECK: transformer.rms_norm {{.*}}transformer.group = 0 : i64
+// CHECK: arith.addf {{.*}} {transformer.group = 0 : i64}
+func.func @norm(%x: tensor<?x64xf32>, %y: tensor<?x64xf32>, %g: tensor<64xf32>) -> tensor<?x64xf32> {
+  %0 = transformer.rms_norm %x, %g {eps = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32>
+  %1 = arith.addf %0, %y : tensor<?x64xf32>
+  return %1 : tensor<?x64xf32>
 }

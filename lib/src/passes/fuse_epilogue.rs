@@ -1,11 +1,11 @@
-//! Fuses element-wise ops (activation, residual, scale) as an epilogue into the linear or matmul whose result they use.
+//! Fuses element-wise ops (activation, residual, scale) as an epilogue into the linear, matmul or norm whose result they use.
 //!
 //! ```mlir
 //! %y = transformer.linear %x, %w {transformer.group = 0 : i64}
 //! %z = arith.addf %y, %residual {transformer.group = 0 : i64}
 //! ```
-//! The op is then applied to the accumulators before they are stored. Fires where no other op uses the linear's result
-//! and every other operand is computed before the linear; repeats along a chain, up to 64 ops per group.
+//! The op is then applied to the accumulators before they are stored. Fires where no other op uses that result and every
+//! other operand is computed before it; repeats along a chain, up to 64 ops per group.
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
@@ -20,7 +20,7 @@ use melior::ir::{
 
 pub static INFO: PassInfo = PassInfo {
     name: "fuse-epilogue",
-    summary: "Group element-wise ops with the linear or matmul before them",
+    summary: "Group element-wise ops with the linear, matmul or norm before them",
     anchor: "func.func",
     options: &[],
     statistics: &[StatisticInfo { name: "fused", summary: "element-wise ops grouped" }],
@@ -67,7 +67,7 @@ fn producer<'c, 'a>(groups: &Groups<'c, 'a>, op: OperationRef<'c, 'a>) -> Option
     operands.iter().find_map(|value| {
         let producer = defining_op(*value)?;
         let name = op_name(&producer);
-        let is_root = matches!(Op::of(&producer), Some(Op::Linear | Op::Matmul));
+        let is_root = matches!(Op::of(&producer), Some(Op::Linear | Op::Matmul | Op::RmsNorm | Op::LayerNorm));
         let is_chained = EPILOGUES.contains(&name.as_str()) && group(&producer).is_some();
         let is_full = group(&producer).is_some_and(|number| groups.members(number).len() >= MOST);
         if !(is_root || is_chained) || is_full || !is_used_by_only(*value, op) {

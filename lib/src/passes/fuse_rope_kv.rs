@@ -6,8 +6,9 @@
 //! %kc = transformer.kv_update %k_cache, %kr at %pos {transformer.group = 0 : i64}
 //! %vc = transformer.kv_update %v_cache, %v at %pos {transformer.group = 0 : i64}
 //! ```
-//! A rotated key is stored from registers into its cache, also if a `transformer.quantize` rounds it in between. Fires for
-//! the `rope` and `kv_update` ops that one attention reads, if the rotated or rounded values have no other use.
+//! A rotated key is stored from registers into its cache, also if a `transformer.quantize` rounds it in between. Norms of heads
+//! join the rotations that read them. Fires for the `rope` and `kv_update` ops that one attention reads, if the normed, rotated
+//! or rounded values have no other use.
 
 use crate::fusion::{Groups, group};
 use kforge_dialect::{
@@ -47,12 +48,21 @@ fn run<'c>(pass: &PassRun<'c, '_>) -> Result<(), PassError<'c>> {
             }
             joined.push(def);
         }
+        let norms: Vec<OperationRef> = joined.iter().filter_map(|op| norm_before(&groups, *op)).collect();
+        joined.extend(norms);
         if joined.len() > 1 {
             groups.join(&joined);
             pass.count("groups", 1);
         }
     }
     Ok(())
+}
+
+/// The norm of heads whose result a rotation or an update takes, if nothing else does.
+fn norm_before<'c, 'a>(groups: &Groups<'c, 'a>, op: OperationRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+    let index = usize::from(Op::KvUpdate.is(&op));
+    let norm = [Op::RmsNorm, Op::LayerNorm].into_iter().find_map(|kind| only_used(op, index, kind))?;
+    (groups.holds(norm) && group(&norm).is_none()).then_some(norm)
 }
 
 /// The op of a kind that defines operand `index` of `user`, if its result has no other use.

@@ -1,4 +1,5 @@
-//! Norms, softmax and quantisation over the last axis. A task is a row; if the row is only quantised, a part of it.
+//! Norms, softmax and quantisation over the last axis, and element-wise ops on a norm's result. A task is a row; if the row
+//! is only quantised, a part of it.
 //!
 //! The same emitter serves the standalone kernel and the prologue of a GEMV, so fusing a norm changes no bit: the order
 //! of the sums is fixed by the row's length alone (four interleaved accumulators of sixteen lanes).
@@ -7,6 +8,7 @@ use crate::{
     emit::{Emitter, V},
     group::{Group, Result, Signature, Size, dims, element, op_name},
     kernels::{
+        elementwise::{evaluate, is_elementwise},
         int8,
         shared::{each_lanes, fold_lanes, load_lanes, store_lanes},
     },
@@ -18,6 +20,7 @@ use melior::ir::{
     Value, ValueLike,
     operation::{OperationLike, OperationRef},
 };
+use std::cell::RefCell;
 
 /// Blocks of 32 that one task quantises.
 const QUANTIZE_BLOCKS: usize = 16;
@@ -151,41 +154,87 @@ impl<'c, 'a> Norm<'c, 'a> {
     }
 }
 
-/// Generates the kernel of a norm, a softmax or a `quantize` alone, or of a norm whose result is quantised.
+/// A group of the rowwise family: a norm or softmax and element-wise ops on its result, a `quantize`, or a norm and the
+/// `quantize` of its result.
+pub struct Rowwise<'c, 'a> {
+    pub norm: Option<OperationRef<'c, 'a>>,
+    pub quantize: Option<OperationRef<'c, 'a>>,
+    /// Operand number of the rows.
+    pub input: usize,
+    /// Operand numbers of vectors: weight and bias of the norm.
+    vectors: Vec<usize>,
+}
+
+impl<'c, 'a> Rowwise<'c, 'a> {
+    /// # Errors
+    /// If the group is no such group.
+    pub fn new(group: &Group<'c, 'a>) -> Result<'c, 'a, Self> {
+        let is_epilogue = |op: &OperationRef| is_elementwise(&op_name(op)) || op_name(op) == "arith.constant";
+        let mut norms = group.body.iter().copied().filter(is_norm);
+        let mut quantizes = group.body.iter().copied().filter(|op| Op::Quantize.is(op));
+        let (norm, quantize) = (norms.next(), quantizes.next());
+        let epilogue: Vec<_> = group.body.iter().copied().filter(|op| !is_norm(op) && !Op::Quantize.is(op)).collect();
+        if let Some(op) = epilogue.iter().find(|op| !is_epilogue(op)) {
+            return Err(group.unsupported(Some(*op), format!("'{}' is not a row-wise op", op_name(op))));
+        }
+        let quantizes_norm =
+            |op: OperationRef<'c, 'a>| norm.is_none() || operand(&op, 0).is_some_and(|x| group.defining_op(x) == norm);
+        let is_one = norms.next().is_none() && quantizes.next().is_none();
+        let first = norm.or(quantize).filter(|_| {
+            is_one
+                && quantize.is_none_or(quantizes_norm)
+                && (epilogue.is_empty() || quantize.is_none() && norm.is_some())
+        });
+        let Some(first) = first else {
+            let message = "the rowwise kernel takes a norm or softmax with element-wise ops after it, a quantize, or a norm \
+                           and a quantize in this order";
+            return Err(group.unsupported(None, message));
+        };
+        let last = match group.yields[..] {
+            [value] => group.defining_op(value),
+            _ => None,
+        };
+        group.check_result(quantize.or(last).unwrap_or(first))?;
+        let vectors = [1, 2].into_iter().filter_map(|i| norm.and_then(|op| group.trailing(op, i).transpose()));
+        Ok(Rowwise { norm, quantize, input: group.operand(first, 0)?, vectors: vectors.collect::<Result<_>>()? })
+    }
+
+    /// The element-wise ops on the result of the norm, given its lanes and those of the group's operands.
+    ///
+    /// # Errors
+    /// If there is no kernel for one of them.
+    pub fn epilogue(
+        &self,
+        group: &Group<'c, 'a>,
+        e: &Emitter<'c, 'a>,
+        lanes: V<'c, 'a>,
+        operand: &dyn Fn(usize) -> V<'c, 'a>,
+    ) -> Result<'c, 'a, V<'c, 'a>> {
+        let normed = self.norm.and_then(|op| kforge_dialect::ir::first_result(&op));
+        // Rounded as the unfused tensor between the two would be.
+        let lanes =
+            if normed == Some(group.yields[0]) { lanes } else { e.rounded(lanes, element(group.yields[0].r#type())) };
+        let leaf = |v: Value<'c, 'a>| if Some(v) == normed { Some(lanes) } else { group.argument(v).map(operand) };
+        evaluate(group, e, group.yields[0], &leaf)
+    }
+}
+
+/// Generates the kernel of a [`Rowwise`] group.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
-    let is_quantize = |op: &OperationRef| Op::Quantize.is(op);
-    let (norm, quantize) = match group.body[..] {
-        [op] if is_norm(&op) => (Some(op), None),
-        [op] if is_quantize(&op) => (None, Some(op)),
-        [norm, op]
-            if is_norm(&norm)
-                && is_quantize(&op)
-                && operand(&op, 0).is_some_and(|x| group.defining_op(x) == Some(norm)) =>
-        {
-            (Some(norm), Some(op))
-        }
-        _ => {
-            let other = group.body.iter().find(|op| !is_norm(op) && !is_quantize(op));
-            let message = match other {
-                Some(op) => format!("'{}' is not a row-wise op", op_name(op)),
-                None => "the rowwise kernel takes a norm or softmax, a quantize, or both in this order".to_owned(),
-            };
-            return Err(group.unsupported(other.copied(), message));
-        }
-    };
-    let first = norm.or(quantize).expect("one of them was matched");
-    group.check_result(quantize.unwrap_or(first))?;
-    let input = group.operand(first, 0)?;
+    let rowwise = Rowwise::new(group)?;
+    let Rowwise { norm, quantize, input, .. } = rowwise;
     let shape = dims(group.arguments[input].r#type());
     let last = shape.last().copied().flatten();
     let length =
-        last.ok_or_else(|| group.unsupported(Some(first), "the last dimension must be static to be compiled"))?;
+        last.ok_or_else(|| group.unsupported(norm.or(quantize), "the last dimension must be static to be compiled"))?;
     let blocks = length / ACTIVATIONS;
     let packed = group.result_layouts[0] == "blocks8";
     let rows = |v: Value<'c, 'a>| module.memref(&[None, last], element(v.r#type()));
     let vector = |v: Value<'c, 'a>| module.memref(&[last], element(v.r#type()));
     let mut parameters = vec![module.index()];
-    parameters.extend(group.arguments.iter().enumerate().map(|(i, v)| if i == input { rows(*v) } else { vector(*v) }));
+    let is_vector = |i: usize| rowwise.vectors.contains(&i);
+    parameters
+        .extend(group.arguments.iter().enumerate().map(|(i, v)| if is_vector(i) { vector(*v) } else { rows(*v) }));
     parameters.push(match packed {
         true => module.memref(&[None, Some(int8::row_bytes(length))], module.int(8)),
         false => rows(group.yields[0]),
@@ -200,11 +249,23 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
             false => int8::Target::Floats { memref: y, row },
         };
         match (norm, quantize) {
-            (Some(norm), None) => Norm::new(group, norm, buffers)?.emit(
-                e,
-                &|e, at, mask| load_lanes(e, x, &[task, at], mask),
-                &|e, at, mask, lanes| store_lanes(e, lanes, y, &[task, at], mask),
-            ),
+            (Some(norm), None) => {
+                let failure = RefCell::new(None);
+                Norm::new(group, norm, buffers)?.emit(
+                    e,
+                    &|e, at, mask| load_lanes(e, x, &[task, at], mask),
+                    &|e, at, mask, lanes| {
+                        let operand = |i: usize| load_lanes(e, buffers[i], &[task, at], mask);
+                        match rowwise.epilogue(group, e, lanes, &operand) {
+                            Ok(lanes) => store_lanes(e, lanes, y, &[task, at], mask),
+                            Err(error) => *failure.borrow_mut() = Some(error),
+                        }
+                    },
+                );
+                if let Some(error) = failure.into_inner() {
+                    return Err(error);
+                }
+            }
             (Some(norm), Some(_)) => {
                 let scratch = e.alloca(&[length], e.f32());
                 Norm::new(group, norm, buffers)?.emit(
@@ -229,14 +290,18 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     })?;
     let mut access = vec![Access::Read; group.arguments.len()];
     access.push(Access::Write);
-    let names: Vec<String> =
-        group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned()).collect();
     Ok(Signature {
         access,
         in_place: vec![None; group.yields.len()],
         scalars: vec![],
         tasks: group.size(input, 0..shape.len().saturating_sub(1)).times(Size::Const(parts)),
-        summary: names.join("+"),
+        summary: summary(group),
         partner: None,
     })
+}
+
+/// The names of the ops: `rms_norm+addf`.
+pub fn summary(group: &Group) -> String {
+    let names = group.body.iter().map(|op| op_name(op).rsplit('.').next().unwrap_or_default().to_owned());
+    names.collect::<Vec<_>>().join("+")
 }

@@ -7,7 +7,7 @@
 //! %vc = transformer.kv_update %v_cache, %v at %pos
 //! ```
 //! A group has one *section* per input (q, k and v here); a task is one row [H, D] of one section. The sines and
-//! cosines of a row are computed once for all heads. A rotated key goes from registers into its cache; a
+//! cosines of a row are computed once for all heads. A norm of heads before a rotation or an update is part of its section. A rotated key goes from registers into its cache; a
 //! `transformer.quantize` in between rounds it, and if the cache has an 8-bit layout it is stored as integers and
 //! scales. An update writes its cache in place. Padding rows, past a sequence's length, become zeros in tensors and are
 //! not written to caches; neither are rows past the capacity or in a block that does not exist, which the executor has
@@ -22,6 +22,7 @@ use crate::{
     kernels::{
         cache::{CacheOperand, Sequences, parameter},
         int8::Rounded,
+        norm::Norm,
         shared::{Scalars, Slot, load_lanes, scatter, store_lanes},
     },
 };
@@ -38,7 +39,7 @@ use melior::ir::{
 use std::f64::consts::TAU;
 
 /// One input, and where its rows are stored.
-pub struct Section {
+pub struct Section<'c, 'a> {
     /// Operand [B, S, H, D].
     pub input: usize,
     pub heads: usize,
@@ -47,6 +48,8 @@ pub struct Section {
     pub rows: Slot,
     /// B * S.
     pub tasks: Slot,
+    /// The norm of each head, before the rotation.
+    pub norm: Option<OperationRef<'c, 'a>>,
     pub rotation: Option<Rotation>,
     pub targets: Vec<Target>,
 }
@@ -73,7 +76,7 @@ struct Piece<'c, 'a> {
     value: V<'c, 'a>,
 }
 
-/// Generates the kernel of a group of `rope` and `kv_update`, with `quantize` before updates.
+/// Generates the kernel of a group of `rope` and `kv_update`, with norms of heads first and `quantize` before updates.
 pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &str) -> Result<'c, 'a, Signature> {
     let mut scalars = Scalars::default();
     let sections = sections(group, &mut scalars)?;
@@ -83,17 +86,19 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
     parameters.extend((0..group.arguments.len()).map(|i| parameter(module, group, i)));
     let result = |(v, cache): (_, &Option<usize>)| cache.map_or_else(|| flat(v), |i| parameter(module, group, i));
     parameters.extend(group.yields.iter().zip(&in_place).map(result));
-    module.func(name, &parameters, |e, values| {
+    module.func(name, &parameters, |e, values| -> Result<'c, 'a, ()> {
         let (sizes, buffers) = values[1..].split_at(scalars.sizes().len());
 
         let mut local = values[0];
         for section in &sections {
+            let norm = section.norm.map(|op| Norm::new(group, op, buffers)).transpose()?;
             let count = section.tasks.value(e, sizes);
             let is_own = local.ge(0) & local.lt(count);
-            e.if_(is_own, |e| section.emit(group, e, local, sizes, buffers));
+            e.if_(is_own, |e| section.emit(group, e, norm.as_ref(), local, sizes, buffers));
             local -= count;
         }
-    });
+        Ok(())
+    })?;
 
     let mut access = vec![Access::Read; group.arguments.len()];
     access.extend(in_place.iter().map(|cache| if cache.is_some() { Access::ReadWrite } else { Access::Write }));
@@ -102,14 +107,20 @@ pub fn generate<'c, 'a>(group: &Group<'c, 'a>, module: &Emitter<'c, 'a>, name: &
 }
 
 /// The cache operand whose buffer a result overwrites.
-pub fn overwritten(sections: &[Section], result: usize) -> Option<usize> {
+pub fn overwritten(sections: &[Section<'_, '_>], result: usize) -> Option<usize> {
     let target = sections.iter().flat_map(|section| &section.targets).find(|target| target.result == result)?;
     target.cache.as_ref().map(|(cache, _)| cache.operand)
 }
 
 pub fn summary(group: &Group) -> String {
     let count = |kind: Op| group.body.iter().filter(|op| kind.is(*op)).count();
-    let parts = [("rope", Op::Rope), ("quantize", Op::Quantize), ("kv_update", Op::KvUpdate)];
+    let parts = [
+        ("rms_norm", Op::RmsNorm),
+        ("layer_norm", Op::LayerNorm),
+        ("rope", Op::Rope),
+        ("quantize", Op::Quantize),
+        ("kv_update", Op::KvUpdate),
+    ];
     let parts = parts.map(|(name, kind)| (name, count(kind)));
     let parts = parts.iter().filter(|(_, count)| *count > 0);
     let parts: Vec<String> =
@@ -118,7 +129,7 @@ pub fn summary(group: &Group) -> String {
 }
 
 /// One section per rope, and one per update whose rows no rope of the group rotates.
-pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Vec<Section>> {
+pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<'c, 'a, Vec<Section<'c, 'a>>> {
     let mut sections = vec![];
     for op in group.body.iter().copied() {
         let value = |i| op.operand(i).map_err(|_| group.unsupported(Some(op), "misses an operand"));
@@ -137,10 +148,10 @@ pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<
                 }
                 sections.push(section);
             }
-            Some(Op::Quantize) => {
-                let rounded = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
-                if results(group, rounded).next().is_some() {
-                    let message = "is read by other groups too; take it out of the group of a cache update";
+            Some(Op::Quantize | Op::RmsNorm | Op::LayerNorm) => {
+                let value = op.result(0).map_err(|_| group.unsupported(Some(op), "has no result"))?.into();
+                if results(group, value).next().is_some() {
+                    let message = "is read by other groups too; take it out of the group of a rotation or cache update";
                     return Err(group.unsupported(Some(op), message));
                 }
             }
@@ -203,26 +214,31 @@ fn update_targets<'c, 'a>(
     Ok(results(group, updated).map(target).collect())
 }
 
-impl Section {
-    fn new<'c, 'a>(
+impl<'c, 'a> Section<'c, 'a> {
+    fn new(
         group: &Group<'c, 'a>,
         op: OperationRef<'c, 'a>,
         rows: Value<'c, 'a>,
         scalars: &mut Scalars,
     ) -> Result<'c, 'a, Self> {
-        let input = group.outside(op, rows)?;
+        let norm = group.defining_op(rows).filter(|def| matches!(Op::of(def), Some(Op::RmsNorm | Op::LayerNorm)));
+        let input = match norm {
+            Some(norm) => group.operand(norm, 0)?,
+            None => group.outside(op, rows)?,
+        };
         let [_, _, Some(heads), Some(depth)] = dims(rows.r#type())[..] else {
             return Err(group.unsupported(Some(op), "needs static heads and head size to be compiled"));
         };
         let (rows, tasks) = (scalars.add(group.size(input, 1..2)), scalars.add(group.size(input, 0..2)));
-        Ok(Self { input, heads, depth, rows, tasks, rotation: None, targets: vec![] })
+        Ok(Self { input, heads, depth, rows, tasks, norm, rotation: None, targets: vec![] })
     }
 
     /// Emits row `index` of the B * S rows.
-    fn emit<'c, 'a>(
+    fn emit(
         &self,
         group: &Group<'c, 'a>,
         e: &Emitter<'c, 'a>,
+        norm: Option<&Norm<'c, 'a>>,
         index: V<'c, 'a>,
         sizes: &[V<'c, 'a>],
         buffers: &[V<'c, 'a>],
@@ -244,10 +260,21 @@ impl Section {
                 Some((cache.bind(e, results[target.result], operands, sizes), position, is_real(sequences)))
             })
             .collect();
+        let normed = norm.map(|norm| (norm, e.alloca(&[self.depth], e.f32())));
         e.loop_(e.ci(0), e.ci(self.heads), 1, |e, head| {
             let source = operands[self.input];
             let base = (index * self.heads + head) * self.depth;
-            let load = |start, lanes| load_lanes(e, source, &[base + start], mask(e, lanes));
+            if let Some((norm, scratch)) = normed {
+                norm.emit(e, &|e, at, mask| load_lanes(e, source, &[base + at], mask), &|e, at, mask, lanes| {
+                    // Rounded as the unfused tensor between norm and rope would be.
+                    let rounded = e.widen(e.narrow(lanes, memref_element(source)));
+                    store_lanes(e, rounded, scratch, &[at], mask);
+                });
+            }
+            let load = |start: usize, lanes| match normed {
+                Some((_, scratch)) => load_lanes(e, scratch, &[e.ci(start)], mask(e, lanes)),
+                None => load_lanes(e, source, &[base + start], mask(e, lanes)),
+            };
             let mut pieces = match &turn {
                 None => pieces(self.depth, &load),
                 Some((rotation, angles, real)) => rotation

@@ -222,6 +222,79 @@ fn epilogues_of_matrix_products() {
     Suite::new([case]).check_fusion();
 }
 
+#[test]
+fn epilogues_of_norms() {
+    let (x, g) = ("tensor<?x33xf32>", "tensor<33xf32>");
+    let cases = [
+        ("rms_norm %x, %g {eps = 1.0e-5 : f32}", format!("{x}, {g}")),
+        ("layer_norm %x, %g, %g {eps = 1.0e-5 : f32}", format!("{x}, {g}, {g}")),
+    ]
+    .map(|(norm, types)| {
+        let function = format!(
+            "(%x: {x}, %g: {g}, %r: {x}) -> {x} {{
+              %n = transformer.{norm} : {types}
+              %s = transformer.scale %n {{factor = 3.0e-1 : f32}} : {x}
+              %z = arith.addf %s, %r : {x}
+              return %z : {x}
+            }}"
+        );
+        Case::new(format!("{norm}, scale, addf"), function).sizes(&[1, 1]).sizes(&[17, 17]).sizes(&[0, 0])
+    });
+    Suite::new(cases).check_fusion();
+}
+
+/// Norms of heads before rotations and updates, in one kernel: RMS and layer norms, sizes of heads that no vector divides,
+/// lengths, 8 bits.
+#[test]
+fn norms_of_heads() {
+    let norm = |kind: &str, x: &str, g: &str| match kind {
+        "rms_norm" => format!("transformer.rms_norm {x}, %g {{eps = 1.0e-5 : f32}} : $x, {g}"),
+        _ => format!("transformer.layer_norm {x}, %g, %g {{eps = 1.0e-5 : f32}} : $x, {g}, {g}"),
+    };
+    let mut cases = vec![];
+    for (kind, mode, depth, element) in [
+        ("rms_norm", "half", 20, "f32"),
+        ("layer_norm", "interleaved", 64, "f32"),
+        ("rms_norm", "interleaved", 34, "f16"),
+    ] {
+        let heads = |count: usize| format!("tensor<2x?x{count}x{depth}x{element}>");
+        let (q, k, g) = (heads(4), heads(2), format!("tensor<{depth}x{element}>"));
+        let [qn, kn, vn] =
+            [("%q", &q), ("%k", &k), ("%v", &k)].map(|(name, ty)| norm(kind, name, &g).replace("$x", ty));
+        let at = "at %p lengths %l";
+        let types = "tensor<2xi32>, tensor<2xi32>";
+        let rope = format!("{{mode = \"{mode}\", base = 1.0e4 : f32}}");
+        let function = format!(
+            "(%q: {q}, %k: {k}, %v: {k}, %g: {g}, %p: tensor<2xi32>, %l: tensor<2xi32>) -> {q} {{
+              %kc = ml_program.global_load @kc$ : {k}
+              %vc = ml_program.global_load @vc$ : {k}
+              %qn = {qn}
+              %kn = {kn}
+              %vn = {vn}
+              %qr = transformer.rope %qn {at} {rope} : {q}, {types}
+              %kr = transformer.rope %kn {at} {rope} : {k}, {types}
+              %kcn = transformer.kv_update %kc, %kr {at} : {k}, {k}, {types}
+              %vcn = transformer.kv_update %vc, %vn {at} : {k}, {k}, {types}
+              ml_program.global_store @kc$ = %kcn : {k}
+              ml_program.global_store @vc$ = %vcn : {k}
+              %y = transformer.attention %qr, %kcn, %vcn {at} {{causal}} : {q}, {k}, {k}, {types}
+              return %y : {q}
+            }}"
+        );
+        let mut case = Case::new(format!("{kind} of heads of {depth} {element}, {mode}"), function).slack(4.0);
+        for name in ["kc", "vc"] {
+            case = case.state(name, &k, &[2, 40, 2, depth]);
+        }
+        for (rows, positions, lengths) in [(17, [0, 0], [17, 3]), (1, [17, 3], [1, 1])] {
+            case = case.call(&[rows, rows, rows], &[&positions, &lengths]);
+        }
+        cases.push(case);
+    }
+    let half = cases.pop();
+    Suite::new(cases).check_fusion();
+    Suite::new(half).check_fusion_within_tolerance();
+}
+
 /// One layer of a decoder; its caches are arguments, or state.
 fn decoder_block(rows: &str, state: bool, attributes: &str, formats: [&str; 4], lengths: bool) -> Case {
     let (width, kv, inner) = (64, 32, 96);

@@ -9,6 +9,7 @@ use crate::{
     emit::{Emitter, V},
     group::{Result, Signature, Size, element},
     kernels::{
+        norm::{Kind, Norm},
         rope::{Rotation, Section, overwritten, sections, summary},
         shared::Scalars,
     },
@@ -48,6 +49,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let buffers = of.buffers(e, &memrefs);
         let mut first = e.ci(0);
         for (section, table) in sections.iter().zip(&tables) {
+            let norm = section.norm.map(|op| Norm::new(group, op, &memrefs)).transpose()?;
+            let vectors = match section.norm {
+                Some(op) => [group.trailing(op, 1)?, group.trailing(op, 2)?],
+                None => [None; 2],
+            };
             let pairs = section.depth.div_ceil(2);
             let count = section.tasks.value(e, &workgroup.scalars) * (section.heads * pairs);
             let tiles = count.ceil_div(threads);
@@ -58,7 +64,7 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
                 let (rest, pair) = item.div_rem(pairs);
                 let (index, head) = rest.div_rem(section.heads);
                 let thread = Thread { index, head, pair, sizes: &workgroup.scalars, memrefs: &memrefs };
-                thread.emit(e, &of, section, table.as_deref(), &buffers);
+                thread.emit(e, &of, section, norm.as_ref().map(|norm| (norm, vectors)), table.as_deref(), &buffers);
             });
             first += tiles;
         }
@@ -82,6 +88,42 @@ pub fn table(of: &Target<'_, '_, '_>, index: usize, rotation: &Rotation) -> Stri
     name
 }
 
+/// The norm of a head, which each thread computes for itself: heads are short.
+struct HeadNorm<'c, 'a> {
+    mean: Option<V<'c, 'a>>,
+    scale: V<'c, 'a>,
+    /// Operand numbers of weight and bias.
+    vectors: [Option<usize>; 2],
+}
+
+impl<'c, 'a> HeadNorm<'c, 'a> {
+    fn new(
+        e: &Emitter<'c, 'a>,
+        (norm, vectors): (&Norm<'c, 'a>, [Option<usize>; 2]),
+        depth: usize,
+        load: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>,
+    ) -> Self {
+        let sum = |term: &dyn Fn(&Emitter<'c, 'a>, V<'c, 'a>) -> V<'c, 'a>| {
+            e.for_(e.ci(0), e.ci(depth), 1, &[e.cf(0.0)], |e, at, sum| vec![sum[0] + term(e, at)])[0]
+        };
+        let n = e.cf(norm.length as f32);
+        let mean = (norm.kind == Kind::Layer).then(|| sum(load) / n);
+        let squares = sum(&|e, at| {
+            let value = load(e, at);
+            let value = mean.map_or(value, |mean| value - mean);
+            value * value
+        });
+        HeadNorm { mean, scale: 1.0 / e.sqrt(squares / n + norm.eps), vectors }
+    }
+
+    fn apply(&self, e: &Emitter<'c, 'a>, value: V<'c, 'a>, at: V<'c, 'a>, buffers: &[Buffer<'c, 'a>]) -> V<'c, 'a> {
+        let [weight, bias] = self.vectors.map(|operand| operand.map(|i| buffers[i].load(e, at)));
+        let value = self.mean.map_or(value, |mean| value - mean) * self.scale;
+        let value = weight.map_or(value, |weight| value * weight);
+        bias.map_or(value, |bias| value + bias)
+    }
+}
+
 /// The elements of a thread: row of the B * S, head, pair.
 struct Thread<'t, 'c, 'a> {
     index: V<'c, 'a>,
@@ -96,7 +138,8 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
         &self,
         e: &Emitter<'c, 'a>,
         of: &Target<'_, 'c, 'a>,
-        section: &Section,
+        section: &Section<'c, 'a>,
+        norm: Option<(&Norm<'c, 'a>, [Option<usize>; 2])>,
         table: Option<&str>,
         buffers: &[Buffer<'c, 'a>],
     ) {
@@ -108,7 +151,13 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
         let base = (self.index * section.heads + self.head) * depth;
         let [first, second] = pair_of(section.rotation.as_ref(), depth, self.pair);
         let source = element(group.arguments[section.input].r#type());
-        let load = |at| buffers[section.input].load(e, base + at);
+        let element_at = |e: &Emitter<'c, 'a>, at| buffers[section.input].load(e, base + at);
+        let norm = norm.map(|norm| HeadNorm::new(e, norm, depth, &element_at));
+        let load = |at| match &norm {
+            // Rounded as the unfused tensor between norm and rope would be.
+            Some(norm) => e.rounded(norm.apply(e, element_at(e, at), at, buffers), source),
+            None => element_at(e, at),
+        };
         let mut pair = [load(first), load(second)];
         let length =
             |sequences: &crate::kernels::cache::Sequences| row.lt(sequences.length(e, operands, sequence, rows));

@@ -1,4 +1,4 @@
-//! Norms and softmax over the last axis: one workgroup per row.
+//! Norms and softmax over the last axis, and element-wise ops on their result: one workgroup per row.
 
 use super::{
     target::Target,
@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     emit::{Emitter, V},
-    group::{Result, Signature, op_name},
-    kernels::norm::{Kind, Moments, Norm, is_norm},
+    group::{Result, Signature},
+    kernels::norm::{Kind, Moments, Norm, Rowwise, summary},
 };
+use std::cell::RefCell;
 
 /// Maximum threads per workgroup.
 const THREADS: usize = 256;
@@ -21,14 +22,10 @@ fn threads(length: usize, most: usize) -> usize {
 pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
     of.check_results()?;
     let group = of.group;
-    let [op] = group.body[..] else {
-        return Err(group.unsupported(None, "a GPU's rowwise kernel takes one norm or softmax"));
+    let rowwise = Rowwise::new(group)?;
+    let Rowwise { norm: Some(op), quantize: None, input, .. } = rowwise else {
+        return Err(group.unsupported(rowwise.quantize, "is 'transformer.quantize', which no kernel of a GPU computes"));
     };
-    if !is_norm(&op) {
-        return Err(group.unsupported(Some(op), format!("is '{}', which no kernel of a GPU computes", op_name(&op))));
-    }
-    group.check_result(op)?;
-    let input = group.operand(op, 0)?;
     let rank = crate::group::dims(melior::ir::ValueLike::r#type(&group.arguments[input])).len();
     let length = Norm::length(group, op)?;
     let threads = threads(length, of.adapter.threads);
@@ -39,6 +36,14 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
         let (x, y) = (buffers[input], buffers[group.arguments.len()]);
         let first = workgroup.task * length;
         let load = |e: &Emitter<'c, 'a>, at: V<'c, 'a>| x.load(e, first + at);
+        let failure = RefCell::new(None);
+        let store =
+            |e: &Emitter<'c, 'a>, value: V<'c, 'a>, at: V<'c, 'a>| match rowwise
+                .epilogue(group, e, value, &|i| buffers[i].load(e, first + at))
+            {
+                Ok(value) => y.store(e, value, first + at),
+                Err(error) => *failure.borrow_mut() = Some(error),
+            };
         let scratch = workgroup.shared[0];
         if norm.kind == Kind::Softmax {
             let lowest = e.cf(f32::MIN);
@@ -48,8 +53,8 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             let sum = fold(e, workgroup, length, e.cf(0.0), &|e, at, sum| sum + exp(e, at));
             let sum = workgroup.reduce(e, scratch, sum, Fold::Sum);
             let scale = 1.0 / sum;
-            each(e, workgroup, length, |e, at| y.store(e, exp(e, at) * scale, first + at));
-            return Ok(());
+            each(e, workgroup, length, |e, at| store(e, exp(e, at) * scale, at));
+            return failure.take().map_or(Ok(()), Err);
         }
         let moments = moments(e, &norm, workgroup, (scratch, false), 1, &load);
         let operand = |i| Ok(group.trailing(op, i)?.map(|i| buffers[i]));
@@ -64,15 +69,11 @@ pub fn generate<'c, 'a>(of: Target<'_, 'c, 'a>) -> Result<'c, 'a, Signature> {
             if let Some(bias) = bias {
                 value += bias.load(e, at);
             }
-            y.store(e, value, first + at);
+            store(e, value, at);
         });
-        Ok(())
+        failure.take().map_or(Ok(()), Err)
     })?;
-    Ok(of.signature(
-        group.size(input, 0..rank.saturating_sub(1)),
-        vec![],
-        op_name(&op).rsplit('.').next().unwrap_or_default().to_owned(),
-    ))
+    Ok(of.signature(group.size(input, 0..rank.saturating_sub(1)), vec![], summary(group)))
 }
 
 /// Mean and scale of a row of a norm, in all threads. `load` loads element `at` of the row, or with `by` = 4 vec4
