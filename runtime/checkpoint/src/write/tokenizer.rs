@@ -1,13 +1,14 @@
-//! Converts byte-level BPE tokenizers between formats.
+//! Converts tokenizers between formats.
 //!
 //! Converting to `tokenizer.json` always works: the tokenizer that the GGUF reader builds is saved. The other direction
-//! requires a definition that GGUF can represent: a vocabulary of bytes, merges, a pre-tokenizer with a name in
+//! requires byte-level BPE that GGUF can represent: a vocabulary of bytes, merges, a pre-tokenizer with a name in
 //! `tokenizer.ggml.pre`, and added tokens that are matched by their text alone. Any other definition is rejected.
 
 use crate::gguf::{Gguf, write::Writer};
 use crate::json::{Fields, read_optional, shorten};
 use crate::tokenizer::gguf::{
-    ADD_BOS, CONTROL, MERGES, MODEL, NORMAL, PRE, TEMPLATE, TOKENS, TYPES, UNUSED, USER_DEFINED, role_key, token,
+    ADD_BOS, ADD_EOS, CONTROL, MERGES, MODEL, NORMAL, PRE, TEMPLATE, TOKENS, TYPES, UNUSED, USER_DEFINED, role_id,
+    role_key,
 };
 use crate::tokenizer::hf::special_text;
 use crate::tokenizer::{byte_level, pre, special};
@@ -17,8 +18,17 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Special tokens: GGUF's name of the role, and Hugging Face's of the token.
-const ROLES: [(&str, &str); 4] =
-    [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")];
+const ROLES: [(&str, &str); 7] = [
+    ("bos", "bos_token"),
+    ("eos", "eos_token"),
+    ("unknown", "unk_token"),
+    ("padding", "pad_token"),
+    ("cls", "cls_token"),
+    ("seperator", "sep_token"),
+    ("mask", "mask_token"),
+];
+/// Those whose ids a model's configuration has.
+const CONFIGURED: [&str; 3] = ["bos_token", "eos_token", "pad_token"];
 
 /// The parts of a Hugging Face folder that describe a tokenizer.
 pub(super) struct Files {
@@ -33,7 +43,7 @@ pub(super) struct Files {
 /// The files of a GGUF checkpoint's tokenizer; none if it has no tokenizer.
 ///
 /// # Errors
-/// If its tokenizer is not byte-level BPE, or malformed.
+/// If its tokenizer is of a kind that is not supported, or malformed.
 pub(super) fn to_hugging_face(checkpoint: &Checkpoint, gguf: &Gguf) -> Result<Option<Files>, Error> {
     if gguf.get(MODEL).is_none() {
         return Ok(None);
@@ -42,6 +52,7 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, gguf: &Gguf) -> Result<Op
     let mut config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_bos_token": tokenizer.bos().is_some(),
+        "add_eos_token": tokenizer.eos().is_some(),
         "clean_up_tokenization_spaces": false,
         "model_max_length": checkpoint.config().context,
     });
@@ -49,12 +60,11 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, gguf: &Gguf) -> Result<Op
         config["chat_template"] = template.source().into();
     }
     let mut ids = Map::new();
-    let tokens: Vec<&str> = gguf.strings(TOKENS)?.collect();
     for (role, name) in ROLES {
-        if let Some((id, text)) = token(gguf, role, &tokens)? {
+        let id = role_id(gguf, role, tokenizer.vocab())?;
+        if let Some((id, text)) = id.and_then(|id| Some((id, tokenizer.inner().id_to_token(id)?))) {
             config[name] = text.into();
-            // Generation has no use for an unknown token.
-            if role != "unknown" {
+            if CONFIGURED.contains(&name) {
                 ids.insert(format!("{name}_id"), id.into());
             }
         }
@@ -77,17 +87,27 @@ fn mark_user_defined(json: &mut Value, types: &[i64]) {
     }
 }
 
-/// Puts the BOS token before a text, where the model wants one.
+/// Puts the first and the last token around a text, where the model wants them.
 fn post_processor(tokenizer: &Tokenizer) -> Value {
-    let bos = tokenizer.bos().and_then(|id| Some((id, tokenizer.inner().id_to_token(id)?)));
-    let Some((id, bos)) = bos else { return Value::Null };
-    let token = json!({"SpecialToken": {"id": bos, "type_id": 0}});
-    let sequence = |id: &str, ty: u32| json!({"Sequence": {"id": id, "type_id": ty}});
+    let affix = |id: Option<u32>| id.and_then(|id| Some((id, tokenizer.inner().id_to_token(id)?)));
+    let (first, last) = (affix(tokenizer.bos()), affix(tokenizer.eos()));
+    if first.is_none() && last.is_none() {
+        return Value::Null;
+    }
+    let sequence = |id: &str, ty: u32| {
+        let token = |affix: &Option<(u32, String)>| {
+            affix.as_ref().map(|(_, token)| json!({"SpecialToken": {"id": token, "type_id": ty}}))
+        };
+        // The first token is before the first text alone.
+        let first = token(&first).filter(|_| ty == 0);
+        first.into_iter().chain([json!({"Sequence": {"id": id, "type_id": ty}})]).chain(token(&last))
+    };
+    let described = |(id, token): &(u32, String)| (token.clone(), json!({"id": token, "ids": [id], "tokens": [token]}));
     json!({
         "type": "TemplateProcessing",
-        "single": [token, sequence("A", 0)],
-        "pair": [token, sequence("A", 0), sequence("B", 1)],
-        "special_tokens": {&bos: {"id": &bos, "ids": [id], "tokens": [&bos]}},
+        "single": sequence("A", 0).collect::<Value>(),
+        "pair": sequence("A", 0).chain(sequence("B", 1)).collect::<Value>(),
+        "special_tokens": first.iter().chain(&last).map(described).collect::<Map<_, _>>(),
     })
 }
 
@@ -106,7 +126,8 @@ pub(super) fn to_gguf(checkpoint: &Checkpoint, directory: &Path, writer: &mut Wr
         .strings(TOKENS, &tokens)
         .i32s(TYPES, &types)
         .strings(MERGES, &merges(&definition)?)
-        .bool(ADD_BOS, tokenizer.bos().is_some());
+        .bool(ADD_BOS, tokenizer.bos().is_some())
+        .bool(ADD_EOS, tokenizer.eos().is_some());
     write_roles(&tokenizer, directory, writer)?;
     if let Some(template) = tokenizer.template() {
         writer.string(TEMPLATE, template.source());

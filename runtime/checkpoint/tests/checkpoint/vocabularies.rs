@@ -1,0 +1,149 @@
+//! Vocabularies of each kind, in `data/tokenizers`: texts have the tokens that transformers' tokenizers give them, and
+//! come back from them, at once and one by one. `make.py` there writes the expectations.
+
+use crate::support::GgufModel;
+use kforge_checkpoint::gguf::ValueType;
+use kforge_checkpoint::gguf::write::Writer;
+use kforge_checkpoint::write::Dequantized;
+use kforge_checkpoint::{Checkpoint, Tokenizer};
+use serde_json::Value;
+use std::path::Path;
+
+/// A vocabulary, and the first and last token of a text in it.
+const VOCABULARIES: [(&str, Option<u32>, Option<u32>); 7] = [
+    ("llama", Some(1), None),
+    ("gemma", Some(2), None),
+    ("t5", None, Some(1)),
+    ("unigram", Some(1), Some(2)),
+    ("bert", Some(2), Some(3)),
+    ("bert-cased", Some(2), Some(3)),
+    ("gpt2", None, None),
+];
+
+pub fn read(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/tokenizers/{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Writes a value of `tokenizer.ggml`.
+fn write(writer: &mut Writer, key: &str, value: &Value) {
+    let name = &format!("tokenizer.ggml.{key}");
+    let floats = |values: &[Value]| values.iter().map(|value| value.as_f64().unwrap() as f32).collect::<Vec<_>>();
+    match value {
+        Value::Bool(value) => writer.bool(name, *value),
+        Value::Number(value) => writer.u32(name, value.as_u64().unwrap() as u32),
+        Value::String(value) => writer.string(name, value),
+        Value::Array(values) if key == "scores" => writer.f32s(name, &floats(values)),
+        Value::Array(values) if key == "token_type" => {
+            writer.i32s(name, &values.iter().map(|value| value.as_i64().unwrap() as i32).collect::<Vec<_>>())
+        }
+        Value::Array(values) if key == "precompiled_charsmap" => {
+            let bytes: Vec<u8> = values.iter().map(|value| value.as_u64().unwrap() as u8).collect();
+            let header = [&ValueType::U8.id().to_le_bytes()[..], &(bytes.len() as u64).to_le_bytes()].concat();
+            writer.raw(name, ValueType::Array.id(), &[header, bytes].concat())
+        }
+        Value::Array(values) => {
+            writer.strings(name, &values.iter().map(|value| value.as_str().unwrap()).collect::<Vec<_>>())
+        }
+        _ => panic!("{key}: {value}"),
+    };
+}
+
+/// A model with this vocabulary, and with other values for some keys; none leaves a key out.
+pub fn model(name: &str, changes: &[(&str, Option<Value>)]) -> Checkpoint {
+    let mut metadata = read(name)["metadata"].as_object().unwrap().clone();
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(metadata.insert((*key).to_owned(), value.clone())),
+            None => drop(metadata.remove(*key)),
+        }
+    }
+    let model = GgufModel::new().with(move |writer| {
+        for (key, value) in &metadata {
+            write(writer, key, value);
+        }
+    });
+    model.open().unwrap()
+}
+
+fn texts() -> Vec<String> {
+    serde_json::from_value(read("texts")).unwrap()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> String {
+    let mut stream = tokenizer.stream();
+    let mut text: String = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
+    text.push_str(&stream.finish().unwrap());
+    text
+}
+
+#[test]
+fn texts_have_the_tokens_of_the_reference() {
+    for (name, bos, eos) in VOCABULARIES {
+        let pre = (name == "gpt2").then(|| ("pre", Some("gpt-2".into())));
+        let tokenizer = model(name, pre.as_slice()).tokenizer().unwrap();
+        assert_eq!((tokenizer.bos(), tokenizer.eos()), (bos, eos), "{name}");
+        assert!(tokenizer.warnings().is_empty(), "{name}: {:?}", tokenizer.warnings());
+        let expected = read(name);
+        for (i, text) in texts().iter().enumerate() {
+            let ids = ids(&expected["ids"][i]);
+            assert_eq!(tokenizer.encode(text).unwrap(), ids, "{name}, text {i}: {text:?}");
+            let decoded = tokenizer.decode(&ids).unwrap();
+            assert_eq!(decoded, expected["decoded"][i].as_str().unwrap(), "{name}, text {i}: {text:?}");
+            assert_eq!(streamed(&tokenizer, &ids), decoded, "{name}, text {i}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn pre_tokenizers_cut_as_their_models_do() {
+    let expected = read("gpt2");
+    let texts = texts();
+    let pres = expected["pre"].as_object().unwrap();
+    assert_eq!(pres.len(), 11);
+    for (pre, rows) in pres {
+        let tokenizer = model("gpt2", &[("pre", Some(pre.as_str().into()))]).tokenizer().unwrap();
+        for (i, text) in texts.iter().enumerate() {
+            let row = rows.get(i.to_string()).unwrap_or(&expected["ids"][i]);
+            assert_eq!(tokenizer.encode(text).unwrap(), ids(row), "{pre}, text {i}: {text:?}");
+        }
+    }
+}
+
+/// With bytes for every character, and nothing taken away, a text comes back whole.
+#[test]
+fn byte_fallback_loses_nothing() {
+    for name in ["llama", "gemma", "unigram"] {
+        let tokenizer = model(name, &[]).tokenizer().unwrap();
+        // U+2581 stands for a space, and a space follows a special token.
+        for text in texts().iter().filter(|text| !text.contains(['\u{2581}', '<'])) {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), *text, "{name}: {text:?}");
+        }
+    }
+}
+
+/// A folder written from a GGUF file has the same tokenizer.
+#[test]
+fn every_kind_goes_to_a_folder() {
+    for (name, bos, eos) in VOCABULARIES {
+        let pre = (name == "gpt2").then(|| ("pre", Some("llama-bpe".into())));
+        let model = model(name, pre.as_slice());
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("model");
+        kforge_checkpoint::write::hugging_face(&model, &folder, Dequantized::F32, |_| ()).unwrap();
+        let (a, b) = (model.tokenizer().unwrap(), Checkpoint::open(&folder).unwrap().tokenizer().unwrap());
+        for text in texts() {
+            let ids = a.encode(&text).unwrap();
+            assert_eq!(ids, b.encode(&text).unwrap(), "{name}: {text:?}");
+            assert_eq!(a.decode(&ids).unwrap(), b.decode(&ids).unwrap(), "{name}: {text:?}");
+        }
+        let bos = if name == "gpt2" { Some(0) } else { bos };
+        assert_eq!((a.bos(), a.eos(), b.bos(), b.eos()), (bos, eos, bos, eos), "{name}");
+        let ends = |tokenizer: &Tokenizer| (0..tokenizer.vocab() as u32).filter(|id| tokenizer.is_end(*id)).count();
+        assert_eq!(ends(&a), ends(&b), "{name}");
+    }
+}
