@@ -1,8 +1,11 @@
 //! Vocabularies that are damaged or malicious: one clear error each, and no panic, hang or allocation of a claimed size.
 
-use crate::vocabularies::{model, read};
+use crate::vocabularies::{file, model, read};
+use kforge_checkpoint::{Checkpoint, Storage};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 fn error_of(name: &str, changes: &[(&str, Option<Value>)]) -> String {
     match model(name, changes).tokenizer() {
@@ -157,8 +160,31 @@ fn long_texts_and_long_tokens() {
     assert!(tokenizer.encode(&"a".repeat(5000)).unwrap().len() < 5000);
 }
 
+/// Files of every kind.
+static FILES: LazyLock<HashMap<&str, Vec<u8>>> = LazyLock::new(|| {
+    let names = ["llama", "mistral", "gemma", "t5", "unigram", "bert"];
+    names.map(|name| (name, file(name, &[]))).into()
+});
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A damaged file is an error, or another vocabulary.
+    #[test]
+    fn flipped_bits(
+        name in prop::sample::select(vec!["llama", "mistral", "gemma", "t5", "unigram", "bert"]),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8u32), 1..4),
+    ) {
+        let mut file = FILES[name].clone();
+        for (at, bit) in flips {
+            // The tensors' data is half of the file, and last.
+            let at = at.index(file.len() / 2);
+            file[at] ^= 1 << bit;
+        }
+        if let Ok(tokenizer) = Checkpoint::from_gguf(Storage::from(file)).and_then(|model| model.tokenizer()) {
+            let _ = tokenizer.encode("a <s>é  日\t[CLS]\n").and_then(|ids| tokenizer.decode(&ids));
+        }
+    }
 
     /// A damaged table of replacements is an error, or gives other texts.
     #[test]

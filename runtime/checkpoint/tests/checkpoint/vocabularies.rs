@@ -5,13 +5,14 @@ use crate::support::GgufModel;
 use kforge_checkpoint::gguf::ValueType;
 use kforge_checkpoint::gguf::write::Writer;
 use kforge_checkpoint::write::Dequantized;
-use kforge_checkpoint::{Checkpoint, Tokenizer};
+use kforge_checkpoint::{Checkpoint, Storage, Tokenizer};
 use serde_json::Value;
 use std::path::Path;
 
 /// A vocabulary, and the first and last token of a text in it.
-const VOCABULARIES: [(&str, Option<u32>, Option<u32>); 7] = [
+const VOCABULARIES: [(&str, Option<u32>, Option<u32>); 8] = [
     ("llama", Some(1), None),
+    ("mistral", Some(1), None),
     ("gemma", Some(2), None),
     ("t5", None, Some(1)),
     ("unigram", Some(1), Some(2)),
@@ -49,8 +50,8 @@ fn write(writer: &mut Writer, key: &str, value: &Value) {
     };
 }
 
-/// A model with this vocabulary, and with other values for some keys; none leaves a key out.
-pub fn model(name: &str, changes: &[(&str, Option<Value>)]) -> Checkpoint {
+/// The file of a model with this vocabulary, and with other values for some keys; none leaves a key out.
+pub fn file(name: &str, changes: &[(&str, Option<Value>)]) -> Vec<u8> {
     let mut metadata = read(name)["metadata"].as_object().unwrap().clone();
     for (key, value) in changes {
         match value {
@@ -63,7 +64,11 @@ pub fn model(name: &str, changes: &[(&str, Option<Value>)]) -> Checkpoint {
             write(writer, key, value);
         }
     });
-    model.open().unwrap()
+    model.bytes()
+}
+
+pub fn model(name: &str, changes: &[(&str, Option<Value>)]) -> Checkpoint {
+    Checkpoint::from_gguf(Storage::from(file(name, changes))).unwrap()
 }
 
 fn texts() -> Vec<String> {

@@ -5,12 +5,14 @@
 //! order of the splits of one token is that of transformers' `generate_merges`.
 //!
 //! A space is U+2581 in the tokens, and one is put before a text, and after a special token: as in the tokenizer.json of
-//! Llama 2, Mistral and Phi 3, and in llama.cpp. A character without a token becomes the tokens of its bytes.
+//! Llama 2, Mistral 0.1 and Phi 3, and in llama.cpp. Mistral 0.3 and its kin, whose template has the space after `[INST]`,
+//! have it before a text alone. A character without a token becomes the tokens of its bytes.
 
-use super::{BYTE, Built, NORMAL, SCORES, TOKENS, Vocabulary, place};
+use super::{BYTE, Built, CONTROL, NORMAL, SCORES, TOKENS, Vocabulary, place};
 use crate::Error;
 use crate::gguf::Gguf;
 use crate::tokenizer::contain;
+use std::borrow::Cow;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::sequence::Sequence as Decoders;
@@ -18,13 +20,14 @@ use tokenizers::decoders::strip::Strip;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{NormalizerWrapper, Precompiled, Prepend, Replace, Sequence};
+use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 
 pub(crate) const NAME: &str = "llama";
 pub(crate) const ADD_SPACE_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 const REMOVE_EXTRA_SPACES: &str = "tokenizer.ggml.remove_extra_whitespaces";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 /// Stands for a space.
-const SPACE: &str = "\u{2581}";
+const SPACE: char = '\u{2581}';
 /// Bytes of the longest token. Splitting one costs their square; the longest of Gemma 3 has 93.
 const MOST_BYTES: usize = 1024;
 
@@ -40,10 +43,17 @@ pub(super) fn build(vocabulary: &mut Vocabulary) -> Result<Built, Error> {
     }
     let model = model.build().map_err(|error| Error::invalid(place(TOKENS), error.to_string()))?;
     let prefix = vocabulary.gguf.optional(ADD_SPACE_PREFIX, Gguf::bool)?.unwrap_or(true);
+    let first_alone = prefix && vocabulary.tokens.iter().zip(&vocabulary.types).any(is_instruction);
     let mut inner = tokenizers::Tokenizer::new(model);
-    inner.with_normalizer(Some(normalizer(vocabulary.gguf, prefix)?));
+    inner.with_normalizer(Some(normalizer(vocabulary.gguf, prefix && !first_alone)?));
+    inner.with_pre_tokenizer(first_alone.then(|| Metaspace::new(SPACE, PrependScheme::First, false)));
     inner.with_decoder(Some(decoder(prefix)?));
     Ok(Built { inner, add_first: true, add_last: false })
+}
+
+/// Whether this is the control token of Mistral's vocabularies since 0.3, which GGUF does not tell from older ones.
+fn is_instruction((token, ty): (&Cow<str>, &i32)) -> bool {
+    token == "[INST]" && *ty == CONTROL
 }
 
 /// Whether a special token takes the white space after it. GGUF does not say; these are the `rstrip` tokens of Phi 3's
@@ -142,9 +152,9 @@ pub(super) fn normalizer(gguf: &Gguf, prefix: bool) -> Result<Sequence, Error> {
         steps.push(replace(ReplacePattern::Regex(" {2,}".to_owned()), " ")?.into());
     }
     if prefix {
-        steps.push(Prepend::new(SPACE.to_owned()).into());
+        steps.push(Prepend::new(SPACE.to_string()).into());
     }
-    steps.push(replace(" ".into(), SPACE)?.into());
+    steps.push(replace(" ".into(), &SPACE.to_string())?.into());
     Ok(Sequence::new(steps))
 }
 
@@ -166,10 +176,22 @@ fn charsmap(bytes: &[i64]) -> Result<Precompiled, Error> {
 
 /// Tokens to text: spaces, then bytes to characters, then the space before the text is taken away.
 pub(super) fn decoder(prefix: bool) -> Result<Decoders, Error> {
-    let spaces = Replace::new(SPACE, " ").map_err(|error| Error::Tokenizer(error.to_string()))?;
+    let spaces = Replace::new(SPACE.to_string(), " ").map_err(|error| Error::Tokenizer(error.to_string()))?;
     let mut steps = vec![spaces.into(), ByteFallback::new().into(), Fuse::new().into()];
     if prefix {
         steps.push(Strip::new(' ', 1, 0).into());
     }
     Ok(Decoders::new(steps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes_space_after;
+
+    #[test]
+    fn phi_3_has_tokens_that_take_the_space_after_them() {
+        let found = ["<|end|>", "</s>", "<s>", "<|endoftext|>"].map(|token| takes_space_after("phi3", token));
+        assert_eq!(found, [true, true, false, false]);
+        assert!(!takes_space_after("llama", "</s>"));
+    }
 }

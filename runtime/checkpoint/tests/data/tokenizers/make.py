@@ -8,9 +8,10 @@
 
 The ids are those of the `tokenizers` library, set up as transformers does for each kind. With --train those of SentencePiece
 vocabularies are also compared with the sentencepiece library's, for texts without special tokens, which it does not find in a
-text. It differs in five texts: two have segmentations of equal score, two spell a token of a byte or of a run of U+2581, and
-one has a user-defined token, after which it puts no space. llama.cpp has no byte fallback for unigram, applies no NFC for
-`qwen2`, and takes other characters for accents than BERT's normalizer.
+text. It differs in texts that have two segmentations of equal score, that spell a token of a byte or of a run of U+2581, that
+have a user-defined token, after which it puts no space, and for `mistral` that begin with a space, before which it puts
+another. llama.cpp puts a space after every special token of `mistral` too, has no byte fallback for unigram, applies no NFC
+for `qwen2`, and takes other characters for accents than BERT's normalizer.
 """
 
 import argparse
@@ -35,6 +36,17 @@ PARTS = {
     "llama": {
         "train": {"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity"},
         "keys": {"model": "llama", "bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0},
+    },
+    # Mistral 0.3: the space is put before a text, and not after a special token.
+    "mistral": {
+        "train": {
+            "model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity",
+            "control_symbols": ["[INST]", "[/INST]"],
+        },
+        "keys": {
+            "model": "llama", "bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0, "add_bos_token": True,
+            "add_eos_token": False, "add_space_prefix": True,
+        },
     },
     # Runs of spaces and newlines are tokens; nothing is put before a text.
     "gemma": {
@@ -214,7 +226,10 @@ def build(name, keys, pre="gpt-2"):
             steps.append(normalizers.Precompiled(bytes(keys["precompiled_charsmap"])))
         if keys.get("remove_extra_whitespaces", False):
             steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
-        if prefix:
+        if "[INST]" in ids:
+            # LlamaTokenizer, unless it is `legacy`.
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, "first", split=False)
+        elif prefix:
             steps.append(normalizers.Prepend(SPACE))
         tokenizer.normalizer = normalizers.Sequence(steps + [normalizers.Replace(" ", SPACE)])
         strip = [decoders.Strip(" ", 1, 0)] if prefix else []
