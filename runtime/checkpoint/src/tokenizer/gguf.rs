@@ -117,7 +117,7 @@ pub(crate) fn load(gguf: &Gguf) -> Result<Tokenizer, Error> {
         return Err(Error::invalid(place(MODEL), cause));
     };
     let mut vocabulary = Vocabulary::read(gguf, kind.spell)?;
-    let special = special_tokens(&mut vocabulary)?;
+    let special = special_tokens(&mut vocabulary, kind)?;
     let Built { mut inner, add_first, add_last } = (kind.build)(&mut vocabulary)?;
     contain(|| {
         inner.add_special_tokens(&special);
@@ -207,7 +207,7 @@ impl<'a> Vocabulary<'a> {
 }
 
 /// Tokens that a text may spell out: those of a special type, and those that are special by their text.
-fn special_tokens(vocabulary: &mut Vocabulary) -> Result<Vec<AddedToken>, Error> {
+fn special_tokens(vocabulary: &mut Vocabulary, kind: &Kind) -> Result<Vec<AddedToken>, Error> {
     let architecture = vocabulary.gguf.optional("general.architecture", Gguf::string)?.unwrap_or_default();
     let mut mistyped = Vec::new();
     let mut added = Vec::new();
@@ -218,7 +218,9 @@ fn special_tokens(vocabulary: &mut Vocabulary) -> Result<Vec<AddedToken>, Error>
         } else if !typed {
             continue;
         }
-        added.push(AddedToken::from(&**token, true).rstrip(sentencepiece::takes_space_after(architecture, token)));
+        // Phi 4 mini is of Phi 3's architecture, with byte-level BPE.
+        let strips = kind.name == sentencepiece::NAME && sentencepiece::takes_space_after(architecture, token);
+        added.push(AddedToken::from(&**token, true).rstrip(strips));
     }
     if !mistyped.is_empty() {
         let names = mistyped.join(", ");

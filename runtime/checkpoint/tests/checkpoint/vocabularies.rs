@@ -2,9 +2,9 @@
 //! come back from them, at once and one by one. `make.py` there writes the expectations.
 
 use crate::support::GgufModel;
-use kforge_checkpoint::gguf::ValueType;
 use kforge_checkpoint::gguf::write::Writer;
-use kforge_checkpoint::write::Dequantized;
+use kforge_checkpoint::gguf::{GgmlType, ValueType};
+use kforge_checkpoint::write::{self, Dequantized};
 use kforge_checkpoint::{Checkpoint, Storage, Tokenizer};
 use serde_json::Value;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub fn read(name: &str) -> Value {
 }
 
 /// Writes a value of `tokenizer.ggml`.
-fn write(writer: &mut Writer, key: &str, value: &Value) {
+fn write_value(writer: &mut Writer, key: &str, value: &Value) {
     let name = &format!("tokenizer.ggml.{key}");
     let floats = |values: &[Value]| values.iter().map(|value| value.as_f64().unwrap() as f32).collect::<Vec<_>>();
     match value {
@@ -59,10 +59,12 @@ pub fn file(name: &str, changes: &[(&str, Option<Value>)]) -> Vec<u8> {
             None => drop(metadata.remove(*key)),
         }
     }
-    let model = GgufModel::new().with(move |writer| {
+    let model = GgufModel::new().without("token_embd.weight").with(move |writer| {
         for (key, value) in &metadata {
-            write(writer, key, value);
+            write_value(writer, key, value);
         }
+        let tokens = metadata.get("tokens").and_then(Value::as_array).map_or(1, |tokens| tokens.len().max(1));
+        writer.tensor("token_embd.weight", &[tokens, 64], GgmlType::F32, &vec![0; 4 * 64 * tokens]);
     });
     model.bytes()
 }
@@ -131,24 +133,101 @@ fn byte_fallback_loses_nothing() {
     }
 }
 
-/// A folder written from a GGUF file has the same tokenizer.
+/// A folder written from a GGUF file has the same tokenizer, and so has a GGUF file written from that folder, of the
+/// kinds that can be written.
 #[test]
-fn every_kind_goes_to_a_folder() {
+fn every_kind_goes_to_a_folder_and_back() {
     for (name, bos, eos) in VOCABULARIES {
         let pre = (name == "gpt2").then(|| ("pre", Some("llama-bpe".into())));
         let model = model(name, pre.as_slice());
         let directory = tempfile::tempdir().unwrap();
-        let folder = directory.path().join("model");
-        kforge_checkpoint::write::hugging_face(&model, &folder, Dequantized::F32, |_| ()).unwrap();
-        let (a, b) = (model.tokenizer().unwrap(), Checkpoint::open(&folder).unwrap().tokenizer().unwrap());
-        for text in texts() {
-            let ids = a.encode(&text).unwrap();
-            assert_eq!(ids, b.encode(&text).unwrap(), "{name}: {text:?}");
-            assert_eq!(a.decode(&ids).unwrap(), b.decode(&ids).unwrap(), "{name}: {text:?}");
+        let path = directory.path().join("model");
+        write::hugging_face(&model, &path, Dequantized::F32, |_| ()).unwrap();
+        let folder = Checkpoint::open(&path).unwrap();
+        let mut tokenizers = vec![model.tokenizer().unwrap(), folder.tokenizer().unwrap()];
+        let mut file = Vec::new();
+        match (name, write::gguf(&folder, &mut file)) {
+            ("llama" | "mistral" | "gemma" | "gpt2", written) => {
+                written.unwrap();
+                tokenizers.push(Checkpoint::from_gguf(Storage::from(file)).unwrap().tokenizer().unwrap());
+            }
+            (_, written) => {
+                let error = written.unwrap_err().to_string();
+                assert!(error.contains("tokenizer.json: `model.type`: it is "), "{name}: {error}");
+            }
         }
+        let expected = read(name);
         let bos = if name == "gpt2" { Some(0) } else { bos };
-        assert_eq!((a.bos(), a.eos(), b.bos(), b.eos()), (bos, eos, bos, eos), "{name}");
         let ends = |tokenizer: &Tokenizer| (0..tokenizer.vocab() as u32).filter(|id| tokenizer.is_end(*id)).count();
-        assert_eq!(ends(&a), ends(&b), "{name}");
+        for tokenizer in &tokenizers {
+            for (i, text) in texts().iter().enumerate() {
+                let mut ids = ids(&expected["ids"][i]);
+                if name == "gpt2" {
+                    ids = tokenizers[0].encode(text).unwrap();
+                }
+                assert_eq!(tokenizer.encode(text).unwrap(), ids, "{name}: {text:?}");
+                assert_eq!(
+                    tokenizer.decode(&ids).unwrap(),
+                    expected["decoded"][i].as_str().unwrap(),
+                    "{name}: {text:?}"
+                );
+            }
+            assert_eq!((tokenizer.bos(), tokenizer.eos()), (bos, eos), "{name}");
+            assert_eq!(ends(tokenizer), ends(&tokenizers[0]), "{name}");
+        }
+    }
+}
+
+/// Definitions whose ids scores cannot give.
+#[test]
+fn merges_that_scores_do_not_make_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model");
+    write::hugging_face(&model("llama", &[]), &path, Dequantized::F32, |_| ()).unwrap();
+    let json: Value = serde_json::from_slice(&std::fs::read(path.join("tokenizer.json")).unwrap()).unwrap();
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 7] = [
+        (
+            |json| drop(json["model"]["merges"].as_array_mut().unwrap().pop()),
+            " merges make it, and by a score in GGUF its ",
+        ),
+        // The splits of a token, the first of them after all other merges.
+        (
+            |json| {
+                let merges = json["model"]["merges"].as_array_mut().unwrap();
+                let result = |merge: &Value| format!("{}{}", merge[0].as_str().unwrap(), merge[1].as_str().unwrap());
+                let twice = merges.windows(2).position(|pair| result(&pair[0]) == result(&pair[1])).unwrap();
+                let merge = merges.remove(twice);
+                merges.push(merge);
+            },
+            " later than another token; by a score all come at once",
+        ),
+        (
+            |json| json["normalizer"] = Value::Null,
+            "`normalizer`: null, with the pre-tokenizer null, puts spaces as no reader",
+        ),
+        (
+            |json| drop(json["decoder"]["decoders"].as_array_mut().unwrap().pop()),
+            "is not that of GGUF's SentencePiece BPE; keep the folder",
+        ),
+        (
+            |json| json["model"]["ignore_merges"] = true.into(),
+            "`model.ignore_merges`: it is true, and GGUF's SentencePiece BPE has false only",
+        ),
+        (
+            |json| {
+                let id = json["model"]["vocab"].as_object_mut().unwrap().remove("<0x41>").unwrap();
+                json["model"]["vocab"]["another"] = id;
+            },
+            "`model.vocab`: 255 of the tokens <0x00> to <0xFF>, which GGUF's SentencePiece BPE falls back to",
+        ),
+        (|json| json["added_tokens"][1]["rstrip"] = true.into(), "it takes more than its text (lstrip, rstrip"),
+    ];
+    for (change, expected) in cases {
+        let mut json = json.clone();
+        change(&mut json);
+        std::fs::write(path.join("tokenizer.json"), json.to_string()).unwrap();
+        let error = write::gguf(&Checkpoint::open(&path).unwrap(), &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}\nexpected {expected}");
     }
 }

@@ -12,7 +12,6 @@ use super::{BYTE, Built, CONTROL, NORMAL, SCORES, TOKENS, Vocabulary, place};
 use crate::Error;
 use crate::gguf::Gguf;
 use crate::tokenizer::contain;
-use std::borrow::Cow;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::sequence::Sequence as Decoders;
@@ -27,7 +26,7 @@ pub(crate) const ADD_SPACE_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 const REMOVE_EXTRA_SPACES: &str = "tokenizer.ggml.remove_extra_whitespaces";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 /// Stands for a space.
-const SPACE: char = '\u{2581}';
+pub(crate) const SPACE: char = '\u{2581}';
 /// Bytes of the longest token. Splitting one costs their square; the longest of Gemma 3 has 93.
 const MOST_BYTES: usize = 1024;
 
@@ -43,7 +42,8 @@ pub(super) fn build(vocabulary: &mut Vocabulary) -> Result<Built, Error> {
     }
     let model = model.build().map_err(|error| Error::invalid(place(TOKENS), error.to_string()))?;
     let prefix = vocabulary.gguf.optional(ADD_SPACE_PREFIX, Gguf::bool)?.unwrap_or(true);
-    let first_alone = prefix && vocabulary.tokens.iter().zip(&vocabulary.types).any(is_instruction);
+    let first_alone =
+        prefix && vocabulary.tokens.iter().zip(&vocabulary.types).any(|(token, ty)| is_instruction(token, *ty));
     let mut inner = tokenizers::Tokenizer::new(model);
     inner.with_normalizer(Some(normalizer(vocabulary.gguf, prefix && !first_alone)?));
     inner.with_pre_tokenizer(first_alone.then(|| Metaspace::new(SPACE, PrependScheme::First, false)));
@@ -52,13 +52,13 @@ pub(super) fn build(vocabulary: &mut Vocabulary) -> Result<Built, Error> {
 }
 
 /// Whether this is the control token of Mistral's vocabularies since 0.3, which GGUF does not tell from older ones.
-fn is_instruction((token, ty): (&Cow<str>, &i32)) -> bool {
-    token == "[INST]" && *ty == CONTROL
+pub(crate) fn is_instruction(token: &str, ty: i32) -> bool {
+    token == "[INST]" && ty == CONTROL
 }
 
-/// Whether a special token takes the white space after it. GGUF does not say; these are the `rstrip` tokens of Phi 3's
-/// tokenizer.json.
-pub(super) fn takes_space_after(architecture: &str, token: &str) -> bool {
+/// Whether a special token of a SentencePiece vocabulary takes the white space after it. GGUF does not say; these are the
+/// `rstrip` tokens of Phi 3's tokenizer.json.
+pub(crate) fn takes_space_after(architecture: &str, token: &str) -> bool {
     architecture == "phi3" && !["<unk>", "<s>", "<|endoftext|>"].contains(&token)
 }
 
@@ -175,7 +175,7 @@ fn charsmap(bytes: &[i64]) -> Result<Precompiled, Error> {
 }
 
 /// Tokens to text: spaces, then bytes to characters, then the space before the text is taken away.
-pub(super) fn decoder(prefix: bool) -> Result<Decoders, Error> {
+pub(crate) fn decoder(prefix: bool) -> Result<Decoders, Error> {
     let spaces = Replace::new(SPACE.to_string(), " ").map_err(|error| Error::Tokenizer(error.to_string()))?;
     let mut steps = vec![spaces.into(), ByteFallback::new().into(), Fuse::new().into()];
     if prefix {
