@@ -220,6 +220,14 @@ impl Gguf {
         self.array(key)?.integers().map_err(|cause| cause.at(metadata(key)))
     }
 
+    /// An array of floating-point numbers.
+    ///
+    /// # Errors
+    /// If the key is missing or of another type.
+    pub fn floats(&self, key: &str) -> Result<Vec<f32>, Error> {
+        self.array(key)?.floats().map_err(|cause| cause.at(metadata(key)))
+    }
+
     fn require(&self, key: &str) -> Result<&Value, Error> {
         self.get(key).ok_or_else(|| Cause::Missing.at(metadata(key)))
     }

@@ -27,6 +27,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Put before a text, if the model wants it.
     bos: Option<u32>,
+    /// Put after a text, if the model wants one.
+    eos: Option<u32>,
     ends: HashSet<u32>,
     template: Option<ChatTemplate>,
     /// Warnings about its definition.
@@ -43,7 +45,7 @@ impl Tokenizer {
     ) -> Self {
         let added = inner.get_added_vocabulary().get_vocab();
         ends.extend(special::ends(|text| added.contains_key(text)).into_iter().filter_map(|text| added.get(text)));
-        Tokenizer { inner, bos, ends, template, warnings: Vec::new() }
+        Tokenizer { inner, bos, eos: None, ends, template, warnings: Vec::new() }
     }
 
     /// Warnings about the definition in the model's files and how it was interpreted; one sentence each.
@@ -68,7 +70,8 @@ impl Tokenizer {
     }
 
     /// The tokens of a text. Special tokens in the text become one token each; no token is added: see
-    /// [`Tokenizer::bos`]. Bytes that the vocabulary lacks are dropped, as in the `tokenizers` crate.
+    /// [`Tokenizer::bos`] and [`Tokenizer::eos`]. Bytes that a byte-level vocabulary lacks are dropped, as in the
+    /// `tokenizers` crate.
     ///
     /// # Errors
     /// If the tokenizer's own definition fails on the text.
@@ -80,6 +83,11 @@ impl Tokenizer {
     /// The token to put before a text, where the model wants one.
     pub fn bos(&self) -> Option<u32> {
         self.bos
+    }
+
+    /// The token to put after a whole text, as BERT and T5 want it. A text to be continued goes without it.
+    pub fn eos(&self) -> Option<u32> {
+        self.eos
     }
 
     /// The text of tokens, special ones included. Bytes that are not UTF-8 become replacement characters. An id past

@@ -12,8 +12,9 @@
 //! have, is a `mistral` in Hugging Face's format. llama.cpp does not read a llama's window, so that there it attends to
 //! everything.
 //!
-//! Tokenizers are byte-level BPE (`tokenizer`). [Random models](crate::random) have one already: the 256 bytes and
-//! fillers up to the vocabulary's size, which llama.cpp and transformers open.
+//! A folder is given a tokenizer of any kind that GGUF has; a GGUF file, byte-level or SentencePiece BPE (`tokenizer`).
+//! [Random models](crate::random) have one already: the 256 bytes and fillers up to the vocabulary's size, which llama.cpp
+//! and transformers open.
 //!
 //! A model that the other format cannot represent is an error, and nothing is written.
 

@@ -140,6 +140,20 @@ impl<'a> ArrayView<'a> {
             })
             .collect()
     }
+
+    /// The elements of an array of floating-point numbers.
+    ///
+    /// # Errors
+    /// If the elements have another type.
+    pub fn floats(self) -> Result<Vec<f32>, Cause> {
+        self.values()
+            .map(|value| match value {
+                Value::F32(v) => Ok(v),
+                Value::F64(v) => Ok(v as f32),
+                other => Err(Cause::WrongType { expected: "an array of f32", actual: other.value_type() }),
+            })
+            .collect()
+    }
 }
 
 /// Shows a scalar, a string (shortened), or the first elements of an array.

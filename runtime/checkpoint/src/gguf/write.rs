@@ -68,6 +68,12 @@ impl Writer {
         self.raw(key, ValueType::Array.id(), &bytes)
     }
 
+    pub fn f32s(&mut self, key: &str, values: &[f32]) -> &mut Self {
+        let mut bytes = array_header(ValueType::F32, values.len());
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        self.raw(key, ValueType::Array.id(), &bytes)
+    }
+
     /// A tensor of `dims` in row-major order, the slowest first.
     pub fn tensor(&mut self, name: &str, dims: &[usize], ty: GgmlType, data: &[u8]) -> &mut Self {
         self.declare(name, dims, ty, data.len() as u64);

@@ -39,21 +39,23 @@ pub(crate) fn load(
     for (file, object) in [("config.json", config), ("generation_config.json", &generation)] {
         ends.extend(ids(object, "eos_token_id").map_err(|error| error.in_file(directory.join(file)))?);
     }
-    let add_bos = fields.flag("add_bos_token")?;
-    let bos = match add_bos {
-        Some(false) => None,
-        _ => {
-            let id = bos_token.and_then(|token| inner.token_to_id(token));
-            // Without the flag the tokenizer's own post-processor tells: what it puts around an empty text.
-            let first = contain(|| inner.encode_fast("", true))?.get_ids().first().copied();
-            id.filter(|id| add_bos == Some(true) || first == Some(*id))
-        }
+    // Without a flag the tokenizer's own post-processor tells: what it puts around an empty text.
+    let around = contain(|| inner.encode_fast("", true))?.get_ids().to_vec();
+    let affix = |flag: &str, token: Option<&str>, put: Option<&u32>| {
+        let wanted = fields.flag(flag)?;
+        let id = token.and_then(|token| inner.token_to_id(token));
+        Ok::<_, Error>(id.filter(|id| wanted == Some(true) || (wanted.is_none() && put == Some(id))))
     };
+    // BERT has other names for them.
+    let bos = affix("add_bos_token", bos_token.or(text("cls_token")), around.first())?;
+    // One token may be both, but is put only once.
+    let after = around.get(usize::from(bos.is_some() && bos.as_ref() == around.first())..).unwrap_or_default();
+    let eos = affix("add_eos_token", eos_token.or(text("sep_token")), after.last())?;
     let template = template_source(directory, &fields)?.map(|source| {
         let template = ChatTemplate::new(source);
         SPECIAL_TOKENS.iter().fold(template, |template, key| template.with(key, text(key)))
     });
-    Ok(Tokenizer::new(inner, bos, ends, template))
+    Ok(Tokenizer { eos, ..Tokenizer::new(inner, bos, ends, template) })
 }
 
 /// A special token is a string, or an object with its content.
