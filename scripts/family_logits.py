@@ -11,6 +11,7 @@ configuration, names and shapes of the tensors as transformers has them, the tok
 `test/tests/compiled/families.rs` makes the same checkpoint and runs it.
 """
 import argparse
+import copy
 import json
 from pathlib import Path
 
@@ -54,6 +55,18 @@ FAMILIES = {
     },
     "olmo2": {"tie_word_embeddings": False, "rope_theta": 500000.0},
     "phi3": {"sliding_window": 5, "tie_word_embeddings": False, "rope_theta": 10000.0, "pad_token_id": None},
+    # Half of a head is rotated, and the context is longer than the original one.
+    "phi3-longrope": {
+        "partial_rotary_factor": 0.5, "tie_word_embeddings": False, "rope_theta": 10000.0, "pad_token_id": None,
+        "original_max_position_embeddings": 8,
+        "rope_scaling": {
+            "rope_type": "longrope", "short_factor": [1.0, 1.5, 2.0, 3.0], "long_factor": [1.0, 2.0, 5.0, 9.0],
+        },
+    },
+    "qwen2-yarn": {
+        "tie_word_embeddings": False, "rope_theta": 1000000.0,
+        "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+    },
     "smollm3": {
         "num_hidden_layers": 5, "no_rope_layers": [1, 1, 1, 0, 1], "use_sliding_window": False,
         "tie_word_embeddings": True, "rope_theta": 5000000.0, "pad_token_id": None,
@@ -77,7 +90,7 @@ def signed(seed, count):
 
 
 def model_of(family):
-    config = transformers.AutoConfig.for_model(family, **config_of(family))
+    config = transformers.AutoConfig.for_model(model_type(family), **config_of(family))
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
     own = dict(model.named_parameters())
@@ -89,16 +102,23 @@ def model_of(family):
     return model, own
 
 
+def model_type(family):
+    """A family, or FAMILY-VARIANT."""
+    return family.split("-")[0]
+
+
 def config_of(family):
     """The sizes and what is particular; a key that is None there is one that the family does not have."""
-    return {key: value for key, value in (SIZES | FAMILIES[family]).items() if value is not None or key == "pad_token_id"}
+    # transformers adds to the dictionaries that it is given.
+    sizes = copy.deepcopy(SIZES | FAMILIES[family])
+    return {key: value for key, value in sizes.items() if value is not None or key == "pad_token_id"}
 
 
 def record(family):
     model, own = model_of(family)
     with torch.no_grad():
         logits = model(torch.tensor([TOKENS])).logits[0, -1]
-    config = {"model_type": family, **{key: value for key, value in config_of(family).items() if value is not None}}
+    config = {"model_type": model_type(family), **{key: value for key, value in config_of(family).items() if value is not None}}
     return {
         "origin": f"scripts/family_logits.py, transformers {transformers.__version__}",
         "config": config,

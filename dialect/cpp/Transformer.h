@@ -34,7 +34,7 @@ std::pair<int64_t, int64_t> weightShape(mlir::Type type);
 mlir::LogicalResult verifyPerSequence(mlir::Operation *op, int64_t batch, mlir::Value value, llvm::StringRef name);
 /// Whether heads of `depth` elements can be rotated, by as many divisors as there are pairs; `name` is their attribute.
 mlir::LogicalResult verifyRotation(mlir::Operation *op, int64_t depth, llvm::StringRef name,
-                                   std::optional<llvm::ArrayRef<float>> divisors);
+                                   std::optional<llvm::ArrayRef<float>> divisors, std::optional<int64_t> dims = std::nullopt);
 /// A vector of the input's last dimension.
 mlir::LogicalResult verifyVector(mlir::Operation *op, mlir::RankedTensorType input, mlir::Value vector, llvm::StringRef name);
 /// Whether two sizes can be equal at run time.

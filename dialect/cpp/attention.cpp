@@ -17,11 +17,15 @@ static LogicalResult verifyRank4(Operation *op, RankedTensorType type, StringRef
   return success();
 }
 
-LogicalResult verifyRotation(Operation *op, int64_t depth, StringRef name, std::optional<ArrayRef<float>> divisors) {
-  if (depth % 2 != 0)
+LogicalResult verifyRotation(Operation *op, int64_t depth, StringRef name, std::optional<ArrayRef<float>> divisors,
+                             std::optional<int64_t> dims) {
+  if (dims && (*dims % 2 != 0 || *dims > depth))
+    return op->emitOpError("dims must be even and at most the head dimension, ") << depth << ", got " << *dims;
+  int64_t rotated = dims.value_or(depth);
+  if (rotated % 2 != 0)
     return op->emitOpError("head dimension must be even, got ") << depth;
-  if (divisors && static_cast<int64_t>(divisors->size()) != depth / 2)
-    return op->emitOpError() << name << " must have " << depth / 2 << " elements, got " << divisors->size();
+  if (divisors && static_cast<int64_t>(divisors->size()) != rotated / 2)
+    return op->emitOpError() << name << " must have " << rotated / 2 << " elements, got " << divisors->size();
   return success();
 }
 
@@ -31,7 +35,7 @@ LogicalResult RopeOp::verify() {
       failed(verifyPerSequence(*this, input.getDimSize(0), getPositions(), "positions")) ||
       failed(verifyPerSequence(*this, input.getDimSize(0), getLengths(), "lengths")))
     return failure();
-  return verifyRotation(*this, input.getDimSize(3), getFreqDivisorsAttrName(), getFreqDivisors());
+  return verifyRotation(*this, input.getDimSize(3), getFreqDivisorsAttrName(), getFreqDivisors(), getDims());
 }
 
 LogicalResult AttentionOp::verify() {

@@ -103,10 +103,10 @@ def Transformer_IsCheck : Transformer_Range<
 
 def Transformer_Epsilon : Transformer_Attr<ConfinedAttr<F32Attr, [Transformer_NotNegative]>, "the formula's eps">;
 def Transformer_RopeMode : Transformer_Attr<ConfinedAttr<StrAttr, [Transformer_OneOf<"interleaved", "half">]>,
-    "which elements are a pair: (2i, 2i + 1), as in GGUF's llama, or (i, i + D/2), as in Hugging Face's">;
+    "which elements are a pair: (2i, 2i + 1), as in GGUF's llama, or (i, i + dims/2), as in Hugging Face's">;
 def Transformer_RopeBase : Transformer_Attr<ConfinedAttr<F32Attr, [Transformer_Positive]>, "the formula's base">;
 def Transformer_FreqDivisors : Transformer_Attr<OptionalAttr<ConfinedAttr<DenseF32ArrayAttr, [Transformer_AllPositive]>>,
-    "D/2 of them, one for each pair, 1 where absent: Llama 3.1's scaling of frequencies, or the long factors of LongRoPE">;
+    "one for each pair, 1 where absent: Llama 3.1's scaling of frequencies, or the long factors of LongRoPE">;
 def Transformer_Window : Transformer_Attr<OptionalAttr<ConfinedAttr<I64Attr, [Transformer_AtLeastOne]>>,
     "how many keys a query sees, up to its own position; all where absent">;
 def Transformer_Activation : Transformer_Attr<
@@ -502,11 +502,12 @@ def Transformer_SwigluOp : Transformer_TensorOp<"swiglu", [SameOperandsAndResult
 def Transformer_RopeOp : Transformer_TensorOp<"rope", [AllTypesMatch<["input", "result"]>]> {
   let summary = "rotary position embedding";
   let description = [{
-    Pair (x, y) number i of each head, in row s of sequence b, becomes `(x cos a - y sin a, x sin a + y cos a)` with
-    `a = (positions[b] + s) * base^(-2i/D) / freq_divisors[i]`
+    Pair (x, y) number i of each head, in row s of sequence b, becomes `scale * (x cos a - y sin a, x sin a + y cos a)` with
+    `a = (positions[b] + s) * base^(-2i/dims) / freq_divisors[i]`
 
     Source: Su et al., 2021, arXiv:2104.09864, section 3.2.2; the divisors of LongRoPE, arXiv:2402.13753, and Llama 3.1,
-    arXiv:2407.21783. The input is [B, S, H, D] with an even D. Rows at and past `lengths[b]` are zero.
+    arXiv:2407.21783; the scale of YaRN, arXiv:2309.00071; `dims` of GPT-NeoX, arXiv:2204.06745. The input is [B, S, H, D]. The
+    first `dims` elements of a head are rotated, the others stay. Rows at and past `lengths[b]` are zero.
 
     ```mlir
     // kforge-run FILE --input random:1 --input random:2 --compare reference
@@ -518,7 +519,11 @@ def Transformer_RopeOp : Transformer_TensorOp<"rope", [AllTypesMatch<["input", "
   }];
   let arguments = (ins Transformer_FloatTensor:$input, Transformer_PerSequence:$positions,
                        Optional<Transformer_PerSequence>:$lengths, Transformer_RopeMode:$mode, Transformer_RopeBase:$base,
-                       Transformer_FreqDivisors:$freq_divisors);
+                       Transformer_FreqDivisors:$freq_divisors,
+                       Transformer_Attr<OptionalAttr<ConfinedAttr<I64Attr, [Transformer_AtLeastOne]>>,
+                                        "rotated elements of a head, an even number; all where absent">:$dims,
+                       Transformer_Attr<OptionalAttr<ConfinedAttr<F32Attr, [Transformer_Positive]>>,
+                                        "the formula's scale, 1 where absent">:$scale);
   let results = (outs Transformer_FloatTensor:$result);
   let assemblyFormat = [{
     $input `at` $positions (`lengths` $lengths^)? attr-dict `:` type($input) `,` type($positions) (`,` type($lengths)^)?

@@ -1,9 +1,9 @@
 //! Models for decoding tests.
 
 use kforge_checkpoint::Checkpoint;
-use kforge_engine::module::{module, set_weights};
+use kforge_engine::module::{emit, set_weights};
 use kforge_lowering::compile::{self, Compiled, Machine, Options};
-use kforge_models::{KvType, Phase, Returns};
+use kforge_models::{Emission, KvType, Phase, Returns};
 use kforge_runtime::{Decoder, Execute, Executor};
 use kforge_target::Isa;
 
@@ -22,8 +22,11 @@ impl Model {
     }
 
     pub fn returning(checkpoint: Checkpoint, kv_type: KvType, returns: Returns) -> Model {
-        let source =
-            module(&checkpoint, kv_type, returns, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
+        Model::emitted(checkpoint, Emission { kv_type, returns, ..Emission::default() })
+    }
+
+    pub fn emitted(checkpoint: Checkpoint, emission: Emission) -> Model {
+        let source = emit(&checkpoint, emission, &[Phase::Prefill, Phase::Decode]).expect("all weights are there");
         Model { checkpoint, source }
     }
 

@@ -15,11 +15,15 @@ impl From<UnknownRopeMode> for Error {
 pub struct RopeAttributes {
     pub mode: RopeMode,
     pub base: f32,
-    /// One for each pair, D/2 of them.
+    /// One for each pair.
     pub freq_divisors: Option<Vec<f32>>,
+    /// Rotated elements of a head, the first; all if `None`.
+    pub dims: Option<usize>,
+    /// What multiplies rotated elements; 1 if `None`.
+    pub scale: Option<f32>,
 }
 
-/// Rotates pair i of row s of sequence b by `(positions[b] + s) * base^(-2i/D) / freq_divisors[i]`. The input is
+/// Rotates pair i of row s of sequence b by `(positions[b] + s) * base^(-2i/dims) / freq_divisors[i]`. The input is
 /// [B, S, H, D]; rows past `lengths[b]` give zeros.
 pub fn rope(
     input: &Tensor,
@@ -29,15 +33,17 @@ pub fn rope(
 ) -> Result<Tensor> {
     let op = Op("rope");
     let [batch, rows, heads, depth] = op.dims("input", input)?;
-    if !depth.is_multiple_of(2) {
-        return Err(op.wrong("input", "even in the last axis", input));
+    let dims = attributes.dims.unwrap_or(depth);
+    if !dims.is_multiple_of(2) || dims > depth {
+        return Err(op.wrong("input", "of an even number of rotated elements, at most those of its last axis,", input));
     }
-    let half = depth / 2;
+    let half = dims / 2;
+    let scale = f64::from(attributes.scale.unwrap_or(1.0));
     let divisors = attributes.freq_divisors.clone().unwrap_or_else(|| vec![1.0; half]);
     if divisors.len() != half {
         return Err(op.attribute("freq_divisors", format!("{half} numbers"), divisors.len()));
     }
-    let frequency = |i: usize| f64::from(attributes.base).powf(-2.0 * i as f64 / depth as f64) / f64::from(divisors[i]);
+    let frequency = |i: usize| f64::from(attributes.base).powf(-2.0 * i as f64 / dims as f64) / f64::from(divisors[i]);
     let x = op.floats("input", input)?;
     let mut result = vec![0.0; x.len()];
     for (b, span) in spans(op, positions, lengths, batch, rows)?.into_iter().enumerate() {
@@ -51,9 +57,13 @@ pub fn rope(
                 for h in 0..heads {
                     let head = ((b * rows + s) * heads + h) * depth;
                     let (re, im) = (f64::from(x[head + first]), f64::from(x[head + second]));
-                    result[head + first] = (re * cos - im * sin) as f32;
-                    result[head + second] = (re * sin + im * cos) as f32;
+                    result[head + first] = (scale * (re * cos - im * sin)) as f32;
+                    result[head + second] = (scale * (re * sin + im * cos)) as f32;
                 }
+            }
+            for h in 0..heads {
+                let head = ((b * rows + s) * heads + h) * depth;
+                result[head + dims..head + depth].copy_from_slice(&x[head + dims..head + depth]);
             }
         }
     }
@@ -68,7 +78,7 @@ mod tests {
     const MODES: [RopeMode; 2] = [RopeMode::Interleaved, RopeMode::Half];
 
     fn plain(mode: RopeMode) -> RopeAttributes {
-        RopeAttributes { mode, base: 100.0, freq_divisors: None }
+        RopeAttributes { mode, base: 100.0, freq_divisors: None, dims: None, scale: None }
     }
 
     fn at(positions: &[i32]) -> Tensor {
@@ -92,6 +102,20 @@ mod tests {
         let divided = RopeAttributes { freq_divisors: Some(vec![3.0, 1.0]), ..plain(RopeMode::Interleaved) };
         let y = rope(&x, &at(&[3]), None, &divided).unwrap().to_f32();
         assert_near(&y, &[1f64.cos(), 1f64.sin(), -s10, c10]);
+    }
+
+    #[test]
+    fn a_part_of_a_head_is_rotated_and_scaled() {
+        let x = Tensor::f32([1, 1, 1, 6], [1.0, 0.0, 0.0, 1.0, 5.0, 7.0]).unwrap();
+        let (s, c, s10, c10) = (6f64.sin(), 6f64.cos(), 0.6f64.sin(), 0.6f64.cos());
+        let turned = |mode| {
+            let attributes = RopeAttributes { dims: Some(4), scale: Some(2.0), ..plain(mode) };
+            rope(&x, &at(&[6]), None, &attributes).unwrap().to_f32()
+        };
+        assert_near(&turned(RopeMode::Interleaved), &[2.0 * c, 2.0 * s, -2.0 * s10, 2.0 * c10, 5.0, 7.0]);
+        assert_near(&turned(RopeMode::Half), &[2.0 * c, -2.0 * s10, 2.0 * s, 2.0 * c10, 5.0, 7.0]);
+        let wide = RopeAttributes { dims: Some(8), ..plain(RopeMode::Half) };
+        assert!(rope(&x, &at(&[6]), None, &wide).is_err());
     }
 
     #[test]

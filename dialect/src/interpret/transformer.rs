@@ -97,6 +97,8 @@ fn rope_attributes(op: OperationRef<'_, '_>, prefix: &str) -> Result<RopeAttribu
             .map_err(kforge_reference::Error::from)?,
         base: float(op, &format!("{prefix}base"))?,
         freq_divisors: ir::f32_array_attribute(&op, &format!("{prefix}freq_divisors")),
+        dims: optional_count(op, &format!("{prefix}dims"))?,
+        scale: ir::float_attribute(&op, &format!("{prefix}scale")),
     })
 }
 
@@ -106,6 +108,15 @@ fn activation(op: OperationRef<'_, '_>) -> Result<kforge_reference::Activation, 
 
 fn float(op: OperationRef<'_, '_>, name: &str) -> Result<f32, Failure> {
     ir::float_attribute(&op, name).ok_or_else(|| missing(name))
+}
+
+/// # Errors
+/// If it is negative.
+fn optional_count(op: OperationRef<'_, '_>, name: &str) -> Result<Option<usize>, Failure> {
+    match ir::integer_attribute(&op, name) {
+        Some(_) => count(op, name).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn count(op: OperationRef<'_, '_>, name: &str) -> Result<usize, Failure> {

@@ -202,8 +202,13 @@ fn examples() {
     let positions = i32s(&[1], &[3]);
     let inputs = [f(1, &[1, 2, 4, 16]), f(2, &[1, 2, 2, 16]), f(3, &[1, 2, 2, 16]), positions.clone()];
     let rotated = |x| {
-        rope(x, &positions, None, &RopeAttributes { mode: RopeMode::Interleaved, base: 1e4, freq_divisors: None })
-            .unwrap()
+        rope(
+            x,
+            &positions,
+            None,
+            &RopeAttributes { mode: RopeMode::Interleaved, base: 1e4, freq_divisors: None, dims: None, scale: None },
+        )
+        .unwrap()
     };
     let sequences = Sequences { positions: Some(&positions), ..Default::default() };
     let cached = |x: &Tensor| kv_update(&Tensor::zeros([1, 128, 2, 16], Element::F32).unwrap(), x, &sequences).unwrap();

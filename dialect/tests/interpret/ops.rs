@@ -100,7 +100,7 @@ fn top_k_gives_values_and_indices() {
 #[test]
 fn rope_with_all_arguments() {
     let (x, positions, lengths) = (uniform(1, &[2, 3, 1, 4], Element::F32), i32s(&[2], &[5, 0]), i32s(&[2], &[2, 3]));
-    let attributes = |mode, freq_divisors| RopeAttributes { mode, base: 100.0, freq_divisors };
+    let attributes = |mode, freq_divisors| RopeAttributes { mode, base: 100.0, freq_divisors, dims: None, scale: None };
     let types = ["tensor<2x?x1x4xf32>", "tensor<2xi32>", "tensor<2xi32>"];
     check(
         &types,
@@ -261,7 +261,8 @@ fn block(depth: usize, quantize_kv: bool) {
         positions,
         lengths: Some(lengths),
     };
-    let rope = RopeAttributes { mode: RopeMode::Half, base: 10.0, freq_divisors: Some(divisors) };
+    let rope =
+        RopeAttributes { mode: RopeMode::Half, base: 10.0, freq_divisors: Some(divisors), dims: None, scale: None };
     let activation = Activation::Gelu;
     let attributes =
         DecoderBlockAttributes { heads: 2, kv_heads: 1, eps: 1.0e-3, rope, window: Some(2), activation, quantize_kv };

@@ -38,9 +38,15 @@ pub struct Config {
     pub norm_eps: f32,
     pub rope_base: f32,
     pub rope_mode: RopeMode,
-    /// Divisors of the `head_dim / 2` rotary frequencies, where they are scaled: linear scaling, llama3 scaling
-    /// (`rope_scaling` in a Hugging Face config), or GGUF's tensor `rope_freqs.weight`.
+    /// Elements of a head that RoPE rotates, the first; all if `None`.
+    pub rotary_dims: Option<usize>,
+    /// Divisors of the rotary frequencies, one for each pair, where they are scaled (`rope_scaling` in a Hugging Face config,
+    /// in GGUF keys and tensors).
     pub rope_divisors: Option<Vec<f32>>,
+    /// Other divisors for long contexts.
+    pub long_rope: Option<LongRope>,
+    /// What multiplies rotated queries and keys.
+    pub rope_scale: f32,
     /// Sliding-window attention: how many keys a query sees, its own included.
     pub window: Option<usize>,
     /// The layers without the window, ascending.
@@ -88,7 +94,10 @@ impl Config {
             norm_eps: 1e-5,
             rope_base: 1e4,
             rope_mode: arch.gguf.rope_mode,
+            rotary_dims: None,
             rope_divisors: None,
+            long_rope: None,
+            rope_scale: 1.0,
             window: None,
             global: Vec::new(),
             window_rope_base: None,
@@ -104,12 +113,16 @@ impl Config {
         }
     }
 
-    /// The attention of a layer.
-    pub fn layer(&self, number: usize) -> LayerKind<'_> {
+    /// The attention of a layer, in a context of at most `context` tokens.
+    pub fn layer(&self, number: usize, context: usize) -> LayerKind<'_> {
         let window = self.window.filter(|_| self.global.binary_search(&number).is_err());
         let rope = self.unrotated.binary_search(&number).is_err().then(|| match self.window_rope_base {
             Some(base) if window.is_some() => Rope { base, divisors: None },
-            _ => Rope { base: self.rope_base, divisors: self.rope_divisors.as_deref() },
+            _ => {
+                let long = self.long_rope.as_ref().filter(|long| context > long.above);
+                let divisors = long.map(|long| &long.divisors).or(self.rope_divisors.as_ref());
+                Rope { base: self.rope_base, divisors: divisors.map(Vec::as_slice) }
+            }
         });
         LayerKind { window, rope }
     }
@@ -146,7 +159,8 @@ impl Config {
     /// Whether a tensor that no row of [`Config::tensors`] names may stay unread, because its values follow from the config.
     pub fn ignores(&self, name: &str) -> bool {
         let untied = TENSORS.iter().any(|row| row.when == When::Untied && row.gguf == name);
-        name == "rope_freqs.weight" || (self.tied_embedding && untied)
+        ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"].contains(&name)
+            || (self.tied_embedding && untied)
     }
 
     /// Whether the model has a tensor: `Some(true)` if it is required, `Some(false)` if it is optional, `None` if the model
@@ -200,12 +214,19 @@ impl Config {
         if !heads.is_multiple_of(kv_heads) {
             return Err(format!("{heads} heads are not a multiple of {kv_heads} kv heads"));
         }
-        if !head_dim.is_multiple_of(2) {
-            return Err(format!("a head dimension of {head_dim} is odd; rotary embeddings need pairs"));
+        let rotated = self.rotary_dims.unwrap_or(head_dim);
+        if !head_dim.is_multiple_of(2) || !rotated.is_multiple_of(2) {
+            return Err(format!(
+                "a head dimension of {head_dim} with {rotated} rotated is odd; rotary embeddings need pairs"
+            ));
+        }
+        if rotated == 0 || rotated > head_dim {
+            return Err(format!("{rotated} rotated elements of a head of {head_dim} cannot be right"));
         }
         for (field, value) in [
             ("norm epsilon", Some(self.norm_eps)),
             ("rope base", Some(self.rope_base)),
+            ("rope scale", Some(self.rope_scale)),
             ("rope base of layers with a window", self.window_rope_base),
             ("embedding scale", Some(self.embedding_scale)),
             ("residual scale", Some(self.residual_scale)),
@@ -221,15 +242,23 @@ impl Config {
                 return Err(format!("the layers {field} cannot be {layers:?} of {}", self.layers));
             }
         }
-        if let Some(divisors) = &self.rope_divisors {
-            if divisors.len() != head_dim / 2 {
+        for divisors in self.rope_divisors.iter().chain(self.long_rope.as_ref().map(|long| &long.divisors)) {
+            if divisors.len() != rotated / 2 {
                 let count = divisors.len();
-                return Err(format!("{count} rope divisors for {} frequencies", head_dim / 2));
+                return Err(format!("{count} rope divisors for {} frequencies", rotated / 2));
             }
             divisors.iter().try_for_each(|divisor| positive("rope divisor", *divisor))?;
         }
         Ok(self)
     }
+}
+
+/// RoPE's divisors for long contexts (LongRoPE, arXiv:2402.13753).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LongRope {
+    /// The longest context of the other divisors.
+    pub above: usize,
+    pub divisors: Vec<f32>,
 }
 
 /// The attention of one layer.

@@ -17,7 +17,7 @@ mod module;
 mod tensors;
 
 pub use arch::{Arch, ConfigBiases, ConfigWindow, Fused, Gguf, HuggingFace, Mlp, Norm, Norms, QkNorm, Softcaps};
-pub use config::{Biases, Config, LayerKind, Rope};
+pub use config::{Biases, Config, LayerKind, LongRope, Rope};
 pub use kforge_quant::RopeMode;
 pub use module::{Batch, Emission, KvType, Phase, Returns, module};
 pub use tensors::{Size, TENSORS, Tensor, TensorOf, When, from_hugging_face, is_buffer, to_hugging_face};

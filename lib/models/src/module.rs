@@ -83,6 +83,8 @@ pub struct Emission {
     pub kv_type: KvType,
     pub returns: Returns,
     pub batch: Batch,
+    /// The most tokens of a context, which selects RoPE's divisors where a model has several.
+    pub context: usize,
     /// Adds an argument with the number of real rows of each sequence.
     pub lengths: bool,
     /// Caches are [blocks, rows of a block, heads, head dimension]; adds an argument with the blocks of each sequence.
@@ -269,7 +271,7 @@ impl<'a> Emit<'a> {
     ) -> Result<Value, String> {
         let cache = self.cache();
         let Config { arch, hidden, ffn, heads, kv_heads, head_dim, norm_eps, residual_scale, .. } = *self.config;
-        let kind = self.config.layer(i);
+        let kind = self.config.layer(i, self.emission.context);
         let (eps, rope) = (float(norm_eps), kind.rope.map(|rope| rope_attributes(self.config, rope)));
         let residual_scale = (residual_scale != 1.0).then(|| float(residual_scale));
         let layer = Layer {
@@ -330,6 +332,12 @@ fn attention_attributes(config: &Config, window: Option<usize>) -> String {
 
 fn rope_attributes(config: &Config, rope: Rope) -> String {
     let mut text = format!("mode = \"{}\", base = {}", config.rope_mode, float(rope.base));
+    if let Some(dims) = config.rotary_dims.filter(|dims| *dims != config.head_dim) {
+        let _ = write!(text, ", dims = {dims} : i64");
+    }
+    if config.rope_scale != 1.0 {
+        let _ = write!(text, ", scale = {}", float(config.rope_scale));
+    }
     if let Some(divisors) = rope.divisors {
         let divisors: Vec<String> = divisors.iter().map(|divisor| number(*divisor)).collect();
         let _ = write!(text, ", freq_divisors = array<f32: {}>", divisors.join(", "));

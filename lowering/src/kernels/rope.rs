@@ -28,7 +28,7 @@ use crate::{
 };
 use kforge_dialect::{
     Op,
-    ir::{f32_array_attribute, float_attribute, optional_operand, string_attribute},
+    ir::{f32_array_attribute, float_attribute, integer_attribute, optional_operand, string_attribute},
 };
 use kforge_program::Access;
 use kforge_quant::ACTIVATIONS;
@@ -36,7 +36,7 @@ use melior::ir::{
     Value, ValueLike,
     operation::{OperationLike, OperationRef},
 };
-use std::f64::consts::TAU;
+use std::{f64::consts::TAU, ops::Range};
 
 /// One input, and where its rows are stored.
 pub struct Section<'c, 'a> {
@@ -64,8 +64,10 @@ pub struct Target {
 
 pub struct Rotation {
     pub interleaved: bool,
-    /// Turns per position, for each of the D/2 pairs.
+    /// Turns per position, for each pair.
     pub frequencies: Vec<f64>,
+    /// What multiplies rotated elements.
+    pub scale: f32,
     pub sequences: Sequences,
 }
 
@@ -145,6 +147,15 @@ pub fn sections<'c, 'a>(group: &Group<'c, 'a>, scalars: &mut Scalars) -> Result<
                     if source(group, update)?.0 == turned {
                         section.targets.extend(update_targets(group, update, scalars)?);
                     }
+                }
+                let pairs = section.rotation.as_ref().map_or(0, |rotation| rotation.frequencies.len());
+                if !pairs.is_multiple_of(LANES) && section.targets.iter().any(|target| target.rounded) {
+                    let message = format!(
+                        "rotates {} elements, which must be a multiple of {} if they are quantised",
+                        2 * pairs,
+                        2 * LANES
+                    );
+                    return Err(group.unsupported(Some(op), message));
                 }
                 sections.push(section);
             }
@@ -276,9 +287,9 @@ impl<'c, 'a> Section<'c, 'a> {
                 None => load_lanes(e, source, &[base + start], mask(e, lanes)),
             };
             let mut pieces = match &turn {
-                None => pieces(self.depth, &load),
+                None => pieces_of(0..self.depth, &load),
                 Some((rotation, angles, real)) => rotation
-                    .turn(e, &load, angles)
+                    .turn(e, self.depth, &load, angles)
                     .into_iter()
                     .map(|piece| {
                         // Rounded as the unfused tensor between rope and update would be.
@@ -316,13 +327,13 @@ impl<'c, 'a> Section<'c, 'a> {
     }
 }
 
-/// A whole row, sixteen elements at a time.
-fn pieces<'c, 'a>(depth: usize, load: &dyn Fn(usize, usize) -> V<'c, 'a>) -> Vec<Piece<'c, 'a>> {
+/// A part of a row, sixteen elements at a time.
+fn pieces_of<'c, 'a>(part: Range<usize>, load: &dyn Fn(usize, usize) -> V<'c, 'a>) -> Vec<Piece<'c, 'a>> {
     let piece = |start| {
-        let lanes = LANES.min(depth - start);
+        let lanes = LANES.min(part.end - start);
         Piece { start, lanes, value: load(start, lanes) }
     };
-    (0..depth).step_by(LANES).map(piece).collect()
+    part.clone().step_by(LANES).map(piece).collect()
 }
 
 /// Quantises a row of whole blocks; its pieces, in order, must have sixteen elements each.
@@ -359,13 +370,21 @@ impl Rotation {
             other => return Err(group.unsupported(Some(op), format!("mode is interleaved or half, not '{other}'"))),
         };
         let base = f64::from(float_attribute(&op, "base").ok_or_else(|| missing("base"))?);
-        let divisors = f32_array_attribute(&op, "freq_divisors").unwrap_or_else(|| vec![1.0; depth / 2]);
-        if !depth.is_multiple_of(2) || divisors.len() != depth / 2 {
-            return Err(group.unsupported(Some(op), "needs an even head size and a divisor for each pair"));
+        let dims = integer_attribute(&op, "dims").map_or(Some(depth), |dims| usize::try_from(dims).ok()).unwrap_or(0);
+        let divisors = f32_array_attribute(&op, "freq_divisors").unwrap_or_else(|| vec![1.0; dims / 2]);
+        if !dims.is_multiple_of(2) || dims > depth || divisors.len() != dims / 2 {
+            return Err(
+                group.unsupported(Some(op), "needs an even number of rotated elements and a divisor for each pair")
+            );
         }
         let frequency =
-            |(i, divisor): (usize, &f32)| base.powf(-2.0 * i as f64 / depth as f64) / f64::from(*divisor) / TAU;
-        Ok(Self { interleaved, frequencies: divisors.iter().enumerate().map(frequency).collect(), sequences })
+            |(i, divisor): (usize, &f32)| base.powf(-2.0 * i as f64 / dims as f64) / f64::from(*divisor) / TAU;
+        Ok(Self {
+            interleaved,
+            frequencies: divisors.iter().enumerate().map(frequency).collect(),
+            scale: float_attribute(&op, "scale").unwrap_or(1.0),
+            sequences,
+        })
     }
 
     /// Sine and cosine of sixteen pairs at a time; lanes past the last pair have the angle zero.
@@ -380,15 +399,17 @@ impl Rotation {
             let big = e.vd_lanes(&[1.5 * 2f64.powi(52); LANES]);
             let rest = turns - (turns + big - big);
             let angle = rest * e.vd_lanes(&[TAU; LANES]);
-            e.sin_cos(e.cast("arith.truncf", angle, e.vector(LANES, e.f32())))
+            let (sin, cos) = e.sin_cos(e.cast("arith.truncf", angle, e.vector(LANES, e.f32())));
+            if self.scale == 1.0 { (sin, cos) } else { (sin * self.scale, cos * self.scale) }
         };
         self.frequencies.chunks(LANES).map(angles).collect()
     }
 
-    /// The rotated row.
+    /// The rotated row of `depth` elements.
     fn turn<'c, 'a>(
         &self,
         e: &Emitter<'c, 'a>,
+        depth: usize,
         load: &dyn Fn(usize, usize) -> V<'c, 'a>,
         angles: &[(V<'c, 'a>, V<'c, 'a>)],
     ) -> Vec<Piece<'c, 'a>> {
@@ -422,6 +443,7 @@ impl Rotation {
                 pieces.push(Piece { start: pairs + first, lanes, value: y });
             }
         }
+        pieces.extend(pieces_of(2 * pairs..depth, load));
         pieces
     }
 }

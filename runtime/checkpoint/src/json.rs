@@ -126,6 +126,11 @@ impl<'a> Fields<'a> {
         self.read(key, "a string", Value::as_str)
     }
 
+    pub fn numbers(&self, key: &str) -> Result<Option<Vec<f32>>, Error> {
+        let number = |value: &Value| value.as_f64().map(|value| value as f32);
+        self.read(key, "an array of numbers", |value| value.as_array()?.iter().map(number).collect())
+    }
+
     /// The value of a key that must be there.
     pub fn require<T>(&self, key: &str, value: Option<T>) -> Result<T, Error> {
         value.ok_or_else(|| Error::invalid(self.place(key), "the key is missing"))

@@ -60,8 +60,8 @@ pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
     config::to_gguf(checkpoint.config(), &mut writer)?;
     tokenizer::to_gguf(checkpoint, directory, &mut writer).map_err(|error| error.in_file(directory))?;
     let frequencies = config::frequency_factors(checkpoint.config());
-    if let Some(factors) = &frequencies {
-        writer.declare("rope_freqs.weight", &[factors.len() / 4], GgmlType::F32, factors.len() as u64);
+    for (name, factors) in &frequencies {
+        writer.declare(name, &[factors.len() / 4], GgmlType::F32, factors.len() as u64);
     }
     let order = checkpoint.config().arch.gguf.rope_mode;
     let plan = weights::plan(checkpoint, order, |weight| match weight.dims {
@@ -75,7 +75,7 @@ pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
     }
     let mut to = BufWriter::new(to);
     to.write_all(&writer.header())?;
-    if let Some(factors) = &frequencies {
+    for (_, factors) in &frequencies {
         to.write_all(factors)?;
         to.write_all(padding(factors.len() as u64))?;
     }

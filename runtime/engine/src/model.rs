@@ -2,10 +2,10 @@
 
 use crate::{
     Error, Options, Place, Result, Session, Work, compile,
-    module::{module, set_weights},
+    module::{emit, set_weights},
 };
 use kforge_checkpoint::Checkpoint;
-use kforge_models::{Phase, Returns};
+use kforge_models::{Emission, Phase, Returns};
 use kforge_runtime::{Decoder, Execute, cache, sample::Sampling};
 use std::{
     ffi::{OsStr, OsString},
@@ -77,10 +77,10 @@ impl Model {
             )));
         }
         let (decoder, timings) = compile::on_place(&self.options, |options| {
-            let (executor, timings) = executor(options, &self.checkpoint, returns)?;
+            let (executor, timings) = executor(options, &self.checkpoint, returns, context)?;
             Ok::<_, Error>((Decoder::new(executor, context)?, timings))
         })?;
-        Ok((self.with_fallback(returns, decoder), timings))
+        Ok((self.with_fallback(returns, context, decoder), timings))
     }
 
     /// A text session, with a context of `context` tokens.
@@ -91,15 +91,15 @@ impl Model {
         Session::new(self, sampling, context)
     }
 
-    fn with_fallback(&self, returns: Returns, decoder: Decoder) -> Decoder {
+    fn with_fallback(&self, returns: Returns, context: usize, decoder: Decoder) -> Decoder {
         if self.options.place != Place::Auto || !decoder.executor().is_gpu() {
             return decoder;
         }
         let (options, name) = (Options { place: Place::Cpu, ..self.options.clone() }, self.name.clone());
         decoder.with_fallback(Box::new(move |error| {
             options.watch.warn(&format!("warning: {error}; the CPU goes on"));
-            let executor =
-                find(&name, &options.ignore_config).and_then(|checkpoint| executor(&options, &checkpoint, returns));
+            let executor = find(&name, &options.ignore_config)
+                .and_then(|checkpoint| executor(&options, &checkpoint, returns, context));
             executor
                 .map(|(executor, _)| executor)
                 .map_err(|error| kforge_runtime::Error::Context(format!("the CPU cannot go on: {error}")))
@@ -108,9 +108,15 @@ impl Model {
 }
 
 /// Compiles a checkpoint's module and packs its weights.
-fn executor(options: &Options, checkpoint: &Checkpoint, returns: Returns) -> Result<(Box<dyn Execute>, Timings)> {
+fn executor(
+    options: &Options,
+    checkpoint: &Checkpoint,
+    returns: Returns,
+    context: usize,
+) -> Result<(Box<dyn Execute>, Timings)> {
     let begin = Instant::now();
-    let source = module(checkpoint, options.kv_type, returns, &[Phase::Prefill, Phase::Decode])?;
+    let emission = Emission { kv_type: options.kv_type, returns, context, ..Emission::default() };
+    let source = emit(checkpoint, emission, &[Phase::Prefill, Phase::Decode])?;
     let mut executor = info_span!("compile and load code").in_scope(|| compile::executor(options, (&source).into()))?;
     let compiled = begin.elapsed();
     options.watch.begin(Work::Pack(checkpoint.names().len()));

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use kforge_checkpoint::Checkpoint;
-use kforge_models::{Emission, KvType, Phase, Returns};
+use kforge_models::{Emission, Phase};
 use kforge_program::Element;
 use kforge_runtime::{Execute, View};
 
@@ -13,11 +13,6 @@ pub fn weight_type(dims: &[usize], element: Element) -> String {
         Element::Quant(format) => format!("!transformer.quant<{format}, {}>", dims.join("x")),
         element => format!("tensor<{}x{element}>", dims.join("x")),
     }
-}
-
-/// The module of a checkpoint, for one sequence.
-pub fn module(checkpoint: &Checkpoint, kv_type: KvType, returns: Returns, phases: &[Phase]) -> Result<String> {
-    emit(checkpoint, Emission { kv_type, returns, ..Emission::default() }, phases)
 }
 
 /// The module of a checkpoint.

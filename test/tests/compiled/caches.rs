@@ -306,6 +306,7 @@ fn attention_with_its_rotations_and_updates() {
         (6, 2, 20, "f16", "mode = \"half\", base = 1.0e4 : f32", "softcap = 3.0 : f32", false),
         (3, 1, 96, "f32", "mode = \"interleaved\", base = 1.0e4 : f32", "causal, scale = 0.3 : f32", true),
         (2, 2, 2, "f32", "mode = \"half\", base = 5.0e5 : f32, freq_divisors = array<f32: 4.0>", "causal", true),
+        (4, 2, 24, "f32", "mode = \"half\", base = 1.0e4 : f32, dims = 10 : i64, scale = 1.5 : f32", "causal", true),
         (2, 1, 600, "f32", "mode = \"half\", base = 1.0e4 : f32", "causal", false),
     ] {
         let [q, row, rows] = [(1, heads), (1, kv_heads), (0, kv_heads)].map(|(count, heads)| {

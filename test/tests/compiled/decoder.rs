@@ -2,9 +2,9 @@
 
 use kforge_checkpoint::Checkpoint;
 use kforge_dialect::Interpreter;
-use kforge_engine::module::{module, set_weights};
+use kforge_engine::module::{emit, set_weights};
 use kforge_lowering::compile::{self, Compiled, Options};
-use kforge_models::{KvType, Phase, Returns, RopeMode, to_hugging_face};
+use kforge_models::{Emission, KvType, Phase, Returns, RopeMode, to_hugging_face};
 use kforge_program::Program;
 use kforge_reference::Tensor;
 use kforge_runtime::{
@@ -259,7 +259,8 @@ fn a_model_gives_as_many_of_the_best_as_it_is_asked_for() {
     let vocabulary = checkpoint().config().vocab;
     for k in [0, vocabulary + 1] {
         let error =
-            module(&checkpoint(), KvType::F32, Returns::Best(k), &[Phase::Decode]).expect_err("too many or none");
+            emit(&checkpoint(), Emission { returns: Returns::Best(k), ..Emission::default() }, &[Phase::Decode])
+                .expect_err("too many or none");
         let expected =
             format!("the best {k} of {vocabulary} tokens were asked for; ask for at least one and at most all");
         assert_eq!(error.to_string(), expected);
@@ -298,7 +299,9 @@ fn caches_of_8_bits_are_as_the_reference_says() {
 #[test]
 fn caches_of_8_bits_need_heads_of_whole_blocks() {
     let tiny = Checkpoint::random("tiny", 1).expect("random weights");
-    let error = module(&tiny, KvType::Q8, Returns::Logits, &[Phase::Decode]).expect_err("heads of 16").to_string();
+    let error = emit(&tiny, Emission { kv_type: KvType::Q8, ..Emission::default() }, &[Phase::Decode])
+        .expect_err("heads of 16")
+        .to_string();
     let expected =
         "a KV cache of type q8 needs heads of a multiple of 32 elements, but this model's have 16; use f32 or f16";
     assert_eq!(error, expected);

@@ -3,7 +3,7 @@
 
 use kforge_checkpoint::{Checkpoint, write, write::Dequantized};
 use kforge_lowering::compile::{self, Options};
-use kforge_models::{Arch, KvType};
+use kforge_models::{Arch, Emission};
 use kforge_reference::{Element, random};
 use kforge_runtime::{Decoder, gpu};
 use kforge_target::Isa;
@@ -31,10 +31,23 @@ struct Family {
     logits: Vec<f32>,
 }
 
-fn family(arch: &Arch) -> Family {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/families/{}.json", arch.name));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(&text).expect("what the script writes")
+/// The files with their names; each family has one.
+fn families() -> BTreeMap<String, Family> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/families");
+    let files = std::fs::read_dir(&folder).expect("the folder is in the repository");
+    let family = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        (name, serde_json::from_str(&text).expect("what the script writes"))
+    };
+    let families: BTreeMap<_, _> = files.map(|file| family(file.expect("a file").path())).collect();
+    assert!(Arch::ALL.iter().all(|arch| families.contains_key(arch.name)), "a family has no file");
+    families
+}
+
+/// The family that a file's name begins with.
+fn arch(name: &str) -> &'static Arch {
+    Arch::of_hugging_face(name.split('-').next().unwrap_or(name)).expect("a family of the table")
 }
 
 /// The model as a Hugging Face folder, and as a GGUF file converted from it.
@@ -67,6 +80,10 @@ fn checkpoints(family: &Family, directory: &Path) -> [Checkpoint; 2] {
     [folder, Checkpoint::open(&file).expect("what was written")]
 }
 
+fn emission(family: &Family) -> Emission {
+    Emission { context: family.tokens.len(), ..Emission::default() }
+}
+
 /// Checks the logits after the last token: with all tokens at once, and with the last four one by one.
 fn check(decoder: impl Fn() -> Decoder, family: &Family, tolerance: f32, what: &str) {
     let close = |logits: &[f32], how: &str| {
@@ -87,8 +104,8 @@ fn check(decoder: impl Fn() -> Decoder, family: &Family, tolerance: f32, what: &
 
 #[test]
 fn are_as_transformers_says() {
-    for arch in Arch::ALL {
-        let family = family(arch);
+    for (name, family) in families() {
+        let arch = arch(&name);
         let narrowest = *isas().last().expect("the host's");
         let directory = tempfile::tempdir().expect("a directory");
         let [folder, file] = checkpoints(&family, directory.path());
@@ -96,10 +113,10 @@ fn are_as_transformers_says() {
         for (format, checkpoint, isas) in
             [("safetensors", folder, vec![Isa::host(), narrowest]), ("GGUF", file, vec![Isa::host()])]
         {
-            let model = Model::new(checkpoint, KvType::F32);
+            let model = Model::emitted(checkpoint, emission(&family));
             for isa in isas {
                 let compiled = model.compile(isa);
-                let what = format!("{}, {format}, {isa}", arch.name);
+                let what = format!("{name}, {format}, {isa}");
                 check(|| model.decoder(&compiled, 2, family.tokens.len()), &family, TOLERANCE, &what);
             }
         }
@@ -108,18 +125,17 @@ fn are_as_transformers_says() {
 
 #[test]
 fn on_a_gpu_are_as_transformers_says() {
-    for arch in Arch::ALL {
-        let family = family(arch);
+    for (name, family) in families() {
         let directory = tempfile::tempdir().expect("a directory");
         let [_, file] = checkpoints(&family, directory.path());
-        let model = Model::new(file, KvType::F32);
+        let model = Model::emitted(file, emission(&family));
         for adapter in run::adapters() {
             let compiled = compile::compile(&model.source, &adapter, Options::default()).expect("the model compiles");
             let decoder = || {
                 let executor = gpu::Executor::new(run::gpu(), compiled.program.clone(), &compiled.code);
                 model.decoder_on(Box::new(executor.expect("the shaders compile")), family.tokens.len())
             };
-            check(decoder, &family, GPU_TOLERANCE, &format!("{}, {adapter}", arch.name));
+            check(decoder, &family, GPU_TOLERANCE, &format!("{name}, {adapter}"));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The default model decodes as its reference says.
 
 use kforge_checkpoint::Checkpoint;
-use kforge_engine::module::module;
+use kforge_engine::module::emit;
 use kforge_lowering::compile::{self, Compiled, Machine, Numerics, Options};
-use kforge_models::{KvType, Phase, Returns};
+use kforge_models::{Emission, KvType, Phase};
 use kforge_runtime::gpu;
 use kforge_target::Isa;
 use kforge_test::{
@@ -71,8 +71,9 @@ pub fn it_decodes_on_a_gpu_as_the_reference_says() {
         kinds.push((KvType::F16, half, 1));
     }
     for (kv_type, limits, count) in kinds {
-        let source = module(&f32.checkpoint, kv_type, Returns::Logits, &[Phase::Prefill, Phase::Decode])
-            .expect("all weights are there");
+        let source =
+            emit(&f32.checkpoint, Emission { kv_type, ..Emission::default() }, &[Phase::Prefill, Phase::Decode])
+                .expect("all weights are there");
         let compiled = compile::compile(&source, &adapter, Options::default()).expect("the model compiles");
         let rows = reference::parse(include_str!("../../../test/data/smollm2.json")).expect("rows");
         let tokenizer = f32.checkpoint.tokenizer().expect("a tokenizer");
@@ -92,8 +93,12 @@ pub fn it_decodes_on_a_gpu_as_the_reference_says() {
 /// The bound that docs/numerics.md states of caches of 8 bits, and that a prompt at once and token by token agree.
 pub fn it_decodes_with_caches_of_8_bits() {
     let (f32, _) = default_model();
-    let source =
-        module(&f32.checkpoint, KvType::Q8, Returns::Logits, &[Phase::Prefill, Phase::Decode]).expect("heads of 64");
+    let source = emit(
+        &f32.checkpoint,
+        Emission { kv_type: KvType::Q8, ..Emission::default() },
+        &[Phase::Prefill, Phase::Decode],
+    )
+    .expect("heads of 64");
     let target = Machine::host(None).expect("this machine");
     let compiled = compile::compile(&source, &target, Options::default()).expect("the model compiles");
     let limits = Limits { logit_tolerance: 0.5, nll_tolerance: 0.05, gap: 0.5 };

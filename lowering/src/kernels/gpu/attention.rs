@@ -447,7 +447,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
         let index = self.sequence * self.rows + self.row;
         let base = (index * rows.heads + head) * depth;
         e.loop_(self.thread_from(from), e.ci(depth.div_ceil(2)), self.plan.threads, |e, pair| {
-            let places = pair_of(rows.rotation.as_ref().map(|(rotation, _)| rotation), depth, pair);
+            let places = pair_of(e, rows.rotation.as_ref().map(|(rotation, _)| rotation), depth, pair);
             let mut values = places.map(|at| self.buffers[rows.input].load(e, base + at));
             if let Some((rotation, table)) = &rows.rotation {
                 let sequences = &rotation.sequences;
@@ -456,7 +456,7 @@ impl<'t, 'c, 'a> Task<'t, 'c, 'a> {
                 let real = self.row.lt(length);
                 // Rounded as the unfused tensor would be.
                 let source = element(self.group.arguments[rows.input].r#type());
-                values = turned(e, rotation, table, pair, position, values)
+                values = turned(e, rotation, table, (pair, depth), position, values)
                     .map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
             }
             body(e, places, values);

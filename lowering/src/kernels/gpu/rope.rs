@@ -149,7 +149,7 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
         let rows = section.rows.value(e, self.sizes);
         let (sequence, row) = self.index.div_rem(rows);
         let base = (self.index * section.heads + self.head) * depth;
-        let [first, second] = pair_of(section.rotation.as_ref(), depth, self.pair);
+        let [first, second] = pair_of(e, section.rotation.as_ref(), depth, self.pair);
         let source = element(group.arguments[section.input].r#type());
         let element_at = |e: &Emitter<'c, 'a>, at| buffers[section.input].load(e, base + at);
         let norm = norm.map(|norm| HeadNorm::new(e, norm, depth, &element_at));
@@ -165,7 +165,7 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
             let position = rotation.sequences.position(e, operands, sequence) + row;
             let real = length(&rotation.sequences);
             // Rounded as the unfused tensor between rope and update would be.
-            pair = turned(e, rotation, table, self.pair, position, pair)
+            pair = turned(e, rotation, table, (self.pair, depth), position, pair)
                 .map(|value| e.select(real, e.rounded(value, source), e.cf(0.0)));
         }
         for target in &section.targets {
@@ -190,31 +190,53 @@ impl<'c, 'a> Thread<'_, 'c, 'a> {
 }
 
 /// Element indices of pair `pair` of a row.
-pub fn pair_of<'c, 'a>(rotation: Option<&Rotation>, depth: usize, pair: V<'c, 'a>) -> [V<'c, 'a>; 2] {
-    if rotation.is_some_and(|rotation| !rotation.interleaved) {
-        return [pair, pair + depth / 2];
-    }
+pub fn pair_of<'c, 'a>(
+    e: &Emitter<'c, 'a>,
+    rotation: Option<&Rotation>,
+    depth: usize,
+    pair: V<'c, 'a>,
+) -> [V<'c, 'a>; 2] {
     let first = pair * 2;
+    if let Some(rotation) = rotation.filter(|rotation| !rotation.interleaved) {
+        let pairs = rotation.frequencies.len();
+        if 2 * pairs == depth {
+            return [pair, pair + pairs];
+        }
+        let rotated = pair.lt(pairs);
+        return [e.select(rotated, pair, first), e.select(rotated, pair + pairs, first + 1)]
+            .map(|at| at.min(depth - 1));
+    }
     // An unrotated row of odd length ends in half a pair; its element is stored twice.
     [first, (first + 1).min(depth.saturating_sub(1))]
 }
 
-/// Rotates pair `pair` by the angle of `position`; `table` has the frequencies.
+/// Rotates pair `pair` of a row of `depth` elements by the angle of `position`, unless it is past the rotated ones; `table` has
+/// the frequencies.
 pub fn turned<'c, 'a>(
     e: &Emitter<'c, 'a>,
     rotation: &Rotation,
     table: &str,
-    pair: V<'c, 'a>,
+    (pair, depth): (V<'c, 'a>, usize),
     position: V<'c, 'a>,
     [x, y]: [V<'c, 'a>; 2],
 ) -> [V<'c, 'a>; 2] {
     let pairs = rotation.frequencies.len();
     let table = e.get_table(table, 2 * pairs);
     let position = e.cast("arith.index_cast", position, e.int(32));
-    let (high, low) = (e.load(table, &[pair]), e.load(table, &[pair + pairs]));
+    let all = 2 * pairs == depth;
+    let index = if all { pair } else { pair.min(pairs.saturating_sub(1)) };
+    let (high, low) = (e.load(table, &[index]), e.load(table, &[index + pairs]));
     let carried = (position * low) >> e.cint(32, i64::from(LOW_BITS));
     let turns = position * high + carried;
     let turns = e.cast("arith.sitofp", turns, e.f32());
-    let (sin, cos) = e.sin_cos(turns * (TAU / 2f64.powi(32)) as f32);
-    [e.fma(x, cos, -(y * sin)), e.fma(x, sin, y * cos)]
+    let (mut sin, mut cos) = e.sin_cos(turns * (TAU / 2f64.powi(32)) as f32);
+    if rotation.scale != 1.0 {
+        (sin, cos) = (sin * rotation.scale, cos * rotation.scale);
+    }
+    let [first, second] = [e.fma(x, cos, -(y * sin)), e.fma(x, sin, y * cos)];
+    if all {
+        return [first, second];
+    }
+    let rotated = pair.lt(pairs);
+    [e.select(rotated, first, x), e.select(rotated, second, y)]
 }

@@ -1,14 +1,17 @@
 //! A config from the metadata of a GGUF file.
 
+use super::scaling::{Scaled, Yarn};
 use super::unread::{self, Asked, Left, Unread};
 use super::{derived_head_dim, every, scaling, size, unsupported_architecture, validated};
 use crate::Error;
 use crate::gguf::{self, GgmlType, Gguf, TensorInfo};
 use crate::json::shorten;
-use kforge_models::{Arch, Config, Norm, Softcaps};
+use kforge_models::{Arch, Config, LongRope, Norm, Softcaps};
 use serde_json::Value;
 
 const ROPE_FREQS: &str = "rope_freqs.weight";
+const SHORT: &str = "rope_factors_short.weight";
+const LONG: &str = "rope_factors_long.weight";
 /// llama.cpp's, where a file gives none.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 
@@ -67,7 +70,9 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         None => derived_head_dim(hidden, heads)?,
     };
     keys.same("attention.value_length", head_dim, "values of another size than keys are not supported")?;
-    keys.same("rope.dimension_count", head_dim, "rotary embeddings of a part of a head are not supported")?;
+    let rotary_dims = keys.optional("rope.dimension_count")?.filter(|dims| *dims != head_dim);
+    let context = keys.require("context_length")?;
+    let Scaled { divisors, long, scale } = rope_scaling(keys, rotary_dims.unwrap_or(head_dim), context)?;
 
     let embedding_rows = tensor(gguf, "token_embd.weight").and_then(|tensor| tensor.dims.first());
     let vocab = match (keys.optional("vocab_size")?, embedding_rows) {
@@ -108,11 +113,14 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         head_dim,
         ffn: keys.require("feed_forward_length")?,
         vocab,
-        context: keys.require("context_length")?,
+        context,
         norm_eps: gguf.f32(&keys.asked(eps))?,
         rope_base: keys.number("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE),
         rope_mode: arch.gguf.rope_mode,
-        rope_divisors: rope_divisors(keys, head_dim)?,
+        rotary_dims,
+        rope_divisors: divisors,
+        long_rope: long,
+        rope_scale: scale,
         window,
         global: if window.is_some() { global(keys, layers)? } else { Vec::new() },
         window_rope_base: match arch.window_rope_base {
@@ -202,27 +210,51 @@ impl Keys<'_> {
     }
 }
 
-/// Linear scaling from the metadata, times the tensor of frequency factors.
-fn rope_divisors(keys: &Keys, head_dim: usize) -> Result<Option<Vec<f32>>, Error> {
-    let factor = match keys.string("rope.scaling.type")? {
-        None | Some("linear") => match keys.number("rope.scaling.factor")? {
-            Some(factor) => factor,
-            // The key of files from before 2023-11.
-            None => keys.number("rope.scale_linear")?.unwrap_or(1.0),
-        },
-        Some("none") => 1.0,
-        Some(other) => {
-            let cause = format!("rope scaling `{other}` is not supported; none and linear are");
+/// The scaling that the metadata names, times the tensor of frequency factors; or the two tensors of LongRoPE.
+fn rope_scaling(keys: &Keys, dims: usize, context: usize) -> Result<Scaled, Error> {
+    let factors = |name: &str| tensor(keys.gguf, name).map(|info| frequency_factors(keys.gguf, info, dims)).transpose();
+    let kind = keys.string("rope.scaling.type")?;
+    // 0 is "not set" to llama.cpp.
+    let set = |value: Option<f32>| value.filter(|value| *value != 0.0);
+    let factor = match keys.number("rope.scaling.factor")? {
+        Some(factor) => set(Some(factor)),
+        // The key of files from before 2023-11.
+        None => set(keys.number("rope.scale_linear")?),
+    };
+    if let (Some(long), Some(short)) = (factors(LONG)?, factors(SHORT)?) {
+        let original = keys.optional("rope.scaling.original_context_length")?.filter(|above| *above > 0);
+        let scale = set(keys.number("rope.scaling.attn_factor")?).unwrap_or(1.0);
+        let long = LongRope { above: original.unwrap_or(context), divisors: long };
+        return Ok(Scaled { divisors: Some(short), long: Some(long), scale });
+    }
+    let scaled = match (kind, factor) {
+        (None | Some("linear"), Some(factor)) if factor != 1.0 => Scaled::by(scaling::linear(sane(dims)?, factor)),
+        (None | Some("linear" | "none"), _) => Scaled::default(),
+        (Some("yarn"), factor) => {
+            let factor = factor.unwrap_or(1.0);
+            let original = keys.optional("rope.scaling.original_context_length")?.filter(|original| *original > 0);
+            let yarn = Yarn {
+                factor,
+                original_context: original.unwrap_or(context) as f32,
+                beta_fast: set(keys.number("rope.scaling.yarn_beta_fast")?).unwrap_or(32.0),
+                beta_slow: set(keys.number("rope.scaling.yarn_beta_slow")?).unwrap_or(1.0),
+            };
+            let base = keys.number("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE);
+            let scale = scaling::yarn_scale(factor) * set(keys.number("rope.scaling.attn_factor")?).unwrap_or(1.0);
+            Scaled { scale, ..Scaled::by(scaling::yarn(sane(dims)?, base, &yarn)) }
+        }
+        (Some(other), _) => {
+            let cause =
+                format!("rope scaling `{other}` is not supported; none, linear, yarn and the tensors of longrope are");
             return Err(Error::invalid(keys.place("rope.scaling.type"), cause));
         }
     };
-    // 0 is "not set" to llama.cpp.
-    let factor = if factor == 0.0 { 1.0 } else { factor };
-    let factors = tensor(keys.gguf, ROPE_FREQS).map(|info| frequency_factors(keys.gguf, info, head_dim)).transpose()?;
-    Ok(match factors {
-        Some(factors) => Some(factors.into_iter().map(|divisor| divisor * factor).collect()),
-        None if factor != 1.0 => Some(scaling::linear(sane(head_dim)?, factor)),
-        None => None,
+    Ok(match (factors(ROPE_FREQS)?, &scaled.divisors) {
+        (Some(factors), Some(divisors)) => {
+            Scaled { divisors: Some(factors.iter().zip(divisors).map(|(a, b)| a * b).collect()), ..scaled }
+        }
+        (Some(factors), None) => Scaled { divisors: Some(factors), ..scaled },
+        (None, _) => scaled,
     })
 }
 
@@ -238,7 +270,7 @@ fn sane(head_dim: usize) -> Result<usize, Error> {
 fn frequency_factors(gguf: &Gguf, info: &TensorInfo, head_dim: usize) -> Result<Vec<f32>, Error> {
     if info.ty != GgmlType::F32 || info.dims != [head_dim / 2] {
         let cause = format!("{} {:?}, but [{}] of F32 are needed", info.ty, info.dims, head_dim / 2);
-        return Err(Error::invalid(format!("tensor `{ROPE_FREQS}`"), cause));
+        return Err(Error::invalid(format!("tensor `{}`", info.name), cause));
     }
     let bytes = gguf.storage().get(info.range.clone()).unwrap_or_default();
     let (words, _) = bytes.as_chunks::<4>();

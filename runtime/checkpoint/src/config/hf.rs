@@ -3,6 +3,7 @@
 mod layers;
 mod rope;
 
+use super::scaling::Scaled;
 use super::unread::{self, Left, Unread};
 use super::{derived_head_dim, size, unsupported_architecture, validated};
 use crate::Error;
@@ -82,7 +83,10 @@ fn read_config(fields: &Fields, has_output: impl Fn(&Arch) -> bool) -> Result<Co
         norm_eps: fields.number(eps)?.unwrap_or(default_eps),
         rope_base: rope::base(fields, arch)?,
         rope_mode: RopeMode::Half,
+        rotary_dims: rope::rotated(fields, arch, head_dim)?,
         rope_divisors: None,
+        long_rope: None,
+        rope_scale: 1.0,
         window,
         global,
         window_rope_base: rope::window_base(fields, arch)?,
@@ -97,8 +101,8 @@ fn read_config(fields: &Fields, has_output: impl Fn(&Arch) -> bool) -> Result<Co
         tied_embedding: !has_output(arch) || fields.flag("tie_word_embeddings")?.unwrap_or(false),
     })?;
     // After the check of the head dimension, which sizes them.
-    let rope_divisors = rope::divisors(fields, &config)?;
-    validated(Config { rope_divisors, ..config })
+    let Scaled { divisors, long, scale } = rope::scaling(fields, &config)?;
+    validated(Config { rope_divisors: divisors, long_rope: long, rope_scale: scale, ..config })
 }
 
 fn biases(fields: &Fields, arch: &Arch) -> Result<Biases, Error> {

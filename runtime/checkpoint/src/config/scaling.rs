@@ -1,5 +1,6 @@
 //! Divisors of the rotary frequencies, from the parameters of a scaling and back.
 
+use kforge_models::LongRope;
 use std::f32::consts::TAU;
 
 /// Parameters of llama3 scaling, as Hugging Face's `rope_scaling` names them.
@@ -38,6 +39,63 @@ pub(crate) fn of_divisors(head_dim: usize, base: f32, divisors: &[f32]) -> Optio
     let near = |(a, b): (&f32, f32)| (a / b - 1.0).abs() < 1e-5;
     let mut found = scalings.filter(|scaling| divisors.iter().zip(llama3(head_dim, base, scaling)).all(near));
     found.next().map(Scaling::Llama3)
+}
+
+/// What scales RoPE: divisors of the frequencies, others for long contexts, and a factor of what is rotated.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scaled {
+    pub divisors: Option<Vec<f32>>,
+    pub long: Option<LongRope>,
+    pub scale: f32,
+}
+
+impl Default for Scaled {
+    fn default() -> Self {
+        Scaled { divisors: None, long: None, scale: 1.0 }
+    }
+}
+
+impl Scaled {
+    pub fn by(divisors: Vec<f32>) -> Self {
+        Scaled { divisors: Some(divisors), ..Scaled::default() }
+    }
+}
+
+/// Parameters of YaRN, as Hugging Face's `rope_scaling` names them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Yarn {
+    pub factor: f32,
+    /// `original_max_position_embeddings`.
+    pub original_context: f32,
+    pub beta_fast: f32,
+    pub beta_slow: f32,
+}
+
+/// YaRN: frequencies of fewer than `beta_slow` turns in the original context are divided by `factor`, those of more than
+/// `beta_fast` stay, and those between are interpolated.
+///
+/// Source: `_compute_yarn_parameters` in transformers' `modeling_rope_utils.py`.
+pub(super) fn yarn(head_dim: usize, base: f32, parameters: &Yarn) -> Vec<f32> {
+    let Yarn { factor, original_context, beta_fast, beta_slow } = *parameters;
+    // The pair that turns so often.
+    let pair = |turns: f32| head_dim as f32 * (original_context / (turns * TAU)).ln() / (2.0 * base.ln());
+    let (low, high) = (pair(beta_fast).floor().max(0.0), pair(beta_slow).ceil().min(head_dim as f32 - 1.0));
+    let width = if low == high { 0.001 } else { high - low };
+    let divisor = |i: usize| {
+        let interpolated = ((i as f32 - low) / width).clamp(0.0, 1.0);
+        1.0 / (interpolated / factor + (1.0 - interpolated))
+    };
+    (0..head_dim / 2).map(divisor).collect()
+}
+
+/// YaRN's factor of rotated elements.
+pub(super) fn yarn_scale(factor: f32) -> f32 {
+    if factor > 1.0 { 0.1 * factor.ln() + 1.0 } else { 1.0 }
+}
+
+/// LongRoPE's factor of rotated elements, where the context is `factor` times the original one.
+pub(super) fn longrope_scale(factor: f32, original_context: f32) -> f32 {
+    if factor > 1.0 { (1.0 + factor.ln() / original_context.ln()).sqrt() } else { 1.0 }
 }
 
 /// Linear scaling ("position interpolation"): every frequency is divided by `factor`.

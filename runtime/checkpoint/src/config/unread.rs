@@ -71,7 +71,7 @@ pub(super) const HF: Rules = Rules { matters: hf_matters, neutral: NEUTRAL_HF, o
 const NEUTRAL_GGUF: &[(&str, Neutral)] = &[
     // What the first converters wrote: rows of q and k permuted for interleaved pairs, as today's do.
     ("tensor_data_layout", |value, _| value == "Meta AI original pth"),
-    // Only YaRN scaling reads these, and a file that asks for it is refused by `rope.scaling.type`.
+    // Only YaRN and LongRoPE read these.
     ("rope.scaling.original_context_length", any),
     ("rope.scaling.finetuned", any),
     ("rope.scaling.yarn_beta_*", any),

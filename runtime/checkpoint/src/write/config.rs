@@ -39,7 +39,7 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
         ("attention.head_count_kv", config.kv_heads),
         ("attention.key_length", config.head_dim),
         ("attention.value_length", config.head_dim),
-        ("rope.dimension_count", config.head_dim),
+        ("rope.dimension_count", config.rotary_dims.unwrap_or(config.head_dim)),
         ("vocab_size", config.vocab),
         // Zero is none.
         ("attention.sliding_window", config.window.unwrap_or(0)),
@@ -79,12 +79,21 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
     }
     check_scale(config)?;
     if config.window.is_some() && config.global != every_or_none(config.arch.global_every, config.layers) {
-        let windows = (0..config.layers).map(|layer| config.layer(layer).window.is_some());
+        let windows = (0..config.layers).map(|layer| config.layer(layer, 0).window.is_some());
         writer.bools(&format!("{architecture}.attention.sliding_window_pattern"), &windows.collect::<Vec<_>>());
     }
     if config.unrotated != every_or_none(config.arch.unrotated_every, config.layers) {
         let cause = format!("GGUF's {architecture} cannot say that the layers {:?} have none", config.unrotated);
         return Err(Error::invalid("the model's rotary embedding", cause));
+    }
+    if let Some(long) = &config.long_rope {
+        writer.u32(&format!("{architecture}.rope.scaling.original_context_length"), long.above as u32);
+        writer.f32(&format!("{architecture}.rope.scaling.attn_factor"), config.rope_scale);
+        return Ok(());
+    }
+    if config.rope_scale != 1.0 {
+        let cause = format!("yarn scaling is not written as GGUF's {architecture}; export a model without it");
+        return Err(Error::invalid("the model's rope scaling", cause));
     }
     match linear_factor(config) {
         Some(factor) => {
@@ -129,10 +138,17 @@ fn linear_factor(config: &Config) -> Option<f32> {
     divisors.iter().all(|divisor| *divisor == first).then_some(first)
 }
 
-/// The data of the tensor `rope_freqs.weight`, for a scaling that differs by frequency.
-pub(super) fn frequency_factors(config: &Config) -> Option<Vec<u8>> {
-    let divisors = config.rope_divisors.as_ref().filter(|_| linear_factor(config).is_none())?;
-    Some(divisors.iter().flat_map(|divisor| divisor.to_le_bytes()).collect())
+/// The tensors of a scaling that differs by frequency, and their data.
+pub(super) fn frequency_factors(config: &Config) -> Vec<(&'static str, Vec<u8>)> {
+    let bytes = |divisors: &Vec<f32>| divisors.iter().flat_map(|divisor| divisor.to_le_bytes()).collect();
+    let own = |name, divisors: &Vec<f32>| (name, bytes(divisors));
+    match (&config.rope_divisors, &config.long_rope) {
+        (Some(short), Some(long)) => {
+            vec![own("rope_factors_short.weight", short), own("rope_factors_long.weight", &long.divisors)]
+        }
+        (Some(divisors), None) if linear_factor(config).is_none() => vec![own("rope_freqs.weight", divisors)],
+        _ => vec![],
+    }
 }
 
 /// The `config.json` of a model read from GGUF.
@@ -188,18 +204,22 @@ pub(super) fn to_hugging_face(checkpoint: &Checkpoint, plan: &[Planned]) -> Resu
     }
     if facts.window == ConfigWindow::Switched {
         json["use_sliding_window"] = config.window.is_some().into();
-        let kind = |layer| if config.layer(layer).window.is_some() { "sliding_attention" } else { "full_attention" };
+        let kind = |layer| if config.layer(layer, 0).window.is_some() { "sliding_attention" } else { "full_attention" };
         if !config.global.is_empty() {
             json["layer_types"] = (0..config.layers).map(kind).collect();
         }
         // The first layer that has the window.
-        let first = (0..config.layers).find(|layer| config.layer(*layer).window.is_some());
+        let first = (0..config.layers).find(|layer| config.layer(*layer, 0).window.is_some());
         json["max_window_layers"] = first.unwrap_or(config.layers).into();
     }
     Ok(json)
 }
 
 fn rope_scaling(config: &Config) -> Result<Value, Error> {
+    if config.rope_scale != 1.0 || config.long_rope.is_some() || config.rotary_dims.is_some() {
+        let cause = "it is of yarn or longrope, or of a part of a head, which this export does not write";
+        return Err(Error::invalid("the model's rotary embedding", cause));
+    }
     let Some(divisors) = &config.rope_divisors else { return Ok(Value::Null) };
     match of_divisors(config.head_dim, config.rope_base, divisors) {
         Some(Scaling::Linear(factor)) => Ok(json!({"rope_type": "linear", "factor": decimal(factor)})),

@@ -48,6 +48,10 @@ pub(super) fn plan(
 ) -> Result<Vec<Planned>, Error> {
     let config = checkpoint.config();
     let reorder = (config.rope_mode != order).then_some(Reorder { to: order, head_dim: config.head_dim });
+    if reorder.is_some() && config.rotary_dims.is_some() {
+        let cause = "it is of a part of a head, and the other format's order of rows is not written for that";
+        return Err(Error::invalid("the model's rotary embedding", cause));
+    }
     let with_zeros = has_biases(checkpoint);
     let mut plan = Vec::new();
     for weight in config.tensors() {

@@ -1,12 +1,14 @@
 //! RoPE's keys in `config.json`.
 
 use crate::Error;
-use crate::config::scaling::{self, Llama3};
+use crate::config::scaling::{self, Llama3, Scaled, Yarn};
+use crate::config::size;
 use crate::json::Fields;
-use kforge_models::{Arch, Config};
+use kforge_models::{Arch, Config, LongRope};
 
 /// transformers' default of `rope_theta`.
 const DEFAULT_BASE: f32 = 10_000.0;
+const ORIGINAL: &str = "original_max_position_embeddings";
 /// The kinds of layers in `rope_parameters`.
 const GLOBAL: &str = "full_attention";
 const WINDOW: &str = "sliding_attention";
@@ -33,7 +35,11 @@ pub fn base(fields: &Fields, arch: &Arch) -> Result<f32, Error> {
     Ok(fields.number("rope_theta")?.unwrap_or(DEFAULT_BASE))
 }
 
-pub fn divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, Error> {
+/// What scales RoPE.
+///
+/// # Errors
+/// If a key is missing or of the wrong type, or the scaling is of another kind.
+pub fn scaling(fields: &Fields, config: &Config) -> Result<Scaled, Error> {
     let scaling = match (parameters(fields, config.arch)?, fields.nested("rope_scaling")?) {
         (Some(parameters), older) => {
             // Files that older versions should read too have both.
@@ -45,7 +51,7 @@ pub fn divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, Er
             parameters
         }
         (None, Some(parameters)) => parameters,
-        (None, None) => return Ok(None),
+        (None, None) => return Ok(Scaled::default()),
     };
     let number = |key: &str| scaling.require(key, scaling.number(key)?);
     // `type` is the older name of the key.
@@ -56,9 +62,10 @@ pub fn divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, Er
         }
         None => scaling.string("type")?,
     };
+    let dims = config.rotary_dims.unwrap_or(config.head_dim);
     match kind {
-        None | Some("default") => Ok(None),
-        Some("linear") => Ok(Some(scaling::linear(config.head_dim, number("factor")?))),
+        None | Some("default") => Ok(Scaled::default()),
+        Some("linear") => Ok(Scaled::by(scaling::linear(dims, number("factor")?))),
         Some("llama3") => {
             let parameters = Llama3 {
                 factor: number("factor")?,
@@ -66,13 +73,58 @@ pub fn divisors(fields: &Fields, config: &Config) -> Result<Option<Vec<f32>>, Er
                 high_freq_factor: number("high_freq_factor")?,
                 original_context: number("original_max_position_embeddings")?,
             };
-            Ok(Some(scaling::llama3(config.head_dim, config.rope_base, &parameters)))
+            Ok(Scaled::by(scaling::llama3(dims, config.rope_base, &parameters)))
+        }
+        Some("yarn") => {
+            let factor = number("factor")?;
+            let yarn = Yarn {
+                factor,
+                original_context: scaling.number(ORIGINAL)?.unwrap_or(config.context as f32),
+                beta_fast: scaling.number("beta_fast")?.unwrap_or(32.0),
+                beta_slow: scaling.number("beta_slow")?.unwrap_or(1.0),
+            };
+            let scale = scaling.number("attention_factor")?.unwrap_or_else(|| scaling::yarn_scale(factor));
+            Ok(Scaled { scale, ..Scaled::by(scaling::yarn(dims, config.rope_base, &yarn)) })
+        }
+        Some("longrope") => {
+            let factors = |key: &str| scaling.require(key, scaling.numbers(key)?);
+            let (short, long) = (factors("short_factor")?, factors("long_factor")?);
+            // Some configs have the key outside.
+            let original = match scaling.count(ORIGINAL)? {
+                Some(original) => {
+                    scaling.peek(ORIGINAL).into_iter().for_each(|value| fields.repeats(ORIGINAL, value));
+                    Some(original)
+                }
+                None => fields.count(ORIGINAL)?,
+            };
+            let above = size(&fields.place(ORIGINAL), fields.require(ORIGINAL, original)?)?;
+            let factor = scaling.number("factor")?.unwrap_or(config.context as f32 / above as f32);
+            let scale =
+                scaling.number("attention_factor")?.unwrap_or_else(|| scaling::longrope_scale(factor, above as f32));
+            Ok(Scaled { divisors: Some(short), long: Some(LongRope { above, divisors: long }), scale })
         }
         Some(other) => {
-            let cause = format!("rope scaling `{other}` is not supported; linear and llama3 are");
+            let cause = format!("rope scaling `{other}` is not supported; linear, llama3, yarn and longrope are");
             Err(Error::invalid(scaling.place("rope_type"), cause))
         }
     }
+}
+
+/// How many elements of a head are rotated, where it is a part of them.
+///
+/// # Errors
+/// If it is not a number.
+pub fn rotated(fields: &Fields, arch: &Arch, head_dim: usize) -> Result<Option<usize>, Error> {
+    const KEY: &str = "partial_rotary_factor";
+    let inner = parameters(fields, arch)?;
+    let factor = match &inner {
+        Some(parameters) if parameters.peek(KEY).is_some() => {
+            parameters.peek(KEY).into_iter().for_each(|value| fields.repeats(KEY, value));
+            parameters.number(KEY)?
+        }
+        _ => fields.number(KEY)?,
+    };
+    Ok(factor.filter(|factor| *factor != 1.0).map(|factor| (head_dim as f32 * factor) as usize))
 }
 
 /// The base of the layers with a window, where the family has another for them.

@@ -3,12 +3,12 @@
 use crate::run::{Common, compile, model};
 use anyhow::{Result, bail};
 use clap::Args;
-use kforge_engine::module::module;
+use kforge_engine::module::emit;
 use kforge_lowering::{
     compile::Machine,
     listing::{self, Level},
 };
-use kforge_models::{Phase, Returns};
+use kforge_models::{Emission, Phase};
 use kforge_tools::{output, source::ModuleFile};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -47,8 +47,11 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let module = match (&options.model, &options.file) {
         (Some(name), _) => {
             let phases = [Phase::Prefill, Phase::Decode];
-            let text =
-                module(model::open(common, name)?.checkpoint(), options.cache.kv_type(), Returns::Logits, &phases)?;
+            let text = emit(
+                model::open(common, name)?.checkpoint(),
+                Emission { kv_type: options.cache.kv_type(), ..Emission::default() },
+                &phases,
+            )?;
             ModuleFile { name: name.to_string_lossy().into_owned(), bytes: text.into() }
         }
         (None, Some(file)) => ModuleFile::read(file)?,

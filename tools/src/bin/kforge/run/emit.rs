@@ -58,6 +58,7 @@ impl Options {
         Emission {
             kv_type: self.cache.kv_type(),
             returns: self.best.map_or(Returns::Logits, Returns::Best),
+            context: 0,
             batch: if self.batch { Batch::Any } else { Batch::One },
             lengths: self.lengths,
             block_table: self.block_table,

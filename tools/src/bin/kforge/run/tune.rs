@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
-use kforge_engine::module::module;
+use kforge_engine::module::emit;
 use kforge_lowering::backend::Backend as _;
 use kforge_lowering::compile::Source;
-use kforge_models::{KvType, Phase, Returns};
+use kforge_models::{Emission, Phase};
 use kforge_passes::tiles::Problem;
 use kforge_runtime::cache;
 use kforge_tools::{
@@ -120,7 +120,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
         (Some(file), _) => ModuleFile::read(file)?,
         (None, Some(name)) => {
             let phases = [Phase::Prefill, Phase::Decode];
-            let text = module(model::open(common, name)?.checkpoint(), KvType::F32, Returns::Logits, &phases)?;
+            let text = emit(model::open(common, name)?.checkpoint(), Emission::default(), &phases)?;
             ModuleFile { name: name.to_string_lossy().into_owned(), bytes: text.into() }
         }
         (None, None) => bail!("give a module, or --model"),
