@@ -186,12 +186,26 @@ pub(crate) fn decoder(prefix: bool) -> Result<Decoders, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::takes_space_after;
+    use super::super::load;
+    use crate::Storage;
+    use crate::gguf::Gguf;
+    use crate::gguf::write::Writer;
+    use std::sync::Arc;
 
     #[test]
     fn phi_3_has_tokens_that_take_the_space_after_them() {
-        let found = ["<|end|>", "</s>", "<s>", "<|endoftext|>"].map(|token| takes_space_after("phi3", token));
-        assert_eq!(found, [true, true, false, false]);
-        assert!(!takes_space_after("llama", "</s>"));
+        let ids = |architecture: &str, text: &str| {
+            let mut writer = Writer::new();
+            writer
+                .string("general.architecture", architecture)
+                .string("tokenizer.ggml.model", "llama")
+                .strings("tokenizer.ggml.tokens", &["<unk>", "<s>", "</s>", "\u{2581}", "a", "\u{2581}a", "<|end|>"])
+                .f32s("tokenizer.ggml.scores", &[0.0, 0.0, 0.0, -2.0, -3.0, -1.0, 0.0])
+                .i32s("tokenizer.ggml.token_type", &[2, 3, 3, 1, 1, 1, 3]);
+            let gguf = Gguf::parse(Arc::new(Storage::from(writer.finish()))).unwrap();
+            load(&gguf).unwrap().encode(text).unwrap()
+        };
+        assert_eq!(ids("phi3", "a<|end|> \n a</s> a<s> a"), [5, 6, 5, 2, 5, 1, 3, 5]);
+        assert_eq!(ids("llama", "a<|end|> a</s> a<s> a"), [5, 6, 3, 5, 2, 3, 5, 1, 3, 5]);
     }
 }
