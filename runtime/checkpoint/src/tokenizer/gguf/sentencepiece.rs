@@ -5,8 +5,9 @@
 //! order of the splits of one token is that of transformers' `generate_merges`.
 //!
 //! A space is U+2581 in the tokens, and one is put before a text, and after a special token: as in the tokenizer.json of
-//! Llama 2, Mistral 0.1 and Phi 3, and in llama.cpp. Mistral 0.3 and its kin, whose template has the space after `[INST]`,
-//! have it before a text alone. A character without a token becomes the tokens of its bytes.
+//! Llama 2, Mistral 0.1 and Phi 3, and in llama.cpp. Mistral 0.3 and its kin have it before a text alone: their template
+//! has a space after `[INST]`, and mistral-common puts one space before each message. A character without a token becomes
+//! the tokens of its bytes.
 
 use super::{BYTE, Built, CONTROL, NORMAL, SCORES, TOKENS, Vocabulary, place};
 use crate::Error;
