@@ -122,6 +122,12 @@ fn post_processor(tokenizer: &Tokenizer) -> Value {
 pub(super) fn to_gguf(checkpoint: &Checkpoint, directory: &Path, writer: &mut Writer) -> Result<(), Error> {
     let tokenizer = checkpoint.tokenizer()?;
     let definition = serde_json::to_value(tokenizer.inner())?;
+    let model = &definition["model"]["type"];
+    if model != "BPE" {
+        let cause =
+            format!("{model} is not written to GGUF files; \"BPE\", of bytes or SentencePiece's, is; keep the folder");
+        return Err(invalid("`model.type`", cause));
+    }
     // A tokenizer of neither kind gets the errors of byte-level BPE.
     let falls_back = definition["model"]["byte_fallback"] == true && definition["decoder"]["type"] != "ByteLevel";
     let write = if falls_back { sentencepiece::write } else { bpe::write };

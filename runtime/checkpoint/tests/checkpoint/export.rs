@@ -552,7 +552,7 @@ fn tokenizers_that_gguf_has_not_are_refused() {
         (
             "/model",
             json!({"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}),
-            "tokenizer.json: `model.type`: it is \"WordLevel\", and GGUF's byte-level BPE has \"BPE\" only",
+            "tokenizer.json: `model.type`: \"WordLevel\" is not written to GGUF files; \"BPE\", of bytes or SentencePiece's, is; keep the folder",
         ),
         (
             "/normalizer",

@@ -5,8 +5,9 @@
 //! order of the splits of one token is that of transformers' `generate_merges`.
 //!
 //! A space is U+2581 in the tokens, and one is put before a text, and after a special token: as in the tokenizer.json of
-//! Llama 2, Mistral 0.1 and Phi 3, and in llama.cpp. Mistral 0.3 and its kin, whose template has the space after `[INST]`,
-//! have it before a text alone. A character without a token becomes the tokens of its bytes.
+//! Llama 2, Mistral 0.1 and Phi 3, and in llama.cpp. Mistral 0.3 and its kin have it before a text alone: their template
+//! has a space after `[INST]`, and mistral-common puts one space before each message. A character without a token becomes
+//! the tokens of its bytes.
 
 use super::{BYTE, Built, CONTROL, NORMAL, SCORES, TOKENS, Vocabulary, place};
 use crate::Error;
@@ -27,15 +28,17 @@ const REMOVE_EXTRA_SPACES: &str = "tokenizer.ggml.remove_extra_whitespaces";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 /// Stands for a space.
 pub(crate) const SPACE: char = '\u{2581}';
-/// Bytes of the longest token. Splitting one costs their square; the longest of Gemma 3 has 93.
+/// Bytes of the longest token. Splitting one costs their square; the longest of Gemma 3 has 48.
 const MOST_BYTES: usize = 1024;
+/// Splits for each token, on average, so that memory grows with the file's size alone. Gemma 3 has 2.
+const MOST_SPLITS: usize = 32;
 
 pub(super) fn build(vocabulary: &mut Vocabulary) -> Result<Built, Error> {
     let ids = vocabulary.ids()?;
     let bytes = has_bytes(vocabulary, &ids)?;
     let unknown = vocabulary.unknown()?;
     let scores = scores(vocabulary)?;
-    let merges = merges(vocabulary, &ids, &scores);
+    let merges = merges(vocabulary, &ids, &scores)?;
     let mut model = BPE::builder().vocab_and_merges(ids, merges).byte_fallback(bytes).fuse_unk(true);
     if let Some(id) = unknown {
         model = model.unk_token(vocabulary.tokens[id as usize].to_string());
@@ -108,7 +111,10 @@ pub(super) fn scores(vocabulary: &Vocabulary) -> Result<Vec<f32>, Error> {
 
 /// Every split of a token into two, the highest score first. Only ordinary tokens take part: special ones are found
 /// before merging, and unused ones are never found.
-fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Merges {
+///
+/// # Errors
+/// If there are more than a trained vocabulary has.
+fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Result<Merges, Error> {
     struct Split<'a> {
         score: f32,
         parts: (&'a str, &'a str),
@@ -117,8 +123,12 @@ fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Merges {
         ids: (u32, u32),
     }
     let merged = |text: &str| ids.get(text).copied().filter(|id| vocabulary.types[*id as usize] == NORMAL);
+    let most = MOST_SPLITS * vocabulary.tokens.len();
     let mut splits = Vec::new();
     for (token, score) in vocabulary.tokens.iter().zip(scores).filter(|(token, _)| merged(token).is_some()) {
+        if splits.len() > most {
+            break;
+        }
         let characters = token.chars().count();
         for (count, (at, _)) in token.char_indices().enumerate().skip(1) {
             let parts = token.split_at(at);
@@ -128,11 +138,16 @@ fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Merges {
             }
         }
     }
+    if splits.len() > most {
+        let cause =
+            format!("its tokens are pairs of other tokens in more than {most} ways; {MOST_SPLITS} a token are allowed");
+        return Err(Error::invalid(place(TOKENS), cause));
+    }
     splits.sort_by(|a, b| {
         let descending = b.score.total_cmp(&a.score).then_with(|| b.lengths.cmp(&a.lengths));
         descending.then_with(|| a.ids.cmp(&b.ids))
     });
-    splits.into_iter().map(|split| (split.parts.0.to_owned(), split.parts.1.to_owned())).collect()
+    Ok(splits.into_iter().map(|split| (split.parts.0.to_owned(), split.parts.1.to_owned())).collect())
 }
 
 /// What is done to a text before it is cut into tokens.
@@ -186,12 +201,26 @@ pub(crate) fn decoder(prefix: bool) -> Result<Decoders, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::takes_space_after;
+    use super::super::load;
+    use crate::Storage;
+    use crate::gguf::Gguf;
+    use crate::gguf::write::Writer;
+    use std::sync::Arc;
 
     #[test]
     fn phi_3_has_tokens_that_take_the_space_after_them() {
-        let found = ["<|end|>", "</s>", "<s>", "<|endoftext|>"].map(|token| takes_space_after("phi3", token));
-        assert_eq!(found, [true, true, false, false]);
-        assert!(!takes_space_after("llama", "</s>"));
+        let ids = |architecture: &str, text: &str| {
+            let mut writer = Writer::new();
+            writer
+                .string("general.architecture", architecture)
+                .string("tokenizer.ggml.model", "llama")
+                .strings("tokenizer.ggml.tokens", &["<unk>", "<s>", "</s>", "\u{2581}", "a", "\u{2581}a", "<|end|>"])
+                .f32s("tokenizer.ggml.scores", &[0.0, 0.0, 0.0, -2.0, -3.0, -1.0, 0.0])
+                .i32s("tokenizer.ggml.token_type", &[2, 3, 3, 1, 1, 1, 3]);
+            let gguf = Gguf::parse(Arc::new(Storage::from(writer.finish()))).unwrap();
+            load(&gguf).unwrap().encode(text).unwrap()
+        };
+        assert_eq!(ids("phi3", "a<|end|> \n a</s> a<s> a"), [5, 6, 5, 2, 5, 1, 3, 5]);
+        assert_eq!(ids("llama", "a<|end|> a</s> a<s> a"), [5, 6, 3, 5, 2, 3, 5, 1, 3, 5]);
     }
 }

@@ -26,8 +26,7 @@ pub(super) fn write(
 }
 
 /// Parts of a definition, and the values that GGUF can represent for them.
-const PARTS: [(&str, &[&str]); 6] = [
-    ("/model/type", &["\"BPE\""]),
+const PARTS: [(&str, &[&str]); 5] = [
     ("/decoder/type", &["\"ByteLevel\""]),
     ("/model/dropout", &["null", "0.0"]),
     ("/model/continuing_subword_prefix", &["null", "\"\""]),

@@ -13,8 +13,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 /// Parts of a definition, and the values that GGUF can represent for them.
-const PARTS: [(&str, &[&str]); 5] = [
-    ("/model/type", &["\"BPE\""]),
+const PARTS: [(&str, &[&str]); 4] = [
     ("/model/dropout", &["null", "0.0"]),
     ("/model/continuing_subword_prefix", &["null", "\"\""]),
     ("/model/end_of_word_suffix", &["null", "\"\""]),

@@ -184,7 +184,7 @@ def train_byte_level(keys):
                 merges=[" ".join(merge) for merge in model["merges"]], bos_token_id=0, eos_token_id=0)
 
 
-def build(name, keys, pre="gpt-2"):
+def build(keys, pre="gpt-2"):
     """The tokenizer of the metadata, as transformers sets it up."""
     tokens, types = keys["tokens"], keys["token_type"]
     if keys["model"] == "bert":
@@ -217,6 +217,7 @@ def build(name, keys, pre="gpt-2"):
             merges = generate_merges(ids, scores, [token for token, ty in zip(tokens, types) if ty != NORMAL])
             model = models.BPE(ids, merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=bytes_)
         else:
+            # sentencepiece takes the score of an unknown character from the normal tokens alone.
             least = min(score for score, ty in zip(keys["scores"], types) if ty == NORMAL)
             scored = [(token, score if ty == NORMAL else least) for token, score, ty in zip(tokens, keys["scores"], types)]
             model = models.Unigram(scored, unk_id=unknown, byte_fallback=bytes_)
@@ -307,12 +308,12 @@ def main():
                 keys = convert_sentencepiece(proto_of(spm), parts["keys"])
         else:
             keys = json.loads(path.read_text())["metadata"]
-        tokenizer = build(name, keys)
+        tokenizer = build(keys)
         ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS]
         expected = {"metadata": keys, "ids": ids,
                     "decoded": [tokenizer.decode(row, skip_special_tokens=False) for row in ids]}
         if name == "gpt2":
-            others = {pre: build(name, keys, pre) for pre in PRE}
+            others = {pre: build(keys, pre) for pre in PRE}
             rows = {pre: [t.encode(text, add_special_tokens=False).ids for text in TEXTS] for pre, t in others.items()}
             # By pre-tokenizer, the texts whose ids are not GPT-2's.
             expected["pre"] = {pre: {i: row for i, row in enumerate(rows[pre]) if row != ids[i]} for pre in PRE}
