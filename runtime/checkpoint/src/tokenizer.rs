@@ -108,6 +108,23 @@ impl Tokenizer {
         Stream::new(self)
     }
 
+    /// A decoder of tokens that follow `last`, the last token of another text: a space that starts the text is then kept, which
+    /// some decoders remove at its start.
+    ///
+    /// # Errors
+    /// If the tokenizer's own definition fails on the token.
+    pub fn stream_after(&self, last: Option<u32>) -> Result<Stream<'_>, Error> {
+        let mut stream = self.stream();
+        if let Some(last) = last {
+            let text = stream.push(last)?.unwrap_or_default();
+            // A part of its text would come with what follows.
+            if text != self.decode(&[last])? {
+                return Ok(self.stream());
+            }
+        }
+        Ok(stream)
+    }
+
     /// Whether a token ends the model's turn.
     pub fn is_end(&self, id: u32) -> bool {
         self.ends.contains(&id)

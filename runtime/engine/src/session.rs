@@ -41,16 +41,9 @@ impl Session {
         let text = tokenizer.encode(text)?;
         text.iter().for_each(|id| sampler.see(*id));
         let ids: Vec<u32> = begin.into_iter().chain(pending.take()).chain(text).collect();
+        let stream = tokenizer.stream_after(ids.last().copied())?;
         let next = Some(choose(sampler, decoder.prefill(&ids)?)?);
-        Ok(Generation {
-            stream: Some(tokenizer.stream()),
-            tokenizer,
-            decoder,
-            sampler,
-            pending,
-            next,
-            left: max_tokens,
-        })
+        Ok(Generation { stream: Some(stream), tokenizer, decoder, sampler, pending, next, left: max_tokens })
     }
 
     /// Clears the text.

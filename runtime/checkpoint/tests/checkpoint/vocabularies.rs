@@ -234,3 +234,20 @@ fn merges_that_scores_do_not_make_are_refused() {
         assert!(error.contains(expected), "{error}\nexpected {expected}");
     }
 }
+
+/// What a model appends to a prompt keeps its first space.
+#[test]
+fn a_text_continues_another() {
+    for name in ["llama", "mistral", "gemma", "unigram", "gpt2"] {
+        let tokenizer = model(name, &[]).tokenizer().unwrap();
+        let ids = tokenizer.encode("the first words and the others").unwrap();
+        for split in 1..ids.len() {
+            let (before, after) = ids.split_at(split);
+            let mut stream = tokenizer.stream_after(before.last().copied()).unwrap();
+            let mut text = tokenizer.decode(before).unwrap();
+            text.extend(after.iter().filter_map(|id| stream.push(*id).unwrap()));
+            text.push_str(&stream.finish().unwrap());
+            assert_eq!(text, tokenizer.decode(&ids).unwrap(), "{name}, {split}");
+        }
+    }
+}

@@ -155,7 +155,7 @@ pub fn run(common: &Common, options: &Options, default: &str) -> Result<ExitCode
     let (mut decoder, ready) = model::decoder(common, &mut model, options.cache, returns, context)?;
 
     prompt_ids.iter().for_each(|id| sampler.see(*id));
-    let mut stream = tokenizer.stream();
+    let mut stream = tokenizer.stream_after(prompt_ids.last().copied())?;
     let (mut ids, mut text, mut dumped) = (vec![], String::new(), vec![]);
     let mut show = |piece: &str| -> Result<()> {
         text.push_str(piece);
