@@ -86,6 +86,8 @@ pub struct Gguf {
     /// The order of the rows of queries and keys.
     pub rope_mode: RopeMode,
     pub biases: Biases,
+    /// Whether files may have a sliding window.
+    pub windows: bool,
     /// Whether RoPE's frequencies may have a divisor each, in the tensor `rope_freqs.weight`.
     pub rope_factors: bool,
     /// The number of layers of the one size whose scores are scaled by `sqrt(heads / hidden)`; files do not say it.
@@ -165,6 +167,7 @@ const LLAMA: Arch = Arch {
         name: "llama",
         rope_mode: RopeMode::Interleaved,
         biases: Biases::Found,
+        windows: true,
         rope_factors: true,
         wide_scale_at: None,
         fused: &[],
@@ -261,7 +264,7 @@ const GEMMA3: Arch = Arch {
 const GRANITE: Arch = Arch {
     name: "granite",
     multipliers: true,
-    gguf: Gguf { name: "granite", ..LLAMA.gguf },
+    gguf: Gguf { name: "granite", windows: false, ..LLAMA.gguf },
     hugging_face: HuggingFace { class: "GraniteForCausalLM", ..LLAMA.hugging_face },
     ..LLAMA
 };
@@ -270,7 +273,7 @@ const OLMO2: Arch = Arch {
     name: "olmo2",
     norms: Norms::Post,
     qk_norm: QkNorm::Projection,
-    gguf: Gguf { name: "olmo2", biases: Biases::None, ..QWEN2.gguf },
+    gguf: Gguf { name: "olmo2", biases: Biases::None, windows: false, ..QWEN2.gguf },
     hugging_face: HuggingFace { class: "Olmo2ForCausalLM", eps: ("rms_norm_eps", 1e-5), ..LLAMA.hugging_face },
     ..LLAMA
 };
@@ -305,7 +308,7 @@ const GATE_UP: &[&str] = &["blk.N.ffn_gate.weight", "blk.N.ffn_up.weight"];
 const SMOLLM3: Arch = Arch {
     name: "smollm3",
     unrotated_every: Some(4),
-    gguf: Gguf { name: "smollm3", ..LLAMA.gguf },
+    gguf: Gguf { name: "smollm3", windows: false, ..LLAMA.gguf },
     hugging_face: HuggingFace { class: "SmolLM3ForCausalLM", window: ConfigWindow::Switched, ..LLAMA.hugging_face },
     ..LLAMA
 };

@@ -81,7 +81,11 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         (None, None) => return Err(Error::invalid("tensor `token_embd.weight`", "the tensor is missing")),
     };
     let layers = keys.require("block_count")?;
-    let window = keys.optional("attention.sliding_window")?.filter(|window| *window > 0);
+    // A family without windows has the key unread, which is an error unless it is neutral.
+    let window = match arch.gguf.windows {
+        true => keys.optional("attention.sliding_window")?.filter(|window| *window > 0),
+        false => None,
+    };
     let multiplier = |key: &str| match arch.multipliers {
         // 0 is "not set" to llama.cpp.
         true => Ok::<_, Error>(keys.number(key)?.filter(|scale| *scale != 0.0)),

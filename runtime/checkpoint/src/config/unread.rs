@@ -88,6 +88,7 @@ const NEUTRAL_GGUF: &[(&str, Neutral)] = &[
     ("rope.freq_base_swa", |value, config| config.window.is_none() || is(value, f64::from(config.rope_base))),
     ("attention.head_dim", head_dim),
     ("attention.*_length_swa", head_dim),
+    ("attention.sliding_window", zero),
     ("attention.sliding_window_pattern", no_window),
     ("attention.scale", |value, config| zero(value, config) || inverse_root(value, config)),
     ("attention.causal", yes),
