@@ -215,12 +215,10 @@ impl Config {
             return Err(format!("{heads} heads are not a multiple of {kv_heads} kv heads"));
         }
         let rotated = self.rotary_dims.unwrap_or(head_dim);
-        if !head_dim.is_multiple_of(2) || !rotated.is_multiple_of(2) {
-            return Err(format!(
-                "a head dimension of {head_dim} with {rotated} rotated is odd; rotary embeddings need pairs"
-            ));
+        if !head_dim.is_multiple_of(2) {
+            return Err(format!("a head dimension of {head_dim} is odd; rotary embeddings need pairs"));
         }
-        if rotated == 0 || rotated > head_dim {
+        if rotated == 0 || rotated > head_dim || !rotated.is_multiple_of(2) {
             return Err(format!("{rotated} rotated elements of a head of {head_dim} cannot be right"));
         }
         for (field, value) in [

@@ -62,7 +62,7 @@ struct Entry {
 }
 
 impl Checkpoint {
-    /// Opens a GGUF file, a safetensors file beside its `config.json`, or a directory with `config.json` and either
+    /// Opens a GGUF file, or the first of several, a safetensors file beside its `config.json`, or a directory with `config.json` and either
     /// `model.safetensors` or shards with `model.safetensors.index.json`. The format of a file is detected from its
     /// first bytes, not its name.
     ///
@@ -85,7 +85,10 @@ impl Checkpoint {
         }
         let file = Storage::open(path).map_err(|error| Error::from(error).in_file(path))?;
         match Kind::of(&file).map_err(|error| error.in_file(path))? {
-            Kind::Gguf => Self::read_gguf(file, ignore).map_err(|error| error.in_file(path)),
+            Kind::Gguf => Gguf::parse(Arc::new(file))
+                .map_err(Error::from)
+                .and_then(|gguf| Self::read_gguf(gguf.join(path)?, ignore))
+                .map_err(|error| error.in_file(path)),
             Kind::Safetensors => {
                 let parent = path.parent().unwrap_or(Path::new(""));
                 Self::open_hf(parent, Shards::open_file(path)?, ignore)
@@ -107,24 +110,27 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_gguf(file: Storage) -> Result<Checkpoint, Error> {
-        Self::read_gguf(file, &[])
+        let gguf = Gguf::parse(Arc::new(file))?;
+        match gguf.parts()? {
+            1 => Self::read_gguf(gguf, &[]),
+            count => Err(gguf::Cause::Split(count).at("metadata `split.count`").into()),
+        }
     }
 
-    fn read_gguf(file: Storage, ignore: &[String]) -> Result<Checkpoint, Error> {
-        let gguf = Gguf::parse(Arc::new(file))?;
+    fn read_gguf(gguf: Gguf, ignore: &[String]) -> Result<Checkpoint, Error> {
         let (config, unread) = config::gguf::read(&gguf, ignore)?;
         let entries = gguf.tensors().iter().map(|tensor| Entry {
             name: tensor.name.clone(),
             dims: tensor.dims.clone(),
             ty: tensor.ty.name.to_owned(),
             element: tensor.ty.element(),
-            file: 0,
+            file: tensor.file,
             range: tensor.range.clone(),
             less_one: false,
         });
         let entries = split(&config, config.arch.gguf.fused, entries.collect())?;
         let weights = select(&config, entries)?;
-        let files = vec![gguf.storage().clone()];
+        let files = gguf.files().to_vec();
         Ok(Self::new(config, unread, Source::Gguf(gguf), files, weights))
     }
 

@@ -10,6 +10,7 @@
 
 mod cursor;
 mod error;
+mod split;
 mod tensors;
 mod types;
 mod value;
@@ -33,7 +34,8 @@ const LEAST_ENTRY: usize = 8 + 4 + 1;
 /// A parsed GGUF file.
 #[derive(Debug)]
 pub struct Gguf {
-    file: Arc<Storage>,
+    /// This file, and the others of a split model.
+    files: Vec<Arc<Storage>>,
     version: u32,
     metadata: Vec<(String, Value)>,
     keys: HashMap<String, usize>,
@@ -48,13 +50,15 @@ impl Gguf {
     pub fn parse(file: Arc<Storage>) -> Result<Self, Error> {
         let mut cursor = Cursor::new(&file);
         let (version, tensor_count, entry_count) = read_header(&mut cursor).map_err(|cause| cause.at("the header"))?;
-        let mut gguf =
-            Gguf { file: file.clone(), version, metadata: Vec::new(), keys: HashMap::new(), tensors: Vec::new() };
+        let mut gguf = Gguf {
+            files: vec![file.clone()],
+            version,
+            metadata: Vec::new(),
+            keys: HashMap::new(),
+            tensors: Vec::new(),
+        };
         for i in 0..entry_count {
             gguf.read_entry(&mut cursor, i)?;
-        }
-        if let Some(count @ 2..) = gguf.optional("split.count", Gguf::u64)? {
-            return Err(Cause::Split(count).at("metadata `split.count`"));
         }
         let alignment = gguf.alignment()?;
         gguf.tensors = tensors::read(&mut cursor, tensor_count, alignment, file.len())?;
@@ -94,9 +98,14 @@ impl Gguf {
         self.version
     }
 
-    /// The whole file.
-    pub fn storage(&self) -> &Arc<Storage> {
-        &self.file
+    /// The whole files: one, unless the model is split.
+    pub fn files(&self) -> &[Arc<Storage>] {
+        &self.files
+    }
+
+    /// The data of a tensor.
+    pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
+        self.files.get(tensor.file).and_then(|file| file.get(tensor.range.clone())).unwrap_or_default()
     }
 
     /// The tensors, in the file's order.
@@ -119,7 +128,7 @@ impl Gguf {
 
     /// The elements of an array of this file.
     pub(crate) fn view<'a>(&'a self, array: &'a Array) -> ArrayView<'a> {
-        ArrayView { file: &self.file, array }
+        ArrayView { file: &self.files[0], array }
     }
 
     pub fn get(&self, key: &str) -> Option<&Value> {

@@ -52,7 +52,14 @@ pub enum Dequantized {
 /// If GGUF cannot represent the model, its tokenizer or its sizes, before anything is written; or if `to` fails.
 pub fn gguf(checkpoint: &Checkpoint, mut to: impl Write) -> Result<(), Error> {
     let directory = match checkpoint.source() {
-        Source::Gguf(gguf) => return Ok(to.write_all(gguf.storage())?),
+        Source::Gguf(gguf) => match gguf.files() {
+            [file] => return Ok(to.write_all(file)?),
+            files => {
+                let cause =
+                    format!("it is split over {} files; join them with `llama-gguf-split --merge`", files.len());
+                return Err(Error::invalid("the model", cause));
+            }
+        },
         Source::HuggingFace { directory, .. } => directory,
     };
     let mut writer = Writer::new();

@@ -220,10 +220,10 @@ fn rope_scaling(keys: &Keys, dims: usize, context: usize) -> Result<Scaled, Erro
     let kind = keys.string("rope.scaling.type")?;
     // 0 is "not set" to llama.cpp.
     let set = |value: Option<f32>| value.filter(|value| *value != 0.0);
-    let factor = match keys.number("rope.scaling.factor")? {
-        Some(factor) => set(Some(factor)),
+    let factor = || match keys.number("rope.scaling.factor")? {
+        Some(factor) => Ok::<_, Error>(set(Some(factor)).unwrap_or(1.0)),
         // The key of files from before 2023-11.
-        None => set(keys.number("rope.scale_linear")?),
+        None => Ok(set(keys.number("rope.scale_linear")?).unwrap_or(1.0)),
     };
     if let (Some(long), Some(short)) = (factors(LONG)?, factors(SHORT)?) {
         let original = keys.optional("rope.scaling.original_context_length")?.filter(|above| *above > 0);
@@ -231,11 +231,14 @@ fn rope_scaling(keys: &Keys, dims: usize, context: usize) -> Result<Scaled, Erro
         let long = LongRope { above: original.unwrap_or(context), divisors: long };
         return Ok(Scaled { divisors: Some(short), long: Some(long), scale });
     }
-    let scaled = match (kind, factor) {
-        (None | Some("linear"), Some(factor)) if factor != 1.0 => Scaled::by(scaling::linear(sane(dims)?, factor)),
-        (None | Some("linear" | "none"), _) => Scaled::default(),
-        (Some("yarn"), factor) => {
-            let factor = factor.unwrap_or(1.0);
+    let scaled = match kind {
+        None | Some("linear") => match factor()? {
+            1.0 => Scaled::default(),
+            factor => Scaled::by(scaling::linear(sane(dims)?, factor)),
+        },
+        Some("none") => Scaled::default(),
+        Some("yarn") => {
+            let factor = factor()?;
             let original = keys.optional("rope.scaling.original_context_length")?.filter(|original| *original > 0);
             let yarn = Yarn {
                 factor,
@@ -247,7 +250,7 @@ fn rope_scaling(keys: &Keys, dims: usize, context: usize) -> Result<Scaled, Erro
             let scale = scaling::yarn_scale(factor) * set(keys.number("rope.scaling.attn_factor")?).unwrap_or(1.0);
             Scaled { scale, ..Scaled::by(scaling::yarn(sane(dims)?, base, &yarn)) }
         }
-        (Some(other), _) => {
+        Some(other) => {
             let cause =
                 format!("rope scaling `{other}` is not supported; none, linear, yarn and the tensors of longrope are");
             return Err(Error::invalid(keys.place("rope.scaling.type"), cause));
@@ -276,7 +279,7 @@ fn frequency_factors(gguf: &Gguf, info: &TensorInfo, head_dim: usize) -> Result<
         let cause = format!("{} {:?}, but [{}] of F32 are needed", info.ty, info.dims, head_dim / 2);
         return Err(Error::invalid(format!("tensor `{}`", info.name), cause));
     }
-    let bytes = gguf.storage().get(info.range.clone()).unwrap_or_default();
+    let bytes = gguf.data(info);
     let (words, _) = bytes.as_chunks::<4>();
     Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
 }

@@ -49,8 +49,10 @@ pub enum Cause {
     OutOfRange(String),
     #[error("an alignment of {0} is not a power of two")]
     Alignment(u32),
-    #[error("the model is split into {0} files; join them first with `llama-gguf-split --merge`")]
+    #[error("the model is split into {0} files; open the first by its path, which ends with -00001-of-{0:05}.gguf")]
     Split(u64),
+    #[error("this is file {number} of {count}; open the first")]
+    Part { number: u64, count: u64 },
     #[error("{0} dimensions; 1 to 4 are allowed")]
     Rank(u32),
     #[error("dimension {axis} is zero")]

@@ -16,6 +16,8 @@ pub struct TensorInfo {
     /// Dimensions in row-major order, the slowest first: [rows, columns]. (GGUF itself lists the fastest first.)
     pub dims: Vec<usize>,
     pub ty: GgmlType,
+    /// Which of the model's files holds it.
+    pub file: usize,
     /// The range of its data in the file.
     pub range: Range<usize>,
 }
@@ -55,7 +57,7 @@ pub(super) fn read(
         // Below `file_len`, so below `usize::MAX`.
         let from = (start + entry.offset) as usize;
         let range = from..from + entry.bytes as usize;
-        tensors.push(TensorInfo { name: name.to_owned(), dims: entry.dims, ty: entry.ty, range });
+        tensors.push(TensorInfo { name: name.to_owned(), dims: entry.dims, ty: entry.ty, file: 0, range });
     }
     check_overlap(&tensors)?;
     Ok(tensors)

@@ -179,3 +179,64 @@ fn shards_are_one_model() {
     assert_eq!(model.file_bytes(), (first.len() + second.len()) as u64);
     assert_eq!(model.weight("token_embd.weight").unwrap().bytes[..3], [0, 1, 2]);
 }
+
+/// The keys of layers, where `layer_types` and the other formats' keys do not fit the number of layers, or say what no kernel
+/// computes.
+#[test]
+fn keys_of_layers_fit_the_layers() {
+    let error = |changes: Value| open_hf(changes, &[]).unwrap_err();
+    for (changes, expected) in [
+        (json!({"model_type": "mistral", "layer_types": []}), "`layer_types`: expected an array of 1 types"),
+        (json!({"model_type": "mistral", "layer_types": ["chunked_attention"]}), "`layer_types`: layer 0 is neither"),
+        (
+            json!({"model_type": "smollm3", "no_rope_layers": [1, 0]}),
+            "`no_rope_layers`: expected an array of 1 times 0 or 1",
+        ),
+        (
+            json!({"model_type": "smollm3", "no_rope_layers": [2]}),
+            "`no_rope_layers`: expected an array of 1 times 0 or 1",
+        ),
+        (
+            json!({"model_type": "gemma2", "hidden_act": null, "hidden_activation": "gelu"}),
+            "`hidden_activation`: activation `gelu` is not",
+        ),
+        (
+            json!({"model_type": "gemma2", "hidden_act": null, "attn_logit_softcapping": -1.0}),
+            "soft cap of scores of -1 cannot be right",
+        ),
+        (
+            json!({"model_type": "starcoder2", "hidden_act": "gelu_pytorch_tanh", "norm_type": "rms_norm"}),
+            "`norm_type`: norm `rms_norm` is not supported",
+        ),
+        (json!({"partial_rotary_factor": 0.01}), "0 rotated elements of a head of 32"),
+        (json!({"partial_rotary_factor": 2.0}), "64 rotated elements of a head of 32"),
+        (json!({"rope_scaling": {"rope_type": "longrope"}}), "`rope_scaling.short_factor`: the key is missing"),
+        (
+            json!({"rope_scaling": {"rope_type": "longrope", "short_factor": [1], "long_factor": ["x"]}}),
+            "`rope_scaling.long_factor`: expected an array of numbers",
+        ),
+        (
+            json!({
+                "original_max_position_embeddings": 64,
+                "rope_scaling": {"rope_type": "longrope", "short_factor": [1], "long_factor": [1]},
+            }),
+            "1 rope divisors for 16 frequencies",
+        ),
+    ] {
+        let error = error(changes);
+        assert!(error.contains(expected), "{error}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn windows_of_some_layers() {
+    let config = |changes: Value| {
+        let mut all = json!({"model_type": "mistral", "sliding_window": 64, "num_hidden_layers": 1});
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        open_hf(all, &[]).unwrap().config().clone()
+    };
+    let sliding = config(json!({"layer_types": ["sliding_attention"]}));
+    assert_eq!((sliding.window, sliding.global.len()), (Some(64), 0));
+    // No layer is left that has it.
+    assert_eq!(config(json!({"layer_types": ["full_attention"]})).window, None);
+}

@@ -332,16 +332,16 @@ fn configs_that_are_missing_or_make_no_sense() {
         (
             "llama.rope.dimension_count",
             |writer, key| {
-                writer.u32(key, 16);
+                writer.u32(key, 33);
             },
-            "metadata `llama.rope.dimension_count`: it is 16 for heads of 32; rotary embeddings of a part",
+            "33 rotated elements of a head of 32 cannot be right",
         ),
         (
             "llama.rope.scaling.type",
             |writer, key| {
-                writer.string(key, "yarn");
+                writer.string(key, "dynamic");
             },
-            "metadata `llama.rope.scaling.type`: rope scaling `yarn` is not supported; none and linear are",
+            "metadata `llama.rope.scaling.type`: rope scaling `dynamic` is not supported; none, linear, yarn and ",
         ),
         (
             "llama.expert_count",

@@ -133,7 +133,11 @@ fn configs_that_are_missing_or_make_no_sense() {
         ("rms_norm_eps", json!(1e300), "the model's config: norm epsilon of inf cannot be right"),
         ("hidden_act", json!("gelu"), "`hidden_act`: activation `gelu` is not supported; silu is"),
         ("quantization_config", json!({}), "`quantization_config`: quantised safetensors are not supported"),
-        ("rope_scaling", json!({"type": "yarn"}), "`rope_scaling.rope_type`: rope scaling `yarn` is not supported"),
+        (
+            "rope_scaling",
+            json!({"type": "dynamic"}),
+            "`rope_scaling.rope_type`: rope scaling `dynamic` is not supported",
+        ),
         ("rope_scaling", json!({"type": "linear"}), "`rope_scaling.factor`: the key is missing"),
         (
             "rope_scaling",

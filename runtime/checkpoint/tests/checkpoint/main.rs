@@ -7,6 +7,7 @@ mod hostile_gguf;
 mod hostile_safetensors;
 mod hostile_vocabularies;
 mod mutations;
+mod splits;
 mod streams;
 mod support;
 mod tiny;

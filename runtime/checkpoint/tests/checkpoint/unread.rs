@@ -126,11 +126,11 @@ fn open_hf(key: &str, value: Value) -> Result<Checkpoint, String> {
 
 #[test]
 fn keys_of_config_json_that_may_change_the_answer_are_errors() {
-    let error = open_hf("partial_rotary_factor", json!(0.5)).unwrap_err();
+    let error = open_hf("attention_multiplier", json!(0.5)).unwrap_err();
     assert_eq!(
         error,
-        "config.json: `partial_rotary_factor`: it is 0.5, which may change what the model computes, and is not supported; \
-         --ignore-config partial_rotary_factor goes on without it, at the risk of wrong answers"
+        "config.json: `attention_multiplier`: it is 0.5, which may change what the model computes, and is not supported; \
+         --ignore-config attention_multiplier goes on without it, at the risk of wrong answers"
     );
     for (key, value, expected) in [
         ("rope_twist", json!(3), "`rope_twist`: it is 3,"),
@@ -155,11 +155,7 @@ fn keys_of_config_json_that_may_change_the_answer_are_errors() {
             "`rope_scaling.mrope_section`: it is [1,1],",
         ),
         ("rope_scaling", json!({"rope_type": "default", "type": "linear"}), "`rope_scaling.type`: it is \"linear\","),
-        (
-            "rope_parameters",
-            json!({"partial_rotary_factor": 0.5}),
-            "`rope_parameters.partial_rotary_factor`: it is 0.5,",
-        ),
+        ("rope_parameters", json!({"mscale": 0.5}), "`rope_parameters.mscale`: it is 0.5,"),
         (
             "rope_parameters",
             json!({"full_attention": {"rope_theta": 1}}),
