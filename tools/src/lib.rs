@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod explain;
 pub mod gpu;
 pub mod output;
+pub mod perplexity;
 pub mod product;
 pub mod program;
 pub mod reference;

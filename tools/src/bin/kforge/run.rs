@@ -18,6 +18,7 @@ mod inspect;
 mod matmul;
 mod model;
 mod npy;
+mod perplexity;
 mod print;
 mod profile;
 mod roofline;
@@ -124,6 +125,8 @@ enum Command {
     Export(export::Options),
     /// Compare a model with a file of reference results
     Verify(verify::Options),
+    /// Measure how well a model predicts a text, and how far it is from another model
+    Perplexity(perplexity::Options),
     /// Measure kernels' tiles, and look into what has been measured
     Tune(tune::Options),
     /// Measure what this machine can do at most: multiply-adds and reading
@@ -164,6 +167,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Asm(options)) => asm::run(common, &options),
         Some(Command::Export(options)) => export::run(common, &options),
         Some(Command::Verify(options)) => verify::run(common, &options),
+        Some(Command::Perplexity(options)) => perplexity::run(common, &options),
         Some(Command::Tune(options)) => tune::run(common, &options),
         Some(Command::Roofline(options)) => roofline::run(common, &options),
         Some(Command::DiagnoseGpu(options)) => diagnose::run(common, &options),
