@@ -12,7 +12,7 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup model try-model build run test example lit upstream-lit fmt fmt-check lint docs bench bench-report clean
+.PHONY: help setup model models try-model build run test test-models example lit upstream-lit fmt fmt-check lint docs bench bench-report clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,12 @@ setup: ## Find LLVM and MLIR 22 and install what is missing
 
 model: ## Fetch the default model (93 MB) into the cache directory
 	@scripts/model.sh
+
+models: ## Fetch also Gemma 3 270M and Qwen2.5 Coder 0.5B (709 MB), for `make test-models`
+	@scripts/model.sh all
+
+test-models: build ## Compare the models that are in the cache directory with their references
+	@scripts/test-models.sh
 
 # Without a network the rest goes on without the model; the script has said so.
 try-model:

@@ -1,9 +1,13 @@
 //! Reads the launch program out of a lowered module.
 
-use crate::passes::{
-    kernel_entries::{entry_name, is_kernel},
-    plan_memory::unit_bytes,
+mod arena;
+mod barriers;
+
+use self::{
+    arena::{arena, arena_classes, local},
+    barriers::barriers,
 };
+use crate::passes::kernel_entries::{entry_name, is_kernel};
 use kforge_dialect::{
     Op, QuantType, constant,
     ir::{
@@ -19,7 +23,7 @@ use kforge_program::{
 };
 use melior::ir::{
     Attribute, BlockLike, Type, Value, ValueLike,
-    attribute::{ArrayAttribute, DenseI32ArrayAttribute, DenseI64ArrayAttribute, TypeAttribute},
+    attribute::{DenseI32ArrayAttribute, TypeAttribute},
     operation::{OperationLike, OperationRef},
     r#type::{MemRefType, RankedTensorType, ShapedTypeLike},
 };
@@ -440,45 +444,6 @@ fn access<'c>(op: OperationRef<'c, '_>) -> Result<'c, Vec<Access>> {
     (0..all.len()).map(of).collect()
 }
 
-/// The rows of `transformer.arena`, which `plan-memory` documents; empty if there are no intermediates.
-fn arena_classes<'c>(function: OperationRef<'c, '_>) -> Result<'c, Vec<Vec<i64>>> {
-    let Ok(attribute) = function.attribute("transformer.arena") else { return Ok(vec![]) };
-    let malformed = || PassError::at(&function, "'transformer.arena' must be what --plan-memory makes");
-    let rows = ArrayAttribute::try_from(attribute).map_err(|_| malformed())?;
-    (0..rows.len())
-        .map(|class| {
-            let row = rows.element(class).ok().and_then(|row| DenseI64ArrayAttribute::try_from(row).ok());
-            let row = row.filter(|row| row.len() == class + 1).ok_or_else(malformed)?;
-            let bytes = (0..=class).map(|i| row.element(i).ok().filter(|bytes| *bytes >= 0));
-            bytes.collect::<Option<Vec<i64>>>().ok_or_else(malformed)
-        })
-        .collect()
-}
-
-/// Base offset of each class of intermediates, and the arena's size in bytes.
-fn arena(classes: &[Vec<i64>], units: &[Option<Expr>]) -> (Vec<Expr>, Expr) {
-    let size = |bytes: i64, class: usize| Expr::Const(bytes).times(units[class].clone().unwrap_or(Expr::Const(0)));
-    let (mut bases, mut arena): (Vec<Expr>, Expr) = (vec![], Expr::Const(0));
-    for (class, row) in classes.iter().enumerate() {
-        let in_use = row[1..].iter().enumerate().filter(|(_, bytes)| **bytes > 0);
-        let base =
-            in_use.map(|(below, bytes)| bases[below].clone().plus(size(*bytes, below))).fold(Expr::Const(0), Expr::max);
-        arena = arena.max(base.clone().plus(size(row[0], class)));
-        bases.push(base);
-    }
-    (bases, arena)
-}
-
-/// A planned buffer with its class. `unit` is the product of its dynamic dimensions, with which the offset has yet to
-/// be multiplied.
-fn local(op: OperationRef<'_, '_>, ty: Type<'_>, unit: &Expr) -> Option<(usize, Local)> {
-    let planned = |name: &str| integer_attribute(&op, &format!("transformer.{name}"));
-    let index = |name: &str| usize::try_from(planned(name)?).ok();
-    let bytes = Expr::Const(unit_bytes(ty)?).times(unit.clone());
-    let local = Local { bytes, offset: Expr::Const(planned("offset")?), first: index("first")?, last: index("last")? };
-    Some((index("class")?, local))
-}
-
 fn argument_layout<'c>(function: OperationRef<'c, '_>, index: usize) -> Option<Attribute<'c>> {
     // SAFETY: the function has such an argument; a missing attribute is null and checked.
     unsafe {
@@ -491,55 +456,5 @@ fn argument_layout<'c>(function: OperationRef<'c, '_>, index: usize) -> Option<A
         let dictionary = mlir_sys::mlirArrayAttrGetElement(all, index as isize);
         let value = mlir_sys::mlirDictionaryAttrGetElementByName(dictionary, name.to_raw());
         Attribute::from_option_raw(value)
-    }
-}
-
-/// Sets a barrier where a launch conflicts with one since the last barrier.
-fn barriers(function: &mut Function, kernels: &[Kernel]) {
-    let mut touched = Touched::default();
-    for launch in &mut function.launches {
-        let now = || launch.buffers.iter().copied().zip(kernels[launch.kernel].params.iter().copied());
-        if now().any(|(buffer, access)| touched.conflicts(buffer, access, &function.locals)) {
-            launch.barrier = true;
-            touched = Touched::default();
-        }
-        now().for_each(|(buffer, access)| touched.add(buffer, access, &function.locals));
-    }
-}
-
-/// The buffers touched since the last barrier.
-#[derive(Default)]
-struct Touched {
-    /// Whether each was written.
-    buffers: HashMap<Buffer, bool>,
-    /// For the locals touched, and for those written: the earliest end and the latest beginning of a lifetime. A local
-    /// that ended before another begins may occupy the same bytes of the arena.
-    locals: Option<(usize, usize)>,
-    written: Option<(usize, usize)>,
-}
-
-impl Touched {
-    fn conflicts(&self, buffer: Buffer, access: Access, locals: &[Local]) -> bool {
-        if self.buffers.get(&buffer).is_some_and(|written| *written || access.writes()) {
-            return true;
-        }
-        let others = if access.writes() { self.locals } else { self.written };
-        match (buffer, others) {
-            (Buffer::Local(i), Some((end, begin))) => end < locals[i].first || locals[i].last < begin,
-            _ => false,
-        }
-    }
-
-    fn add(&mut self, buffer: Buffer, access: Access, locals: &[Local]) {
-        *self.buffers.entry(buffer).or_default() |= access.writes();
-        let Buffer::Local(i) = buffer else { return };
-        let join = |span: Option<(usize, usize)>| {
-            let (end, begin) = span.unwrap_or((usize::MAX, 0));
-            Some((end.min(locals[i].last), begin.max(locals[i].first)))
-        };
-        self.locals = join(self.locals);
-        if access.writes() {
-            self.written = join(self.written);
-        }
     }
 }

@@ -82,7 +82,8 @@ pub fn context(rows: &[Row]) -> usize {
 /// # Errors
 /// If the row does not fit the model's vocabulary or context.
 pub fn check(limits: &Limits, tokenizer: &Tokenizer, decoder: &mut Decoder, row: &Row) -> Result<Outcome> {
-    let ids_match = tokenizer.encode(&row.prompt)? == row.ids;
+    let begin = tokenizer.bos().into_iter();
+    let ids_match = begin.chain(tokenizer.encode(&row.prompt)?).eq(row.ids.iter().copied());
     decoder.rewind(0);
     let scores = decoder.score(&row.ids)?;
     let vocabulary = scores.len() / row.ids.len();

@@ -10,27 +10,25 @@
 
 mod cases;
 mod compare;
+mod limits;
+mod machine;
 mod peers;
 mod report;
 
-use crate::run::{Common, Target, compile, model};
+use crate::run::{Common, Target, model};
 use anyhow::{Context as _, Result, bail};
 use cases::{Case, Loaded, Weights};
 use clap::Args;
-use kforge_measure::{Peaks, mad, max, median, min};
-use kforge_runtime::{Execute, Roofline, gpu, roofline::peaks};
-use kforge_tools::{
-    bounds,
-    gpu::{features, roof},
-    output,
-};
+use kforge_measure::{mad, max, median, min};
+use kforge_runtime::{Execute, gpu};
+use kforge_tools::{bounds, output};
+use limits::Limits;
 use peers::Peer;
-use report::{Limit, Machine, Report, Roof, Row, Time, VERSION, Versions};
+use report::{Machine, Report, Row, Time, VERSION};
 use std::{
-    collections::HashMap,
-    env, fs,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    fs,
+    path::PathBuf,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -110,7 +108,7 @@ pub fn run(common: &Common, options: &Options) -> Result<ExitCode> {
     let earlier = options.from.as_deref().map(report::read).transpose()?;
     let machine = match &earlier {
         Some(report) => report.machine.clone(),
-        None => machine(common)?,
+        None => machine::machine(common)?,
     };
     if let Some(before) = &baseline
         && let Err(difference) = compare::same_machine(&before.machine, &machine)
@@ -192,7 +190,7 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
     let mut limits = Limits::new(common, budget)?;
     let mut report = Report {
         schema_version: VERSION,
-        versions: versions(),
+        versions: machine::versions(),
         machine,
         quick: options.quick,
         complete: false,
@@ -236,94 +234,6 @@ fn measure(common: &Common, options: &Options, machine: Machine) -> Result<Repor
 /// Whether the target is a GPU that is not software, for which there are large cases.
 fn large(common: &Common) -> Result<bool> {
     Ok(common.target == Target::Gpu && !gpu::Adapter::choose(common.adapter.as_deref())?.is_software())
-}
-
-/// The measured device.
-enum On {
-    Cpu {
-        threads: usize,
-        /// Time per access pattern of a read roof.
-        pattern: Duration,
-    },
-    Gpu(Box<gpu::Gpu>),
-}
-
-/// Limits of the machine, the best measured in the run.
-struct Limits {
-    on: On,
-    compute: Peaks,
-    /// GB/s by footprint.
-    reads: HashMap<u64, f64>,
-}
-
-impl Limits {
-    fn new(common: &Common, budget: Budget) -> Result<Limits> {
-        let on = match common.target {
-            Target::Gpu => On::Gpu(Box::new(compile::gpu(common)?)),
-            _ => On::Cpu { threads: common.thread_count(), pattern: budget.pattern },
-        };
-        Ok(Limits { compute: on.compute()?, on, reads: HashMap::new() })
-    }
-
-    fn raise_compute(&mut self) -> Result<()> {
-        self.compute.raise(&self.on.compute()?);
-        Ok(())
-    }
-
-    /// Memory of as many bytes as a case reads; a GPU's is allocated when measured.
-    fn footprint(&self, case: &Case) -> Result<Option<Roofline>> {
-        match self.on {
-            On::Cpu { .. } => Ok(Some(Roofline::new(usize::try_from(case.work.bytes())?)?)),
-            On::Gpu(_) => Ok(None),
-        }
-    }
-
-    /// Measures again the GB/s at which a case's bytes are read repeatedly, or copied by a GPU.
-    fn raise_read(&mut self, case: &Case, footprint: Option<&Roofline>) -> Result<()> {
-        let bytes = case.work.bytes();
-        let read = match (&self.on, footprint) {
-            (On::Cpu { threads, pattern }, Some(footprint)) => footprint.read_gb_s(*threads, *pattern)?,
-            (On::Cpu { .. }, None) => bail!("a CPU's read roof is measured over memory"),
-            // Once is enough: nothing else uses it.
-            (On::Gpu(_), _) if self.reads.contains_key(&bytes) => return Ok(()),
-            (On::Gpu(gpu), _) => roof::copies(gpu, bytes)?.0,
-        };
-        let most = self.reads.entry(bytes).or_insert(read);
-        *most = most.max(read);
-        Ok(())
-    }
-
-    fn roofs(&self) -> Peaks {
-        self.compute.clone()
-    }
-
-    /// The roof of a case whose read rate has been measured.
-    fn over(&self, case: &Case) -> Roof {
-        let (by, peak) = match (case.work.is_int8(case.numerics), self.compute.int8_gops) {
-            (true, Some(int8)) => (Limit::Int8, int8),
-            // The peak of a GPU's matrix units is not measured; the read roof still applies.
-            (true, None) => (Limit::Reading, f64::INFINITY),
-            (false, _) => (Limit::F32, self.compute.f32_gflops),
-        };
-        let read_gb_s = self.reads[&case.work.bytes()];
-        let computing = case.work.operations() as f64 / peak / 1e3;
-        let reading = case.work.bytes() as f64 / read_gb_s / 1e3;
-        Roof { by: if computing > reading { by } else { Limit::Reading }, us: computing.max(reading), read_gb_s }
-    }
-}
-
-impl On {
-    fn compute(&self) -> Result<Peaks> {
-        Ok(match self {
-            On::Cpu { threads, .. } => peaks(*threads)?,
-            On::Gpu(gpu) => Peaks {
-                f32_gflops: roof::f32_gflops(gpu)?,
-                f32_instruction: "fma".into(),
-                int8_gops: None,
-                int8_instruction: None,
-            },
-        })
-    }
 }
 
 /// A case being measured.
@@ -467,58 +377,6 @@ fn summary(report: &Report) -> String {
         text += &format!("\na library's column is its time by ours, above 1 ours is faster: {}", libraries.join("; "));
     }
     text
-}
-
-fn machine(common: &Common) -> Result<Machine> {
-    if common.target == Target::Gpu {
-        let adapter = gpu::Adapter::choose(common.adapter.as_deref())?;
-        return Ok(Machine {
-            cpu: adapter.name().to_owned(),
-            target_cpu: adapter.identity(),
-            os: env::consts::OS.into(),
-            cores: 1,
-            threads: 1,
-            isa: features(&adapter).to_string(),
-        });
-    }
-    let host = compile::machine(common)?;
-    Ok(Machine {
-        cpu: cpu_name().unwrap_or_else(|| host.cpu.clone()),
-        target_cpu: host.cpu,
-        os: env::consts::OS.into(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from) as u64,
-        threads: common.thread_count() as u64,
-        isa: host.isa.to_string(),
-    })
-}
-
-/// The processor's own name, if the system reports it.
-fn cpu_name() -> Option<String> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-fn versions() -> Versions {
-    Versions {
-        kernelforge: env!("CARGO_PKG_VERSION").into(),
-        generator: kforge_lowering::BUILD_ID.into(),
-        llvm: kforge_lowering::compile::llvm_version(),
-        rustc: option_env!("KFORGE_RUSTC").map(str::to_owned),
-        commit: commit(),
-    }
-}
-
-/// The commit of the source tree that contains this program, as after `make build`; else `None`.
-fn commit() -> Option<String> {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    if !env::current_exe().ok()?.starts_with(tree) {
-        return None;
-    }
-    let arguments = ["describe", "--always", "--exclude=*", "--abbrev=12", "--dirty"];
-    let output = Command::new("git").arg("-C").arg(tree).args(arguments).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]
