@@ -165,7 +165,7 @@ fn tune<'c>(
 /// The kernel family that computes the ops of a region.
 fn family(fused: OperationRef<'_, '_>) -> Family {
     let inner = body(&fused).map(ops).unwrap_or_default();
-    let names: Vec<String> = inner.iter().map(|op| op_name(op)).collect();
+    let names: Vec<String> = inner.iter().map(op_name).collect();
     let find = |kind: &str| names.iter().position(|name| name.strip_prefix("transformer.") == Some(kind));
     let main = Family::ALL.iter().find_map(|family| Some((*family, family.ops().iter().find_map(|op| find(op))?)));
     let Some((family, main)) = main else { return Family::Elementwise };
