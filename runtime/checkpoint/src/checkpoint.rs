@@ -1,11 +1,14 @@
 //! An open checkpoint: config, weights under canonical names, tokenizer.
 
+mod select;
+
 use crate::gguf::Gguf;
 use crate::json::{read_object, read_optional};
 use crate::safetensors::Shards;
 use crate::write::to_f32;
 use crate::{Element, Error, Storage, Tokenizer, Unread, config, gguf, random, safetensors, tokenizer};
-use kforge_models::{Config, Fused, TensorOf, from_hugging_face, is_buffer, to_hugging_face};
+use kforge_models::{Config, from_hugging_face, is_buffer, to_hugging_face};
+use select::{select, split, unknown};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -294,75 +297,4 @@ impl Kind {
         };
         Err(Error::invalid("the file", format!("neither GGUF nor safetensors: {begins}")))
     }
-}
-
-/// The weights that the model uses, of a file's tensors, in the order of use.
-///
-/// # Errors
-/// If one is missing or of the wrong shape, or if a tensor is left over: a model that has one computes something else.
-fn select(config: &Config, entries: Vec<Entry>) -> Result<Vec<Entry>, Error> {
-    let mut found: HashMap<String, Entry> = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
-    let mut weights = Vec::new();
-    for TensorOf { name, dims, required, .. } in config.tensors() {
-        let place = || format!("tensor `{name}`");
-        match found.remove(&name) {
-            Some(entry) if entry.dims != dims => {
-                let cause = format!("its shape is {:?}, but the model's config says {dims:?}", entry.dims);
-                return Err(Error::invalid(place(), cause));
-            }
-            Some(entry) => weights.push(entry),
-            None if required => {
-                return Err(Error::invalid(place(), "the tensor is missing; if it is in another shard, open them all"));
-            }
-            None => {}
-        }
-    }
-    // The least name, so that the error does not depend on the map's order.
-    match found.into_keys().filter(|name| !config.ignores(name)).min() {
-        Some(name) => Err(unknown(&name)),
-        None => Ok(weights),
-    }
-}
-
-/// Replaces each tensor that holds the rows of several by those.
-///
-/// # Errors
-/// If its shape is not that of its parts together.
-fn split(config: &Config, fused: &[Fused], entries: Vec<Entry>) -> Result<Vec<Entry>, Error> {
-    if fused.is_empty() {
-        return Ok(entries);
-    }
-    let dims: HashMap<String, Vec<usize>> =
-        config.tensors().into_iter().map(|tensor| (tensor.name, tensor.dims)).collect();
-    let mut all = Vec::new();
-    for entry in entries {
-        let parts = fused.iter().find_map(|fused| fused.parts_of(&entry.name));
-        // The name may also be that of a part.
-        let Some(parts) = parts.filter(|_| dims.get(&entry.name) != Some(&entry.dims)) else {
-            all.push(entry);
-            continue;
-        };
-        let parts: Vec<(String, &[usize])> =
-            parts.into_iter().filter_map(|part| Some((part.clone(), &dims.get(&part)?[..]))).collect();
-        let rows: usize = parts.iter().map(|(_, dims)| dims[0]).sum();
-        let columns = entry.dims.last().copied().unwrap_or(0);
-        if entry.dims != [rows, columns] || parts.iter().any(|(_, dims)| dims[1..] != [columns]) {
-            let cause =
-                format!("its shape is {:?}, but the model's config says [{rows}, {}]", entry.dims, config.hidden);
-            return Err(Error::invalid(format!("tensor `{}`", entry.name), cause));
-        }
-        let row = entry.range.len().checked_div(rows).unwrap_or(0);
-        let mut start = entry.range.start;
-        for (name, dims) in parts {
-            let end = start + row * dims[0];
-            let (dims, ty) = (dims.to_vec(), entry.ty.clone());
-            all.push(Entry { name, dims, ty, range: start..end, ..entry });
-            start = end;
-        }
-    }
-    Ok(all)
-}
-
-fn unknown(name: &str) -> Error {
-    Error::invalid(format!("tensor `{name}`"), "no model of a supported architecture has it; the result would be wrong")
 }
