@@ -1,6 +1,6 @@
 //! Rows of blocks to f32 and back. The quantisers follow ggml's reference ones (`quantize_row_*_ref`).
 
-use crate::{Block, BlockFormat, Error, Scales, Values};
+use crate::{Block, BlockFormat, Error, Values};
 use half::f16;
 
 impl BlockFormat {
@@ -22,23 +22,23 @@ impl BlockFormat {
         Ok(())
     }
 
-    /// The block nearest to `weights` as ggml's reference quantisers choose it, of a K format without their search for a
+    /// The block nearest to `weights` as ggml's reference quantisers choose it, of blocks of 256 without their search for a
     /// better scale.
     ///
     /// # Panics
     /// If `weights` are not [`BlockFormat::block`].
     pub fn quantize_block(self, weights: &[f32]) -> Block {
         assert_eq!(weights.len(), self.block(), "the weights of a {self} block");
-        match (self.values(), self.scales()) {
-            (Values::Codebook(table), _) => quantize_codebook(table, weights),
-            (Values::Signed, _) => {
+        match (self.values(), self.has_scales(), self.has_min()) {
+            (_, true, true) => self.quantize_ranges(weights),
+            (_, true, false) => self.quantize_scales(weights),
+            (Values::Codebook(table), ..) => quantize_codebook(table, weights),
+            (Values::Signed, ..) => {
                 let d = extreme(weights).abs() / 127.0;
                 with_codes(d, 0.0, weights.iter().map(|w| (w * inverse(d)).round() as i8 as u8))
             }
-            (Values::Offset(_), Scales::None) if self.has_min() => self.quantize_range(weights),
-            (Values::Offset(_), Scales::None) => self.quantize_offset(weights),
-            (Values::Offset(_), Scales::SixBits) => self.quantize_ranges(weights),
-            (Values::Offset(_), Scales::Int8) => self.quantize_scales(weights),
+            (Values::Offset(_), _, true) => self.quantize_range(weights),
+            (Values::Offset(_), _, false) => self.quantize_offset(weights),
         }
     }
 
@@ -61,7 +61,7 @@ impl BlockFormat {
         with_codes(d, 0.0, weights.iter().map(|w| ((w * inverse(d) + (offset + 0.5)) as u8).min(self.top())))
     }
 
-    /// Each sub-block from its least weight, or zero, to its greatest; then scales and minima to six bits, and codes by
+    /// Each sub-block from its least weight, or zero, to its greatest; then scales and minima to integers, and codes by
     /// what they have become.
     fn quantize_ranges(self, weights: &[f32]) -> Block {
         let ranges: Vec<(f32, f32)> = weights
@@ -72,25 +72,27 @@ impl BlockFormat {
                 ((greatest + min) / f32::from(self.top()), min)
             })
             .collect();
-        let most = |of: fn(&(f32, f32)) -> f32| ranges.iter().map(of).fold(0.0, f32::max) / 63.0;
+        let top = f32::from(self.scales().most());
+        let most = |of: fn(&(f32, f32)) -> f32| ranges.iter().map(of).fold(0.0, f32::max) / top;
         let (d, m) = (f16::from_f32(most(|r| r.0)), f16::from_f32(most(|r| r.1)));
-        let six = |x: f32, d: f16| (x * inverse(d.to_f32())).round().min(63.0) as u8;
+        let integer = |x: f32, d: f16| (x * inverse(d.to_f32())).round().min(top) as i8;
         let mut block = Block { d, m, ..Block::ZERO };
         for (j, (scale, min)) in ranges.into_iter().enumerate() {
-            (block.scales[j], block.mins[j]) = (six(scale, d), six(min, m));
+            (block.scales[j], block.mins[j]) = (integer(scale, d), integer(min, m));
         }
         self.set_codes(weights, block)
     }
 
-    /// Each sub-block by its weight of the largest magnitude, which gets code 0; then scales to eight bits, and codes by
+    /// Each sub-block by its weight of the largest magnitude, which gets code 0; then scales to integers, and codes by
     /// what they have become.
     fn quantize_scales(self, weights: &[f32]) -> Block {
-        let scale = |weights: &[f32]| extreme(weights) / -f32::from(self.offset());
+        let scale = |weights: &[f32]| extreme(weights) / self.integer(0) as f32;
         let scales: Vec<f32> = weights.chunks_exact(self.sub_block()).map(scale).collect();
-        let d = f16::from_f32(extreme(&scales) / -128.0);
+        let most = f32::from(self.scales().most());
+        let d = f16::from_f32(extreme(&scales) / -most);
         let mut block = Block { d, ..Block::ZERO };
         for (to, scale) in block.scales.iter_mut().zip(scales) {
-            *to = (scale * inverse(d.to_f32())).round() as i8 as u8;
+            *to = (scale * inverse(d.to_f32())).round().clamp(-most, most - 1.0) as i8;
         }
         self.set_codes(weights, block)
     }
@@ -101,6 +103,9 @@ impl BlockFormat {
             let (scale, min) = self.factors(&block, j);
             let code = |w: &f32| {
                 let q = (w - min.unwrap_or(0.0)) * inverse(scale);
+                if let Some(table) = self.codebook() {
+                    return nearest(table, q);
+                }
                 (q.round() + f32::from(self.offset())).clamp(0.0, f32::from(self.top())) as u8
             };
             let at = j * self.sub_block();

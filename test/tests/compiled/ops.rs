@@ -1,7 +1,9 @@
 //! Compares every op with the reference, on sizes that no tile divides.
 
 use crate::text::{ELEMENTS, FORMATS, depth, tensor, weight};
+use half::f16;
 use kforge_passes::Fusions;
+use kforge_quant::Block;
 use kforge_reference::{Element, Tensor};
 use kforge_test::run::{Case, Suite, agree, isas};
 
@@ -96,17 +98,11 @@ fn integers_at_their_limits() {
     for name in FORMATS {
         let element = Element::Quant(name.parse().expect("a format"));
         let Element::Quant(format) = element else { unreachable!("it was made so") };
-        let (bytes, one, half) = (format.block_bytes(), [0x00, 0x3c], [0x00, 0x38]);
-        let weights = |(fill, scale): (u8, u8)| {
-            let mut block = vec![fill; bytes];
-            if name == "q6_k" {
-                block[192..208].fill(scale);
-            }
-            let d = if name == "q6_k" { 208 } else { 0 };
-            block[d..d + 2].copy_from_slice(&one);
-            if format.has_min() {
-                block[2..4].copy_from_slice(&half);
-            }
+        let bytes = |fill: u8| format.unpack(&vec![fill; format.block_bytes()]);
+        let weights = |(codes, scales): (u8, u8)| {
+            let (d, m) = (f16::ONE, f16::from_f32(0.5));
+            let mut block = vec![0; format.block_bytes()];
+            format.pack(&Block { d, m, codes: bytes(codes).codes, ..bytes(scales) }, &mut block);
             Tensor::from_bytes([n, k], element, &block.repeat(n * k / format.block())).expect("a weight")
         };
         for (rows, count) in [("?", 9), ("1", 1)] {
@@ -119,7 +115,9 @@ fn integers_at_their_limits() {
                 }}"
             );
             suite.cases.push(Case::new(format!("limits of {name}, {rows} rows"), function));
-            let calls = [(0x00, 0x80), (0x7f, 0x7f), (0x80, 0x80), (0xff, 0x80), (0xff, 0x7f)].map(weights);
+            let calls =
+                [(0x00, 0x80), (0x7f, 0x7f), (0x80, 0x80), (0xff, 0x80), (0xff, 0x7f), (0x00, 0x00), (0xff, 0xff)];
+            let calls = calls.map(weights);
             let calls = calls.iter().flat_map(|w| signs.map(|sign| vec![activations(count, sign), w.clone()]));
             inputs.push(calls.collect());
         }

@@ -1,0 +1,72 @@
+//! The scales and minima of sub-blocks, as ggml packs them.
+
+use crate::{Block, block::array};
+
+/// How the scales of the sub-blocks of a block are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scales {
+    /// The block has no sub-blocks.
+    None,
+    /// Six bits for each scale, and as many for each minimum: eight of both in twelve bytes. The first four of both have a
+    /// byte, whose upper two bits belong to the last four; of those, the scale's lower bits are a low nibble and the
+    /// minimum's a high one (`get_scale_min_k4`).
+    SixBits,
+    /// An i8 each, sixteen without minima.
+    Int8,
+}
+
+impl Scales {
+    /// Bytes of the scales and minima of a block.
+    pub(crate) const fn bytes(self) -> usize {
+        match self {
+            Scales::None => 0,
+            Scales::SixBits => 12,
+            Scales::Int8 => 16,
+        }
+    }
+
+    /// The largest magnitude; of scales with a sign, that of the least.
+    pub(crate) const fn most(self) -> u8 {
+        match self {
+            Scales::None => 1,
+            Scales::SixBits => 63,
+            Scales::Int8 => 128,
+        }
+    }
+
+    /// Scales and minima from the bytes at the start of `bytes`.
+    #[inline(always)]
+    pub(crate) fn unpack(self, bytes: &[u8]) -> ([i8; 16], [i8; 16]) {
+        let (mut scales, mut mins) = ([0; 16], [0; 16]);
+        match self {
+            Scales::None => {}
+            Scales::SixBits => {
+                let bytes: [u8; 12] = array(bytes, 0);
+                for j in 0..4 {
+                    scales[j] = (bytes[j] & 63) as i8;
+                    mins[j] = (bytes[j + 4] & 63) as i8;
+                    scales[j + 4] = (bytes[j + 8] & 15 | bytes[j] >> 6 << 4) as i8;
+                    mins[j + 4] = (bytes[j + 8] >> 4 | bytes[j + 4] >> 6 << 4) as i8;
+                }
+            }
+            Scales::Int8 => scales = array(bytes, 0).map(|byte: u8| byte as i8),
+        }
+        (scales, mins)
+    }
+
+    /// Writes the scales and minima of `block` to the start of `bytes`, which are zero.
+    pub(crate) fn pack(self, block: &Block, bytes: &mut [u8]) {
+        let (scales, mins) = (block.scales.map(|scale| scale as u8), block.mins.map(|min| min as u8));
+        match self {
+            Scales::None => {}
+            Scales::SixBits => {
+                for j in 0..4 {
+                    bytes[j] = scales[j] & 63 | scales[j + 4] >> 4 << 6;
+                    bytes[j + 4] = mins[j] & 63 | mins[j + 4] >> 4 << 6;
+                    bytes[j + 8] = scales[j + 4] & 15 | mins[j + 4] << 4;
+                }
+            }
+            Scales::Int8 => bytes[..16].copy_from_slice(&scales),
+        }
+    }
+}
