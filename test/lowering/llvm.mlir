@@ -67,6 +67,11 @@ func.func @gemv_iq4_nl(%x: tensor<1x64xf32>, %w: !transformer.quant<iq4_nl, 64x6
   return %0 : tensor<1x64xf32>
 }
 
+func.func @gemv_iq4_xs(%x: tensor<1x256xf32>, %w: !transformer.quant<iq4_xs, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<iq4_xs, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
 func.func @gemm(%x: tensor<?x64xf32>, %w: !transformer.quant<q4_1, 64x64>, %b: tensor<64xf32>) -> tensor<?x64xf32> {
   %0 = transformer.linear %x, %w bias %b : tensor<?x64xf32>, !transformer.quant<q4_1, 64x64>, tensor<64xf32> -> tensor<?x64xf32>
   %1 = transformer.gelu %0 {approximate = "tanh"} : tensor<?x64xf32>

@@ -91,6 +91,7 @@ fn modules_are_as_different_as_they_can_be() {
         "<q5_k, ",
         "<q6_k, ",
         "<iq4_nl, ",
+        "<iq4_xs, ",
         " bias ",
         "{transpose_a}",
         "{transpose_b}",

@@ -18,6 +18,7 @@ use std::{fmt, str::FromStr};
 /// | q5_k | 8 of 32 | d f16, m f16, scales and minima 12, fifth bits 32, nibbles 128 | d * scale * code - m * minimum |
 /// | q6_k | 16 of 16 | nibbles 128, upper bits 64, scales i8 16, d f16 | d * scale * (code - 32) |
 /// | iq4_nl | 32 | d f16, nibbles 16 | d * codebook\[code\] |
+/// | iq4_xs | 8 of 32 | d f16, scales 6, nibbles 128 | d * scale * codebook\[code\] |
 ///
 /// Everything is little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,6 +34,7 @@ pub enum BlockFormat {
     Q5_K,
     Q6_K,
     IQ4_NL,
+    IQ4_XS,
 }
 
 /// The facts of one format.
@@ -123,7 +125,7 @@ impl Facts {
 const NON_LINEAR: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// In the order of the variants.
-static FORMATS: [Facts; 9] = [
+static FORMATS: [Facts; 10] = [
     Facts { format: BlockFormat::Q4_0, name: "q4_0", ggml_id: 2, values: Values::Offset(8), ..Facts::NIBBLES },
     Facts {
         format: BlockFormat::Q4_1,
@@ -203,6 +205,17 @@ static FORMATS: [Facts; 9] = [
         values: Values::Codebook(&NON_LINEAR),
         ..Facts::NIBBLES
     },
+    Facts {
+        format: BlockFormat::IQ4_XS,
+        name: "iq4_xs",
+        ggml_id: 23,
+        block: 256,
+        values: Values::Codebook(&NON_LINEAR),
+        scales: Scales::Signed6x8,
+        sub_scales: 2,
+        low: Plane::new(8, 4, 16),
+        ..Facts::NIBBLES
+    },
 ];
 
 /// Evaluates an expression in which `$constant` is the format as a constant: what depends on the format is then decided
@@ -210,7 +223,7 @@ static FORMATS: [Facts; 9] = [
 #[macro_export]
 macro_rules! with_format {
     ($format:expr, $constant:ident => $body:expr) => {
-        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K IQ4_NL)
+        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
     };
     (@ $format:expr, $constant:ident => $body:expr, $($name:ident)*) => {
         match $format {
@@ -380,7 +393,7 @@ mod tests {
     #[test]
     fn sizes_are_ggmls() {
         let sizes = BlockFormat::ALL.map(BlockFormat::block_bytes);
-        assert_eq!(sizes, [18, 20, 22, 24, 34, 144, 176, 210, 18]);
+        assert_eq!(sizes, [18, 20, 22, 24, 34, 144, 176, 210, 18, 136]);
         assert_eq!(BlockFormat::Q4_1.bytes(576, 1536), Some(576 * 48 * 20));
         assert_eq!(BlockFormat::Q6_K.bytes(576, 1536), Some(576 * 6 * 210));
         assert_eq!(BlockFormat::Q8_0.bytes(0, 64), Some(0));

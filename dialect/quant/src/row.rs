@@ -243,6 +243,8 @@ mod tests {
                 (BlockFormat::Q5_K, full / 31.0 + full / 63.0 + most / 63.0),
                 // The scale of the other sign than the greatest one's ends at 127, a whole unit short.
                 (BlockFormat::Q6_K, most / 32.0 * 2.0 + 2.0 * most / 128.0),
+                // The widest gap of the table is 24; beyond the last entry there are 14 more.
+                (BlockFormat::IQ4_XS, most / 127.0 * 28.0 + 2.0 * most / 32.0),
             ] {
                 for (weight, again) in weights.iter().zip(round_trip(format, &weights)) {
                     let bound = 0.5 * step + rounding;

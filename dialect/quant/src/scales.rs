@@ -13,6 +13,8 @@ pub enum Scales {
     SixBits,
     /// An i8 each, sixteen without minima.
     Int8,
+    /// Six bits each, less 32, eight without minima: two bytes of upper two bits, then four of lower nibbles.
+    Signed6x8,
 }
 
 impl Scales {
@@ -22,6 +24,7 @@ impl Scales {
             Scales::None => 0,
             Scales::SixBits => 12,
             Scales::Int8 => 16,
+            Scales::Signed6x8 => 6,
         }
     }
 
@@ -31,6 +34,7 @@ impl Scales {
             Scales::None => 1,
             Scales::SixBits => 63,
             Scales::Int8 => 128,
+            Scales::Signed6x8 => 32,
         }
     }
 
@@ -50,6 +54,14 @@ impl Scales {
                 }
             }
             Scales::Int8 => scales = array(bytes, 0).map(|byte: u8| byte as i8),
+            Scales::Signed6x8 => {
+                let bytes: [u8; 6] = array(bytes, 0);
+                for (j, scale) in scales[..8].iter_mut().enumerate() {
+                    let upper = bytes[j / 4] >> (j % 4 * 2) & 3;
+                    let lower = bytes[2 + j / 2] >> (j % 2 * 4) & 15;
+                    *scale = (upper << 4 | lower) as i8 - 32;
+                }
+            }
         }
         (scales, mins)
     }
@@ -67,6 +79,13 @@ impl Scales {
                 }
             }
             Scales::Int8 => bytes[..16].copy_from_slice(&scales),
+            Scales::Signed6x8 => {
+                for (j, scale) in scales[..8].iter().enumerate() {
+                    let six = scale.wrapping_add(32) & 63;
+                    bytes[j / 4] |= six >> 4 << (j % 4 * 2);
+                    bytes[2 + j / 2] |= (six & 15) << (j % 2 * 4);
+                }
+            }
         }
     }
 }

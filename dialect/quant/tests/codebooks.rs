@@ -1,4 +1,4 @@
-//! The quantiser of the format with a codebook; `gguf_py.rs` checks the other direction.
+//! The quantisers of formats with a codebook; `gguf_py.rs` checks the other direction.
 
 use kforge_quant::BlockFormat;
 
@@ -42,4 +42,19 @@ fn errors_are_bounded() {
             assert!((weight - again).abs() <= 0.2 * most, "{weight} became {again} of at most {most}");
         }
     }
+}
+
+/// Eight sub-blocks whose scales are d times -32 to 31, with every entry of the table.
+#[test]
+fn scales_of_sub_blocks_have_six_bits_with_a_sign() {
+    let scales = [-32, 31, -1, 1, 0, 17, -18, 5];
+    let weights: [f32; 256] = std::array::from_fn(|i| scales[i / 32] as f32 * f32::from(TABLE[i % 32 / 2]) / 4.0);
+    let (mut bytes, mut again) = ([0; 136], [0.0; 256]);
+    BlockFormat::IQ4_XS.quantize_row(&weights, &mut bytes).expect("a whole block");
+    BlockFormat::IQ4_XS.dequantize_row(&bytes, &mut again).expect("a whole block");
+    assert_eq!(again, weights);
+    assert_eq!(bytes[..2], half::f16::from_f32(0.25).to_le_bytes());
+    // Upper bits 0 3 1 2 and 2 3 0 2, then pairs of lower ones.
+    assert_eq!(bytes[2..8], [0b1001_1100, 0b1000_1110, 0xf0, 0x1f, 0x10, 0x5e]);
+    assert_eq!(bytes[8], 0x80);
 }
