@@ -14,6 +14,7 @@ use std::{fmt, str::FromStr};
 /// | q5_0 | 32 | d f16, fifth bits u32, nibbles 16 | d * (code - 16) |
 /// | q5_1 | 32 | d f16, m f16, fifth bits u32, nibbles 16 | d * code + m |
 /// | q8_0 | 32 | d f16, bytes 32 | d * (code as i8) |
+/// | q3_k | 16 of 16 | upper bits 32, lower two bits 64, scales 12, d f16 | d * scale * (code - 4) |
 /// | q4_k | 8 of 32 | d f16, m f16, scales and minima 12, nibbles 128 | d * scale * code - m * minimum |
 /// | q5_k | 8 of 32 | d f16, m f16, scales and minima 12, fifth bits 32, nibbles 128 | d * scale * code - m * minimum |
 /// | q6_k | 16 of 16 | nibbles 128, upper bits 64, scales i8 16, d f16 | d * scale * (code - 32) |
@@ -30,6 +31,7 @@ pub enum BlockFormat {
     Q5_0,
     Q5_1,
     Q8_0,
+    Q3_K,
     Q4_K,
     Q5_K,
     Q6_K,
@@ -125,7 +127,7 @@ impl Facts {
 const NON_LINEAR: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// In the order of the variants.
-static FORMATS: [Facts; 10] = [
+static FORMATS: [Facts; 11] = [
     Facts { format: BlockFormat::Q4_0, name: "q4_0", ggml_id: 2, values: Values::Offset(8), ..Facts::NIBBLES },
     Facts {
         format: BlockFormat::Q4_1,
@@ -159,6 +161,20 @@ static FORMATS: [Facts; 10] = [
         ggml_id: 8,
         values: Values::Signed,
         low: Plane::new(2, 8, 32),
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::Q3_K,
+        name: "q3_k",
+        ggml_id: 11,
+        block: 256,
+        sub_block: 16,
+        values: Values::Offset(4),
+        scales: Scales::Signed6x16,
+        high: Some(Plane::new(0, 1, 32)),
+        low: Plane::new(32, 2, 32),
+        sub_scales: 96,
+        d: 108,
         ..Facts::NIBBLES
     },
     Facts {
@@ -223,7 +239,7 @@ static FORMATS: [Facts; 10] = [
 #[macro_export]
 macro_rules! with_format {
     ($format:expr, $constant:ident => $body:expr) => {
-        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
+        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
     };
     (@ $format:expr, $constant:ident => $body:expr, $($name:ident)*) => {
         match $format {
@@ -393,7 +409,7 @@ mod tests {
     #[test]
     fn sizes_are_ggmls() {
         let sizes = BlockFormat::ALL.map(BlockFormat::block_bytes);
-        assert_eq!(sizes, [18, 20, 22, 24, 34, 144, 176, 210, 18, 136]);
+        assert_eq!(sizes, [18, 20, 22, 24, 34, 110, 144, 176, 210, 18, 136]);
         assert_eq!(BlockFormat::Q4_1.bytes(576, 1536), Some(576 * 48 * 20));
         assert_eq!(BlockFormat::Q6_K.bytes(576, 1536), Some(576 * 6 * 210));
         assert_eq!(BlockFormat::Q8_0.bytes(0, 64), Some(0));
@@ -433,7 +449,7 @@ mod tests {
                     "{format}"
                 );
             }
-            assert!(matches!((facts.low.bits, format.high_bits()), (8, 0) | (4, 0..=2)), "{format}");
+            assert!(matches!((facts.low.bits, format.high_bits()), (8, 0) | (4, 0..=2) | (2, 0..=1)), "{format}");
             assert!(facts.block <= BlockFormat::MOST, "{format}");
             if let Some(table) = format.codebook() {
                 assert_eq!((format.bits(), format.has_short_sub_blocks(), facts.m), (4, false, None), "{format}");

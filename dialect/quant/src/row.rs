@@ -180,15 +180,16 @@ mod tests {
 
     #[test]
     fn representable_rows_come_back() {
-        // A step that both a sixty-third and a power of two divide.
+        // A step that a fifteenth, a sixty-third and a power of two divide.
         let ramp =
-            |from: i32, count: i32| (0..512).map(|i| (from + i % count) as f32 * 63.0 / 256.0).collect::<Vec<_>>();
+            |from: i32, count: i32| (0..512).map(|i| (from + i % count) as f32 * 315.0 / 1024.0).collect::<Vec<_>>();
         for (format, from, count) in [
             (BlockFormat::Q4_0, -8, 16),
             (BlockFormat::Q4_1, -3, 16),
             (BlockFormat::Q5_0, -16, 32),
             (BlockFormat::Q5_1, 5, 32),
             (BlockFormat::Q8_0, -127, 32),
+            (BlockFormat::Q3_K, -4, 8),
             (BlockFormat::Q4_K, -3, 16),
             (BlockFormat::Q5_K, -7, 32),
             (BlockFormat::Q6_K, -32, 16),
@@ -241,7 +242,8 @@ mod tests {
                 // A scale is off by half a sixty-third, and so are sixteen or more of its steps; a minimum likewise.
                 (BlockFormat::Q4_K, full / 15.0 + full / 63.0 + most / 63.0),
                 (BlockFormat::Q5_K, full / 31.0 + full / 63.0 + most / 63.0),
-                // The scale of the other sign than the greatest one's ends at 127, a whole unit short.
+                // The scale of the other sign than the greatest one's is a whole unit short of it.
+                (BlockFormat::Q3_K, most / 4.0 * 2.0 + 2.0 * most / 32.0),
                 (BlockFormat::Q6_K, most / 32.0 * 2.0 + 2.0 * most / 128.0),
                 // The widest gap of the table is 24; beyond the last entry there are 14 more.
                 (BlockFormat::IQ4_XS, most / 127.0 * 28.0 + 2.0 * most / 32.0),

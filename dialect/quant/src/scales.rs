@@ -15,6 +15,9 @@ pub enum Scales {
     Int8,
     /// Six bits each, less 32, eight without minima: two bytes of upper two bits, then four of lower nibbles.
     Signed6x8,
+    /// Six bits each, less 32, sixteen without minima: eight bytes of lower nibbles, of the j-th scale and the one eight
+    /// later; then four bytes of upper two bits, of every fourth.
+    Signed6x16,
 }
 
 impl Scales {
@@ -22,7 +25,7 @@ impl Scales {
     pub(crate) const fn bytes(self) -> usize {
         match self {
             Scales::None => 0,
-            Scales::SixBits => 12,
+            Scales::SixBits | Scales::Signed6x16 => 12,
             Scales::Int8 => 16,
             Scales::Signed6x8 => 6,
         }
@@ -34,7 +37,7 @@ impl Scales {
             Scales::None => 1,
             Scales::SixBits => 63,
             Scales::Int8 => 128,
-            Scales::Signed6x8 => 32,
+            Scales::Signed6x8 | Scales::Signed6x16 => 32,
         }
     }
 
@@ -62,6 +65,14 @@ impl Scales {
                     *scale = (upper << 4 | lower) as i8 - 32;
                 }
             }
+            Scales::Signed6x16 => {
+                let bytes: [u8; 12] = array(bytes, 0);
+                for (j, scale) in scales.iter_mut().enumerate() {
+                    let upper = bytes[8 + j % 4] >> (j / 4 * 2) & 3;
+                    let lower = bytes[j % 8] >> (j / 8 * 4) & 15;
+                    *scale = (upper << 4 | lower) as i8 - 32;
+                }
+            }
         }
         (scales, mins)
     }
@@ -84,6 +95,13 @@ impl Scales {
                     let six = scale.wrapping_add(32) & 63;
                     bytes[j / 4] |= six >> 4 << (j % 4 * 2);
                     bytes[2 + j / 2] |= (six & 15) << (j % 2 * 4);
+                }
+            }
+            Scales::Signed6x16 => {
+                for (j, scale) in scales.iter().enumerate() {
+                    let six = scale.wrapping_add(32) & 63;
+                    bytes[8 + j % 4] |= six >> 4 << (j / 4 * 2);
+                    bytes[j % 8] |= (six & 15) << (j / 8 * 4);
                 }
             }
         }

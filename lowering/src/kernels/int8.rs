@@ -7,16 +7,17 @@
 //! The products of a block are summed exactly, as integers; scales are applied once per block: `sum += d_w d_x sum(q_w
 //! q_x) + m_w d_x sum(q_x)`, blocks ascending, in one chain whatever the tile. So the result of a row depends neither
 //! on its neighbours nor on how the instruction set multiplies. A block of 256 weights corresponds to eight blocks of
-//! activations; d_w is then d times the sub-block's scale. The two scales that q6_k has per 32 columns are
-//! integers: the integer sums are multiplied with them before they are added, which fits in 25 bits.
+//! activations; d_w is then d times the sub-block's scale. Where sub-blocks have 16 columns, two
+//! scales are integers: the integer sums are multiplied with them before they are added, which fits in 25 bits. So are
+//! their two minima, with the sums of sixteen q.
 //!
 //! With AVX2 and AVX-512 four products of unsigned codes and signed activations become two 16-bit sums (`vpmaddubsw`).
 //! These are accumulated for as long as they cannot overflow and then added pairwise into 32 bits (`vpmaddwd`, which
 //! also multiplies with a scale). With VNNI the four go into 32 bits at once (`vpdpbusd`). Other targets use 32-bit
 //! multiplications.
-//! Signed weights: q4_0 and q5_0 subtract 8 or 16 through their `m_w`; q6_k subtracts 32 times the sums of sixteen q,
-//! as integers. Signed bytes (q8_0, codebook entries) transfer their sign to the activation; with VNNI they are biased
-//! by 128, and the sums of q correct for it.
+//! Signed weights: q4_0 and q5_0 subtract 8 or 16 through their `m_w`; q3_k and q6_k subtract 4 or 32 times
+//! the sums of sixteen q, as integers. Signed bytes (q8_0, codebook entries) transfer their sign to the activation; with
+//! VNNI they are biased by 128, and the sums of q correct for it.
 
 use crate::{
     emit::{Emitter, LANES, V},

@@ -104,9 +104,13 @@ fn damaged_structure() {
 /// Formats with blocks of 256 in the sizes that ggml gives them, and nothing beside the data that a file holds.
 #[test]
 fn blocks_of_256() {
-    for (format, bytes) in
-        [(BlockFormat::Q4_K, 144), (BlockFormat::Q5_K, 176), (BlockFormat::Q6_K, 210), (BlockFormat::IQ4_XS, 136)]
-    {
+    for (format, bytes) in [
+        (BlockFormat::Q3_K, 110),
+        (BlockFormat::Q4_K, 144),
+        (BlockFormat::Q5_K, 176),
+        (BlockFormat::Q6_K, 210),
+        (BlockFormat::IQ4_XS, 136),
+    ] {
         let ty = GgmlType::of_format(format);
         let model = |dims: &[usize], data: usize| {
             let dims = dims.to_vec();
@@ -433,7 +437,7 @@ fn types_that_we_do_not_compute_with() {
         .unwrap();
     assert_eq!(
         model.weight("blk.0.attn_q.weight").unwrap_err().to_string(),
-        "tensor `blk.0.attn_q.weight`: type NVFP4 is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL and IQ4_XS are"
+        "tensor `blk.0.attn_q.weight`: type NVFP4 is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL and IQ4_XS are"
     );
     assert_eq!(
         model.weight("blk.0.attn_norm.weight").unwrap_err().to_string(),
