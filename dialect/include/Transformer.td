@@ -130,6 +130,7 @@ def Transformer_QuantType : TypeDef<Transformer_Dialect, "Quant"> {
     | q5_0 | 5 | 32 | 22 | d * (q - 16) |
     | q5_1 | 5 | 32 | 24 | d * q + m |
     | q8_0 | 8 | 32 | 34 | d * q |
+    | q2_k | 2 | 16 x 16 | 84 | d * s * q - m * t |
     | q3_k | 3 | 16 x 16 | 110 | d * s * (q - 4) |
     | q4_k | 4 | 8 x 32 | 144 | d * s * q - m * t |
     | q5_k | 5 | 8 x 32 | 176 | d * s * q - m * t |
@@ -141,12 +142,12 @@ def Transformer_QuantType : TypeDef<Transformer_Dialect, "Quant"> {
     25, 38, 53, 69, 89, 113 (`kvalues_iq4nl` of ggml).
 
     Source: the [GGUF specification](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), whose blocks are the
-    structures `block_q4_0` to `block_q8_0`, `block_q3_K` to `block_q6_K`, `block_iq4_nl` and `block_iq4_xs` of ggml's `ggml-common.h`.
+    structures `block_q4_0` to `block_q8_0`, `block_q2_K` to `block_q6_K`, `block_iq4_nl` and `block_iq4_xs` of ggml's `ggml-common.h`.
 
     Example: `!transformer.quant<q4_1, 576x1536>`.
   }];
   let parameters = (ins
-      StringRefParameter<"required; q4_0, q4_1, q5_0, q5_1, q8_0, q3_k, q4_k, q5_k, q6_k, iq4_nl or iq4_xs; the format of a block">:$format,
+      StringRefParameter<"required; q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl or iq4_xs; the format of a block">:$format,
       TypeParameter<"int64_t", "required; at least 0; rows of the matrix, the outputs of a linear layer">:$rows,
       TypeParameter<"int64_t", "required; a multiple of the weights of a block; elements of a row">:$columns);
   let hasCustomAssemblyFormat = 1;

@@ -87,6 +87,7 @@ fn modules_are_as_different_as_they_can_be() {
         "<q5_0, ",
         "<q5_1, ",
         "<q8_0, ",
+        "<q2_k, ",
         "<q3_k, ",
         "<q4_k, ",
         "<q5_k, ",

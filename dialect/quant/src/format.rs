@@ -14,6 +14,7 @@ use std::{fmt, str::FromStr};
 /// | q5_0 | 32 | d f16, fifth bits u32, nibbles 16 | d * (code - 16) |
 /// | q5_1 | 32 | d f16, m f16, fifth bits u32, nibbles 16 | d * code + m |
 /// | q8_0 | 32 | d f16, bytes 32 | d * (code as i8) |
+/// | q2_k | 16 of 16 | scales and minima 16, codes of two bits 64, d f16, m f16 | d * scale * code - m * minimum |
 /// | q3_k | 16 of 16 | upper bits 32, lower two bits 64, scales 12, d f16 | d * scale * (code - 4) |
 /// | q4_k | 8 of 32 | d f16, m f16, scales and minima 12, nibbles 128 | d * scale * code - m * minimum |
 /// | q5_k | 8 of 32 | d f16, m f16, scales and minima 12, fifth bits 32, nibbles 128 | d * scale * code - m * minimum |
@@ -31,6 +32,7 @@ pub enum BlockFormat {
     Q5_0,
     Q5_1,
     Q8_0,
+    Q2_K,
     Q3_K,
     Q4_K,
     Q5_K,
@@ -127,7 +129,7 @@ impl Facts {
 const NON_LINEAR: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// In the order of the variants.
-static FORMATS: [Facts; 11] = [
+static FORMATS: [Facts; 12] = [
     Facts { format: BlockFormat::Q4_0, name: "q4_0", ggml_id: 2, values: Values::Offset(8), ..Facts::NIBBLES },
     Facts {
         format: BlockFormat::Q4_1,
@@ -161,6 +163,19 @@ static FORMATS: [Facts; 11] = [
         ggml_id: 8,
         values: Values::Signed,
         low: Plane::new(2, 8, 32),
+        ..Facts::NIBBLES
+    },
+    Facts {
+        format: BlockFormat::Q2_K,
+        name: "q2_k",
+        ggml_id: 10,
+        block: 256,
+        sub_block: 16,
+        scales: Scales::FourBits,
+        sub_scales: 0,
+        low: Plane::new(16, 2, 32),
+        d: 80,
+        m: Some(82),
         ..Facts::NIBBLES
     },
     Facts {
@@ -239,7 +254,7 @@ static FORMATS: [Facts; 11] = [
 #[macro_export]
 macro_rules! with_format {
     ($format:expr, $constant:ident => $body:expr) => {
-        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
+        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
     };
     (@ $format:expr, $constant:ident => $body:expr, $($name:ident)*) => {
         match $format {
@@ -409,7 +424,7 @@ mod tests {
     #[test]
     fn sizes_are_ggmls() {
         let sizes = BlockFormat::ALL.map(BlockFormat::block_bytes);
-        assert_eq!(sizes, [18, 20, 22, 24, 34, 110, 144, 176, 210, 18, 136]);
+        assert_eq!(sizes, [18, 20, 22, 24, 34, 84, 110, 144, 176, 210, 18, 136]);
         assert_eq!(BlockFormat::Q4_1.bytes(576, 1536), Some(576 * 48 * 20));
         assert_eq!(BlockFormat::Q6_K.bytes(576, 1536), Some(576 * 6 * 210));
         assert_eq!(BlockFormat::Q8_0.bytes(0, 64), Some(0));

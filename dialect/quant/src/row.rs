@@ -189,6 +189,7 @@ mod tests {
             (BlockFormat::Q5_0, -16, 32),
             (BlockFormat::Q5_1, 5, 32),
             (BlockFormat::Q8_0, -127, 32),
+            (BlockFormat::Q2_K, -1, 4),
             (BlockFormat::Q3_K, -4, 8),
             (BlockFormat::Q4_K, -3, 16),
             (BlockFormat::Q5_K, -7, 32),
@@ -239,7 +240,9 @@ mod tests {
                 (BlockFormat::Q5_0, most / 16.0 * 2.0),
                 (BlockFormat::Q5_1, range / 31.0),
                 (BlockFormat::Q8_0, most / 127.0),
-                // A scale is off by half a sixty-third, and so are sixteen or more of its steps; a minimum likewise.
+                // A scale is off by half a sixty-third of the greatest, and so are all of its steps; a minimum likewise.
+                // Of q2_k these are fifteenths.
+                (BlockFormat::Q2_K, full / 3.0 + full / 15.0 + most / 15.0),
                 (BlockFormat::Q4_K, full / 15.0 + full / 63.0 + most / 63.0),
                 (BlockFormat::Q5_K, full / 31.0 + full / 63.0 + most / 63.0),
                 // The scale of the other sign than the greatest one's is a whole unit short of it.

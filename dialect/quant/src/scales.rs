@@ -7,6 +7,8 @@ use crate::{Block, block::array};
 pub enum Scales {
     /// The block has no sub-blocks.
     None,
+    /// A byte for each of sixteen sub-blocks: four bits of scale, then four of minimum.
+    FourBits,
     /// Six bits for each scale, and as many for each minimum: eight of both in twelve bytes. The first four of both have a
     /// byte, whose upper two bits belong to the last four; of those, the scale's lower bits are a low nibble and the
     /// minimum's a high one (`get_scale_min_k4`).
@@ -26,7 +28,7 @@ impl Scales {
         match self {
             Scales::None => 0,
             Scales::SixBits | Scales::Signed6x16 => 12,
-            Scales::Int8 => 16,
+            Scales::FourBits | Scales::Int8 => 16,
             Scales::Signed6x8 => 6,
         }
     }
@@ -35,6 +37,7 @@ impl Scales {
     pub(crate) const fn most(self) -> u8 {
         match self {
             Scales::None => 1,
+            Scales::FourBits => 15,
             Scales::SixBits => 63,
             Scales::Int8 => 128,
             Scales::Signed6x8 | Scales::Signed6x16 => 32,
@@ -47,6 +50,10 @@ impl Scales {
         let (mut scales, mut mins) = ([0; 16], [0; 16]);
         match self {
             Scales::None => {}
+            Scales::FourBits => {
+                let bytes: [u8; 16] = array(bytes, 0);
+                (scales, mins) = (bytes.map(|byte| (byte & 15) as i8), bytes.map(|byte| (byte >> 4) as i8));
+            }
             Scales::SixBits => {
                 let bytes: [u8; 12] = array(bytes, 0);
                 for j in 0..4 {
@@ -82,6 +89,11 @@ impl Scales {
         let (scales, mins) = (block.scales.map(|scale| scale as u8), block.mins.map(|min| min as u8));
         match self {
             Scales::None => {}
+            Scales::FourBits => {
+                for (byte, (scale, min)) in bytes.iter_mut().zip(scales.iter().zip(mins)) {
+                    *byte = scale & 15 | min << 4;
+                }
+            }
             Scales::SixBits => {
                 for j in 0..4 {
                     bytes[j] = scales[j] & 63 | scales[j + 4] >> 4 << 6;

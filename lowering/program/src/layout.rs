@@ -11,7 +11,7 @@
 //!            with sub-blocks and a minimum: a vector of 16 x i8 minima for each sub-block
 //!            then for each 32 columns (one unit; a block of 256 has eight):
 //!            4 to 6 bits: 4 vectors of 16 x u32, byte i of vector j = columns 8 j + i (low) and 8 j + 4 + i (high nibble)
-//!            3 bits:      2 vectors of 16 x u32, two bits of columns 16 j + i, 16 j + 4 + i, 16 j + 8 + i, 16 j + 12 + i in
+//!            2, 3 bits:   2 vectors of 16 x u32, two bits of columns 16 j + i, 16 j + 4 + i, 16 j + 8 + i, 16 j + 12 + i in
 //!                         byte i of vector j, from the lowest up
 //!            3, 5, 6 bits:   1, 1 or 2 vectors of 16 x u32, upper bits of columns 4 h + i in byte i (see `upper_bits`)
 //!            8 bits:      8 vectors of 16 x u32, byte i of vector j = column 4 j + i
@@ -29,7 +29,7 @@
 //! Zeroed memory represents zeros in all of them.
 //!
 //! Rows past the last are zero. Scales and minima of sub-blocks become bytes, which one instruction widens to a register:
-//! q3_k, q4_k and q5_k take 3 or 4 % more than in the file, iq4_xs 1 %, formats without six-bit scales the same.
+//! q3_k, q4_k and q5_k take 3 or 4 % more than in the file, q2_k 19 %, iq4_xs 1 %, formats without scales of four or six bits the same.
 
 use crate::{
     expr::Expr,

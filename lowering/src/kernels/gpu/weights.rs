@@ -2,7 +2,7 @@
 //!
 //! The layouts are the CPU's. In `rows16` a thread takes a quad of rows, as one vec4 per column: 16 bytes of a
 //! quantised unit hold the codes of four rows and eight columns (four of q8_0; the low bits of
-//! q3_k's sixteen columns serve two threads); 16 bytes of floats hold four rows of
+//! q2_k's and q3_k's sixteen columns serve two threads); 16 bytes of floats hold four rows of
 //! one column (eight rows of f16 or bf16). So every load is a whole vector, all rows share the activations, and threads
 //! need no reduction before the last column.
 
