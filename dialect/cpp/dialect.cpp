@@ -101,7 +101,7 @@ void QuantType::print(AsmPrinter &printer) const {
 /// The block formats, with the weights of a block. `format.rs` of kforge-quant has the rest.
 static constexpr std::pair<StringLiteral, int64_t> blockFormats[] = {
     {"q4_0", 32}, {"q4_1", 32}, {"q5_0", 32}, {"q5_1", 32}, {"q8_0", 32}, {"q2_k", 256}, {"q3_k", 256}, {"q4_k", 256}, {"q5_k", 256}, {"q6_k", 256},
-    {"iq4_nl", 32}, {"iq4_xs", 256},
+    {"iq4_nl", 32}, {"iq4_xs", 256}, {"mxfp4", 32},
 };
 
 LogicalResult QuantType::verify(function_ref<InFlightDiagnostic()> emitError, StringRef format, int64_t rows, int64_t columns) {

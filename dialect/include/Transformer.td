@@ -137,17 +137,20 @@ def Transformer_QuantType : TypeDef<Transformer_Dialect, "Quant"> {
     | q6_k | 6 | 16 x 16 | 210 | d * s * (q - 32) |
     | iq4_nl | 4 | 32 | 18 | d * v |
     | iq4_xs | 4 | 8 x 32 | 136 | d * s * v |
+    | mxfp4 | 4 | 32 | 17 | d * v |
 
     v is entry q of the table -127, -104, -83, -65, -49, -35, -22, -10, 1, 13,
-    25, 38, 53, 69, 89, 113 (`kvalues_iq4nl` of ggml).
+    25, 38, 53, 69, 89, 113 (`kvalues_iq4nl` of ggml); for mxfp4 of 0, 1, 2, 3, 4, 6,
+    8, 12 and their negatives, twice the values of E2M1. The d of mxfp4 is not an f16
+    but a byte e for 2^(e - 128), half the value of E8M0.
 
     Source: the [GGUF specification](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), whose blocks are the
-    structures `block_q4_0` to `block_q8_0`, `block_q2_K` to `block_q6_K`, `block_iq4_nl` and `block_iq4_xs` of ggml's `ggml-common.h`.
+    structures `block_q4_0` to `block_q8_0`, `block_q2_K` to `block_q6_K`, `block_iq4_nl`, `block_iq4_xs` and `block_mxfp4` of ggml's `ggml-common.h`.
 
     Example: `!transformer.quant<q4_1, 576x1536>`.
   }];
   let parameters = (ins
-      StringRefParameter<"required; q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl or iq4_xs; the format of a block">:$format,
+      StringRefParameter<"required; q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs or mxfp4; the format of a block">:$format,
       TypeParameter<"int64_t", "required; at least 0; rows of the matrix, the outputs of a linear layer">:$rows,
       TypeParameter<"int64_t", "required; a multiple of the weights of a block; elements of a row">:$columns);
   let hasCustomAssemblyFormat = 1;

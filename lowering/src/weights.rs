@@ -13,7 +13,7 @@ use kforge_program::{
     Layout,
     layout::{Packed, UNIT, byte_mask, low_bits, upper_bits},
 };
-use kforge_quant::BlockFormat;
+use kforge_quant::{BlockFormat, Scale};
 use melior::ir::Type;
 
 /// How a weight [N, K] is stored; determines the type of the kernel's parameter.
@@ -117,8 +117,8 @@ impl<'c, 'a> Block<'c, 'a> {
         if ahead > 0 {
             new.prefetch(e, ahead);
         }
-        new.scale = new.halves(e, 0);
-        new.min = format.has_min().then(|| new.halves(e, at.min));
+        new.scale = new.halves(e, 0, scale_type(e, format));
+        new.min = format.has_min().then(|| new.halves(e, at.min, e.f16()));
         if !format.has_short_sub_blocks() {
             let small = |table| format.has_scales().then(|| new.integers(e, table, new.number));
             let (scale, min) = (small(at.scales), small(at.mins).filter(|_| format.has_min()));
@@ -156,9 +156,9 @@ impl<'c, 'a> Block<'c, 'a> {
         }
     }
 
-    /// Loads sixteen f16 at a byte offset, widened.
-    fn halves(&self, e: &Emitter<'c, 'a>, offset: usize) -> V<'c, 'a> {
-        e.widen(e.bitcast(self.bytes(e, e.ci(offset), 2 * LANES), e.vector(LANES, e.f16())))
+    /// Loads sixteen floats of 16 bits at a byte offset, widened.
+    fn halves(&self, e: &Emitter<'c, 'a>, offset: usize, element: Type<'c>) -> V<'c, 'a> {
+        e.widen(e.bitcast(self.bytes(e, e.ci(offset), 2 * LANES), e.vector(LANES, element)))
     }
 
     /// Entry `index` of a table of sixteen i8 per sub-block.
@@ -253,6 +253,15 @@ impl<'c, 'a> Block<'c, 'a> {
     }
 }
 
+/// The type of the scale of a packed block.
+fn scale_type<'c>(e: &Emitter<'c, '_>, format: BlockFormat) -> Type<'c> {
+    match format.scale_kind() {
+        Scale::F16 => e.f16(),
+        // bf16, as emitters represent it.
+        Scale::Exponent => e.int(16),
+    }
+}
+
 /// A value times 2^-shift.
 pub fn unshifted<'c, 'a>(value: V<'c, 'a>, shift: usize) -> V<'c, 'a> {
     match shift {
@@ -324,11 +333,11 @@ impl<'c, 'a> Weight<'c, 'a> {
         let (group, lane) = row.div_rem(LANES);
         let (block, column) = column.div_rem(format.block());
         let byte = |at| e.load(self.memref, &[group, block, at]);
-        let half = |offset: usize| {
+        let half = |offset: usize, element| {
             let at = lane * 2 + offset;
             let widened = |v| e.cast("arith.extui", v, e.int(16));
             let high = widened(byte(at + 1)) << 8;
-            e.widen(e.bitcast(widened(byte(at)) | high, e.f16()))
+            e.widen(e.bitcast(widened(byte(at)) | high, element))
         };
         let sub_block = column / format.sub_block();
         // Entry of a table with sixteen bytes per sub-block.
@@ -365,14 +374,14 @@ impl<'c, 'a> Weight<'c, 'a> {
             None => code - e.cint(32, format.offset().into()),
         };
         let q = e.cast("arith.sitofp", integer, e.f32());
-        let mut scale = half(0);
+        let mut scale = half(0, scale_type(e, format));
         if format.has_scales() {
             scale *= small(at.scales);
         }
         let product = q * scale;
         match format.has_min() {
-            true if format.has_scales() => product - half(at.min) * small(at.mins),
-            true => product + half(at.min),
+            true if format.has_scales() => product - half(at.min, e.f16()) * small(at.mins),
+            true => product + half(at.min, e.f16()),
             false => product,
         }
     }

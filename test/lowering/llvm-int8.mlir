@@ -130,3 +130,11 @@ func.func @q2_k(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.q
   %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<q2_k, 64x256> -> tensor<?x64xf32>
   return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
 }
+
+func.func @mxfp4(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.quant<mxfp4, 64x256>) -> (tensor<1x64xf32>, tensor<?x64xf32>) {
+  %0 = transformer.quantize %x : tensor<1x256xf32>
+  %1 = transformer.linear %0, %w : tensor<1x256xf32>, !transformer.quant<mxfp4, 64x256> -> tensor<1x64xf32>
+  %2 = transformer.quantize %y : tensor<?x256xf32>
+  %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<mxfp4, 64x256> -> tensor<?x64xf32>
+  return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
+}

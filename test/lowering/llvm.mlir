@@ -72,6 +72,11 @@ func.func @gemv_iq4_xs(%x: tensor<1x256xf32>, %w: !transformer.quant<iq4_xs, 64x
   return %0 : tensor<1x64xf32>
 }
 
+func.func @gemv_mxfp4(%x: tensor<1x256xf32>, %w: !transformer.quant<mxfp4, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<mxfp4, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
 func.func @gemv_q2_k(%x: tensor<1x256xf32>, %w: !transformer.quant<q2_k, 64x256>) -> tensor<1x64xf32> {
   %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<q2_k, 64x256> -> tensor<1x64xf32>
   return %0 : tensor<1x64xf32>

@@ -94,6 +94,7 @@ fn modules_are_as_different_as_they_can_be() {
         "<q6_k, ",
         "<iq4_nl, ",
         "<iq4_xs, ",
+        "<mxfp4, ",
         " bias ",
         "{transpose_a}",
         "{transpose_b}",

@@ -1,13 +1,16 @@
 //! One block, taken apart and put together.
 
-use crate::{ACTIVATIONS, BlockFormat, format::Plane};
-use half::f16;
+use crate::{
+    ACTIVATIONS, BlockFormat,
+    format::{Plane, Scale},
+};
+use half::{bf16, f16};
 
 /// The parts of a block. What a format does not have is zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block {
-    /// Scale.
-    pub d: f16,
+    /// Bits of the scale: of an f16, or of a bf16 where the file has an exponent ([`BlockFormat::scale`]).
+    pub d: u16,
     /// Minimum, or what scales the minima of the sub-blocks.
     pub m: f16,
     /// Of each sub-block.
@@ -19,8 +22,7 @@ pub struct Block {
 }
 
 impl Block {
-    pub const ZERO: Block =
-        Block { d: f16::ZERO, m: f16::ZERO, scales: [0; 16], mins: [0; 16], codes: [0; BlockFormat::MOST] };
+    pub const ZERO: Block = Block { d: 0, m: f16::ZERO, scales: [0; 16], mins: [0; 16], codes: [0; BlockFormat::MOST] };
 }
 
 impl BlockFormat {
@@ -31,7 +33,7 @@ impl BlockFormat {
     pub fn unpack(self, bytes: &[u8]) -> Block {
         assert_eq!(bytes.len(), self.block_bytes(), "a {self} block");
         let (scales, mins) = self.sub_scales(bytes);
-        let mut block = Block { d: self.scale(bytes), m: self.min(bytes), scales, mins, ..Block::ZERO };
+        let mut block = Block { d: self.scale_bits(bytes), m: self.min(bytes), scales, mins, ..Block::ZERO };
         let (units, _) = block.codes[..self.block()].as_chunks_mut::<ACTIVATIONS>();
         for (unit, codes) in units.iter_mut().enumerate() {
             for (code, four) in codes.as_chunks_mut().0.iter_mut().zip(self.codes(bytes, unit)) {
@@ -43,8 +45,12 @@ impl BlockFormat {
 
     /// [`Block::d`] of a block's bytes. This and the next three panic if the bytes are not a whole block.
     #[inline(always)]
-    pub fn scale(self, bytes: &[u8]) -> f16 {
-        f16::from_bits(u16::from_le_bytes(array(bytes, self.facts().d)))
+    pub fn scale_bits(self, bytes: &[u8]) -> u16 {
+        let at = self.facts().d;
+        match self.scale_kind() {
+            Scale::F16 => u16::from_le_bytes(array(bytes, at)),
+            Scale::Exponent => power_of_two(bytes[at]),
+        }
     }
 
     /// [`Block::m`] of a block's bytes.
@@ -83,7 +89,10 @@ impl BlockFormat {
         assert_eq!(bytes.len(), self.block_bytes(), "a {self} block");
         let facts = self.facts();
         bytes.fill(0);
-        bytes[facts.d..facts.d + 2].copy_from_slice(&block.d.to_le_bytes());
+        match self.scale_kind() {
+            Scale::F16 => bytes[facts.d..facts.d + 2].copy_from_slice(&block.d.to_le_bytes()),
+            Scale::Exponent => bytes[facts.d] = exponent(block.d),
+        }
         if let Some(at) = facts.m {
             bytes[at..at + 2].copy_from_slice(&block.m.to_le_bytes());
         }
@@ -96,9 +105,17 @@ impl BlockFormat {
         }
     }
 
+    /// The value of [`Block::d`].
+    pub fn scale(self, bits: u16) -> f32 {
+        match self.scale_kind() {
+            Scale::F16 => f16::from_bits(bits).to_f32(),
+            Scale::Exponent => bf16::from_bits(bits).to_f32(),
+        }
+    }
+
     /// What the integers of sub-block `j` are multiplied with, and what is added then; both are exact in f32.
     pub fn factors(self, block: &Block, j: usize) -> (f32, Option<f32>) {
-        let (d, m) = (block.d.to_f32(), block.m.to_f32());
+        let (d, m) = (self.scale(block.d), block.m.to_f32());
         if self.has_scales() {
             let min = self.has_min().then(|| -(m * f32::from(block.mins[j])));
             return (d * f32::from(block.scales[j]), min);
@@ -144,6 +161,22 @@ impl Plane {
     }
 }
 
+/// 2^(e - 128) as a bf16, which is subnormal for 0 and 1 (`ggml_e8m0_to_fp32_half`).
+pub(crate) fn power_of_two(e: u8) -> u16 {
+    match e {
+        0 | 1 => 0x20 << e,
+        _ => u16::from(e - 1) << 7,
+    }
+}
+
+/// The inverse of [`power_of_two`].
+fn exponent(d: u16) -> u8 {
+    match d >> 7 {
+        0 => (d >> 6) as u8,
+        biased => (biased as u8).wrapping_add(1),
+    }
+}
+
 /// The bytes from `at` on.
 #[inline(always)]
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -159,7 +192,7 @@ mod tests {
 
     /// A block whose weight 0 has code `low`, weight 16 code `high`, all others zero.
     fn known(format: BlockFormat, low: u8, high: u8) -> Vec<u8> {
-        let mut block = Block { d: f16::from_f32(0.5), m: f16::from_f32(-3.0), ..Block::ZERO };
+        let mut block = Block { d: f16::from_f32(0.5).to_bits(), m: f16::from_f32(-3.0), ..Block::ZERO };
         (block.codes[0], block.codes[16]) = (low, high);
         let mut bytes = vec![0; format.block_bytes()];
         format.pack(&block, &mut bytes);
@@ -263,7 +296,7 @@ mod tests {
             let format = K[index];
             let bytes = &bytes[..format.block_bytes()];
             let block = format.unpack(bytes);
-            prop_assume!(block.d.is_finite() && block.m.is_finite());
+            prop_assume!(format.scale(block.d).is_finite() && block.m.is_finite());
             prop_assert_eq!(weights(format, bytes), ggml(format, bytes));
         }
 
@@ -272,7 +305,7 @@ mod tests {
             let format = BlockFormat::ALL[index];
             let bytes = &bytes[..format.block_bytes()];
             let block = format.unpack(bytes);
-            prop_assume!(block.d.is_finite() && block.m.is_finite());
+            prop_assume!(format.scale(block.d).is_finite() && block.m.is_finite());
             for (i, (weight, code)) in weights(format, bytes).into_iter().zip(block.codes).enumerate() {
                 // Exact in f64: both terms are multiples of 2^-24 below 2^29.
                 let j = i / format.sub_block();
@@ -280,7 +313,7 @@ mod tests {
                     true => (f64::from(block.scales[j]), -f64::from(block.mins[j])),
                     false => (1.0, 1.0),
                 };
-                let exact = block.d.to_f64() * scale * f64::from(format.integer(code)) + block.m.to_f64() * min;
+                let exact = f64::from(format.scale(block.d)) * scale * f64::from(format.integer(code)) + block.m.to_f64() * min;
                 prop_assert_eq!(weight, exact as f32);
             }
         }

@@ -21,6 +21,7 @@ use std::{fmt, str::FromStr};
 /// | q6_k | 16 of 16 | nibbles 128, upper bits 64, scales i8 16, d f16 | d * scale * (code - 32) |
 /// | iq4_nl | 32 | d f16, nibbles 16 | d * codebook\[code\] |
 /// | iq4_xs | 8 of 32 | d f16, scales 6, nibbles 128 | d * scale * codebook\[code\] |
+/// | mxfp4 | 32 | exponent e u8, nibbles 16 | 2^(e - 128) * codebook\[code\] |
 ///
 /// Everything is little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,6 +40,7 @@ pub enum BlockFormat {
     Q6_K,
     IQ4_NL,
     IQ4_XS,
+    MXFP4,
 }
 
 /// The facts of one format.
@@ -53,6 +55,7 @@ pub(crate) struct Facts {
     sub_block: usize,
     values: Values,
     scales: Scales,
+    scale: Scale,
     /// First byte of the scale `d` of a block.
     pub d: usize,
     /// First byte of the minimum `m`, if there is one.
@@ -103,8 +106,18 @@ pub enum Values {
     Offset(u8),
     /// The byte of an i8.
     Signed,
-    /// An entry of a table, from the least to the greatest; codes have four bits.
+    /// An entry of a table; codes have four bits.
     Codebook(&'static [i8; 16]),
+}
+
+/// How the scale `d` of a block is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    F16,
+    /// A byte e, the scale 2^(e - 128): an E8M0 exponent of the Open Compute Project's microscaling formats, halved because
+    /// the codebook has twice the values of E2M1. As ggml does, 255 is an exponent like the others. A bf16 holds all of
+    /// these scales, an f16 does not.
+    Exponent,
 }
 
 impl Facts {
@@ -117,6 +130,7 @@ impl Facts {
         sub_block: 32,
         values: Values::Offset(0),
         scales: Scales::None,
+        scale: Scale::F16,
         d: 0,
         m: None,
         sub_scales: 0,
@@ -129,7 +143,7 @@ impl Facts {
 const NON_LINEAR: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// In the order of the variants.
-static FORMATS: [Facts; 12] = [
+static FORMATS: [Facts; 13] = [
     Facts { format: BlockFormat::Q4_0, name: "q4_0", ggml_id: 2, values: Values::Offset(8), ..Facts::NIBBLES },
     Facts {
         format: BlockFormat::Q4_1,
@@ -247,6 +261,15 @@ static FORMATS: [Facts; 12] = [
         low: Plane::new(8, 4, 16),
         ..Facts::NIBBLES
     },
+    Facts {
+        format: BlockFormat::MXFP4,
+        name: "mxfp4",
+        ggml_id: 39,
+        values: Values::Codebook(&[0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]),
+        scale: Scale::Exponent,
+        low: Plane::new(1, 4, 16),
+        ..Facts::NIBBLES
+    },
 ];
 
 /// Evaluates an expression in which `$constant` is the format as a constant: what depends on the format is then decided
@@ -254,7 +277,7 @@ static FORMATS: [Facts; 12] = [
 #[macro_export]
 macro_rules! with_format {
     ($format:expr, $constant:ident => $body:expr) => {
-        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)
+        $crate::with_format!(@ $format, $constant => $body, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4)
     };
     (@ $format:expr, $constant:ident => $body:expr, $($name:ident)*) => {
         match $format {
@@ -333,6 +356,11 @@ impl BlockFormat {
         self.facts().values
     }
 
+    /// How the scale of a block is stored.
+    pub const fn scale_kind(self) -> Scale {
+        self.facts().scale
+    }
+
     /// How scales of sub-blocks are stored.
     pub const fn scales(self) -> Scales {
         self.facts().scales
@@ -381,8 +409,12 @@ impl BlockFormat {
 
     /// Bytes of a block in a file.
     pub const fn block_bytes(self) -> usize {
+        let scale = match self.scale_kind() {
+            Scale::F16 => 2,
+            Scale::Exponent => 1,
+        };
         let minimum = if self.has_min() { 2 } else { 0 };
-        2 + minimum + self.scales().bytes() + self.block() * self.bits() as usize / 8
+        scale + minimum + self.scales().bytes() + self.block() * self.bits() as usize / 8
     }
 
     /// Bytes of a weight of `rows` x `columns`; none if `columns` is not a multiple of the block or the size overflows.
@@ -424,7 +456,7 @@ mod tests {
     #[test]
     fn sizes_are_ggmls() {
         let sizes = BlockFormat::ALL.map(BlockFormat::block_bytes);
-        assert_eq!(sizes, [18, 20, 22, 24, 34, 84, 110, 144, 176, 210, 18, 136]);
+        assert_eq!(sizes, [18, 20, 22, 24, 34, 84, 110, 144, 176, 210, 18, 136, 17]);
         assert_eq!(BlockFormat::Q4_1.bytes(576, 1536), Some(576 * 48 * 20));
         assert_eq!(BlockFormat::Q6_K.bytes(576, 1536), Some(576 * 6 * 210));
         assert_eq!(BlockFormat::Q8_0.bytes(0, 64), Some(0));
@@ -468,7 +500,10 @@ mod tests {
             assert!(facts.block <= BlockFormat::MOST, "{format}");
             if let Some(table) = format.codebook() {
                 assert_eq!((format.bits(), format.has_short_sub_blocks(), facts.m), (4, false, None), "{format}");
-                assert!(table.is_sorted(), "{format}");
+                // What the quantisers of these formats expect.
+                assert!(table.is_sorted() || facts.scale == Scale::Exponent, "{format}");
+            } else {
+                assert_eq!(facts.scale, Scale::F16, "{format}");
             }
             assert_eq!(with_format!(format, FORMAT => FORMAT), format);
         }

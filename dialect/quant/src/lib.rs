@@ -12,7 +12,7 @@ mod row;
 mod scales;
 
 pub use block::Block;
-pub use format::{BlockFormat, Values};
+pub use format::{BlockFormat, Scale, Values};
 pub use rope::{RopeMode, UnknownRopeMode};
 pub use scales::Scales;
 

@@ -1,6 +1,6 @@
 //! Rows of blocks to f32 and back. The quantisers follow ggml's reference ones (`quantize_row_*_ref`).
 
-use crate::{Block, BlockFormat, Error, Values};
+use crate::{Block, BlockFormat, Error, Scale, Values, block::power_of_two};
 use half::f16;
 
 impl BlockFormat {
@@ -32,6 +32,9 @@ impl BlockFormat {
         match (self.values(), self.has_scales(), self.has_min()) {
             (_, true, true) => self.quantize_ranges(weights),
             (_, true, false) => self.quantize_scales(weights),
+            (Values::Codebook(table), ..) if self.scale_kind() == Scale::Exponent => {
+                self.quantize_exponent(table, weights)
+            }
             (Values::Codebook(table), ..) => quantize_codebook(table, weights),
             (Values::Signed, ..) => {
                 let d = extreme(weights).abs() / 127.0;
@@ -61,6 +64,20 @@ impl BlockFormat {
         with_codes(d, 0.0, weights.iter().map(|w| ((w * inverse(d) + (offset + 0.5)) as u8).min(self.top())))
     }
 
+    /// The exponent of the weight of the largest magnitude gives the scale; each weight to the nearest entry, of several
+    /// the first (`quantize_row_mxfp4_ref`).
+    fn quantize_exponent(self, table: &[i8; 16], weights: &[f32]) -> Block {
+        let most = extreme(weights).abs();
+        let e = if most > 0.0 { (most.log2().floor() + 125.0).clamp(0.0, 255.0) as u8 } else { 0 };
+        let bits = power_of_two(e);
+        let d = self.scale(bits);
+        let code = |w: &f32| {
+            let error = |code: usize| (d * f32::from(table[code]) - w).abs();
+            (0..table.len()).fold(0, |best, code| if error(code) < error(best) { code } else { best }) as u8
+        };
+        Block { d: bits, ..with_codes(0.0, 0.0, weights.iter().map(code)) }
+    }
+
     /// Each sub-block from its least weight, or zero, to its greatest; then scales and minima to integers, and codes by
     /// what they have become.
     fn quantize_ranges(self, weights: &[f32]) -> Block {
@@ -76,7 +93,7 @@ impl BlockFormat {
         let most = |of: fn(&(f32, f32)) -> f32| ranges.iter().map(of).fold(0.0, f32::max) / top;
         let (d, m) = (f16::from_f32(most(|r| r.0)), f16::from_f32(most(|r| r.1)));
         let integer = |x: f32, d: f16| (x * inverse(d.to_f32())).round().min(top) as i8;
-        let mut block = Block { d, m, ..Block::ZERO };
+        let mut block = Block { d: d.to_bits(), m, ..Block::ZERO };
         for (j, (scale, min)) in ranges.into_iter().enumerate() {
             (block.scales[j], block.mins[j]) = (integer(scale, d), integer(min, m));
         }
@@ -90,7 +107,7 @@ impl BlockFormat {
         let scales: Vec<f32> = weights.chunks_exact(self.sub_block()).map(scale).collect();
         let most = f32::from(self.scales().most());
         let d = f16::from_f32(extreme(&scales) / -most);
-        let mut block = Block { d, ..Block::ZERO };
+        let mut block = Block { d: d.to_bits(), ..Block::ZERO };
         for (to, scale) in block.scales.iter_mut().zip(scales) {
             *to = (scale * inverse(d.to_f32())).round().clamp(-most, most - 1.0) as i8;
         }
@@ -138,7 +155,7 @@ fn quantize_codebook(table: &[i8; 16], weights: &[f32]) -> Block {
     with_codes(if squares > 0.0 { products / squares } else { 0.0 }, 0.0, codes.into_iter())
 }
 
-/// The code of the entry nearest to `value`, of two the greater one.
+/// The code of the entry nearest to `value`, of two the greater one; the table ascends.
 fn nearest(table: &[i8; 16], value: f32) -> u8 {
     let above = |pair: &&[i8]| f32::from(pair[1]) - value <= value - f32::from(pair[0]);
     table.windows(2).take_while(above).count() as u8
@@ -146,7 +163,7 @@ fn nearest(table: &[i8; 16], value: f32) -> u8 {
 
 /// A block without sub-blocks.
 fn with_codes(d: f32, m: f32, codes: impl Iterator<Item = u8>) -> Block {
-    let mut block = Block { d: f16::from_f32(d), m: f16::from_f32(m), ..Block::ZERO };
+    let mut block = Block { d: f16::from_f32(d).to_bits(), m: f16::from_f32(m), ..Block::ZERO };
     block.codes.iter_mut().zip(codes).for_each(|(to, code)| *to = code);
     block
 }
@@ -205,7 +222,7 @@ mod tests {
         let mut weights = [0.0; 32];
         (weights[1], weights[2]) = (4.0, -2.0);
         let block = BlockFormat::Q4_0.quantize_block(&weights);
-        assert_eq!(block.d, f16::from_f32(-0.5));
+        assert_eq!(block.d, f16::from_f32(-0.5).to_bits());
         assert_eq!(block.codes[..4], [8, 0, 12, 8]);
     }
 
@@ -248,6 +265,8 @@ mod tests {
                 // The scale of the other sign than the greatest one's is a whole unit short of it.
                 (BlockFormat::Q3_K, most / 4.0 * 2.0 + 2.0 * most / 32.0),
                 (BlockFormat::Q6_K, most / 32.0 * 2.0 + 2.0 * most / 128.0),
+                // Its widest gap is a quarter of the power of two above the largest magnitude or of twice it.
+                (BlockFormat::MXFP4, most / 8.0 * 2.0 * 2.0),
                 // The widest gap of the table is 24; beyond the last entry there are 14 more.
                 (BlockFormat::IQ4_XS, most / 127.0 * 28.0 + 2.0 * most / 32.0),
             ] {

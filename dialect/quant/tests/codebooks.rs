@@ -58,3 +58,34 @@ fn scales_of_sub_blocks_have_six_bits_with_a_sign() {
     assert_eq!(bytes[2..8], [0b1001_1100, 0b1000_1110, 0xf0, 0x1f, 0x10, 0x5e]);
     assert_eq!(bytes[8], 0x80);
 }
+
+/// Scales and weights of all exponents are those of `ggml_e8m0_to_fp32_half`.
+#[test]
+fn exponents_are_powers_of_two() {
+    let e2m1 = [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
+    for e in 0..=255 {
+        let mut bytes = [0; 17];
+        bytes[0] = e;
+        for (i, byte) in bytes[1..].iter_mut().enumerate() {
+            *byte = (i | (15 - i) << 4) as u8;
+        }
+        let bits = if e < 2 { 0x0020_0000 << e } else { u32::from(e - 1) << 23 };
+        let expected: [f32; 32] = std::array::from_fn(|i| f32::from_bits(bits) * e2m1[if i < 16 { i } else { 31 - i }]);
+        let mut weights = [0.0; 32];
+        BlockFormat::MXFP4.dequantize_row(&bytes, &mut weights).expect("a whole block");
+        assert_eq!(weights.map(f32::to_bits), expected.map(f32::to_bits), "exponent {e}");
+        let block = BlockFormat::MXFP4.unpack(&bytes);
+        let mut again = [0; 17];
+        BlockFormat::MXFP4.pack(&block, &mut again);
+        assert_eq!(again, bytes);
+    }
+}
+
+/// What gguf-py quantises these weights to.
+#[test]
+fn mxfp4_is_quantised_as_by_gguf_py() {
+    let weights: [f32; 32] = std::array::from_fn(|i| (i as f32 * 37.0 % 32.0 - 15.5) * 0.75);
+    let mut bytes = [0; 17];
+    BlockFormat::MXFP4.quantize_row(&weights, &mut bytes).expect("a whole block");
+    assert_eq!(bytes, [128, 15, 78, 108, 112, 227, 198, 151, 62, 93, 122, 242, 213, 182, 31, 78, 107]);
+}

@@ -6,7 +6,7 @@
 //! ```text
 //! floats     [group][column][16 rows]
 //! quantised  [group][block]:
-//!            16 x f16 d | with a minimum: 16 x f16 m
+//!            16 x f16 d, or bf16 where a file has exponents | with a minimum: 16 x f16 m
 //!            with sub-blocks:               a vector of 16 x i8 scales for each sub-block
 //!            with sub-blocks and a minimum: a vector of 16 x i8 minima for each sub-block
 //!            then for each 32 columns (one unit; a block of 256 has eight):
@@ -29,7 +29,7 @@
 //! Zeroed memory represents zeros in all of them.
 //!
 //! Rows past the last are zero. Scales and minima of sub-blocks become bytes, which one instruction widens to a register:
-//! q3_k, q4_k and q5_k take 3 or 4 % more than in the file, q2_k 19 %, iq4_xs 1 %, formats without scales of four or six bits the same.
+//! q3_k, q4_k and q5_k take 3 or 4 % more than in the file, q2_k 19 %, iq4_xs 1 %, mxfp4 6 %, formats without scales of four or six bits the same.
 
 use crate::{
     expr::Expr,
@@ -264,7 +264,7 @@ fn pack_blocks(format: BlockFormat, row_bytes: usize, source: &[u8], target: &mu
 #[inline(always)]
 fn pack_block(format: BlockFormat, bytes: &[u8], lane: usize, packed: &mut [u8]) {
     let at = Packed::of(format);
-    packed[2 * lane..2 * lane + 2].copy_from_slice(&format.scale(bytes).to_le_bytes());
+    packed[2 * lane..2 * lane + 2].copy_from_slice(&format.scale_bits(bytes).to_le_bytes());
     if format.has_min() {
         packed[at.min + 2 * lane..at.min + 2 * lane + 2].copy_from_slice(&format.min(bytes).to_le_bytes());
     }
@@ -314,10 +314,10 @@ pub fn unpack_rows16(element: Element, columns: usize, packed: &[u8], row: usize
             let at = Packed::of(format);
             let index = group * (columns / format.block()) + column / format.block();
             let bytes = packed.chunks_exact(at.bytes).nth(index)?;
-            let half = |at: usize| half::f16::from_le_bytes([bytes[at + 2 * lane], bytes[at + 2 * lane + 1]]);
+            let half = |at: usize| u16::from_le_bytes([bytes[at + 2 * lane], bytes[at + 2 * lane + 1]]);
             let mut block = Block { d: half(0), ..Block::ZERO };
             if format.has_min() {
-                block.m = half(at.min);
+                block.m = half::f16::from_bits(half(at.min));
             }
             let (j, column) = (column % format.block() / format.sub_block(), column % format.block());
             if format.has_scales() {

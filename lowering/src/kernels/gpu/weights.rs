@@ -19,7 +19,7 @@ use kforge_program::{
     Layout,
     layout::{LANES, Packed, UNIT},
 };
-use kforge_quant::BlockFormat;
+use kforge_quant::{BlockFormat, Scale};
 use kforge_target::Adapter;
 use melior::ir::{Type, ValueLike};
 use std::cell::RefCell;
@@ -244,13 +244,12 @@ impl<'c, 'a> Weight<'c, 'a> {
         };
         let block = group * (self.columns / format.block()) + block;
         let base = block * sixteens(at.bytes);
-        // The thread's four of sixteen f16, and of sixteen bytes.
-        let half_table = |offset: usize| {
+        // The thread's four of sixteen floats of 16 bits, and of sixteen bytes.
+        let half_table = |offset: usize, bf16: bool| {
             let (sixteen, pair) = four.div_rem(2);
             let words = load(base + sixteens(offset) + sixteen);
-            let word = |i| e.halves_of(pick(e, &[e.extract(words, i), e.extract(words, i + 2)], pair));
-            let (low, high) = (word(0), word(1));
-            e.from_elements(&[e.extract(low, 0), e.extract(low, 1), e.extract(high, 0), e.extract(high, 1)])
+            let two = |i| two_floats(e, pick(e, &[e.extract(words, i), e.extract(words, i + 2)], pair), bf16);
+            e.from_elements(&[two(0), two(1)].concat())
         };
         let byte_table = |offset: usize, index: V<'c, 'a>| {
             let words = load(base + sixteens(offset) + index);
@@ -263,9 +262,9 @@ impl<'c, 'a> Weight<'c, 'a> {
             false => number,
         };
         let scaled = |v: V<'c, 'a>, table| if format.has_scales() { v * byte_table(table, sub_block) } else { v };
-        let scale = scaled(half_table(0), at.scales);
+        let scale = scaled(half_table(0, format.scale_kind() == Scale::Exponent), at.scales);
         let offset = format.has_min().then(|| {
-            let min = scaled(half_table(at.min), at.mins);
+            let min = scaled(half_table(at.min, false), at.mins);
             if format.has_scales() { -min } else { min }
         });
         let codes = base + sixteens(at.units) + number * sixteens(at.unit_bytes);
@@ -365,8 +364,13 @@ fn pick<'c, 'a>(e: &Emitter<'c, 'a>, values: &[V<'c, 'a>], number: V<'c, 'a>) ->
 
 /// Rows `4 four` to `4 four + 3` of eight f16 or bf16 in four words, as f32.
 fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, bf16: bool) -> V<'c, 'a> {
-    let word = |i: usize| e.extract(words, 2 * four + i);
-    let two = |word| match bf16 {
+    let two = |i: usize| two_floats(e, e.extract(words, 2 * four + i), bf16);
+    e.from_elements(&[two(0), two(1)].concat())
+}
+
+/// The two f16 or bf16 of a word, as f32.
+fn two_floats<'c, 'a>(e: &Emitter<'c, 'a>, word: V<'c, 'a>, bf16: bool) -> [V<'c, 'a>; 2] {
+    match bf16 {
         false => {
             let halves = e.halves_of(word);
             [e.extract(halves, 0), e.extract(halves, 1)]
@@ -376,8 +380,7 @@ fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, bf16: bool
             let high = word & e.cint(32, -65536);
             [low, high].map(|bits| e.bitcast(bits, e.f32()))
         }
-    };
-    e.from_elements(&[two(word(0)), two(word(1))].concat())
+    }
 }
 
 impl<'c, 'a> Slice<'c, 'a> {

@@ -438,7 +438,7 @@ fn types_that_we_do_not_compute_with() {
         .unwrap();
     assert_eq!(
         model.weight("blk.0.attn_q.weight").unwrap_err().to_string(),
-        "tensor `blk.0.attn_q.weight`: type NVFP4 is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL and IQ4_XS are"
+        "tensor `blk.0.attn_q.weight`: type NVFP4 is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS and MXFP4 are"
     );
     assert_eq!(
         model.weight("blk.0.attn_norm.weight").unwrap_err().to_string(),
