@@ -98,11 +98,21 @@ void QuantType::print(AsmPrinter &printer) const {
   printer << '<' << getFormat() << ", " << getRows() << 'x' << getColumns() << '>';
 }
 
+/// The block formats, with the weights of a block. `format.rs` of kforge-quant has the rest.
+static constexpr std::pair<StringLiteral, int64_t> blockFormats[] = {
+    {"q4_0", 32}, {"q4_1", 32}, {"q5_0", 32}, {"q5_1", 32}, {"q8_0", 32}, {"q2_k", 256}, {"q3_k", 256}, {"q4_k", 256}, {"q5_k", 256}, {"q6_k", 256},
+    {"iq4_nl", 32}, {"iq4_xs", 256}, {"mxfp4", 32},
+};
+
 LogicalResult QuantType::verify(function_ref<InFlightDiagnostic()> emitError, StringRef format, int64_t rows, int64_t columns) {
-  bool isK = llvm::is_contained({"q4_k", "q5_k", "q6_k"}, format);
-  if (!isK && !llvm::is_contained({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl"}, format))
-    return emitError() << "unknown block format '" << format << "'; use q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k or iq4_nl";
-  int64_t block = isK ? 256 : 32;
+  const auto *known = llvm::find_if(blockFormats, [&](const auto &row) { return row.first == format; });
+  if (known == std::end(blockFormats)) {
+    InFlightDiagnostic diagnostic = emitError() << "unknown block format '" << format << "'; use ";
+    for (size_t i = 0, count = std::size(blockFormats); i < count; ++i)
+      diagnostic << blockFormats[i].first << (i + 2 < count ? ", " : i + 2 == count ? " or " : "");
+    return diagnostic;
+  }
+  int64_t block = known->second;
   if (rows < 0 || columns < 0 || columns % block != 0)
     return emitError() << "columns must be a multiple of the block of " << block << ", got " << columns;
   return success();

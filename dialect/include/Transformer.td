@@ -119,9 +119,9 @@ def Transformer_QuantType : TypeDef<Transformer_Dialect, "Quant"> {
   let description = [{
     A weight of `rows` x `columns` in blocks along a row, as GGUF files store it.
     A block of 32 weights has a scale d in f16, for `q4_1` and `q5_1` also a
-    minimum m in f16, and 32 integers q; a weight is `d * q + m`. A block of 256,
-    of the K formats, has sub-blocks with a small integer s that scales d, and
-    in two of them another, t, that scales m.
+    minimum m in f16, and 32 integers q; a weight is `d * q + m`. A block of 256
+    has sub-blocks with a small integer s that scales d, and in some formats
+    another, t, that scales m.
 
     | format | bits | weights a block | bytes a block | weight |
     |---|---|---|---|---|
@@ -130,21 +130,27 @@ def Transformer_QuantType : TypeDef<Transformer_Dialect, "Quant"> {
     | q5_0 | 5 | 32 | 22 | d * (q - 16) |
     | q5_1 | 5 | 32 | 24 | d * q + m |
     | q8_0 | 8 | 32 | 34 | d * q |
+    | q2_k | 2 | 16 x 16 | 84 | d * s * q - m * t |
+    | q3_k | 3 | 16 x 16 | 110 | d * s * (q - 4) |
     | q4_k | 4 | 8 x 32 | 144 | d * s * q - m * t |
     | q5_k | 5 | 8 x 32 | 176 | d * s * q - m * t |
     | q6_k | 6 | 16 x 16 | 210 | d * s * (q - 32) |
     | iq4_nl | 4 | 32 | 18 | d * v |
+    | iq4_xs | 4 | 8 x 32 | 136 | d * s * v |
+    | mxfp4 | 4 | 32 | 17 | d * v |
 
     v is entry q of the table -127, -104, -83, -65, -49, -35, -22, -10, 1, 13,
-    25, 38, 53, 69, 89, 113 (`kvalues_iq4nl` of ggml).
+    25, 38, 53, 69, 89, 113 (`kvalues_iq4nl` of ggml); for mxfp4 of 0, 1, 2, 3, 4, 6,
+    8, 12 and their negatives, twice the values of E2M1. The d of mxfp4 is not an f16
+    but a byte e for 2^(e - 128), half the value of E8M0.
 
     Source: the [GGUF specification](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), whose blocks are the
-    structures `block_q4_0` to `block_q6_K` and `block_iq4_nl` of ggml's `ggml-common.h`.
+    structures `block_q4_0` to `block_q8_0`, `block_q2_K` to `block_q6_K`, `block_iq4_nl`, `block_iq4_xs` and `block_mxfp4` of ggml's `ggml-common.h`.
 
     Example: `!transformer.quant<q4_1, 576x1536>`.
   }];
   let parameters = (ins
-      StringRefParameter<"required; q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k or iq4_nl; the format of a block">:$format,
+      StringRefParameter<"required; q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs or mxfp4; the format of a block">:$format,
       TypeParameter<"int64_t", "required; at least 0; rows of the matrix, the outputs of a linear layer">:$rows,
       TypeParameter<"int64_t", "required; a multiple of the weights of a block; elements of a row">:$columns);
   let hasCustomAssemblyFormat = 1;

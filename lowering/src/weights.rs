@@ -11,9 +11,9 @@ use crate::{
 };
 use kforge_program::{
     Layout,
-    layout::{Packed, UNIT, upper_bits},
+    layout::{Packed, UNIT, byte_mask, low_bits, upper_bits},
 };
-use kforge_quant::BlockFormat;
+use kforge_quant::{BlockFormat, Scale};
 use melior::ir::Type;
 
 /// How a weight [N, K] is stored; determines the type of the kernel's parameter.
@@ -62,7 +62,7 @@ pub struct Factors<'c, 'a> {
     pub offset: Option<V<'c, 'a>>,
 }
 
-/// A packed unit of 16 rows by 32 columns: a whole block, or an eighth of a K format's block.
+/// A packed unit of 16 rows by 32 columns: a whole block, or an eighth of a block of 256.
 pub struct Block<'c, 'a> {
     memref: V<'c, 'a>,
     pub format: BlockFormat,
@@ -71,10 +71,12 @@ pub struct Block<'c, 'a> {
     /// Number of the unit in its block, and its first byte in the block.
     number: V<'c, 'a>,
     unit: V<'c, 'a>,
-    /// The scale of the codes: d, times the sub-block's scale for formats with 6-bit scales. A unit has two integer
-    /// scales instead in formats that have those ([`integer_scales`](Self::integer_scales)).
+    /// The scale of the codes: d, times the sub-block's scale if there is one. d alone if a unit has two sub-blocks, whose
+    /// integers are then [`integer_scales`](Self::integer_scales) and [`integer_mins`](Self::integer_mins).
     pub scale: V<'c, 'a>,
-    /// The offset added per code: the minimum, or -8 d for q4_0. None with integer scales, where `scale` is d alone.
+    /// The minimum, or what scales the minima of the sub-blocks.
+    pub min: Option<V<'c, 'a>>,
+    /// The offset added per code: the minimum, or -8 d for q4_0. None if a unit has two sub-blocks.
     pub offset: Option<V<'c, 'a>>,
     /// Vectors of the unit that have been loaded.
     words: Vec<(usize, V<'c, 'a>)>,
@@ -107,6 +109,7 @@ impl<'c, 'a> Block<'c, 'a> {
             number,
             unit,
             scale: e.vf(0.0),
+            min: None,
             offset: None,
             words: vec![],
             four: None,
@@ -114,22 +117,28 @@ impl<'c, 'a> Block<'c, 'a> {
         if ahead > 0 {
             new.prefetch(e, ahead);
         }
-        new.scale = new.halves(e, 0);
-        let min = format.has_min().then(|| new.halves(e, at.min));
-        if min.is_some() && format.has_scales() {
-            new.scale *= new.small(e, at.scales);
+        new.scale = new.halves(e, 0, scale_type(e, format));
+        new.min = format.has_min().then(|| new.halves(e, at.min, e.f16()));
+        if !format.has_short_sub_blocks() {
+            let small = |table| format.has_scales().then(|| new.integers(e, table, new.number));
+            let (scale, min) = (small(at.scales), small(at.mins).filter(|_| format.has_min()));
+            Factors { scale: new.scale, offset: new.offset } = new.scaled(e, scale, min);
         }
-        new.offset = match (format.offset(), min) {
-            (_, Some(min)) if format.has_scales() => {
-                let scaled = min * new.small(e, at.mins);
-                Some(-scaled)
-            }
-            (_, Some(min)) => Some(min),
-            (0, None) => None,
-            _ if format.has_scales() => None,
-            (offset, None) => Some(new.scale * -f32::from(offset)),
-        };
         new
+    }
+
+    /// The factors of a sub-block, of its integers if it has some.
+    fn scaled(&self, e: &Emitter<'c, 'a>, scale: Option<V<'c, 'a>>, min: Option<V<'c, 'a>>) -> Factors<'c, 'a> {
+        let times = |v: V<'c, 'a>, integers: V<'c, 'a>| {
+            v * e.cast("arith.sitofp", e.cast("arith.extsi", integers, e.vi32()), e.vf32())
+        };
+        let scale = scale.map_or(self.scale, |scale| times(self.scale, scale));
+        let offset = match (self.min, min) {
+            (Some(m), Some(min)) => Some(-times(m, min)),
+            (Some(m), None) => Some(m),
+            (None, _) => (self.format.offset() > 0).then(|| scale * -f32::from(self.format.offset())),
+        };
+        Factors { scale, offset }
     }
 
     fn bytes(&self, e: &Emitter<'c, 'a>, offset: V<'c, 'a>, count: usize) -> V<'c, 'a> {
@@ -147,21 +156,24 @@ impl<'c, 'a> Block<'c, 'a> {
         }
     }
 
-    /// Loads sixteen f16 at a byte offset, widened.
-    fn halves(&self, e: &Emitter<'c, 'a>, offset: usize) -> V<'c, 'a> {
-        e.widen(e.bitcast(self.bytes(e, e.ci(offset), 2 * LANES), e.vector(LANES, e.f16())))
+    /// Loads sixteen floats of 16 bits at a byte offset, widened.
+    fn halves(&self, e: &Emitter<'c, 'a>, offset: usize, element: Type<'c>) -> V<'c, 'a> {
+        e.widen(e.bitcast(self.bytes(e, e.ci(offset), 2 * LANES), e.vector(LANES, element)))
     }
 
-    /// Loads the unit's sixteen bytes of a table of u8, as f32.
-    fn small(&self, e: &Emitter<'c, 'a>, table: usize) -> V<'c, 'a> {
-        let bytes = self.bytes(e, self.number * LANES + table, LANES);
-        e.cast("arith.sitofp", e.cast("arith.extui", bytes, e.vi32()), e.vf32())
+    /// Entry `index` of a table of sixteen i8 per sub-block.
+    fn integers(&self, e: &Emitter<'c, 'a>, table: usize, index: V<'c, 'a>) -> V<'c, 'a> {
+        self.bytes(e, index * LANES + table, LANES)
     }
 
-    /// Sixteen i8: the integer scales of columns 0 to 15, or 16 to 31, of a unit.
+    /// Sixteen i8: the integer scales of columns 0 to 15, or 16 to 31, of a unit of two sub-blocks.
     pub fn integer_scales(&self, e: &Emitter<'c, 'a>, half: usize) -> V<'c, 'a> {
-        let at = Packed::of(self.format).scales + LANES * half;
-        self.bytes(e, self.number * (2 * LANES) + at, LANES)
+        self.integers(e, Packed::of(self.format).scales, self.number * 2 + half)
+    }
+
+    /// The integer minima likewise, of a format that has a minimum.
+    pub fn integer_mins(&self, e: &Emitter<'c, 'a>, half: usize) -> V<'c, 'a> {
+        self.integers(e, Packed::of(self.format).mins, self.number * 2 + half)
     }
 
     /// Vector `index` of the unit.
@@ -178,25 +190,25 @@ impl<'c, 'a> Block<'c, 'a> {
     /// The codes of columns 4 h to 4 h + 3, or their codebook entries, as four bytes per lane; `part` selects from the
     /// sixteen lanes those that are wanted.
     pub fn codes(&mut self, e: &Emitter<'c, 'a>, h: usize, part: &dyn Fn(V<'c, 'a>) -> V<'c, 'a>) -> V<'c, 'a> {
-        let bits = self.format.bits();
-        if bits == 8 {
-            return part(self.words(e, h));
+        let format = self.format;
+        let (vector, bit) = low_bits(format, h);
+        let low = part(self.words(e, vector));
+        if format.low_bits() == 8 {
+            return low;
         }
-        let nibbles = part(self.words(e, h / 2));
-        let low = if h.is_multiple_of(2) { nibbles } else { nibbles >> 4 };
-        let low = low & 0x0f0f_0f0f;
-        if bits == 4 {
-            return self.format.codebook().map_or(low, |table| codebook::bytes(e, table, low));
+        let low = if bit == 0 { low } else { low >> bit };
+        let low = low & byte_mask(format.low_bits()) as usize;
+        if format.high_bits() == 0 {
+            return format.codebook().map_or(low, |table| codebook::bytes(e, table, low));
         }
-        let (vector, bit) = upper_bits(self.format, h);
-        let upper = part(self.words(e, 4 + vector));
-        let upper = match bit as isize - 4 {
+        let (vector, bit) = upper_bits(format, h);
+        let upper = part(self.words(e, format.low_bits() as usize + vector));
+        let upper = match bit as isize - format.low_bits() as isize {
             0 => upper,
             right @ 1.. => upper >> right.unsigned_abs(),
             left => upper << left.unsigned_abs(),
         };
-        let mask = if bits == 5 { 0x1010_1010 } else { 0x3030_3030 };
-        low | (upper & mask)
+        low | (upper & (byte_mask(format.high_bits()) << format.low_bits()) as usize)
     }
 
     /// `q 2^s` of a column as f32, and s; columns must be requested in order.
@@ -204,24 +216,19 @@ impl<'c, 'a> Block<'c, 'a> {
         let (h, i) = (column / 4, column % 4);
         let signed_byte = |word: V<'c, 'a>| e.same("arith.shrsi", &[word << (24 - 8 * i), e.ci_like(24, e.vi32())]);
         // q 2^s as an integer: the code is left at its position in the word, as f32 represents that exactly too.
-        let (q, shift) = match self.format.bits() {
-            8 => (signed_byte(self.words(e, h)), 0),
-            4 if self.format.codebook().is_some() => (signed_byte(self.four(e, h)), 0),
-            4 => {
-                let (word, at) = (self.words(e, h / 2), 8 * i + 4 * (h % 2));
-                match at {
-                    // In bits 28 to 31 the code would include the sign bit.
-                    28 => (word >> 28, 0),
-                    at => (word & (15 << at), at),
-                }
-            }
-            _ => {
-                let codes = self.four(e, h);
-                match i {
-                    3 => (codes >> 24, 0),
-                    i => (codes & (255 << (8 * i)), 8 * i),
-                }
-            }
+        let format = self.format;
+        let (q, shift) = if format.low_bits() == 8 {
+            (signed_byte(self.words(e, h)), 0)
+        } else if format.codebook().is_some() {
+            (signed_byte(self.four(e, h)), 0)
+        } else if format.high_bits() == 0 {
+            let ((vector, bit), bits) = (low_bits(format, h), format.low_bits() as usize);
+            let (word, at) = (self.words(e, vector), 8 * i + bit);
+            // In the topmost bits the code would include the sign bit.
+            if at + bits == 32 { (word >> at, 0) } else { (word & (((1 << bits) - 1) << at), at) }
+        } else {
+            let codes = self.four(e, h);
+            if i == 3 { (codes >> 24, 0) } else { (codes & (255 << (8 * i)), 8 * i) }
         };
         (e.cast("arith.sitofp", q, e.vf32()), shift)
     }
@@ -236,14 +243,22 @@ impl<'c, 'a> Block<'c, 'a> {
         codes
     }
 
-    /// The factors of sub-block `number` of the unit: two with integer scales, else one.
+    /// The factors of sub-block `number` of the unit.
     pub fn factors(&self, e: &Emitter<'c, 'a>, number: usize) -> Factors<'c, 'a> {
-        if !self.format.has_int8_scales() {
+        if !self.format.has_short_sub_blocks() {
             return Factors { scale: self.scale, offset: self.offset };
         }
-        let scales = e.cast("arith.extsi", self.integer_scales(e, number), e.vi32());
-        let scale = self.scale * e.cast("arith.sitofp", scales, e.vf32());
-        Factors { scale, offset: Some(scale * -f32::from(self.format.offset())) }
+        let min = self.min.map(|_| self.integer_mins(e, number));
+        self.scaled(e, Some(self.integer_scales(e, number)), min)
+    }
+}
+
+/// The type of the scale of a packed block.
+fn scale_type<'c>(e: &Emitter<'c, '_>, format: BlockFormat) -> Type<'c> {
+    match format.scale_kind() {
+        Scale::F16 => e.f16(),
+        // bf16, as emitters represent it.
+        Scale::Exponent => e.int(16),
     }
 }
 
@@ -318,17 +333,17 @@ impl<'c, 'a> Weight<'c, 'a> {
         let (group, lane) = row.div_rem(LANES);
         let (block, column) = column.div_rem(format.block());
         let byte = |at| e.load(self.memref, &[group, block, at]);
-        let half = |offset: usize| {
+        let half = |offset: usize, element| {
             let at = lane * 2 + offset;
             let widened = |v| e.cast("arith.extui", v, e.int(16));
             let high = widened(byte(at + 1)) << 8;
-            e.widen(e.bitcast(widened(byte(at)) | high, e.f16()))
+            e.widen(e.bitcast(widened(byte(at)) | high, element))
         };
         let sub_block = column / format.sub_block();
         // Entry of a table with sixteen bytes per sub-block.
-        let small = |table: usize, extend: &str| {
+        let small = |table: usize| {
             let at = sub_block * LANES + lane + table;
-            e.cast("arith.sitofp", e.cast(extend, byte(at), e.int(32)), e.f32())
+            e.cast("arith.sitofp", e.cast("arith.extsi", byte(at), e.int(32)), e.f32())
         };
         let (unit, column) = column.div_rem(UNIT);
         let unit = unit * at.unit_bytes + at.units;
@@ -340,36 +355,33 @@ impl<'c, 'a> Weight<'c, 'a> {
             let shift = e.cast("arith.index_cast", shift, e.int(32));
             (int >> shift) & e.cint(32, mask)
         };
-        let code = if format.bits() == 8 {
-            e.cast("arith.extsi", e.cast("arith.trunci", bits(h, e.ci(0), 255), e.int(8)), e.int(32))
-        } else {
-            let (vector, high) = h.div_rem(2);
-            let low = bits(vector, high * 4, 15);
-            match format.bits() as usize - 4 {
-                0 => low,
-                // See `upper_bits`.
-                count => {
-                    let vector = h * count / 8;
-                    let bit = (h * count + 4) % 8;
-                    let upper = bits(vector + 4, bit, (1 << count) - 1);
-                    low | (upper << 4)
-                }
-            }
-        };
+        // `low_bits` and `upper_bits` of any h.
+        let place = |first: u32, bits: u32| ((h * bits as usize) / 8, (h * bits as usize + first as usize) % 8);
+        let mask = |bits: u32| i64::from(byte_mask(bits) & 255);
+        let (low, high) = (format.low_bits(), format.high_bits());
+        let (vector, bit) = place(0, low);
+        let mut code = bits(vector, bit, mask(low));
+        if low == 8 {
+            code = e.cast("arith.extsi", e.cast("arith.trunci", code, e.int(8)), e.int(32));
+        }
+        if high > 0 {
+            let (vector, bit) = place(low, high);
+            let upper = bits(vector + low as usize, bit, mask(high));
+            code = code | (upper << low as usize);
+        }
         let integer = match format.codebook() {
             Some(table) => codebook::entry(e, table, code),
             None => code - e.cint(32, format.offset().into()),
         };
         let q = e.cast("arith.sitofp", integer, e.f32());
-        let signed = format.has_int8_scales();
-        let mut scale = half(0);
+        let mut scale = half(0, scale_type(e, format));
         if format.has_scales() {
-            scale *= small(at.scales, if signed { "arith.extsi" } else { "arith.extui" });
+            scale *= small(at.scales);
         }
         let product = q * scale;
         match format.has_min() {
-            true if format.has_scales() => product - half(at.min) * small(at.mins, "arith.extui"),
-            true => product + half(at.min),
+            true if format.has_scales() => product - half(at.min, e.f16()) * small(at.mins),
+            true => product + half(at.min, e.f16()),
             false => product,
         }
     }

@@ -5,8 +5,8 @@ func.func private @rank(!transformer.quant<q4_0, 32>)
 
 // -----
 
-// expected-error @below {{unknown block format 'q3_k'; use q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k or iq4_nl}}
-func.func private @format(!transformer.quant<q3_k, 2x256>)
+// expected-error @below {{unknown block format 'iq3_s'; use q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs or mxfp4}}
+func.func private @format(!transformer.quant<iq3_s, 2x256>)
 
 // -----
 

@@ -11,9 +11,16 @@
 // CHECK-SAME: !transformer.quant<q5_k, 1x256>
 // CHECK-SAME: !transformer.quant<q6_k, 3x0>
 // CHECK-SAME: !transformer.quant<iq4_nl, 5x32>
+// CHECK-SAME: !transformer.quant<iq4_xs, 5x256>
+// CHECK-SAME: !transformer.quant<mxfp4, 5x32>
+// CHECK-SAME: !transformer.quant<q2_k, 5x256>
+// CHECK-SAME: !transformer.quant<q3_k, 5x256>
 func.func private @types(!transformer.quant<q4_0, 2x32>, !transformer.quant<q4_1, 0x64>, !transformer.quant<q5_0, 576x576>,
                          !transformer.quant<q5_1, 1x32>, !transformer.quant<q8_0, 49152x576>, !transformer.quant<q4_k, 576x1536>,
-                         !transformer.quant<q5_k, 1x256>, !transformer.quant<q6_k, 3x0>, !transformer.quant<iq4_nl, 5x32>)
+                         !transformer.quant<q5_k, 1x256>, !transformer.quant<q6_k, 3x0>, !transformer.quant<iq4_nl, 5x32>, !transformer.quant<iq4_xs, 5x256>,
+                         !transformer.quant<mxfp4, 5x32>,
+                         !transformer.quant<q2_k, 5x256>,
+                         !transformer.quant<q3_k, 5x256>)
 
 // CHECK-LABEL: @embedding
 // CHECK: transformer.embedding %{{.*}}, %{{.*}} : tensor<1x?xi32>, !transformer.quant<q8_0, 49152x576> -> tensor<1x?x576xf32>

@@ -106,3 +106,35 @@ func.func @iq4_nl(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer
   %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<iq4_nl, 64x256> -> tensor<?x64xf32>
   return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
 }
+
+func.func @iq4_xs(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.quant<iq4_xs, 64x256>) -> (tensor<1x64xf32>, tensor<?x64xf32>) {
+  %0 = transformer.quantize %x : tensor<1x256xf32>
+  %1 = transformer.linear %0, %w : tensor<1x256xf32>, !transformer.quant<iq4_xs, 64x256> -> tensor<1x64xf32>
+  %2 = transformer.quantize %y : tensor<?x256xf32>
+  %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<iq4_xs, 64x256> -> tensor<?x64xf32>
+  return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
+}
+
+func.func @q3_k(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.quant<q3_k, 64x256>) -> (tensor<1x64xf32>, tensor<?x64xf32>) {
+  %0 = transformer.quantize %x : tensor<1x256xf32>
+  %1 = transformer.linear %0, %w : tensor<1x256xf32>, !transformer.quant<q3_k, 64x256> -> tensor<1x64xf32>
+  %2 = transformer.quantize %y : tensor<?x256xf32>
+  %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<q3_k, 64x256> -> tensor<?x64xf32>
+  return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
+}
+
+func.func @q2_k(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.quant<q2_k, 64x256>) -> (tensor<1x64xf32>, tensor<?x64xf32>) {
+  %0 = transformer.quantize %x : tensor<1x256xf32>
+  %1 = transformer.linear %0, %w : tensor<1x256xf32>, !transformer.quant<q2_k, 64x256> -> tensor<1x64xf32>
+  %2 = transformer.quantize %y : tensor<?x256xf32>
+  %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<q2_k, 64x256> -> tensor<?x64xf32>
+  return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
+}
+
+func.func @mxfp4(%x: tensor<1x256xf32>, %y: tensor<?x256xf32>, %w: !transformer.quant<mxfp4, 64x256>) -> (tensor<1x64xf32>, tensor<?x64xf32>) {
+  %0 = transformer.quantize %x : tensor<1x256xf32>
+  %1 = transformer.linear %0, %w : tensor<1x256xf32>, !transformer.quant<mxfp4, 64x256> -> tensor<1x64xf32>
+  %2 = transformer.quantize %y : tensor<?x256xf32>
+  %3 = transformer.linear %2, %w : tensor<?x256xf32>, !transformer.quant<mxfp4, 64x256> -> tensor<?x64xf32>
+  return %1, %3 : tensor<1x64xf32>, tensor<?x64xf32>
+}

@@ -67,6 +67,26 @@ func.func @gemv_iq4_nl(%x: tensor<1x64xf32>, %w: !transformer.quant<iq4_nl, 64x6
   return %0 : tensor<1x64xf32>
 }
 
+func.func @gemv_iq4_xs(%x: tensor<1x256xf32>, %w: !transformer.quant<iq4_xs, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<iq4_xs, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
+func.func @gemv_mxfp4(%x: tensor<1x256xf32>, %w: !transformer.quant<mxfp4, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<mxfp4, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
+func.func @gemv_q2_k(%x: tensor<1x256xf32>, %w: !transformer.quant<q2_k, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<q2_k, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
+func.func @gemv_q3_k(%x: tensor<1x256xf32>, %w: !transformer.quant<q3_k, 64x256>) -> tensor<1x64xf32> {
+  %0 = transformer.linear %x, %w : tensor<1x256xf32>, !transformer.quant<q3_k, 64x256> -> tensor<1x64xf32>
+  return %0 : tensor<1x64xf32>
+}
+
 func.func @gemm(%x: tensor<?x64xf32>, %w: !transformer.quant<q4_1, 64x64>, %b: tensor<64xf32>) -> tensor<?x64xf32> {
   %0 = transformer.linear %x, %w bias %b : tensor<?x64xf32>, !transformer.quant<q4_1, 64x64>, tensor<64xf32> -> tensor<?x64xf32>
   %1 = transformer.gelu %0 {approximate = "tanh"} : tensor<?x64xf32>

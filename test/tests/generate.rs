@@ -6,7 +6,7 @@ use kforge_test::generate::{Generated, MAX_OPS, generate, module};
 use melior::ir::{Module, operation::OperationLike};
 use std::collections::BTreeMap;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 600;
 
 fn inputs(generated: &Generated) -> Vec<Tensor> {
     let input = |(seed, (shape, element)): (usize, &(Vec<usize>, String))| {
@@ -87,10 +87,14 @@ fn modules_are_as_different_as_they_can_be() {
         "<q5_0, ",
         "<q5_1, ",
         "<q8_0, ",
+        "<q2_k, ",
+        "<q3_k, ",
         "<q4_k, ",
         "<q5_k, ",
         "<q6_k, ",
         "<iq4_nl, ",
+        "<iq4_xs, ",
+        "<mxfp4, ",
         " bias ",
         "{transpose_a}",
         "{transpose_b}",

@@ -2,28 +2,27 @@
 
 use crate::{
     ACTIVATIONS, BlockFormat,
-    format::{High, Scales},
+    format::{Plane, Scale},
 };
-use half::f16;
+use half::{bf16, f16};
 
 /// The parts of a block. What a format does not have is zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block {
-    /// Scale.
-    pub d: f16,
+    /// Bits of the scale: of an f16, or of a bf16 where the file has an exponent ([`BlockFormat::scale`]).
+    pub d: u16,
     /// Minimum, or what scales the minima of the sub-blocks.
     pub m: f16,
-    /// Of each sub-block, as stored: six bits, or the byte of an i8.
-    pub scales: [u8; 16],
-    /// Of each sub-block, six bits.
-    pub mins: [u8; 8],
+    /// Of each sub-block.
+    pub scales: [i8; 16],
+    /// Of each sub-block.
+    pub mins: [i8; 16],
     /// The codes as stored, weight 0 first. [`BlockFormat::integer`] gives the integer a code stands for.
     pub codes: [u8; BlockFormat::MOST],
 }
 
 impl Block {
-    pub const ZERO: Block =
-        Block { d: f16::ZERO, m: f16::ZERO, scales: [0; 16], mins: [0; 8], codes: [0; BlockFormat::MOST] };
+    pub const ZERO: Block = Block { d: 0, m: f16::ZERO, scales: [0; 16], mins: [0; 16], codes: [0; BlockFormat::MOST] };
 }
 
 impl BlockFormat {
@@ -34,7 +33,7 @@ impl BlockFormat {
     pub fn unpack(self, bytes: &[u8]) -> Block {
         assert_eq!(bytes.len(), self.block_bytes(), "a {self} block");
         let (scales, mins) = self.sub_scales(bytes);
-        let mut block = Block { d: self.scale(bytes), m: self.min(bytes), scales, mins, ..Block::ZERO };
+        let mut block = Block { d: self.scale_bits(bytes), m: self.min(bytes), scales, mins, ..Block::ZERO };
         let (units, _) = block.codes[..self.block()].as_chunks_mut::<ACTIVATIONS>();
         for (unit, codes) in units.iter_mut().enumerate() {
             for (code, four) in codes.as_chunks_mut().0.iter_mut().zip(self.codes(bytes, unit)) {
@@ -46,8 +45,12 @@ impl BlockFormat {
 
     /// [`Block::d`] of a block's bytes. This and the next three panic if the bytes are not a whole block.
     #[inline(always)]
-    pub fn scale(self, bytes: &[u8]) -> f16 {
-        f16::from_bits(u16::from_le_bytes(array(bytes, self.facts().d)))
+    pub fn scale_bits(self, bytes: &[u8]) -> u16 {
+        let at = self.facts().d;
+        match self.scale_kind() {
+            Scale::F16 => u16::from_le_bytes(array(bytes, at)),
+            Scale::Exponent => power_of_two(bytes[at]),
+        }
     }
 
     /// [`Block::m`] of a block's bytes.
@@ -58,13 +61,8 @@ impl BlockFormat {
 
     /// [`Block::scales`] and [`Block::mins`] of a block's bytes.
     #[inline(always)]
-    pub fn sub_scales(self, bytes: &[u8]) -> ([u8; 16], [u8; 8]) {
-        let at = self.facts().sub_scales;
-        match self.scales() {
-            Scales::None => ([0; 16], [0; 8]),
-            Scales::SixBits => unpack_scales(array(bytes, at)),
-            Scales::Int8 => (array(bytes, at), [0; 8]),
-        }
+    pub fn sub_scales(self, bytes: &[u8]) -> ([i8; 16], [i8; 16]) {
+        self.scales().unpack(&bytes[self.facts().sub_scales..])
     }
 
     /// 32 of [`Block::codes`] of a block's bytes, four in a word, the first in its lowest byte: bytes of a word are taken
@@ -72,43 +70,15 @@ impl BlockFormat {
     #[inline(always)]
     pub fn codes(self, bytes: &[u8], unit: usize) -> [u32; ACTIVATIONS / 4] {
         let facts = self.facts();
-        let word = |at: usize| u32::from_le_bytes(array(bytes, at));
-        let group = facts.nibble_group;
-        let high_word = if let High::Word(at) = facts.high { word(at) } else { 0 };
         let mut codes = [0; ACTIVATIONS / 4];
         for (h, four) in codes.iter_mut().enumerate() {
             let column = ACTIVATIONS * unit + 4 * h;
-            if group == 0 {
-                *four = word(facts.low + column);
-                continue;
+            *four = facts.low.four(bytes, column);
+            if let Some(high) = facts.high {
+                *four |= high.four(bytes, column) << facts.low.bits;
             }
-            let nibbles = word(facts.low + column / (2 * group) * group + column % group);
-            let upper = match facts.high {
-                High::None => 0,
-                // Bit i of four moves to bit 8 i: the factor has the bits 0, 7, 14 and 21.
-                High::Word(_) => ((high_word >> (4 * h) & 15) * 0x0020_4081) & 0x0101_0101,
-                High::Runs(at) => {
-                    let (byte, bit) = self.run(unit);
-                    word(at + byte + 4 * h) >> bit & (0x0101_0101 * self.high_mask())
-                }
-            };
-            *four = nibbles >> (column / group % 2 * 4) & 0x0f0f_0f0f | upper << 4;
         }
         codes
-    }
-
-    /// The bits of a code above its nibble, moved to bit 0.
-    #[inline(always)]
-    fn high_mask(self) -> u32 {
-        (1 << (self.bits() - 4)) - 1
-    }
-
-    /// Where the upper bits of run `run` of 32 weights are, of [`High::Runs`]: first byte, and bit of each byte.
-    #[inline(always)]
-    fn run(self, run: usize) -> (usize, usize) {
-        let count = self.bits() as usize - 4;
-        let runs = 8 / count;
-        (32 * (run / runs), run % runs * count)
     }
 
     /// Writes a block: the inverse of [`BlockFormat::unpack`]. Bits of a part beyond the format's are dropped.
@@ -119,46 +89,39 @@ impl BlockFormat {
         assert_eq!(bytes.len(), self.block_bytes(), "a {self} block");
         let facts = self.facts();
         bytes.fill(0);
-        bytes[facts.d..facts.d + 2].copy_from_slice(&block.d.to_le_bytes());
+        match self.scale_kind() {
+            Scale::F16 => bytes[facts.d..facts.d + 2].copy_from_slice(&block.d.to_le_bytes()),
+            Scale::Exponent => bytes[facts.d] = exponent(block.d),
+        }
         if let Some(at) = facts.m {
             bytes[at..at + 2].copy_from_slice(&block.m.to_le_bytes());
         }
-        match self.scales() {
-            Scales::None => {}
-            Scales::SixBits => pack_scales(block, &mut bytes[facts.sub_scales..facts.sub_scales + 12]),
-            Scales::Int8 => bytes[facts.sub_scales..facts.sub_scales + 16].copy_from_slice(&block.scales),
-        }
-        let codes = &block.codes[..self.block()];
-        let group = facts.nibble_group;
-        if group == 0 {
-            bytes[facts.low..].copy_from_slice(codes);
-            return;
-        }
-        for (codes, nibbles) in codes.chunks_exact(2 * group).zip(bytes[facts.low..].chunks_exact_mut(group)) {
-            let (low, high) = codes.split_at(group);
-            nibbles.iter_mut().zip(low.iter().zip(high)).for_each(|(byte, (l, h))| *byte = l & 15 | h << 4);
-        }
-        for (j, code) in codes.iter().enumerate() {
-            match facts.high {
-                High::None => {}
-                High::Word(at) => bytes[at + j / 8] |= (code >> 4 & 1) << (j % 8),
-                High::Runs(at) => {
-                    let (byte, bit) = self.run(j / 32);
-                    bytes[at + byte + j % 32] |= (code >> 4 & self.high_mask() as u8) << bit;
-                }
+        self.scales().pack(block, &mut bytes[facts.sub_scales..]);
+        for (j, code) in block.codes[..self.block()].iter().enumerate() {
+            facts.low.put(bytes, j, *code);
+            if let Some(high) = facts.high {
+                high.put(bytes, j, code >> facts.low.bits);
             }
+        }
+    }
+
+    /// The value of [`Block::d`].
+    pub fn scale(self, bits: u16) -> f32 {
+        match self.scale_kind() {
+            Scale::F16 => f16::from_bits(bits).to_f32(),
+            Scale::Exponent => bf16::from_bits(bits).to_f32(),
         }
     }
 
     /// What the integers of sub-block `j` are multiplied with, and what is added then; both are exact in f32.
     pub fn factors(self, block: &Block, j: usize) -> (f32, Option<f32>) {
-        let (d, m) = (block.d.to_f32(), block.m.to_f32());
-        match self.scales() {
-            // Adding a minimum of zero would turn the weight -0 into +0.
-            Scales::None => (d, self.has_min().then_some(m)),
-            Scales::SixBits => (d * f32::from(block.scales[j]), Some(-(m * f32::from(block.mins[j])))),
-            Scales::Int8 => (d * f32::from(block.scales[j] as i8), None),
+        let (d, m) = (self.scale(block.d), block.m.to_f32());
+        if self.has_scales() {
+            let min = self.has_min().then(|| -(m * f32::from(block.mins[j])));
+            return (d * f32::from(block.scales[j]), min);
         }
+        // Adding a minimum of zero would turn the weight -0 into +0.
+        (d, self.has_min().then_some(m))
     }
 
     /// The weights of a block: [`factors`](Self::factors) times the integer, which is exact in f32 (at most 24 bits), and
@@ -179,34 +142,47 @@ impl BlockFormat {
     }
 }
 
+impl Plane {
+    /// The bits of codes `column` to `column + 3`, each in the lowest of a byte; `column` is a multiple of 4.
+    #[inline(always)]
+    fn four(self, bytes: &[u8], column: usize) -> u32 {
+        let (byte, bit) = self.place(column);
+        if self.group == 1 {
+            // Bit i of four moves to bit 8 i: the factor has the bits 0, 7, 14 and 21.
+            return (u32::from(bytes[byte] >> bit & 15) * 0x0020_4081) & 0x0101_0101;
+        }
+        u32::from_le_bytes(array(bytes, byte)) >> bit & (0x0101_0101 * u32::from(self.mask()))
+    }
+
+    /// Sets the bits of code `column`, which are zero.
+    fn put(self, bytes: &mut [u8], column: usize, code: u8) {
+        let (byte, bit) = self.place(column);
+        bytes[byte] |= (code & self.mask()) << bit;
+    }
+}
+
+/// 2^(e - 128) as a bf16, which is subnormal for 0 and 1 (`ggml_e8m0_to_fp32_half`).
+pub(crate) fn power_of_two(e: u8) -> u16 {
+    match e {
+        0 | 1 => 0x20 << e,
+        _ => u16::from(e - 1) << 7,
+    }
+}
+
+/// The inverse of [`power_of_two`].
+fn exponent(d: u16) -> u8 {
+    match d >> 7 {
+        0 => (d >> 6) as u8,
+        biased => (biased as u8).wrapping_add(1),
+    }
+}
+
 /// The bytes from `at` on.
 #[inline(always)]
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&bytes[at..at + N]);
     array
-}
-
-/// Six bits each of eight scales and eight minima. The first four of both have a byte, whose upper two bits belong to the
-/// last four; of those, the scale's lower bits are a low nibble and the minimum's a high one (`get_scale_min_k4`).
-fn unpack_scales(bytes: [u8; 12]) -> ([u8; 16], [u8; 8]) {
-    let (mut scales, mut mins) = ([0; 16], [0; 8]);
-    for j in 0..4 {
-        scales[j] = bytes[j] & 63;
-        mins[j] = bytes[j + 4] & 63;
-        scales[j + 4] = bytes[j + 8] & 15 | bytes[j] >> 6 << 4;
-        mins[j + 4] = bytes[j + 8] >> 4 | bytes[j + 4] >> 6 << 4;
-    }
-    (scales, mins)
-}
-
-fn pack_scales(block: &Block, bytes: &mut [u8]) {
-    let (scales, mins) = (&block.scales, &block.mins);
-    for j in 0..4 {
-        bytes[j] = scales[j] & 63 | scales[j + 4] >> 4 << 6;
-        bytes[j + 4] = mins[j] & 63 | mins[j + 4] >> 4 << 6;
-        bytes[j + 8] = scales[j + 4] & 15 | mins[j + 4] << 4;
-    }
 }
 
 #[cfg(test)]
@@ -216,7 +192,7 @@ mod tests {
 
     /// A block whose weight 0 has code `low`, weight 16 code `high`, all others zero.
     fn known(format: BlockFormat, low: u8, high: u8) -> Vec<u8> {
-        let mut block = Block { d: f16::from_f32(0.5), m: f16::from_f32(-3.0), ..Block::ZERO };
+        let mut block = Block { d: f16::from_f32(0.5).to_bits(), m: f16::from_f32(-3.0), ..Block::ZERO };
         (block.codes[0], block.codes[16]) = (low, high);
         let mut bytes = vec![0; format.block_bytes()];
         format.pack(&block, &mut bytes);
@@ -320,7 +296,7 @@ mod tests {
             let format = K[index];
             let bytes = &bytes[..format.block_bytes()];
             let block = format.unpack(bytes);
-            prop_assume!(block.d.is_finite() && block.m.is_finite());
+            prop_assume!(format.scale(block.d).is_finite() && block.m.is_finite());
             prop_assert_eq!(weights(format, bytes), ggml(format, bytes));
         }
 
@@ -329,16 +305,15 @@ mod tests {
             let format = BlockFormat::ALL[index];
             let bytes = &bytes[..format.block_bytes()];
             let block = format.unpack(bytes);
-            prop_assume!(block.d.is_finite() && block.m.is_finite());
+            prop_assume!(format.scale(block.d).is_finite() && block.m.is_finite());
             for (i, (weight, code)) in weights(format, bytes).into_iter().zip(block.codes).enumerate() {
                 // Exact in f64: both terms are multiples of 2^-24 below 2^29.
                 let j = i / format.sub_block();
-                let (scale, min) = match format.scales() {
-                    Scales::None => (1.0, 1.0),
-                    Scales::SixBits => (f64::from(block.scales[j]), -f64::from(block.mins[j])),
-                    Scales::Int8 => (f64::from(block.scales[j] as i8), 0.0),
+                let (scale, min) = match format.has_scales() {
+                    true => (f64::from(block.scales[j]), -f64::from(block.mins[j])),
+                    false => (1.0, 1.0),
                 };
-                let exact = block.d.to_f64() * scale * f64::from(format.integer(code)) + block.m.to_f64() * min;
+                let exact = f64::from(format.scale(block.d)) * scale * f64::from(format.integer(code)) + block.m.to_f64() * min;
                 prop_assert_eq!(weight, exact as f32);
             }
         }

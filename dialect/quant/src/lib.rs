@@ -1,8 +1,8 @@
 //! Block-quantised weight formats, as GGUF files store them, and the order of rows that RoPE expects ([`RopeMode`]).
 //!
 //! A row of weights is cut into blocks. A block of 32 holds a scale `d`, in some formats a minimum `m`, and small
-//! integers `q`; a weight is `d * q + m`. A block of 256, of a K format, is cut into sub-blocks again, each with a small
-//! integer that scales `d` and, in two of them, another that scales `m`. [`BlockFormat`] lists the formats and their
+//! integers `q`; a weight is `d * q + m`. A block of 256 is cut into sub-blocks again, each with a small
+//! integer that scales `d` and, in some formats, another that scales `m`. [`BlockFormat`] lists the formats and their
 //! bytes; to add one is to add its row to the table in `format.rs`.
 
 mod block;
@@ -10,11 +10,13 @@ mod element;
 mod format;
 mod rope;
 mod row;
+mod scales;
 
 pub use block::Block;
 pub use element::Element;
-pub use format::{BlockFormat, Scales, Values};
+pub use format::{BlockFormat, Scale, Values};
 pub use rope::{RopeMode, UnknownRopeMode};
+pub use scales::Scales;
 
 /// Activations that share a scale where they are rounded to 8 bits. The block of every format is a multiple.
 pub const ACTIVATIONS: usize = 32;

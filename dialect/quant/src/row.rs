@@ -1,6 +1,6 @@
 //! Rows of blocks to f32 and back. The quantisers follow ggml's reference ones (`quantize_row_*_ref`).
 
-use crate::{Block, BlockFormat, Error, Scales, Values};
+use crate::{Block, BlockFormat, Error, Scale, Values, block::power_of_two};
 use half::f16;
 
 impl BlockFormat {
@@ -22,23 +22,26 @@ impl BlockFormat {
         Ok(())
     }
 
-    /// The block nearest to `weights` as ggml's reference quantisers choose it, of a K format without their search for a
+    /// The block nearest to `weights` as ggml's reference quantisers choose it, of blocks of 256 without their search for a
     /// better scale.
     ///
     /// # Panics
     /// If `weights` are not [`BlockFormat::block`].
     pub fn quantize_block(self, weights: &[f32]) -> Block {
         assert_eq!(weights.len(), self.block(), "the weights of a {self} block");
-        match (self.values(), self.scales()) {
-            (Values::Codebook(table), _) => quantize_codebook(table, weights),
-            (Values::Signed, _) => {
+        match (self.values(), self.has_scales(), self.has_min()) {
+            (_, true, true) => self.quantize_ranges(weights),
+            (_, true, false) => self.quantize_scales(weights),
+            (Values::Codebook(table), ..) if self.scale_kind() == Scale::Exponent => {
+                self.quantize_exponent(table, weights)
+            }
+            (Values::Codebook(table), ..) => quantize_codebook(table, weights),
+            (Values::Signed, ..) => {
                 let d = extreme(weights).abs() / 127.0;
                 with_codes(d, 0.0, weights.iter().map(|w| (w * inverse(d)).round() as i8 as u8))
             }
-            (Values::Offset(_), Scales::None) if self.has_min() => self.quantize_range(weights),
-            (Values::Offset(_), Scales::None) => self.quantize_offset(weights),
-            (Values::Offset(_), Scales::SixBits) => self.quantize_ranges(weights),
-            (Values::Offset(_), Scales::Int8) => self.quantize_scales(weights),
+            (Values::Offset(_), _, true) => self.quantize_range(weights),
+            (Values::Offset(_), _, false) => self.quantize_offset(weights),
         }
     }
 
@@ -61,7 +64,21 @@ impl BlockFormat {
         with_codes(d, 0.0, weights.iter().map(|w| ((w * inverse(d) + (offset + 0.5)) as u8).min(self.top())))
     }
 
-    /// Each sub-block from its least weight, or zero, to its greatest; then scales and minima to six bits, and codes by
+    /// The exponent of the weight of the largest magnitude gives the scale; each weight to the nearest entry, of several
+    /// the first (`quantize_row_mxfp4_ref`).
+    fn quantize_exponent(self, table: &[i8; 16], weights: &[f32]) -> Block {
+        let most = extreme(weights).abs();
+        let e = if most > 0.0 { (most.log2().floor() + 125.0).clamp(0.0, 255.0) as u8 } else { 0 };
+        let bits = power_of_two(e);
+        let d = self.scale(bits);
+        let code = |w: &f32| {
+            let error = |code: usize| (d * f32::from(table[code]) - w).abs();
+            (0..table.len()).fold(0, |best, code| if error(code) < error(best) { code } else { best }) as u8
+        };
+        Block { d: bits, ..with_codes(0.0, 0.0, weights.iter().map(code)) }
+    }
+
+    /// Each sub-block from its least weight, or zero, to its greatest; then scales and minima to integers, and codes by
     /// what they have become.
     fn quantize_ranges(self, weights: &[f32]) -> Block {
         let ranges: Vec<(f32, f32)> = weights
@@ -72,25 +89,27 @@ impl BlockFormat {
                 ((greatest + min) / f32::from(self.top()), min)
             })
             .collect();
-        let most = |of: fn(&(f32, f32)) -> f32| ranges.iter().map(of).fold(0.0, f32::max) / 63.0;
+        let top = f32::from(self.scales().most());
+        let most = |of: fn(&(f32, f32)) -> f32| ranges.iter().map(of).fold(0.0, f32::max) / top;
         let (d, m) = (f16::from_f32(most(|r| r.0)), f16::from_f32(most(|r| r.1)));
-        let six = |x: f32, d: f16| (x * inverse(d.to_f32())).round().min(63.0) as u8;
-        let mut block = Block { d, m, ..Block::ZERO };
+        let integer = |x: f32, d: f16| (x * inverse(d.to_f32())).round().min(top) as i8;
+        let mut block = Block { d: d.to_bits(), m, ..Block::ZERO };
         for (j, (scale, min)) in ranges.into_iter().enumerate() {
-            (block.scales[j], block.mins[j]) = (six(scale, d), six(min, m));
+            (block.scales[j], block.mins[j]) = (integer(scale, d), integer(min, m));
         }
         self.set_codes(weights, block)
     }
 
-    /// Each sub-block by its weight of the largest magnitude, which gets code 0; then scales to eight bits, and codes by
+    /// Each sub-block by its weight of the largest magnitude, which gets code 0; then scales to integers, and codes by
     /// what they have become.
     fn quantize_scales(self, weights: &[f32]) -> Block {
-        let scale = |weights: &[f32]| extreme(weights) / -f32::from(self.offset());
+        let scale = |weights: &[f32]| extreme(weights) / self.integer(0) as f32;
         let scales: Vec<f32> = weights.chunks_exact(self.sub_block()).map(scale).collect();
-        let d = f16::from_f32(extreme(&scales) / -128.0);
-        let mut block = Block { d, ..Block::ZERO };
+        let most = f32::from(self.scales().most());
+        let d = f16::from_f32(extreme(&scales) / -most);
+        let mut block = Block { d: d.to_bits(), ..Block::ZERO };
         for (to, scale) in block.scales.iter_mut().zip(scales) {
-            *to = (scale * inverse(d.to_f32())).round() as i8 as u8;
+            *to = (scale * inverse(d.to_f32())).round().clamp(-most, most - 1.0) as i8;
         }
         self.set_codes(weights, block)
     }
@@ -101,6 +120,9 @@ impl BlockFormat {
             let (scale, min) = self.factors(&block, j);
             let code = |w: &f32| {
                 let q = (w - min.unwrap_or(0.0)) * inverse(scale);
+                if let Some(table) = self.codebook() {
+                    return nearest(table, q);
+                }
                 (q.round() + f32::from(self.offset())).clamp(0.0, f32::from(self.top())) as u8
             };
             let at = j * self.sub_block();
@@ -133,7 +155,7 @@ fn quantize_codebook(table: &[i8; 16], weights: &[f32]) -> Block {
     with_codes(if squares > 0.0 { products / squares } else { 0.0 }, 0.0, codes.into_iter())
 }
 
-/// The code of the entry nearest to `value`, of two the greater one.
+/// The code of the entry nearest to `value`, of two the greater one; the table ascends.
 fn nearest(table: &[i8; 16], value: f32) -> u8 {
     let above = |pair: &&[i8]| f32::from(pair[1]) - value <= value - f32::from(pair[0]);
     table.windows(2).take_while(above).count() as u8
@@ -141,7 +163,7 @@ fn nearest(table: &[i8; 16], value: f32) -> u8 {
 
 /// A block without sub-blocks.
 fn with_codes(d: f32, m: f32, codes: impl Iterator<Item = u8>) -> Block {
-    let mut block = Block { d: f16::from_f32(d), m: f16::from_f32(m), ..Block::ZERO };
+    let mut block = Block { d: f16::from_f32(d).to_bits(), m: f16::from_f32(m), ..Block::ZERO };
     block.codes.iter_mut().zip(codes).for_each(|(to, code)| *to = code);
     block
 }
@@ -175,15 +197,17 @@ mod tests {
 
     #[test]
     fn representable_rows_come_back() {
-        // A step that both a sixty-third and a power of two divide.
+        // A step that a fifteenth, a sixty-third and a power of two divide.
         let ramp =
-            |from: i32, count: i32| (0..512).map(|i| (from + i % count) as f32 * 63.0 / 256.0).collect::<Vec<_>>();
+            |from: i32, count: i32| (0..512).map(|i| (from + i % count) as f32 * 315.0 / 1024.0).collect::<Vec<_>>();
         for (format, from, count) in [
             (BlockFormat::Q4_0, -8, 16),
             (BlockFormat::Q4_1, -3, 16),
             (BlockFormat::Q5_0, -16, 32),
             (BlockFormat::Q5_1, 5, 32),
             (BlockFormat::Q8_0, -127, 32),
+            (BlockFormat::Q2_K, -1, 4),
+            (BlockFormat::Q3_K, -4, 8),
             (BlockFormat::Q4_K, -3, 16),
             (BlockFormat::Q5_K, -7, 32),
             (BlockFormat::Q6_K, -32, 16),
@@ -198,7 +222,7 @@ mod tests {
         let mut weights = [0.0; 32];
         (weights[1], weights[2]) = (4.0, -2.0);
         let block = BlockFormat::Q4_0.quantize_block(&weights);
-        assert_eq!(block.d, f16::from_f32(-0.5));
+        assert_eq!(block.d, f16::from_f32(-0.5).to_bits());
         assert_eq!(block.codes[..4], [8, 0, 12, 8]);
     }
 
@@ -233,11 +257,18 @@ mod tests {
                 (BlockFormat::Q5_0, most / 16.0 * 2.0),
                 (BlockFormat::Q5_1, range / 31.0),
                 (BlockFormat::Q8_0, most / 127.0),
-                // A scale is off by half a sixty-third, and so are sixteen or more of its steps; a minimum likewise.
+                // A scale is off by half a sixty-third of the greatest, and so are all of its steps; a minimum likewise.
+                // Of q2_k these are fifteenths.
+                (BlockFormat::Q2_K, full / 3.0 + full / 15.0 + most / 15.0),
                 (BlockFormat::Q4_K, full / 15.0 + full / 63.0 + most / 63.0),
                 (BlockFormat::Q5_K, full / 31.0 + full / 63.0 + most / 63.0),
-                // The scale of the other sign than the greatest one's ends at 127, a whole unit short.
+                // The scale of the other sign than the greatest one's is a whole unit short of it.
+                (BlockFormat::Q3_K, most / 4.0 * 2.0 + 2.0 * most / 32.0),
                 (BlockFormat::Q6_K, most / 32.0 * 2.0 + 2.0 * most / 128.0),
+                // Its widest gap is a quarter of the power of two above the largest magnitude or of twice it.
+                (BlockFormat::MXFP4, most / 8.0 * 2.0 * 2.0),
+                // The widest gap of the table is 24; beyond the last entry there are 14 more.
+                (BlockFormat::IQ4_XS, most / 127.0 * 28.0 + 2.0 * most / 32.0),
             ] {
                 for (weight, again) in weights.iter().zip(round_trip(format, &weights)) {
                     let bound = 0.5 * step + rounding;

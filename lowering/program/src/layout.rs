@@ -6,12 +6,14 @@
 //! ```text
 //! floats     [group][column][16 rows]
 //! quantised  [group][block]:
-//!            16 x f16 d | with a minimum: 16 x f16 m
-//!            with sub-blocks:               a vector of 16 x u8 or i8 scales for each sub-block
-//!            with sub-blocks and a minimum: a vector of 16 x u8 minima for each sub-block
-//!            then for each 32 columns (one unit; a K format has eight in a block):
+//!            16 x f16 d, or bf16 where a file has exponents | with a minimum: 16 x f16 m
+//!            with sub-blocks:               a vector of 16 x i8 scales for each sub-block
+//!            with sub-blocks and a minimum: a vector of 16 x i8 minima for each sub-block
+//!            then for each 32 columns (one unit; a block of 256 has eight):
 //!            4 to 6 bits: 4 vectors of 16 x u32, byte i of vector j = columns 8 j + i (low) and 8 j + 4 + i (high nibble)
-//!            5, 6 bits:   1 or 2 vectors of 16 x u32, upper bits of columns 4 h + i in byte i (see `upper_bits`)
+//!            2, 3 bits:   2 vectors of 16 x u32, two bits of columns 16 j + i, 16 j + 4 + i, 16 j + 8 + i, 16 j + 12 + i in
+//!                         byte i of vector j, from the lowest up
+//!            3, 5, 6 bits:   1, 1 or 2 vectors of 16 x u32, upper bits of columns 4 h + i in byte i (see `upper_bits`)
 //!            8 bits:      8 vectors of 16 x u32, byte i of vector j = column 4 j + i
 //! ```
 //! Caches of keys and values [B, T, H, D] are kept head by head, in groups of sixteen positions:
@@ -26,8 +28,8 @@
 //! scale of its block of 32. A group of D = 32 takes 576 bytes, nine cache lines, so that groups begin at cache lines.
 //! Zeroed memory represents zeros in all of them.
 //!
-//! Rows past the last are zero. Six-bit scales and minima become bytes, which one instruction widens to a register:
-//! q4_k and q5_k take 3 % more than in the file, every other format the same.
+//! Rows past the last are zero. Scales and minima of sub-blocks become bytes, which one instruction widens to a register:
+//! q3_k, q4_k and q5_k take 3 or 4 % more than in the file, q2_k 19 %, iq4_xs 1 %, mxfp4 6 %, formats without scales of four or six bits the same.
 
 use crate::{expr::Expr, types::TensorType};
 use kforge_quant::{Block, BlockFormat, Element};
@@ -223,11 +225,22 @@ impl Packed {
     }
 }
 
-/// Location of the bits above the nibble of columns 4 h to 4 h + 3 of a unit: the index of the vector after the
-/// nibbles, and the first bit in each byte. One shift moves them to bit 4 of four bytes at once, next to the nibbles.
+/// Location of the low bits of columns 4 h to 4 h + 3 of a unit: the index of the vector, and the first bit in each byte.
+pub const fn low_bits(format: BlockFormat, h: usize) -> (usize, usize) {
+    let bits = format.low_bits() as usize;
+    (bits * h / 8, bits * h % 8)
+}
+
+/// Location of the bits above those: the index of the vector after the low bits', and the first bit in each byte. One
+/// shift moves them next to the low bits in four bytes at once.
 pub const fn upper_bits(format: BlockFormat, h: usize) -> (usize, usize) {
-    let bits = format.bits() as usize - 4;
-    (bits * h / 8, (4 + bits * h) % 8)
+    let bits = format.high_bits() as usize;
+    (bits * h / 8, (format.low_bits() as usize + bits * h) % 8)
+}
+
+/// `bits` ones at the bottom of each byte of a word.
+pub const fn byte_mask(bits: u32) -> u32 {
+    0x0101_0101 * (255 >> (8 - bits))
 }
 
 /// Packs one group of quantised rows.
@@ -248,16 +261,16 @@ fn pack_blocks(format: BlockFormat, row_bytes: usize, source: &[u8], target: &mu
 #[inline(always)]
 fn pack_block(format: BlockFormat, bytes: &[u8], lane: usize, packed: &mut [u8]) {
     let at = Packed::of(format);
-    packed[2 * lane..2 * lane + 2].copy_from_slice(&format.scale(bytes).to_le_bytes());
+    packed[2 * lane..2 * lane + 2].copy_from_slice(&format.scale_bits(bytes).to_le_bytes());
     if format.has_min() {
         packed[at.min + 2 * lane..at.min + 2 * lane + 2].copy_from_slice(&format.min(bytes).to_le_bytes());
     }
     if format.has_scales() {
         let (scales, mins) = format.sub_scales(bytes);
         for j in 0..format.block() / format.sub_block() {
-            packed[at.scales + LANES * j + lane] = scales[j];
+            packed[at.scales + LANES * j + lane] = scales[j] as u8;
             if format.has_min() {
-                packed[at.mins + LANES * j + lane] = mins[j];
+                packed[at.mins + LANES * j + lane] = mins[j] as u8;
             }
         }
     }
@@ -274,25 +287,19 @@ fn pack_unit(format: BlockFormat, fours: [u32; UNIT / 4], lane: usize, unit: &mu
     let mut put = |vector: usize, value: u32| {
         vectors[vector][4 * lane..4 * lane + 4].copy_from_slice(&value.to_le_bytes());
     };
-    if format.bits() == 8 {
-        for (vector, four) in fours.into_iter().enumerate() {
-            put(vector, four);
-        }
-        return;
-    }
-    let (mut low, mut upper) = ([0u32; 4], [0u32; 2]);
+    let (mut low, mut upper) = ([0u32; UNIT / 4], [0u32; 2]);
     for (h, four) in fours.into_iter().enumerate() {
-        low[h / 2] |= (four & 0x0f0f_0f0f) << (4 * (h % 2));
-        if format.bits() > 4 {
+        let (vector, bit) = low_bits(format, h);
+        low[vector] |= (four & byte_mask(format.low_bits())) << bit;
+        if format.high_bits() > 0 {
             let (vector, bit) = upper_bits(format, h);
-            upper[vector] |= (four >> 4 & 0x0303_0303) << bit;
+            upper[vector] |= (four >> format.low_bits() & byte_mask(format.high_bits())) << bit;
         }
     }
-    for (vector, value) in low.into_iter().enumerate() {
+    // As many vectors as there are bits.
+    let low = low.into_iter().take(format.low_bits() as usize);
+    for (vector, value) in low.chain(upper.into_iter().take(format.high_bits() as usize)).enumerate() {
         put(vector, value);
-    }
-    for (vector, value) in upper.into_iter().enumerate().take(format.bits() as usize - 4) {
-        put(low.len() + vector, value);
     }
 }
 
@@ -304,25 +311,28 @@ pub fn unpack_rows16(element: Element, columns: usize, packed: &[u8], row: usize
             let at = Packed::of(format);
             let index = group * (columns / format.block()) + column / format.block();
             let bytes = packed.chunks_exact(at.bytes).nth(index)?;
-            let half = |at: usize| half::f16::from_le_bytes([bytes[at + 2 * lane], bytes[at + 2 * lane + 1]]);
+            let half = |at: usize| u16::from_le_bytes([bytes[at + 2 * lane], bytes[at + 2 * lane + 1]]);
             let mut block = Block { d: half(0), ..Block::ZERO };
             if format.has_min() {
-                block.m = half(at.min);
+                block.m = half::f16::from_bits(half(at.min));
             }
             let (j, column) = (column % format.block() / format.sub_block(), column % format.block());
             if format.has_scales() {
-                block.scales[j] = bytes[at.scales + LANES * j + lane];
+                block.scales[j] = bytes[at.scales + LANES * j + lane] as i8;
             }
             if format.has_scales() && format.has_min() {
-                block.mins[j] = bytes[at.mins + LANES * j + lane];
+                block.mins[j] = bytes[at.mins + LANES * j + lane] as i8;
             }
             let unit = &bytes[at.units + column / UNIT * at.unit_bytes..];
             let (h, i) = (column % UNIT / 4, column % 4);
             let byte = |vector: usize| unit[4 * (LANES * vector + lane) + i];
-            let mut code = if format.bits() == 8 { byte(h) } else { byte(h / 2) >> (4 * (h % 2)) & 15 };
-            if matches!(format.bits(), 5 | 6) {
+            let bits = |vector: usize, bit, count| byte(vector) >> bit & byte_mask(count) as u8;
+            let (vector, bit) = low_bits(format, h);
+            let mut code = bits(vector, bit, format.low_bits());
+            if format.high_bits() > 0 {
                 let (vector, bit) = upper_bits(format, h);
-                code |= (byte(4 + vector) >> bit & ((1 << (format.bits() - 4)) - 1)) << 4;
+                let upper = bits(format.low_bits() as usize + vector, bit, format.high_bits());
+                code |= upper << format.low_bits();
             }
             let (scale, min) = format.factors(&block, j);
             let product = scale * format.integer(code) as f32;

@@ -7,11 +7,11 @@
 //! ```
 //! In a GEMV a weight then costs a mask, a conversion and one multiply-add; dequantising it first would cost one more.
 //! Codes are integers, which f32 represents exactly, so a product is rounded less often, not more. A block here is a
-//! format's sub-block, 32 columns or the 16 of q6_k; d is its scale, and m its minimum, or the offset of its codes
+//! format's sub-block, of 32 or 16 columns; d is its scale, and m its minimum, or the offset of its codes
 //! times -d. The order is the same in GEMV and GEMM, whatever the tile.
 //!
 //! A GEMV does not shift a code down within its word: it uses it as `q 2^s` and multiplies by `x 2^-s`. Both are exact,
-//! so the sum is rounded as that of `q x` (except that activations below 2^-102 lose their last bits).
+//! so the sum is rounded as that of `q x` (except that activations below 2^-98 lose their last bits).
 
 use crate::{
     emit::{Emitter, LANES, V},

@@ -6,17 +6,18 @@
 //! ```
 //! The products of a block are summed exactly, as integers; scales are applied once per block: `sum += d_w d_x sum(q_w
 //! q_x) + m_w d_x sum(q_x)`, blocks ascending, in one chain whatever the tile. So the result of a row depends neither
-//! on its neighbours nor on how the instruction set multiplies. A block of a K format's weights corresponds to eight
-//! blocks of activations; d_w is then d times the sub-block's scale. The two scales that q6_k has per 32 columns are
-//! integers: the integer sums are multiplied with them before they are added, which fits in 25 bits.
+//! on its neighbours nor on how the instruction set multiplies. A block of 256 weights corresponds to eight blocks of
+//! activations; d_w is then d times the sub-block's scale. Where sub-blocks have 16 columns, two
+//! scales are integers: the integer sums are multiplied with them before they are added, which fits in 25 bits. So are
+//! their two minima, with the sums of sixteen q.
 //!
 //! With AVX2 and AVX-512 four products of unsigned codes and signed activations become two 16-bit sums (`vpmaddubsw`).
 //! These are accumulated for as long as they cannot overflow and then added pairwise into 32 bits (`vpmaddwd`, which
 //! also multiplies with a scale). With VNNI the four go into 32 bits at once (`vpdpbusd`). Other targets use 32-bit
 //! multiplications.
-//! Signed weights: q4_0 and q5_0 subtract 8 or 16 through their `m_w`; q6_k subtracts 32 times the sums of sixteen q,
-//! as integers. Signed bytes (q8_0, codebook entries) transfer their sign to the activation; with VNNI they are biased
-//! by 128, and the sums of q correct for it.
+//! Signed weights: q4_0 and q5_0 subtract 8 or 16 through their `m_w`; q3_k and q6_k subtract 4 or 32 times
+//! the sums of sixteen q, as integers. Signed bytes (q8_0, codebook entries) transfer their sign to the activation; with
+//! VNNI they are biased by 128, and the sums of q correct for it.
 
 use crate::{
     emit::{Emitter, LANES, V},
@@ -226,9 +227,14 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         let Product { e, lanes, rows, .. } = self;
         let scale = self.part(self.block.scale);
         let offset = self.block.offset.map(|offset| self.part(offset));
+        let minima = self.minima();
         let add = |(r, (sum, products)): (usize, (&V<'c, 'a>, V<'c, 'a>))| {
             let scale = scale * lanes.splat(e, rows.scale(e, r));
             let sum = e.fma(e.cast("arith.sitofp", products, scale.r#type()), scale, *sum);
+            if let Some((m, minima)) = &minima {
+                let m = *m * lanes.splat(e, rows.scale(e, r));
+                return e.fma(e.cast("arith.sitofp", minima[r], m.r#type()), -m, sum);
+            }
             offset.map_or(sum, |offset| e.fma(offset, lanes.splat(e, rows.sum(e, r)), sum))
         };
         sums.iter().zip(products).enumerate().map(add).collect()
@@ -259,9 +265,9 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         self.lanes.splat(self.e, self.rows.quants(self.e, r, h))
     }
 
-    /// Ranges of column quads that share an integer scale, one range per half; and whether there is such a scale.
+    /// Ranges of column quads that share a scale, one per sub-block; and whether there are two, with integer scales.
     fn halves(&self) -> (Vec<std::ops::Range<usize>>, bool) {
-        match self.block.format.has_int8_scales() {
+        match self.block.format.has_short_sub_blocks() {
             true => (vec![0..4, 4..8], true),
             false => (std::iter::once(0..8).collect(), false),
         }
@@ -281,9 +287,36 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         e.cast("arith.extsi", e.shuffle(a, b, &mask), self.lanes.ty(e, 16))
     }
 
-    /// For formats with integer scales, subtracts the code's offset times the scale.
+    /// Of two sub-blocks with minima: what scales the minima, and for each row the sum of the integer minima, each times
+    /// the sum of its activations.
+    fn minima(&self) -> Option<(V<'c, 'a>, Vec<V<'c, 'a>>)> {
+        let (e, lanes) = (self.e, self.lanes);
+        let min = self.block.min.filter(|_| self.block.format.has_short_sub_blocks())?;
+        let mins = [0, 1].map(|half| self.block.integer_mins(e, half));
+        let rows = 0..self.rows.at.len();
+        let sums = if e.target.byte_products() == ByteProducts::Widened {
+            let mins = mins.map(|mins| self.part(e.cast("arith.extsi", mins, e.vi32())));
+            let product = |r, half: usize| mins[half] * lanes.splat(e, self.half_sum(r, half));
+            rows.map(|r| product(r, 0) + product(r, 1)).collect()
+        } else {
+            let mins = self.interleaved(mins[0], mins[1]);
+            rows.map(|r| lanes.madd(e, mins, lanes.halves(e, lanes.splat(e, self.rows.half_sums(e, r))))).collect()
+        };
+        Some((self.part(min), sums))
+    }
+
+    /// The sum of half a row's activations as a scalar.
+    fn half_sum(&self, r: usize, half: usize) -> V<'c, 'a> {
+        let e = self.e;
+        let both = self.rows.half_sums(e, r);
+        let shift = |name, v| e.same(name, &[v, e.cint(32, 16)]);
+        shift("arith.shrsi", if half == 0 { shift("arith.shli", both) } else { both })
+    }
+
+    /// Of two sub-blocks, subtracts the code's offset times the scale.
     fn centred(&self, sums: Vec<V<'c, 'a>>) -> Vec<V<'c, 'a>> {
-        if !self.block.format.has_int8_scales() {
+        let format = self.block.format;
+        if !format.has_short_sub_blocks() || format.offset() == 0 {
             return sums;
         }
         let (e, lanes) = (self.e, self.lanes);
@@ -313,6 +346,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             };
             let zeros = vec![e.ci_like(0, lanes.ty(e, 16)); sums.len()];
             let mut pairs = zeros.clone();
+            let most = most.min(half.len());
             for h in half {
                 let codes = self.codes(h);
                 for (r, pair) in pairs.iter_mut().enumerate() {
@@ -391,7 +425,7 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
         let signed = self.block.format.has_signed_bytes();
         let mut sums = self.zeros();
         let (halves, has_scales) = self.halves();
-        let offset = i64::from(self.block.format.offset().trailing_zeros());
+        let offset = self.block.format.offset();
         for (i, half) in halves.into_iter().enumerate() {
             let mut of_half = self.zeros();
             for h in half {
@@ -410,12 +444,15 @@ impl<'c, 'a> Product<'_, 'c, 'a> {
             if has_scales {
                 let scale = self.scales(i);
                 for (r, (sum, half)) in sums.iter_mut().zip(of_half).enumerate() {
-                    // The sum of the half's activations, times the offset, a power of two.
-                    let both = self.rows.half_sums(e, r);
-                    let shift = |name, v, by| e.same(name, &[v, e.cint(32, by)]);
-                    let top = if i == 0 { shift("arith.shli", both, 16) } else { both };
-                    let offset = shift("arith.shli", shift("arith.shrsi", top, 16), offset);
-                    *sum += (half - lanes.splat(e, offset)) * scale;
+                    let centred = match offset {
+                        0 => half,
+                        // A power of two.
+                        _ => {
+                            let by = e.cint(32, offset.trailing_zeros().into());
+                            half - lanes.splat(e, e.same("arith.shli", &[self.half_sum(r, i), by]))
+                        }
+                    };
+                    *sum += centred * scale;
                 }
             } else {
                 sums = of_half;

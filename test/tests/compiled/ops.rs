@@ -1,9 +1,11 @@
 //! Compares every op with the reference, on sizes that no tile divides.
 
 use crate::text::{ELEMENTS, FORMATS, depth, tensor, weight};
+use half::{bf16, f16};
 use kforge_passes::Fusions;
+use kforge_quant::{Block, BlockFormat, Scale};
 use kforge_reference::{Element, Tensor};
-use kforge_test::run::{Case, Suite, agree, isas};
+use kforge_test::run::{Case, Suite, agree, isas, near};
 
 /// Row counts around the tiles: a single row, below and above a register tile, around a task's block, and none.
 const ROWS: [usize; 7] = [1, 3, 17, 31, 33, 127, 0];
@@ -96,17 +98,12 @@ fn integers_at_their_limits() {
     for name in FORMATS {
         let element = Element::Quant(name.parse().expect("a format"));
         let Element::Quant(format) = element else { unreachable!("it was made so") };
-        let (bytes, one, half) = (format.block_bytes(), [0x00, 0x3c], [0x00, 0x38]);
-        let weights = |(fill, scale): (u8, u8)| {
-            let mut block = vec![fill; bytes];
-            if name == "q6_k" {
-                block[192..208].fill(scale);
-            }
-            let d = if name == "q6_k" { 208 } else { 0 };
-            block[d..d + 2].copy_from_slice(&one);
-            if format.has_min() {
-                block[2..4].copy_from_slice(&half);
-            }
+        let bytes = |fill: u8| format.unpack(&vec![fill; format.block_bytes()]);
+        let weights = |(codes, scales): (u8, u8)| {
+            let d = if format.scale_kind() == Scale::F16 { f16::ONE.to_bits() } else { bf16::ONE.to_bits() };
+            let m = f16::from_f32(0.5);
+            let mut block = vec![0; format.block_bytes()];
+            format.pack(&Block { d, m, codes: bytes(codes).codes, ..bytes(scales) }, &mut block);
             Tensor::from_bytes([n, k], element, &block.repeat(n * k / format.block())).expect("a weight")
         };
         for (rows, count) in [("?", 9), ("1", 1)] {
@@ -119,7 +116,9 @@ fn integers_at_their_limits() {
                 }}"
             );
             suite.cases.push(Case::new(format!("limits of {name}, {rows} rows"), function));
-            let calls = [(0x00, 0x80), (0x7f, 0x7f), (0x80, 0x80), (0xff, 0x80), (0xff, 0x7f)].map(weights);
+            let calls =
+                [(0x00, 0x80), (0x7f, 0x7f), (0x80, 0x80), (0xff, 0x80), (0xff, 0x7f), (0x00, 0x00), (0xff, 0xff)];
+            let calls = calls.map(weights);
             let calls = calls.iter().flat_map(|w| signs.map(|sign| vec![activations(count, sign), w.clone()]));
             inputs.push(calls.collect());
         }
@@ -129,6 +128,56 @@ fn integers_at_their_limits() {
         let actual = suite.run(&suite.compile(isa, Fusions::ALL), 2, &inputs);
         for (case, (actual, expected)) in suite.cases.iter().zip(actual.iter().zip(&expected)) {
             agree(case, actual, expected).unwrap_or_else(|message| panic!("{isa}, {}: {message}", case.name));
+        }
+    }
+}
+
+/// The scale of an mxfp4 block is any power of two from 2^-128 to 2^127; an f16 holds a few of them. Activations are scaled
+/// by the inverse, so that results are near 1, or 2^(e - 16) where that would take more than f32 has. A GPU may flush the
+/// subnormal scales, those of the exponents 0 and 1.
+#[test]
+fn exponents_of_mxfp4() {
+    let (n, k) = (17, 64);
+    let element = Element::Quant(BlockFormat::MXFP4);
+    let call = |rows: usize, e: u8| {
+        let block = |b: usize| [vec![e], (0..16).map(|i| (37 * b + 29 * i) as u8).collect()].concat();
+        let weight = Tensor::from_bytes([n, k], element, &(0..n * k / 32).flat_map(block).collect::<Vec<u8>>());
+        let unit = f32::from(128 - i16::from(e.max(16))).exp2() / 16.0;
+        let x = (0..rows * k).map(|i| ((i * 5 % 9) as f32 - 4.0) * unit).collect::<Vec<_>>();
+        vec![Tensor::f32([rows, k], x).expect("activations"), weight.expect("a weight")]
+    };
+    let mut suite = Suite::default();
+    let mut calls = vec![];
+    for (rows, count) in [("?", 9), ("1", 1)] {
+        let (x, y, w) = (tensor(rows, k, "f32"), tensor(rows, n, "f32"), weight(n, k, "mxfp4"));
+        for (input, round) in [("%x", String::new()), ("%q", format!("%q = transformer.quantize %x : {x}"))] {
+            let function = format!(
+                "(%x: {x}, %w: {w}) -> {y} {{
+                  {round}
+                  %y = transformer.linear {input}, %w : {x}, {w} -> {y}
+                  return %y : {y}
+                }}"
+            );
+            suite.cases.push(Case::new(format!("{rows} rows of {input}"), function));
+            calls.push(count);
+        }
+    }
+    let inputs = |exponents: &[u8]| -> Vec<Vec<Vec<Tensor>>> {
+        calls.iter().map(|rows| exponents.iter().map(|e| call(*rows, *e)).collect()).collect()
+    };
+    suite.check_on(&inputs(&[16, 64, 127, 128, 200, 240]));
+    let inputs = inputs(&[0, 1, 2, 3]);
+    let larger = |results: &[Tensor]| {
+        let values = results[0].to_f32().into_iter().map(|x| x * 65536.0).collect::<Vec<_>>();
+        Tensor::f32([results[0].elements()], values).expect("results")
+    };
+    let expected = suite.reference(&inputs);
+    for isa in isas() {
+        let actual = suite.run(&suite.compile(isa, Fusions::ALL), 2, &inputs);
+        for (case, (actual, expected)) in suite.cases.iter().zip(actual.iter().zip(&expected)) {
+            for (actual, expected) in actual.results.iter().zip(&expected.results) {
+                near(&larger(actual), &larger(expected), 1.0).unwrap_or_else(|e| panic!("{isa}, {}: {e}", case.name));
+            }
         }
     }
 }

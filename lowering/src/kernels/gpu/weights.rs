@@ -1,7 +1,8 @@
 //! Weights as the threads of a workgroup read them: 16 bytes per thread, coalesced.
 //!
 //! The layouts are the CPU's. In `rows16` a thread takes a quad of rows, as one vec4 per column: 16 bytes of a
-//! quantised unit hold the codes of four rows and eight columns (four of q8_0); 16 bytes of floats hold four rows of
+//! quantised unit hold the codes of four rows and eight columns (four of q8_0; the low bits of
+//! q2_k's and q3_k's sixteen columns serve two threads); 16 bytes of floats hold four rows of
 //! one column (eight rows of f16 or bf16). So every load is a whole vector, all rows share the activations, and threads
 //! need no reduction before the last column.
 
@@ -18,7 +19,7 @@ use kforge_program::{
     Layout,
     layout::{LANES, Packed, UNIT},
 };
-use kforge_quant::BlockFormat;
+use kforge_quant::{BlockFormat, Scale};
 use kforge_target::Adapter;
 use melior::ir::{Type, ValueLike};
 use std::cell::RefCell;
@@ -87,7 +88,7 @@ impl Kind {
     }
 
     fn count_of(self, format: BlockFormat) -> usize {
-        if format.bits() == 8 { 4 } else { 8 }
+        8.min(UNIT / format.low_bits() as usize)
     }
 
     /// Columns per thread and step.
@@ -243,36 +244,41 @@ impl<'c, 'a> Weight<'c, 'a> {
         };
         let block = group * (self.columns / format.block()) + block;
         let base = block * sixteens(at.bytes);
-        // The thread's four of sixteen f16, and of sixteen bytes.
-        let half_table = |offset: usize| {
+        // The thread's four of sixteen floats of 16 bits, and of sixteen bytes.
+        let half_table = |offset: usize, bf16: bool| {
             let (sixteen, pair) = four.div_rem(2);
             let words = load(base + sixteens(offset) + sixteen);
-            let word = |i| e.halves_of(pick(e, &[e.extract(words, i), e.extract(words, i + 2)], pair));
-            let (low, high) = (word(0), word(1));
-            e.from_elements(&[e.extract(low, 0), e.extract(low, 1), e.extract(high, 0), e.extract(high, 1)])
+            let two = |i| two_floats(e, pick(e, &[e.extract(words, i), e.extract(words, i + 2)], pair), bf16);
+            e.from_elements(&[two(0), two(1)].concat())
         };
-        let byte_table = |offset: usize, index: V<'c, 'a>, extend: &str| {
+        let byte_table = |offset: usize, index: V<'c, 'a>| {
             let words = load(base + sixteens(offset) + index);
             let words: Vec<V> = (0..4).map(|i| e.extract(words, i)).collect();
-            e.bytes_of(pick(e, &words, four), extend)
+            e.bytes_of(pick(e, &words, four), "arith.extsi")
         };
-        let d = half_table(0);
-        let (scale, offset) = match (format.has_scales(), format.has_min()) {
-            (false, false) => (d, None),
-            (false, true) => (d, Some(half_table(at.min))),
-            (true, true) => {
-                let scale = d * byte_table(at.scales, number, "arith.extui");
-                let min = half_table(at.min) * byte_table(at.mins, number, "arith.extui");
-                (scale, Some(-min))
-            }
-            (true, false) => {
-                // Two sub-blocks of sixteen columns in a unit.
-                let sub_block = number * 2 + vector / 2;
-                (d * byte_table(at.scales, sub_block, "arith.extsi"), None)
-            }
+        // Of two in a unit, the one that has the thread's columns.
+        let sub_block = match format.has_short_sub_blocks() {
+            true => number * 2 + vector / (UNIT / 2 / self.kind.count()),
+            false => number,
         };
+        let scaled = |v: V<'c, 'a>, table| if format.has_scales() { v * byte_table(table, sub_block) } else { v };
+        let scale = scaled(half_table(0, format.scale_kind() == Scale::Exponent), at.scales);
+        let offset = format.has_min().then(|| {
+            let min = scaled(half_table(at.min, false), at.mins);
+            if format.has_scales() { -min } else { min }
+        });
         let codes = base + sixteens(at.units) + number * sixteens(at.unit_bytes);
-        let words = load(codes + thread);
+        let (low_bits, high_bits) = (format.low_bits() as usize, format.high_bits() as usize);
+        // Of a vector with the low bits of more columns than a thread's, each of these threads takes its part.
+        let quads = self.kind.count() / 4;
+        let words = match UNIT / low_bits / self.kind.count() {
+            1 => load(codes + thread),
+            _ => {
+                let (vector, part) = vector.div_rem(2);
+                let bit = e.cast("arith.index_cast", part * (low_bits * quads), e.int(32));
+                load(codes + vector * 4 + four) >> e.splat_to(bit, 4)
+            }
+        };
         let int = words.r#type();
         let constant = |value: i64| e.ci_like(value, int);
         let shifted = |v, right: i64| match right {
@@ -301,45 +307,45 @@ impl<'c, 'a> Weight<'c, 'a> {
             };
             return Slice { columns: (0..4).map(column).collect(), factors };
         }
-        // Upper bits of the first and the last four columns, shifted so that byte i holds those of column i in its low
-        // bits (`upper_bits`).
-        let count = format.bits() as usize - 4;
-        let uppers: Vec<V> = match count {
+        // Upper bits of each four columns, shifted so that byte i holds those of column i in its low bits (`upper_bits`).
+        let uppers: Vec<V> = match high_bits {
             0 => vec![],
             _ => {
-                let vectors = if count == 1 { e.ci(0) } else { vector / 2 };
-                let place = codes + (vectors + 4) * 4;
+                let vectors = if high_bits == 1 { e.ci(0) } else { vector / 2 };
+                let place = codes + (vectors + low_bits) * 4;
                 let upper = load(place + four);
-                let bit = |half: usize| {
-                    let h = vector * 2 + half;
-                    let bit = (h * count + 4) % 8;
+                let bit = |quad: usize| {
+                    let h = vector * quads + quad;
+                    let bit = (h * high_bits + low_bits) % 8;
                     e.splat_to(e.cast("arith.index_cast", bit, e.int(32)), 4)
                 };
-                (0..2).map(|half| upper >> bit(half)).collect()
+                (0..quads).map(|quad| upper >> bit(quad)).collect()
             }
         };
         let zero = f32::from(format.offset());
-        let far = shifted(words, 20);
+        // A code must fit in the 23 mantissa bits.
+        let right = 16 + low_bits as i64;
+        let far = shifted(words, right);
+        let ones = |bits: usize, at: i64| ((1 << bits) - 1) << at;
         let column = |i: usize| {
-            let (half, byte) = (i / 4, i as i64 % 4);
-            let from = 8 * byte + 4 * half as i64;
-            // A code must fit in the 23 mantissa bits.
-            let (at, source) = if from > 16 { (from - 20, far) } else { (from, words) };
-            let low = and(source, 15 << at);
+            let (quad, byte) = (i / 4, i as i64 % 4);
+            let from = 8 * byte + (low_bits * quad) as i64;
+            let (at, source) = if from > 16 { (from - right, far) } else { (from, words) };
+            let low = and(source, ones(low_bits, at));
             if let Some(table) = format.codebook() {
                 let entry = codebook::entry(e, table, and(shifted(words, from), 15));
                 return vec![e.cast("arith.sitofp", entry, e.vector(4, e.f32()))];
             }
-            let code = match uppers.get(half) {
+            let code = match uppers.get(quad) {
                 None => low,
                 Some(upper) => {
-                    let upper = and(shifted(*upper, 8 * byte - at - 4), ((1 << count) - 1) << (at + 4));
-                    low | upper
+                    let above = at + low_bits as i64;
+                    low | and(shifted(*upper, 8 * byte - above), ones(high_bits, above))
                 }
             };
             vec![float(code, at as u32, zero)]
         };
-        Slice { columns: (0..8).map(column).collect(), factors }
+        Slice { columns: (0..4 * quads).map(column).collect(), factors }
     }
 }
 
@@ -358,8 +364,13 @@ fn pick<'c, 'a>(e: &Emitter<'c, 'a>, values: &[V<'c, 'a>], number: V<'c, 'a>) ->
 
 /// Rows `4 four` to `4 four + 3` of eight f16 or bf16 in four words, as f32.
 fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, bf16: bool) -> V<'c, 'a> {
-    let word = |i: usize| e.extract(words, 2 * four + i);
-    let two = |word| match bf16 {
+    let two = |i: usize| two_floats(e, e.extract(words, 2 * four + i), bf16);
+    e.from_elements(&[two(0), two(1)].concat())
+}
+
+/// The two f16 or bf16 of a word, as f32.
+fn two_floats<'c, 'a>(e: &Emitter<'c, 'a>, word: V<'c, 'a>, bf16: bool) -> [V<'c, 'a>; 2] {
+    match bf16 {
         false => {
             let halves = e.halves_of(word);
             [e.extract(halves, 0), e.extract(halves, 1)]
@@ -369,8 +380,7 @@ fn halves<'c, 'a>(e: &Emitter<'c, 'a>, words: V<'c, 'a>, four: usize, bf16: bool
             let high = word & e.cint(32, -65536);
             [low, high].map(|bits| e.bitcast(bits, e.f32()))
         }
-    };
-    e.from_elements(&[two(word(0)), two(word(1))].concat())
+    }
 }
 
 impl<'c, 'a> Slice<'c, 'a> {

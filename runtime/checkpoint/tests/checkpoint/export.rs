@@ -702,9 +702,9 @@ fn weights_and_tokenizers_that_cannot_be_written_leave_nothing() {
             }
         })
     };
-    let q2_k = GgmlType::from_id(10).unwrap();
-    let error = folder_error(&with_embedding(q2_k, vec![0; VOCAB * q2_k.bytes]), Dequantized::F32);
-    assert!(error.starts_with("tensor `token_embd.weight`: type Q2_K is not supported"), "{error}");
+    let iq3_s = GgmlType::from_id(21).unwrap();
+    let error = folder_error(&with_embedding(iq3_s, vec![0; VOCAB * iq3_s.bytes]), Dequantized::F32);
+    assert!(error.starts_with("tensor `token_embd.weight`: type IQ3_S is not supported"), "{error}");
 
     // d = 600 times a code of 127.
     let block = [half::f16::from_f32(600.0).to_le_bytes().to_vec(), vec![127; 32]].concat();

@@ -101,10 +101,17 @@ fn damaged_structure() {
     }
 }
 
-/// K formats: blocks of 256 in the sizes that ggml gives them, and nothing beside the data that a file holds.
+/// Formats with blocks of 256 in the sizes that ggml gives them, and nothing beside the data that a file holds.
 #[test]
 fn blocks_of_256() {
-    for (format, bytes) in [(BlockFormat::Q4_K, 144), (BlockFormat::Q5_K, 176), (BlockFormat::Q6_K, 210)] {
+    for (format, bytes) in [
+        (BlockFormat::Q2_K, 84),
+        (BlockFormat::Q3_K, 110),
+        (BlockFormat::Q4_K, 144),
+        (BlockFormat::Q5_K, 176),
+        (BlockFormat::Q6_K, 210),
+        (BlockFormat::IQ4_XS, 136),
+    ] {
         let ty = GgmlType::of_format(format);
         let model = |dims: &[usize], data: usize| {
             let dims = dims.to_vec();
@@ -424,18 +431,18 @@ fn types_that_we_do_not_compute_with() {
         .without("blk.0.attn_q.weight")
         .with(|writer| {
             writer.tensor("blk.0.attn_norm.weight", &[64], GgmlType::of_format(BlockFormat::Q8_0), &[0; 68]);
-            let mxfp4 = GgmlType::from_id(39).unwrap();
-            writer.tensor("blk.0.attn_q.weight", &[64, 64], mxfp4, &[0; 64 * 34]);
+            let nvfp4 = GgmlType::from_id(40).unwrap();
+            writer.tensor("blk.0.attn_q.weight", &[64, 64], nvfp4, &[0; 64 * 36]);
         })
         .open()
         .unwrap();
     assert_eq!(
         model.weight("blk.0.attn_q.weight").unwrap_err().to_string(),
-        "tensor `blk.0.attn_q.weight`: type MXFP4 is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K and IQ4_NL are"
+        "tensor `blk.0.attn_q.weight`: type NVFP4 is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS and MXFP4 are"
     );
     assert_eq!(
         model.weight("blk.0.attn_norm.weight").unwrap_err().to_string(),
         "tensor `blk.0.attn_norm.weight`: type Q8_0 is not supported for norms and biases; F32, F16 and BF16 are"
     );
-    assert!(model.describe().tensors.iter().any(|row| row.ty == "MXFP4"));
+    assert!(model.describe().tensors.iter().any(|row| row.ty == "NVFP4"));
 }
