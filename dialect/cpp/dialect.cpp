@@ -20,7 +20,7 @@ struct Version : DialectVersion {
   Version(uint64_t major, uint64_t minor) : major(major), minor(minor) {}
   uint64_t major, minor;
 };
-static const Version current(1, 0);
+static const Version current(1, 1);
 
 /// Bytecode carries the version. Types and attributes are encoded as their text, the interface's default.
 struct BytecodeInterface : BytecodeDialectInterface {
@@ -43,6 +43,30 @@ struct BytecodeInterface : BytecodeDialectInterface {
     return std::make_unique<Version>(major, minor);
   }
 };
+
+LogicalResult RopeOp::readProperties(DialectBytecodeReader &reader, OperationState &state) {
+  auto &properties = state.getOrAddProperties<Properties>();
+  if (failed(reader.readAttribute(properties.base)) || failed(reader.readOptionalAttribute(properties.freq_divisors)) ||
+      failed(reader.readAttribute(properties.mode)))
+    return failure();
+  // A file without a version is of 1.0.
+  auto version = reader.getDialectVersion<TransformerDialect>();
+  auto *written = succeeded(version) ? static_cast<const Version *>(*version) : nullptr;
+  if (!written || std::pair(written->major, written->minor) < std::pair(uint64_t(1), uint64_t(1)))
+    return success();
+  return success(succeeded(reader.readOptionalAttribute(properties.dims)) &&
+                 succeeded(reader.readOptionalAttribute(properties.scale)));
+}
+
+void RopeOp::writeProperties(DialectBytecodeWriter &writer) {
+  auto &properties = getProperties();
+  writer.writeAttribute(properties.base);
+  writer.writeOptionalAttribute(properties.freq_divisors);
+  writer.writeAttribute(properties.mode);
+  // Since 1.1.
+  writer.writeOptionalAttribute(properties.dims);
+  writer.writeOptionalAttribute(properties.scale);
+}
 
 /// Every op means the same in any function, so all may be inlined.
 struct InlinerInterface : DialectInlinerInterface {

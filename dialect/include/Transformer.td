@@ -56,6 +56,7 @@ def Transformer_Dialect : Dialect {
     | version | changes | files of older versions |
     |---|---|---|
     | 1.0 | the first with a number | a file without a version is read as one of 1.0 |
+    | 1.1 | `scale`, `softcap`; `dims` and `scale` of `rope` | read; a `rope` has neither |
 
     Ops are encoded as their properties, the attributes in the order of their
     definition, so an op that gains an attribute needs code that reads its older
@@ -534,6 +535,8 @@ def Transformer_RopeOp : Transformer_TensorOp<"rope", [AllTypesMatch<["input", "
   let assemblyFormat = [{
     $input `at` $positions (`lengths` $lengths^)? attr-dict `:` type($input) `,` type($positions) (`,` type($lengths)^)?
   }];
+  // Bytecode of version 1.0 has no `dims` and `scale`.
+  let useCustomPropertiesEncoding = 1;
   let hasVerifier = 1;
 }
 

@@ -21,9 +21,9 @@
 // A model without tensors: its configuration is read before they are.
 // RUN: mkdir -p %t.model
 // RUN: printf '\002\000\000\000\000\000\000\000{}' > %t.model/weights
-// RUN: echo '{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 4, "max_position_embeddings": 128, "partial_rotary_factor": 0.5}' > %t.model/config.json
+// RUN: echo '{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 4, "max_position_embeddings": 128, "attention_multiplier": 0.5}' > %t.model/config.json
 // RUN: not kforge-run emit-mlir --model %t.model/weights 2>&1 | FileCheck %s --check-prefix=KEY
-// RUN: not kforge-run emit-mlir --model %t.model/weights --ignore-config partial_rotary_factor 2>&1 | FileCheck %s --check-prefix=IGNORED
+// RUN: not kforge-run emit-mlir --model %t.model/weights --ignore-config attention_multiplier 2>&1 | FileCheck %s --check-prefix=IGNORED
 // RUN: kforge-run emit-mlir --model random:tiny --ignore-config rope_theta 2>&1 | FileCheck %s --check-prefix=NEEDLESS
 
 // RUN: not kforge-run --target reference generate --model random:tiny --prompt x 2>&1 | FileCheck %s --check-prefix=TARGET
@@ -48,7 +48,7 @@
 // ID: kforge-run: prefill: input 0 has 260 at element 1, but must be in 0..260
 // MODEL: {{^}}kforge-run: {{.*}}run-errors.mlir: the file: neither GGUF nor safetensors: it begins with "// What "{{$}}
 // ABSENT: {{^}}kforge-run: there is no file or directory '{{.*}}.none/X.GGUF'; --model takes a GGUF file, a safetensors file or directory, ORG/NAME or random:tiny{{$}}
-// KEY: {{^}}kforge-run: {{.*}}config.json: `partial_rotary_factor`: it is 0.5, which may change what the model computes, and is not supported; --ignore-config partial_rotary_factor goes on without it, at the risk of wrong answers{{$}}
+// KEY: {{^}}kforge-run: {{.*}}config.json: `attention_multiplier`: it is 0.5, which may change what the model computes, and is not supported; --ignore-config attention_multiplier goes on without it, at the risk of wrong answers{{$}}
 // IGNORED: {{^}}kforge-run: {{.*}}: tensor `token_embd.weight`: the tensor is missing
 // NEEDLESS: {{^}}kforge-run: warning: --ignore-config rope_theta does nothing: the model opens without it{{$}}
 // TARGET: kforge-run: decoding runs on compiled kernels; --target reference is for single functions

@@ -303,11 +303,11 @@ fn bytecode_of_a_newer_dialect_is_refused() {
     let output = place.run("kforge-opt m.mlir --emit-bytecode", "");
     let number = |n: u8| 2 * n + 1;
     let [section, length] = [7, number(2)];
-    let version = [section, length, number(1), number(0)];
+    let version = [section, length, number(1), number(1)];
     let at: Vec<usize> =
         output.stdout.windows(4).enumerate().filter(|(_, w)| *w == version).map(|(at, _)| at).collect();
     let [at] = at[..] else { panic!("the version stands at {at:?}") };
-    for (major, minor, newer) in [(1, 0, false), (0, 63, false), (1, 1, true), (2, 0, true)] {
+    for (major, minor, newer) in [(1, 0, false), (0, 63, false), (1, 1, false), (1, 2, true), (2, 0, true)] {
         let mut bytes = output.stdout.clone();
         (bytes[at + 2], bytes[at + 3]) = (number(major), number(minor));
         fs::write(place.path("m.mlirbc"), bytes).unwrap();
@@ -316,7 +316,7 @@ fn bytecode_of_a_newer_dialect_is_refused() {
             let said = text(&output.stderr);
             assert_eq!(output.status.success(), !newer, "{line}: {said}");
             let error = format!(
-                "error: written by version {major}.{minor} of the dialect 'transformer', and this is 1.0; use a newer kforge-opt"
+                "error: written by version {major}.{minor} of the dialect 'transformer', and this is 1.1; use a newer kforge-opt"
             );
             assert_eq!(said.contains(&error), newer, "{line}: {said}");
         }
