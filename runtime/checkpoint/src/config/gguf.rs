@@ -225,7 +225,15 @@ fn rope_scaling(keys: &Keys, dims: usize, context: usize) -> Result<Scaled, Erro
         // The key of files from before 2023-11.
         None => Ok(set(keys.number("rope.scale_linear")?).unwrap_or(1.0)),
     };
-    if let (Some(long), Some(short)) = (factors(LONG)?, factors(SHORT)?) {
+    let (long, short) = (factors(LONG)?, factors(SHORT)?);
+    if long.is_some() != short.is_some() {
+        let (missing, found) = if long.is_some() { (SHORT, LONG) } else { (LONG, SHORT) };
+        return Err(Error::invalid(
+            format!("tensor `{missing}`"),
+            format!("the tensor is missing, and there is `{found}`"),
+        ));
+    }
+    if let (Some(long), Some(short)) = (long, short) {
         let original = keys.optional("rope.scaling.original_context_length")?.filter(|above| *above > 0);
         let scale = set(keys.number("rope.scaling.attn_factor")?).unwrap_or(1.0);
         let long = LongRope { above: original.unwrap_or(context), divisors: long };

@@ -240,3 +240,24 @@ fn windows_of_some_layers() {
     // No layer is left that has it.
     assert_eq!(config(json!({"layer_types": ["full_attention"]})).window, None);
 }
+
+#[test]
+fn the_tensors_of_longrope_come_in_pairs() {
+    let model = |names: &'static [&'static str]| {
+        let model = GgufModel::new().with(move |writer| {
+            for name in names {
+                writer.tensor(name, &[16], GgmlType::F32, &2f32.to_le_bytes().repeat(16));
+            }
+            writer.u32("llama.rope.scaling.original_context_length", 64);
+            writer.f32("llama.rope.scaling.attn_factor", 1.25);
+        });
+        model.open().map(|model| model.config().clone()).map_err(|error| error.to_string())
+    };
+    let both = model(&["rope_factors_long.weight", "rope_factors_short.weight"]).unwrap();
+    assert_eq!((both.rope_divisors, both.rope_scale), (Some(vec![2.0; 16]), 1.25));
+    assert_eq!(both.long_rope.unwrap().above, 64);
+    assert_eq!(
+        model(&["rope_factors_long.weight"]).unwrap_err(),
+        "tensor `rope_factors_short.weight`: the tensor is missing, and there is `rope_factors_long.weight`"
+    );
+}
