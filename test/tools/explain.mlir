@@ -14,7 +14,7 @@
 // OP-NEXT: Reference semantics: rope of dialect/reference/src/rope.rs.
 // OP: Syntax:
 // OP: operation ::= `transformer.rope` $input `at` $positions
-// OP: a = (positions[b] + s) * base^(-2i/D) / freq_divisors[i]
+// OP: a = (positions[b] + s) * base^(-2i/dims) / freq_divisors[i]
 // OP: Source: Su et al., 2021, arXiv:2104.09864
 // OP-NOT: ```
 // OP: %r = transformer.rope %q at %at {mode = "interleaved", base = 1.0e5 : f32}
