@@ -334,6 +334,16 @@ const STARCODER2: Arch = Arch {
     ..LLAMA
 };
 
+impl Norm {
+    /// The key of its epsilon in GGUF.
+    pub fn gguf_eps(self) -> &'static str {
+        match self {
+            Norm::Rms => "attention.layer_norm_rms_epsilon",
+            Norm::Layer => "attention.layer_norm_epsilon",
+        }
+    }
+}
+
 impl Norms {
     pub fn has_pre(self) -> bool {
         self != Norms::Post

@@ -51,7 +51,7 @@ pub struct Config {
     pub window: Option<usize>,
     /// The layers without the window, ascending.
     pub global: Vec<usize>,
-    /// RoPE's base in the layers with the window, which then have no divisors; `None` where it is as in the others.
+    /// RoPE's base in the layers with the window, which then have neither divisors nor `rope_scale`; `None` where it is as in the others.
     pub window_rope_base: Option<f32>,
     /// The layers without RoPE, ascending.
     pub unrotated: Vec<usize>,
@@ -117,14 +117,30 @@ impl Config {
     pub fn layer(&self, number: usize, context: usize) -> LayerKind<'_> {
         let window = self.window.filter(|_| self.global.binary_search(&number).is_err());
         let rope = self.unrotated.binary_search(&number).is_err().then(|| match self.window_rope_base {
-            Some(base) if window.is_some() => Rope { base, divisors: None },
+            Some(base) if window.is_some() => Rope { base, divisors: None, scale: 1.0 },
             _ => {
                 let long = self.long_rope.as_ref().filter(|long| context > long.above);
                 let divisors = long.map(|long| &long.divisors).or(self.rope_divisors.as_ref());
-                Rope { base: self.rope_base, divisors: divisors.map(Vec::as_slice) }
+                Rope { base: self.rope_base, divisors: divisors.map(Vec::as_slice), scale: self.rope_scale }
             }
         });
         LayerKind { window, rope }
+    }
+
+    /// Elements of a head that RoPE rotates.
+    pub fn rotated(&self) -> usize {
+        self.rotary_dims.unwrap_or(self.head_dim)
+    }
+
+    /// What multiplies scores.
+    pub fn score_scale(&self) -> f32 {
+        self.attention_scale.unwrap_or_else(|| inverse_root(self.head_dim as f32))
+    }
+
+    /// What multiplies the scores of a GGUF file's model that does not say it; `None` for `1 / sqrt(head_dim)`.
+    pub fn unsaid_scale(&self) -> Option<f32> {
+        let is_wide = self.arch.gguf.wide_scale_at == Some(self.layers);
+        is_wide.then(|| inverse_root(self.hidden as f32 / self.heads as f32))
     }
 
     /// Rows of the query projection.
@@ -214,7 +230,7 @@ impl Config {
         if !heads.is_multiple_of(kv_heads) {
             return Err(format!("{heads} heads are not a multiple of {kv_heads} kv heads"));
         }
-        let rotated = self.rotary_dims.unwrap_or(head_dim);
+        let rotated = self.rotated();
         if !head_dim.is_multiple_of(2) {
             return Err(format!("a head dimension of {head_dim} is odd; rotary embeddings need pairs"));
         }
@@ -247,7 +263,9 @@ impl Config {
             }
             divisors.iter().try_for_each(|divisor| positive("rope divisor", *divisor))?;
         }
-        Ok(self)
+        // Said, but the default.
+        let attention_scale = self.attention_scale.filter(|scale| *scale != inverse_root(head_dim as f32));
+        Ok(Config { attention_scale, ..self })
     }
 }
 
@@ -273,6 +291,8 @@ pub struct Rope<'a> {
     pub base: f32,
     /// Of the frequencies; all 1 if `None`.
     pub divisors: Option<&'a [f32]>,
+    /// What multiplies rotated elements.
+    pub scale: f32,
 }
 
 impl Arch {
@@ -291,6 +311,10 @@ impl Arch {
             When::Always | When::QkvBias | When::OutputBias | When::Untied => true,
         }
     }
+}
+
+fn inverse_root(value: f32) -> f32 {
+    value.powf(-0.5)
 }
 
 fn positive(field: &str, value: f32) -> Result<(), String> {

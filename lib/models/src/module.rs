@@ -335,8 +335,8 @@ fn rope_attributes(config: &Config, rope: Rope) -> String {
     if let Some(dims) = config.rotary_dims.filter(|dims| *dims != config.head_dim) {
         let _ = write!(text, ", dims = {dims} : i64");
     }
-    if config.rope_scale != 1.0 {
-        let _ = write!(text, ", scale = {}", float(config.rope_scale));
+    if rope.scale != 1.0 {
+        let _ = write!(text, ", scale = {}", float(rope.scale));
     }
     if let Some(divisors) = rope.divisors {
         let divisors: Vec<String> = divisors.iter().map(|divisor| number(*divisor)).collect();

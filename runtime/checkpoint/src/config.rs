@@ -35,9 +35,10 @@ fn unsupported_architecture(place: &str, found: &str, supported: &str) -> Error 
     Error::invalid(place, cause)
 }
 
-/// The layers whose numbers, counted from 1, are multiples of a period; none for a period of 0.
-pub(crate) fn every(period: usize, layers: usize) -> Vec<usize> {
-    (0..layers.min(MOST_LAYERS)).filter(|layer| period > 0 && (layer + 1).is_multiple_of(period)).collect()
+/// The layers whose numbers, counted from 1, are multiples of a period; none without one, or for 0.
+pub(crate) fn every(period: Option<usize>, layers: usize) -> Vec<usize> {
+    let Some(period) = period.filter(|period| *period > 0) else { return Vec::new() };
+    (0..layers.min(MOST_LAYERS)).filter(|layer| (layer + 1).is_multiple_of(period)).collect()
 }
 
 /// # Errors

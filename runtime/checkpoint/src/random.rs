@@ -5,6 +5,7 @@
 //! a million weights repeats the rows of the first million, because it is only used to measure speed.
 
 use crate::Error;
+use crate::config::every;
 use crate::gguf::{GgmlType, write::Writer};
 use crate::tokenizer::byte_level;
 use crate::tokenizer::gguf::{CONTROL, NORMAL};
@@ -54,8 +55,6 @@ fn model(name: &str) -> Option<Model> {
 /// A small model with everything that a family has: heads of a size of their own, layers of both kinds, and factors.
 fn of_family(arch: &'static Arch, tiny: Config) -> Config {
     let layers = arch.global_every.or(arch.unrotated_every).unwrap_or(2);
-    let every =
-        |period: Option<usize>| (0..layers).filter(|layer| period.is_some_and(|p| (layer + 1) % p == 0)).collect();
     let scale = |scale: f32| if arch.multipliers { scale } else { 1.0 };
     Config {
         arch,
@@ -63,9 +62,9 @@ fn of_family(arch: &'static Arch, tiny: Config) -> Config {
         head_dim: 32,
         rope_mode: arch.gguf.rope_mode,
         window: arch.global_every.map(|_| 16),
-        global: every(arch.global_every),
+        global: every(arch.global_every, layers),
         window_rope_base: arch.window_rope_base,
-        unrotated: every(arch.unrotated_every),
+        unrotated: every(arch.unrotated_every, layers),
         embedding_scale: if arch.scaled_embedding { (tiny.hidden as f32).sqrt() } else { scale(6.0) },
         residual_scale: scale(0.25),
         logit_scale: scale(0.25),

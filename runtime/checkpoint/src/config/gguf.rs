@@ -6,7 +6,7 @@ use super::{derived_head_dim, every, scaling, size, unsupported_architecture, va
 use crate::Error;
 use crate::gguf::{self, GgmlType, Gguf, TensorInfo};
 use crate::json::shorten;
-use kforge_models::{Arch, Config, LongRope, Norm, Softcaps};
+use kforge_models::{Arch, Config, LongRope, Softcaps};
 use serde_json::Value;
 
 const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -95,19 +95,11 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         true => (hidden as f32).sqrt(),
         false => multiplier("embedding_scale")?.unwrap_or(1.0),
     };
-    let attention_scale = match arch.gguf.wide_scale_at {
-        Some(wide) if layers == wide => Some((hidden as f32 / heads as f32).powf(-0.5)),
-        _ => multiplier("attention.scale")?,
-    };
     let softcap = |key: &str, default: fn(&Softcaps) -> Option<f32>| match &arch.softcaps {
         Some(caps) => Ok::<_, Error>(keys.number(key)?.or(default(caps)).filter(|cap| *cap != 0.0)),
         None => Ok(None),
     };
-    let eps = match arch.norm {
-        Norm::Rms => "attention.layer_norm_rms_epsilon",
-        Norm::Layer => "attention.layer_norm_epsilon",
-    };
-    validated(Config {
+    let config = Config {
         arch,
         name: gguf.optional("general.name", Gguf::string)?.map(str::to_owned),
         layers,
@@ -118,7 +110,7 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
         ffn: keys.require("feed_forward_length")?,
         vocab,
         context,
-        norm_eps: gguf.f32(&keys.asked(eps))?,
+        norm_eps: gguf.f32(&keys.asked(arch.norm.gguf_eps()))?,
         rope_base: keys.number("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE),
         rope_mode: arch.gguf.rope_mode,
         rotary_dims,
@@ -131,16 +123,18 @@ fn read_config(keys: &Keys) -> Result<Config, Error> {
             Some(default) => Some(keys.number("rope.freq_base_swa")?.unwrap_or(default)),
             None => None,
         },
-        unrotated: arch.unrotated_every.map(|period| every(period, layers)).unwrap_or_default(),
+        unrotated: every(arch.unrotated_every, layers),
         embedding_scale,
         residual_scale: multiplier("residual_scale")?.unwrap_or(1.0),
         logit_scale: multiplier("logit_scale")?.map_or(1.0, f32::recip),
-        attention_scale: attention_scale.filter(|scale| *scale != (head_dim as f32).powf(-0.5)),
+        attention_scale: multiplier("attention.scale")?,
         attention_softcap: softcap("attn_logit_softcapping", |caps| caps.scores)?,
         logit_softcap: softcap("final_logit_softcapping", |caps| caps.logits)?,
         biases: arch.gguf.biases,
         tied_embedding: tensor(gguf, "output.weight").is_none(),
-    })
+    };
+    let attention_scale = config.attention_scale.or(config.unsaid_scale());
+    validated(Config { attention_scale, ..config })
 }
 
 /// The layers without the window: from a period, a flag for each layer that has the window, or the family's period.
@@ -148,10 +142,10 @@ fn global(keys: &Keys, layers: usize) -> Result<Vec<usize>, Error> {
     const KEY: &str = "attention.sliding_window_pattern";
     let name = keys.asked(KEY);
     let Some(value) = keys.gguf.metadata().find(|(key, _)| *key == name).map(|(_, value)| value) else {
-        return Ok(keys.arch.global_every.map(|period| every(period, layers)).unwrap_or_default());
+        return Ok(every(keys.arch.global_every, layers));
     };
     let gguf::Value::Array(array) = value else {
-        return Ok(every(keys.require(KEY)?, layers));
+        return Ok(every(Some(keys.require(KEY)?), layers));
     };
     if array.element != gguf::ValueType::Bool || array.len != layers {
         let cause = format!("expected a number, or an array of {layers} flags");

@@ -94,7 +94,7 @@ fn read_config(fields: &Fields, has_output: impl Fn(&Arch) -> bool) -> Result<Co
         embedding_scale,
         residual_scale: multiplier("residual_multiplier")?.unwrap_or(1.0),
         logit_scale: multiplier("logits_scaling")?.map_or(1.0, f32::recip),
-        attention_scale: attention_scale.filter(|scale| *scale != (head_dim as f32).powf(-0.5)),
+        attention_scale,
         attention_softcap: softcap("attn_logit_softcapping", |caps| caps.scores)?,
         logit_softcap: softcap("final_logit_softcapping", |caps| caps.logits)?,
         biases: biases(fields, arch)?,

@@ -5,7 +5,7 @@ use crate::config::every;
 use crate::config::scaling::{Llama3, Scaling, of_divisors};
 use crate::gguf::write::Writer;
 use crate::{Checkpoint, Element, Error};
-use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow, Norm};
+use kforge_models::{Arch, Biases, Config, ConfigBiases, ConfigWindow};
 use serde_json::{Value, json};
 
 /// # Errors
@@ -39,7 +39,7 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
         ("attention.head_count_kv", config.kv_heads),
         ("attention.key_length", config.head_dim),
         ("attention.value_length", config.head_dim),
-        ("rope.dimension_count", config.rotary_dims.unwrap_or(config.head_dim)),
+        ("rope.dimension_count", config.rotated()),
         ("vocab_size", config.vocab),
         // Zero is none.
         ("attention.sliding_window", config.window.unwrap_or(0)),
@@ -49,17 +49,13 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
             writer.u32(&format!("{architecture}.{key}"), value as u32);
         }
     }
-    let eps = match config.arch.norm {
-        Norm::Rms => "attention.layer_norm_rms_epsilon",
-        Norm::Layer => "attention.layer_norm_epsilon",
-    };
     let defaults = config.arch.softcaps.as_ref();
     // Zero is none, which need not be the family's default.
     let cap = |cap: Option<f32>, default: Option<f32>| if cap == default { None } else { Some(cap.unwrap_or(0.0)) };
     for (key, value) in [
         ("rope.freq_base", Some(config.rope_base)),
         ("rope.freq_base_swa", config.window_rope_base),
-        (eps, Some(config.norm_eps)),
+        (config.arch.norm.gguf_eps(), Some(config.norm_eps)),
         ("attn_logit_softcapping", cap(config.attention_softcap, defaults.and_then(|caps| caps.scores))),
         ("final_logit_softcapping", cap(config.logit_softcap, defaults.and_then(|caps| caps.logits))),
     ] {
@@ -71,18 +67,18 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
         for (key, value) in [
             ("embedding_scale", config.embedding_scale),
             ("residual_scale", config.residual_scale),
-            ("attention.scale", config.attention_scale.unwrap_or((config.head_dim as f32).powf(-0.5))),
+            ("attention.scale", config.score_scale()),
             ("logit_scale", config.logit_scale.recip()),
         ] {
             writer.f32(&format!("{architecture}.{key}"), value);
         }
     }
     check_scale(config)?;
-    if config.window.is_some() && config.global != every_or_none(config.arch.global_every, config.layers) {
+    if config.window.is_some() && config.global != every(config.arch.global_every, config.layers) {
         let windows = (0..config.layers).map(|layer| config.layer(layer, 0).window.is_some());
         writer.bools(&format!("{architecture}.attention.sliding_window_pattern"), &windows.collect::<Vec<_>>());
     }
-    if config.unrotated != every_or_none(config.arch.unrotated_every, config.layers) {
+    if config.unrotated != every(config.arch.unrotated_every, config.layers) {
         let cause = format!("GGUF's {architecture} cannot say that the layers {:?} have none", config.unrotated);
         return Err(Error::invalid("the model's rotary embedding", cause));
     }
@@ -109,22 +105,16 @@ pub(crate) fn to_gguf(config: &Config, writer: &mut Writer) -> Result<(), Error>
     Ok(())
 }
 
-fn every_or_none(period: Option<usize>, layers: usize) -> Vec<usize> {
-    period.map(|period| every(period, layers)).unwrap_or_default()
-}
-
 /// # Errors
 /// If the model scales its scores otherwise than its family does in GGUF, which has no key for it.
 fn check_scale(config: &Config) -> Result<(), Error> {
-    let wide = (config.hidden as f32 / config.heads as f32).powf(-0.5);
-    let expected = (config.arch.gguf.wide_scale_at == Some(config.layers)).then_some(wide);
     let near = |a: f32, b: f32| (a / b - 1.0).abs() < 1e-5;
-    match (config.attention_scale, expected) {
+    match (config.attention_scale, config.unsaid_scale()) {
         _ if config.arch.multipliers => Ok(()),
         (None, None) => Ok(()),
         (Some(scale), Some(expected)) if near(scale, expected) => Ok(()),
-        (scale, _) => {
-            let scale = scale.unwrap_or((config.head_dim as f32).powf(-0.5));
+        _ => {
+            let scale = config.score_scale();
             let cause = format!("GGUF's {} cannot say that scores are scaled by {scale}", config.arch.gguf.name);
             Err(Error::invalid("the model's attention", cause))
         }

@@ -37,7 +37,7 @@ pub fn windows(fields: &Fields, arch: &Arch, layers: usize) -> Result<(Option<us
     }
     let global: Vec<usize> = match (types(fields, layers)?, arch.global_every) {
         (Some(global), _) => global,
-        (None, Some(default)) => every(count("sliding_window_pattern", Some(default))?.unwrap_or(default), layers),
+        (None, Some(default)) => every(count("sliding_window_pattern", Some(default))?.or(Some(default)), layers),
         (None, None) => (0..layers.min(MOST_LAYERS)).take(first).collect(),
     };
     // No layer is left that has the window.
@@ -72,7 +72,7 @@ pub fn unrotated(fields: &Fields, arch: &Arch, layers: usize) -> Result<Vec<usiz
     let Some(default) = arch.unrotated_every else { return Ok(Vec::new()) };
     let period = fields.count("no_rope_layer_interval")?;
     let Some(rotated) = fields.get("no_rope_layers") else {
-        return Ok(every(period.and_then(|period| usize::try_from(period).ok()).unwrap_or(default), layers));
+        return Ok(every(period.and_then(|period| usize::try_from(period).ok()).or(Some(default)), layers));
     };
     let cause =
         || Error::invalid(fields.place("no_rope_layers"), format!("expected an array of {layers} times 0 or 1"));

@@ -62,7 +62,7 @@ pub fn scaling(fields: &Fields, config: &Config) -> Result<Scaled, Error> {
         }
         None => scaling.string("type")?,
     };
-    let dims = config.rotary_dims.unwrap_or(config.head_dim);
+    let dims = config.rotated();
     match kind {
         None | Some("default") => Ok(Scaled::default()),
         Some("linear") => Ok(Scaled::by(scaling::linear(dims, number("factor")?))),
