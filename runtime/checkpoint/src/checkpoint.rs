@@ -65,9 +65,9 @@ struct Entry {
 }
 
 impl Checkpoint {
-    /// Opens a GGUF file, or the first of several, a safetensors file beside its `config.json`, or a directory with `config.json` and either
-    /// `model.safetensors` or shards with `model.safetensors.index.json`. The format of a file is detected from its
-    /// first bytes, not its name.
+    /// Opens a GGUF file, or the first of several, a safetensors file beside its `config.json`, or a directory with
+    /// `config.json` and either `model.safetensors` or shards with `model.safetensors.index.json`. The format of a file is
+    /// detected from its first bytes, not its name.
     ///
     /// # Errors
     /// If a file cannot be read, is of another kind or malformed, if the model is not one that we compute, or if a

@@ -37,7 +37,7 @@ impl Gguf {
         }
         let number = self.optional(NUMBER, Gguf::u64)?.unwrap_or(0);
         if number != 0 {
-            return Err(Cause::Part { number: number + 1, count }.at(metadata(NUMBER)).into());
+            return Err(Cause::Part { number: number.saturating_add(1), count }.at(metadata(NUMBER)).into());
         }
         let mut names: HashSet<String> = self.tensors.iter().map(|tensor| tensor.name.clone()).collect();
         for part in 2..=count {

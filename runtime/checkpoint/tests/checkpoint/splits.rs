@@ -2,7 +2,7 @@
 
 use super::support::{GgufModel, elements};
 use kforge_checkpoint::Checkpoint;
-use kforge_checkpoint::gguf::{GgmlType, write::Writer};
+use kforge_checkpoint::gguf::{GgmlType, ValueType, write::Writer};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,11 @@ fn files_that_do_not_belong_together_are_named() {
     let first = files(directory.path(), [SECOND, THIRD]);
     let [second, third] = [2, 3].map(|part| directory.path().join(format!("model-{part:05}-of-00003.gguf")));
     assert!(error(&second).contains("this is file 2 of 3; open the first"), "{}", error(&second));
+    let far = GgufModel::new().with(|writer| {
+        writer.u32("split.count", 3).raw("split.no", ValueType::U64.id(), &u64::MAX.to_le_bytes());
+    });
+    fs::write(directory.path().join("far.gguf"), far.bytes()).unwrap();
+    assert!(error(&directory.path().join("far.gguf")).contains("of 3; open the first"));
     let renamed = directory.path().join("model.gguf");
     fs::copy(&first, &renamed).unwrap();
     assert!(error(&renamed).contains("open the first by its path"), "{}", error(&renamed));
